@@ -1,0 +1,23 @@
+"""Image files to pixels and back. Knows nothing of HTTP, queues or models; every function here is thread-safe."""
+
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
+from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS, resolve_format
+from refstar_service.images.picture import Encoded, ImageInfo, ImageLimits, Picture
+from refstar_service.images.probe import probe
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+__all__ = [
+    "MEDIA_TYPES",
+    "OUTPUT_FORMATS",
+    "Encoded",
+    "ImageInfo",
+    "ImageLimits",
+    "ImageRefused",
+    "Picture",
+    "RefusalCode",
+    "decode",
+    "encode",
+    "probe",
+    "resolve_format",
+]

@@ -1,0 +1,63 @@
+"""The values of this package: limits, what a header says, a decoded picture, encoded bytes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# Pillow warns above this many pixels, and warnings cannot be silenced for one thread only. Limits stay below it, so
+# that the check here always speaks first and Pillow's stays in place as the second wall.
+MOST_PIXELS = 89_000_000
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What is taken. ``max_side`` and ``min_side`` are pixels; both hold for width and for height."""
+
+    max_bytes: int = 20 * 1024 * 1024
+    max_pixels: int = 50_000_000
+    max_side: int = 16384
+    min_side: int = 16
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_pixels <= MOST_PIXELS:
+            raise ValueError(f"max_pixels must be in 1..{MOST_PIXELS}, not {self.max_pixels}")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes must be at least 1, not {self.max_bytes}")
+        if not 0 < self.min_side <= self.max_side:
+            raise ValueError(f"need 0 < min_side <= max_side, not {self.min_side} and {self.max_side}")
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What the header says. ``width`` and ``height`` are those of the upright picture (after EXIF orientation)."""
+
+    format: str  # "jpeg", "png", "webp", "tiff", "bmp" or "avif"
+    media_type: str
+    width: int
+    height: int
+    mode: str  # as stored: "1", "L", "LA", "P", "RGB", "RGBA", "CMYK"
+    frames: int  # always 1: more are refused
+    orientation: int  # EXIF 1..8, already accounted for in width and height
+    has_alpha: bool
+    bits: int  # per channel, as stored
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, upright. The arrays belong to the picture: copy before writing into them."""
+
+    pixels: npt.NDArray[np.uint8]  # [H, W, 3] RGB; three equal channels if grayscale
+    alpha: npt.NDArray[np.uint8] | None  # [H, W], straight (not premultiplied)
+    info: ImageInfo
+    grayscale: bool  # the source was grey: `encode` writes grey again
+    icc_profile: bytes | None  # describes `pixels`; None means sRGB
+    exif: bytes | None  # TIFF block without "Exif\0\0"; orientation 1, no GPS, no thumbnail, no maker note
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file's bytes and what they are."""
+
+    data: bytes
+    media_type: str
