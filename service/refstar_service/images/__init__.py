@@ -1,4 +1,4 @@
-"""Image files to pixels and back. Knows nothing of HTTP, queues or models; every function here is thread-safe."""
+"""Image files to pixels and back. Knows nothing of HTTP, queues or models; all of it is thread-safe."""
 
 from refstar_service.images.decode import decode
 from refstar_service.images.encode import encode

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Pillow warns above this many pixels, and warnings cannot be silenced for one thread only. Limits stay below it, so
-# that the check here always speaks first and Pillow's stays in place as the second wall.
+# Pillow warns above 89,478,485 pixels, and warnings cannot be silenced for one thread only. Limits stay below
+# that, so that the check here always speaks first and Pillow's stays in place as the second wall.
 MOST_PIXELS = 89_000_000
 
 
@@ -30,7 +30,7 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the header says. ``width`` and ``height`` are those of the upright picture (after EXIF orientation)."""
+    """What the header says. ``width`` and ``height`` are of the upright picture (after EXIF orientation)."""
 
     format: str  # "jpeg", "png", "webp", "tiff", "bmp" or "avif"
     media_type: str
