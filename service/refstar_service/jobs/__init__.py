@@ -1,0 +1,36 @@
+"""A job's life: the values, the queue on Redis Streams, and a private redis-server for a single machine."""
+
+from refstar_service.jobs.job import (
+    FaceAction,
+    FaceReport,
+    Job,
+    JobFailure,
+    JobRequest,
+    JobResult,
+    JobStatus,
+    Outcome,
+    Priority,
+    StoredFile,
+)
+from refstar_service.jobs.presence import WorkerInfo
+from refstar_service.jobs.queue import Held, JobQueue, LineStatus, QueueFull, Reservation, Started
+
+__all__ = [
+    "FaceAction",
+    "FaceReport",
+    "Held",
+    "Job",
+    "JobFailure",
+    "JobQueue",
+    "JobRequest",
+    "JobResult",
+    "JobStatus",
+    "LineStatus",
+    "Outcome",
+    "Priority",
+    "QueueFull",
+    "Reservation",
+    "Started",
+    "StoredFile",
+    "WorkerInfo",
+]

@@ -1,0 +1,206 @@
+"""A job as a value: what was asked, what came out, and the states between. Knows nothing of Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"  # accepted, no worker has begun (or one gave it back unharmed)
+    RUNNING = "running"  # a worker has begun
+    SUCCEEDED = "succeeded"  # the result may be fetched until `expires_at`
+    FAILED = "failed"  # `failure` says why; it will not be tried again
+    CANCELED = "canceled"  # ended by its owner; there is no result
+    EXPIRED = "expired"  # only the fact that it existed is left
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class Priority(StrEnum):
+    NORMAL = "normal"
+    HIGH = "high"  # taken first, but never to the exclusion of normal ones
+
+
+class FaceAction(StrEnum):
+    RESTORED = "restored"
+    SKIPPED = "skipped"  # found, but not chosen by the request
+    FAILED = "failed"  # chosen, but left as it was; `reason` says why
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A blob and what it is. `size` in bytes; `sha256` in hex; `name` is the client's file name, or ""."""
+
+    key: str
+    sha256: str
+    media_type: str
+    size: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """Everything a worker must know. `faces` is aligned, all, largest or center; `format` same, png, jpeg or webp."""
+
+    image: StoredFile
+    references: tuple[StoredFile, ...]
+    model: str
+    faces: str
+    fidelity: float
+    reference_strength: float
+    format: str
+    quality: int
+
+    def to_json(self) -> str:
+        return _compact(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobRequest:
+        data = json.loads(text)
+        data["image"] = StoredFile(**data["image"])
+        data["references"] = tuple(StoredFile(**reference) for reference in data["references"])
+        return cls(**data)
+
+    def outline(self) -> JobRequest:
+        """The part that an expired job remembers: no references, no file name."""
+        return replace(self, image=replace(self.image, name=""), references=())
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """One face. `box` is x, y, width, height in pixels of the upright input; `selected` one mean mask per reference."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    action: FaceAction
+    reason: str | None
+    selected: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """`code` is a problem slug such as "image-undecodable" or "worker-lost"; `detail` is for a person."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class JobResult:
+    image: StoredFile
+    selection: StoredFile | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker reports: SUCCEEDED with a result or FAILED with a failure. `timings` in seconds by stage."""
+
+    status: JobStatus
+    result: JobResult | None
+    failure: JobFailure | None
+    faces: tuple[FaceReport, ...]
+    timings: dict[str, float]
+
+    def __post_init__(self) -> None:
+        if self.status is JobStatus.SUCCEEDED and self.result is not None and self.failure is None:
+            return
+        if self.status is JobStatus.FAILED and self.failure is not None and self.result is None:
+            return
+        raise ValueError(f"an outcome is succeeded with a result or failed with a failure, not {self}")
+
+    def to_json(self) -> str:
+        return _compact(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        data = json.loads(text)
+        return cls(
+            status=JobStatus(data["status"]),
+            result=_result(data["result"]),
+            failure=JobFailure(**data["failure"]) if data["failure"] else None,
+            faces=tuple(_face(face) for face in data["faces"]),
+            timings=data["timings"],
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was when it was read. Times are unix seconds by the clock of Redis.
+
+    `expires_at` says when this status ends by itself: a waiting or running job is given up then, a finished one
+    is forgotten (and its files with it), and of an expired one even the memory goes.
+    `version` rises with every change and never repeats for one id. `canceling`: running, but its outcome will
+    not be kept. An expired job has only the outline of its request.
+    """
+
+    id: str
+    status: JobStatus
+    priority: Priority
+    owner: str
+    request: JobRequest
+    attempts: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    expires_at: float
+    faces: tuple[FaceReport, ...]
+    failure: JobFailure | None
+    result: JobResult | None
+    timings: dict[str, float]
+    canceling: bool
+    version: int
+
+    @classmethod
+    def from_fields(cls, job_id: str, fields: Mapping[str, str]) -> Job:
+        """From the fields of its hash in Redis, as `keys.py` lists them."""
+        outcome = Outcome.from_json(fields["outcome"]) if "outcome" in fields else None
+        return cls(
+            id=job_id,
+            status=JobStatus(fields["status"]),
+            priority=Priority(fields["priority"]),
+            owner=fields["owner"],
+            request=JobRequest.from_json(fields["request"]),
+            attempts=int(fields["attempts"]),
+            created_at=float(fields["created_at"]),
+            started_at=_moment(fields.get("started_at")),
+            finished_at=_moment(fields.get("finished_at")),
+            expires_at=float(fields["expires_at"]),
+            faces=outcome.faces if outcome else (),
+            failure=outcome.failure if outcome else None,
+            result=outcome.result if outcome else None,
+            timings=outcome.timings if outcome else {},
+            canceling="canceling" in fields,
+            version=int(fields["version"]),
+        )
+
+
+def _compact(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+
+
+def _face(data: dict[str, Any]) -> FaceReport:
+    x, y, width, height = data["box"]
+    return FaceReport(
+        box=(x, y, width, height),
+        score=data["score"],
+        action=FaceAction(data["action"]),
+        reason=data["reason"],
+        selected=tuple(data["selected"]),
+    )
+
+
+def _result(data: dict[str, Any] | None) -> JobResult | None:
+    if data is None:
+        return None
+    selection = data["selection"]
+    return JobResult(StoredFile(**data["image"]), StoredFile(**selection) if selection else None)
+
+
+def _moment(text: str | None) -> float | None:
+    return float(text) if text else None
