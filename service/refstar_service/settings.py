@@ -1,0 +1,207 @@
+"""Every setting of the service: its unit, its default and what it trades.
+
+Read from the environment with the prefix `REFSTAR_` (`REFSTAR_PORT=9000`); the command line overrides single
+values. Both processes read the same class, so a gateway and a worker that share an environment agree.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KIB = 1024
+MIB = 1024 * KIB
+PREFIX = "REFSTAR_"
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "refstar"
+
+
+def _default_worker_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class Settings(BaseSettings):
+    """All settings, checked once at start. The text below each one is its description in help and docs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    # ---- where things live
+
+    redis_url: str | None = Field(None, repr=False)  # may hold a password, and settings are logged at start
+    """Redis >= 6.2 or Valkey >= 8, as `redis://[:password@]host:port/db`. Unset: `refstar serve` starts an
+    embedded Redis, which serves one machine only. The server must run with `maxmemory-policy noeviction`,
+    else it may evict results."""
+
+    embedded_redis_memory_mb: int = Field(512, ge=32)
+    """Memory limit of the embedded Redis, in MiB. Images in flight live there when `blobs` is `redis`: too
+    small answers 503 under load, too large takes memory from the models."""
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    """Folder of the embedded Redis and of directory blobs. Accepted jobs survive a restart as long as this
+    folder does. Default: `refstar` in the user's data folder."""
+
+    models_dir: Path = Path(__file__).parent / "zoo"
+    """Folder with one folder per model. Default: the models shipped with the package. Gateway and workers
+    must see the same models."""
+
+    blobs: Literal["redis", "directory"] = "redis"
+    """Where image bytes wait. `redis` needs nothing else and costs its memory, and its append-only file, once
+    more; `directory` costs disk, and every gateway and worker must share the folder."""
+
+    blob_dir: Path | None = None
+    """Folder for `blobs=directory`. Default: `blobs` inside `data_dir`."""
+
+    # ---- the gateway's door
+
+    host: str = "127.0.0.1"
+    """Address the gateway listens on. The default lets in this machine only. `0.0.0.0` lets in everybody who
+    can reach it, and there is no authentication yet: put a proxy in front."""
+
+    port: int = Field(8000, ge=0, le=65535)
+    """Port of the gateway. 0 takes a free one and logs it."""
+
+    shutdown_grace: float = Field(10.0, ge=0)
+    """Seconds that running requests get after SIGTERM. Waiting clients are answered at once; this is for
+    uploads and downloads. Keep it below the container's grace period."""
+
+    max_wait: int = Field(60, ge=0, le=600)
+    """Longest `Prefer: wait=n`, in seconds. More saves polls and holds connections that proxies may cut."""
+
+    # ---- what one request may ask for
+
+    max_image_bytes: int = Field(20 * MIB, ge=KIB)
+    """Largest single upload, in bytes. It is cut off while it is read."""
+
+    max_image_pixels: int = Field(50_000_000, ge=256)
+    """Most pixels in one picture, by its header. A decoded pixel takes 3 to 12 bytes in the worker."""
+
+    max_image_side: int = Field(16_384, ge=16)
+    """Longest side of a picture, in pixels."""
+
+    min_image_side: int = Field(16, ge=1)
+    """Shortest side of a picture, in pixels: a smaller one holds no face."""
+
+    max_references: int = Field(8, ge=0, le=8)
+    """Most references in one request; a model may take fewer. Each one costs an encoding when the worker has
+    not seen it before."""
+
+    max_request_bytes: int = Field(64 * MIB, ge=2 * KIB)
+    """Largest whole request body, in bytes, chunked or not. Times `max_uploads_at_once` it bounds the
+    gateway's memory."""
+
+    max_uploads_at_once: int = Field(16, ge=1)
+    """Requests whose bodies one gateway holds at the same time; the next is answered 503. More takes more
+    memory: at most this times `max_request_bytes`."""
+
+    upload_timeout: float = Field(60.0, gt=0)
+    """Seconds for a request body to arrive. Short cuts off slow lines, long lets idle clients hold upload
+    places."""
+
+    # ---- the queue
+
+    queue_limit: int = Field(1000, ge=1)
+    """Jobs waiting or running before new ones are answered 429. A longer queue refuses less and lets clients
+    wait longer."""
+
+    job_ttl: int = Field(86_400, ge=60)
+    """Seconds an unfinished job and its inputs are kept. Must outlast the longest queue."""
+
+    result_ttl: int = Field(3600, ge=1)
+    """Seconds a finished job and its result are kept. Longer is kinder to slow clients and keeps people's
+    faces longer."""
+
+    max_attempts: int = Field(3, ge=1)
+    """How often a job is started before it fails as `worker-lost`. More survives more crashes and gives a
+    poisonous picture more workers to kill."""
+
+    stale_after: float = Field(15.0, gt=0)
+    """Seconds without a heartbeat after which another worker takes a job over. Short recovers quickly;
+    shorter than a pause of the machine runs jobs twice (only one result is recorded)."""
+
+    # ---- the worker
+
+    worker_name: str = Field(default_factory=_default_worker_name, min_length=1, max_length=128)
+    """Name of this worker in Redis; must differ between workers. Default: host name and process id."""
+
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    """What runs the models. A provider that is not there stops the worker: it never falls back in silence.
+    `tensorrt` is fastest and builds engines for minutes at the first start."""
+
+    threads: int = Field(0, ge=0)
+    """CPU threads of one inference. 0: as many as this process may use. Fewer leaves room for decoding and
+    for the gateway on the same machine."""
+
+    max_batch: int = Field(8, ge=1, le=64)
+    """Most faces in one inference. A GPU gains throughput up to about 16; a CPU gains little, and the first
+    job of a batch waits for the last."""
+
+    feature_cache_bytes: int = Field(256 * MIB, ge=0)
+    """Memory for the encoded features of references, in bytes; the least recently used go first. 0 encodes
+    every reference of every job again."""
+
+    worker_metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Port of a worker's own `/metrics`. Unset: none; `refstar serve` shows them at the gateway's."""
+
+    # ---- logs
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important lines that are logged. `debug` adds health probes and scrapes."""
+
+    log_json: bool = False
+    """One JSON object a line, for collectors, instead of text for people."""
+
+    @property
+    def blob_folder(self) -> Path:
+        """The folder that `blobs=directory` uses."""
+        return self.blob_dir or self.data_dir / "blobs"
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _refuse_service_link(cls, value: object) -> object:
+        # Kubernetes sets REFSTAR_PORT=tcp://10.0.0.1:8000 in every pod beside a Service named refstar.
+        if isinstance(value, str) and value.startswith("tcp://"):
+            raise ValueError(
+                f"{value!r} is a Kubernetes service link: set `enableServiceLinks: false` in the pod"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _refuse_other_schemes(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _limits_fit_together(self) -> Self:
+        if self.max_request_bytes < self.max_image_bytes:
+            raise ValueError(
+                f"max_request_bytes ({self.max_request_bytes}) is below max_image_bytes "
+                f"({self.max_image_bytes}): no picture of the allowed size could be sent"
+            )
+        if self.job_ttl < self.stale_after * self.max_attempts:
+            raise ValueError(
+                f"job_ttl ({self.job_ttl} s) is below stale_after x max_attempts "
+                f"({self.stale_after * self.max_attempts:g} s): jobs would expire during their recovery"
+            )
+        return self
+
+
+def unrecognized(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Names in `environment` that look like settings and are none, each with the setting it may have meant.
+
+    Meant for a warning at start, not for an error: Kubernetes adds `REFSTAR_..._SERVICE_HOST` and the like.
+    """
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strange}
