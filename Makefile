@@ -1,0 +1,45 @@
+# `make serve` and `make test` need Python 3.11 or newer, make, git and a C compiler; everything else goes into .venv.
+
+PYTHON ?=
+export PYTHON
+
+bin := .venv/bin
+pins := constraints.txt scripts/setup.sh service/pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format setup clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT; more options: make serve ARGS="--port 9000")
+	@exec $(bin)/refstar serve $(ARGS)
+
+test: lint ## set up, then check style and types and run all tests (some of them: make test ARGS="tests/system -k queue")
+	@echo '==> pytest'
+	@exec $(bin)/python -m pytest $(ARGS)
+
+lint: .venv/.ready-test ## set up, then check style and types only
+	@echo '==> ruff check'
+	@$(bin)/ruff check .
+	@echo '==> ruff format --check'
+	@$(bin)/ruff format --check .
+	@echo '==> mypy'
+	@$(bin)/mypy
+
+format: .venv/.ready-test ## rewrite the sources in the house style
+	@$(bin)/ruff check --fix-only .
+	@$(bin)/ruff format .
+
+setup: .venv/.ready-test ## set up everything for development, run nothing
+
+clean: ## remove the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready-serve: $(pins)
+	@scripts/setup.sh serve
+
+# After .ready-serve and not beside it: both write the same environment.
+.venv/.ready-test: .venv/.ready-serve pyproject.toml model/pyproject.toml
+	@scripts/setup.sh test
