@@ -1,0 +1,45 @@
+ARG BASE=python:3.11-slim
+
+# The HTTP front: takes uploads, queues jobs, hands out results. No models run here, so no onnxruntime.
+#
+#   docker build -f docker/gateway.Dockerfile -t refstar-gateway .
+#   docker run -p 127.0.0.1:8000:8000 -e REFSTAR_REDIS_URL=redis://... refstar-gateway
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY constraints.txt ./
+RUN python3 -m venv /opt/installer \
+    && /opt/installer/bin/pip install --no-cache-dir -c constraints.txt uv \
+    && python3 -m venv --without-pip /opt/refstar
+ENV UV_NO_CACHE=1 \
+    UV_COMPILE_BYTECODE=1 \
+    VIRTUAL_ENV=/opt/refstar
+# The dependencies first: this layer lasts until a pin changes.
+COPY service/pyproject.toml service/pyproject.toml
+RUN /opt/installer/bin/uv pip install -c constraints.txt -r service/pyproject.toml
+COPY service service
+RUN /opt/installer/bin/uv pip install --no-deps -b constraints.txt ./service
+
+FROM ${BASE}
+RUN groupadd --gid 10001 refstar \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin refstar \
+    && install -d -o 10001 -g 10001 /var/lib/refstar
+COPY --from=build /opt/refstar /opt/refstar
+COPY LICENSE /usr/share/doc/refstar/LICENSE
+ENV PATH=/opt/refstar/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    REFSTAR_DATA_DIR=/var/lib/refstar
+USER 10001:10001
+WORKDIR /var/lib/refstar
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["python3", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["refstar", "gateway", "--host", "0.0.0.0"]
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="RefSTAR gateway" \
+      org.opencontainers.image.description="HTTP API of RefSTAR Serve, reference-based face restoration" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,51 @@
+ARG BASE=python:3.11-slim
+
+# A worker on an NVIDIA GPU. The CUDA and cuDNN libraries come as Python packages, so any Python base will do; the driver
+# comes from the host (NVIDIA Container Toolkit, a driver for CUDA 13). One such container a GPU.
+#
+#   docker build -f docker/worker-gpu.Dockerfile -t refstar-worker-gpu .
+#   docker run --gpus 1 -e REFSTAR_REDIS_URL=redis://... refstar-worker-gpu
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY constraints.txt docker/constraints-gpu.txt ./
+RUN python3 -m venv /opt/installer \
+    && /opt/installer/bin/pip install --no-cache-dir -c constraints.txt uv \
+    && python3 -m venv --without-pip /opt/refstar
+ENV UV_NO_CACHE=1 \
+    UV_COMPILE_BYTECODE=1 \
+    VIRTUAL_ENV=/opt/refstar
+# The dependencies first: this layer lasts until a pin changes.
+COPY service/pyproject.toml service/pyproject.toml
+RUN /opt/installer/bin/uv pip install -c constraints.txt -c constraints-gpu.txt -r service/pyproject.toml --extra gpu
+COPY service service
+RUN /opt/installer/bin/uv pip install --no-deps -b constraints.txt ./service
+
+FROM ${BASE}
+RUN groupadd --gid 10001 refstar \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin refstar \
+    && install -d -o 10001 -g 10001 /var/lib/refstar
+COPY --from=build /opt/refstar /opt/refstar
+COPY LICENSE /usr/share/doc/refstar/LICENSE
+ENV PATH=/opt/refstar/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    REFSTAR_DATA_DIR=/var/lib/refstar \
+    REFSTAR_WORKER_METRICS_PORT=9100 \
+    REFSTAR_PROVIDER=cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+WORKDIR /var/lib/refstar
+EXPOSE 9100
+# The long start is for loading the models and warming every batch size up.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python3", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 9100, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["refstar", "worker"]
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="RefSTAR worker (GPU)" \
+      org.opencontainers.image.description="onnxruntime CUDA worker of RefSTAR Serve, reference-based face restoration" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
