@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(20 * MIB, ge=KIB)
     """Largest single upload, in bytes. It is cut off while it is read."""
 
-    max_image_pixels: int = Field(50_000_000, ge=256)
+    max_image_pixels: int = Field(50_000_000, ge=256, le=89_000_000)
     """Most pixels in one picture, by its header. A decoded pixel takes 3 to 12 bytes in the worker."""
 
     max_image_side: int = Field(16_384, ge=16)

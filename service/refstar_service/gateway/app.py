@@ -1,0 +1,70 @@
+"""The gateway as an ASGI application. It talks to the queue and the blob store and never to a model."""
+
+import asyncio
+from collections.abc import Mapping
+from importlib import metadata
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from refstar_service.blobs.store import BlobStore
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway import catalog, handlers, health, page, restorations, results
+from refstar_service.gateway import models as model_list
+from refstar_service.gateway.context import Gateway
+from refstar_service.gateway.edge import Edge
+from refstar_service.jobs import JobQueue
+from refstar_service.metrics import GatewayMetrics, new_registry
+from refstar_service.settings import Settings
+
+DESCRIPTION = """
+Restores a degraded picture of a face from other pictures of the same person.
+
+Send the picture and its references to `POST /v1/restorations`; the answer is a job. Wait for it with
+`Prefer: wait=30`, or poll it as `Retry-After` says, and fetch the picture from its `links.image` before
+`expires_at`. Every error is an RFC 9457 problem whose `type` is an address that explains it.
+
+Restoration may invent detail: results are not for identification or evidence.
+"""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    queue: JobQueue,
+    blobs: BlobStore,
+    models: Mapping[str, ModelManifest],
+    registry: CollectorRegistry | None = None,
+    stopping: asyncio.Event | None = None,
+) -> FastAPI:
+    """An app that serves these models through this queue; it opens and closes nothing itself.
+
+    `registry`: share it to show a worker's metrics at the same `/metrics`. `stopping`: set it to end waits at
+    once and to answer `/readyz` with 503 (GatewayServer does, when it is told to stop).
+    """
+    registry = registry or new_registry()
+    metrics = GatewayMetrics.on(registry)
+    app = FastAPI(
+        title="RefSTAR Serve",
+        version=metadata.version("refstar-service"),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.registry = registry
+    app.state.gateway = Gateway(
+        settings=settings,
+        queue=queue,
+        blobs=blobs,
+        models=models,
+        metrics=metrics,
+        stopping=stopping or asyncio.Event(),
+        upload_places=asyncio.Semaphore(settings.max_uploads_at_once),
+    )
+    handlers.install(app)
+    app.add_middleware(Edge, metrics=metrics)
+    for router in (restorations, results, model_list, catalog, health, page):
+        app.include_router(router.router)
+    return app

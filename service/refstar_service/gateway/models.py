@@ -1,0 +1,14 @@
+"""The models of this service, as their manifests describe them."""
+
+from fastapi import APIRouter
+
+from refstar_service.gateway.context import GatewayDep
+from refstar_service.gateway.resources import Model, ModelList
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/v1/models")
+async def models(gateway: GatewayDep) -> ModelList:
+    """Every model: what it is, where it comes from, what it was measured to do, and what it takes."""
+    return ModelList(models=[Model.of(gateway.models[name]) for name in sorted(gateway.models)])

@@ -1,0 +1,186 @@
+"""What goes out over HTTP, as pydantic models: OpenAPI describes exactly these."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.problems import ProblemType
+from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ProblemDetails(Resource):
+    """RFC 9457. Some problems carry further members, such as `errors`, `limit` or `failure`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    """Stable name: `/problems/<slug>`, where it is explained."""
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, failure: JobFailure) -> Self:
+        kind = ProblemType.of(failure.code)
+        if kind is None:
+            return cls(type="about:blank", title="The restoration failed", status=500, detail=failure.detail)
+        return cls(type=kind.uri, title=kind.title, status=kind.status, detail=failure.detail)
+
+
+class FaceResource(Resource):
+    box: tuple[float, float, float, float]
+    """x, y, width and height in pixels of the upright picture."""
+    score: float
+    """Confidence of the face detector, 0 to 1; 1 for an aligned picture."""
+    action: Literal["restored", "skipped", "failed"]
+    reason: str | None
+    """Why it was skipped or failed."""
+    selected: list[float]
+    """Per reference, the mean share of this face that may be taken from it, 0 to 1."""
+
+    @classmethod
+    def of(cls, report: FaceReport) -> Self:
+        return cls(
+            box=report.box,
+            score=report.score,
+            action=report.action.value,
+            reason=report.reason,
+            selected=list(report.selected),
+        )
+
+
+class Links(Resource):
+    """Addresses relative to this service; null while there is nothing behind them."""
+
+    self_: str = Field(serialization_alias="self")
+    image: str | None
+    selection: str | None
+    cancel: str | None
+
+
+class Restoration(Resource):
+    """A job and how far it is."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+    canceling: bool
+    """It runs, and its outcome will be thrown away."""
+    model: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime
+    """When this status ends by itself; a finished restoration and its pictures are deleted then."""
+    queue_position: int | None
+    """Restorations that are taken before this one; null unless it is queued."""
+    attempts: int
+    faces: list[FaceResource]
+    error: ProblemDetails | None
+    timings: dict[str, float]
+    """Seconds by stage."""
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, position: int | None) -> Self:
+        path = f"/v1/restorations/{job.id}"
+        result = job.result if job.status is JobStatus.SUCCEEDED else None
+        return cls(
+            id=job.id,
+            status=job.status.value,
+            canceling=job.canceling,
+            model=job.request.model,
+            created_at=_moment(job.created_at),
+            started_at=None if job.started_at is None else _moment(job.started_at),
+            finished_at=None if job.finished_at is None else _moment(job.finished_at),
+            expires_at=_moment(job.expires_at),
+            queue_position=position if job.status is JobStatus.QUEUED else None,
+            attempts=job.attempts,
+            faces=[FaceResource.of(face) for face in job.faces],
+            error=ProblemDetails.of(job.failure) if job.failure else None,
+            timings=job.timings,
+            links=Links(
+                self_=path,
+                image=f"{path}/image" if result else None,
+                selection=f"{path}/selection" if result and result.selection else None,
+                cancel=None if job.status.terminal else f"{path}/cancel",
+            ),
+        )
+
+
+class Model(Resource):
+    name: str
+    version: str
+    system: str
+    """The method it implements."""
+    license: str
+    training_data: list[str]
+    commit: str
+    """Of the source it was made from."""
+    input_size: int
+    """Side of the square face it works on, in pixels; other sizes are scaled."""
+    precision: str
+    graphs: dict[str, str]
+    """SHA-256 of each graph file."""
+    quality: dict[str, object]
+    """Measured on held-out pictures."""
+    limits: list[str]
+    """What it is known to do badly."""
+    max_references: int
+    needs_references: bool
+
+    @classmethod
+    def of(cls, manifest: ModelManifest) -> Self:
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            system=manifest.system,
+            license=manifest.license,
+            training_data=list(manifest.training_data),
+            commit=manifest.commit,
+            input_size=manifest.input_size,
+            precision=manifest.precision,
+            graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
+            quality=dict(manifest.quality),
+            limits=list(manifest.limits),
+            max_references=manifest.max_references,
+            needs_references=manifest.needs_references,
+        )
+
+
+class ModelList(Resource):
+    models: list[Model]
+
+
+class Liveness(Resource):
+    status: Literal["ok"]
+
+
+class Readiness(Resource):
+    status: Literal["ready"]
+    workers: list[str]
+
+
+class ProblemExplanation(Resource):
+    type: str
+    title: str
+    status: int
+    remedy: str
+    """What it means and what to do about it."""
+
+
+class ProblemList(Resource):
+    problems: list[ProblemExplanation]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

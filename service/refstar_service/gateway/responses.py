@@ -1,0 +1,39 @@
+"""How problems appear in OpenAPI: one response per status, one example per problem type."""
+
+from typing import Any
+
+from refstar_service.gateway.problems import MEDIA_TYPE, ProblemType
+
+
+def problem_responses(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
+    """The `responses` argument of a route that may answer with these problems."""
+    responses: dict[int | str, dict[str, Any]] = {
+        "default": _response([ProblemType.INTERNAL_ERROR], "Any problem")
+    }
+    for status in sorted({problem.status for problem in types}):
+        same = [problem for problem in types if problem.status == status]
+        responses[status] = _response(same, "; ".join(problem.title for problem in same))
+    return responses
+
+
+def _response(types: list[ProblemType], description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                "examples": {
+                    problem.slug: {
+                        "value": {
+                            "type": problem.uri,
+                            "title": problem.title,
+                            "status": problem.status,
+                            "detail": problem.remedy,
+                            "request_id": "5f2b9c0d1e3a4b67",
+                        }
+                    }
+                    for problem in types
+                },
+            }
+        },
+    }

@@ -1,0 +1,175 @@
+"""A restoration as a resource: asked for, looked at, waited for, canceled, deleted."""
+
+import asyncio
+import hashlib
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+
+from refstar_service.gateway.conditional import matches
+from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.options import form_schema
+from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.resources import Restoration
+from refstar_service.gateway.responses import problem_responses
+from refstar_service.gateway.submission import (
+    MOST_REFERENCES,
+    checked,
+    form_limits,
+    input_keys,
+    output_keys,
+    submit,
+)
+from refstar_service.gateway.uploads import read_form
+from refstar_service.gateway.waiting import requested_wait, wait_for
+from refstar_service.jobs import Job, JobStatus
+
+# Ids are made here, and become part of blob keys: anything else is not even looked up.
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
+
+PreferHeader = Annotated[
+    list[str] | None,
+    Header(
+        alias="Prefer",
+        description="`wait=n` holds the answer until the restoration ends, for n seconds (60 at most).",
+    ),
+]
+_REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": form_schema(MOST_REFERENCES)}},
+    }
+}
+
+
+def existing(job: Job | None, job_id: str) -> Job:
+    if job is None:
+        raise Problem(ProblemType.UNKNOWN_RESTORATION, f"There is no restoration {job_id[:80]!r}.")
+    return job
+
+
+def checked_id(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise Problem(ProblemType.UNKNOWN_RESTORATION, f"There is no restoration {job_id[:80]!r}.")
+    return job_id
+
+
+def retry_after(position: int | None) -> str:
+    """Seconds until it is worth asking again: one, and one more for every ten jobs ahead, 30 at most."""
+    return str(min(30, 1 + (position or 0) // 10))
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Restoration,
+    openapi_extra=_REQUEST_BODY,
+    responses={
+        201: {"model": Restoration, "description": "It ended within the wait that `Prefer` asked for."},
+        **problem_responses(
+            ProblemType.MALFORMED_REQUEST,
+            ProblemType.UPLOAD_TIMEOUT,
+            ProblemType.REQUEST_TOO_LARGE,
+            ProblemType.IMAGE_TOO_MANY_BYTES,
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            ProblemType.INVALID_PARAMETER,
+            ProblemType.UNKNOWN_PARAMETER,
+            ProblemType.MISSING_IMAGE,
+            ProblemType.UNKNOWN_MODEL,
+            ProblemType.TOO_MANY_REFERENCES,
+            ProblemType.FACES_MODE_UNAVAILABLE,
+            ProblemType.NOT_SQUARE,
+            ProblemType.NOT_AN_IMAGE,
+            ProblemType.IMAGE_EMPTY,
+            ProblemType.IMAGE_TRUNCATED,
+            ProblemType.IMAGE_TYPE_MISMATCH,
+            ProblemType.IMAGE_TYPE_UNSUPPORTED,
+            ProblemType.IMAGE_TOO_MANY_PIXELS,
+            ProblemType.IMAGE_TOO_SMALL,
+            ProblemType.IMAGE_ANIMATED,
+            ProblemType.IMAGE_UNDECODABLE,
+            ProblemType.QUEUE_FULL,
+            ProblemType.QUEUE_UNAVAILABLE,
+        ),
+    },
+)
+async def create(request: Request, gateway: GatewayDep, prefer: PreferHeader = None) -> Response:
+    """Ask for a restoration. Everything that can be checked is checked before this answers."""
+    async with gateway.upload_place():
+        form = await read_form(request, form_limits(gateway.settings))
+        submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings)
+        job = await submit(gateway, submission)
+        del form, submission  # megabytes that a wait need not hold
+    gateway.metrics.jobs_submitted.labels(job.priority).inc()
+
+    seconds = requested_wait(prefer or (), gateway.settings.max_wait)
+    if seconds:
+        job = existing(await wait_for(gateway, request, job.id, seconds), job.id)
+    response = await _answer(gateway, job, 201 if job.status.terminal else 202, seconds)
+    response.headers["Location"] = f"{router.prefix}/{job.id}"
+    return response
+
+
+@router.get(
+    "/{job_id}",
+    response_model=Restoration,
+    responses={
+        304: {"description": "It has not changed since the `ETag` in `If-None-Match`."},
+        **problem_responses(ProblemType.UNKNOWN_RESTORATION, ProblemType.QUEUE_UNAVAILABLE),
+    },
+)
+async def read(
+    job_id: str,
+    request: Request,
+    gateway: GatewayDep,
+    prefer: PreferHeader = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """How far a restoration is; once it has ended, what came of it."""
+    checked_id(job_id)
+    seconds = requested_wait(prefer or (), gateway.settings.max_wait)
+    found = await (wait_for(gateway, request, job_id, seconds) if seconds else gateway.queue.get(job_id))
+    response = await _answer(gateway, existing(found, job_id), 200, seconds)
+    if matches(if_none_match, response.headers["ETag"]):
+        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return Response(status_code=304, headers=kept)
+    return response
+
+
+@router.post(
+    "/{job_id}/cancel",
+    response_model=Restoration,
+    responses=problem_responses(ProblemType.UNKNOWN_RESTORATION, ProblemType.QUEUE_UNAVAILABLE),
+)
+async def cancel(job_id: str, gateway: GatewayDep) -> Response:
+    """Stop a restoration: a queued one now, a running one when its worker comes to it. One that has ended
+    stays as it is, so repeating this is harmless."""
+    job = existing(await gateway.queue.cancel(checked_id(job_id)), job_id)
+    if job.status is JobStatus.CANCELED:
+        await gateway.blobs.delete(*input_keys(job_id))
+    return await _answer(gateway, job, 200, None)
+
+
+@router.delete("/{job_id}", status_code=204, responses=problem_responses(ProblemType.QUEUE_UNAVAILABLE))
+async def delete(job_id: str, gateway: GatewayDep) -> Response:
+    """Forget a restoration, whatever it is doing, and delete its pictures now. Deleting what is not there is
+    no error, so repeating this is harmless."""
+    if _JOB_ID.fullmatch(job_id):
+        await gateway.queue.delete(job_id)
+        await gateway.blobs.delete(*input_keys(job_id), *output_keys(job_id))
+    return Response(status_code=204)
+
+
+async def _answer(gateway: Gateway, job: Job, status: int, waited: int | None) -> Response:
+    position = await gateway.queue.position(job.id) if job.status is JobStatus.QUEUED else None
+    body = Restoration.of(job, position).model_dump_json(by_alias=True).encode()
+    # The body's own hash, not the job's version: the position in the queue changes without the job.
+    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:24]}"', "Cache-Control": "private, no-cache"}
+    if not job.status.terminal:
+        headers["Retry-After"] = retry_after(position)
+    if waited is not None:
+        headers["Preference-Applied"] = f"wait={waited}"
+    return Response(body, status, headers, "application/json")

@@ -1,0 +1,198 @@
+"""From a form to a job, or a refusal. Everything is checked before anything is stored or queued."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.context import Gateway
+from refstar_service.gateway.filenames import safe_name
+from refstar_service.gateway.options import RestorationOptions, parse_options
+from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.uploads import Form, FormLimits, Upload
+from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe
+from refstar_service.jobs import Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.settings import Settings
+
+MOST_REFERENCES = 8
+SQUARE_TOLERANCE = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """A request that may be queued: what is asked, and the bytes for each blob key."""
+
+    job_id: str
+    request: JobRequest
+    priority: Priority
+    blobs: Mapping[str, bytes]
+
+
+def form_limits(settings: Settings) -> FormLimits:
+    return FormLimits(
+        files={"image": 1, "references": settings.max_references},
+        max_file_bytes=settings.max_image_bytes,
+        max_request_bytes=settings.max_request_bytes,
+        timeout=settings.upload_timeout,
+    )
+
+
+def input_keys(job_id: str) -> list[str]:
+    """Every blob key that the inputs of a job may have."""
+    return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
+
+
+def output_keys(job_id: str) -> list[str]:
+    return [f"{job_id}/result", f"{job_id}/selection"]
+
+
+def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings) -> Submission:
+    """The submission in a form; raises Problem. Hashes megabytes: call it in a thread."""
+    options = parse_options(form.fields)
+    images, references = form.of("image"), form.of("references")
+    if not images:
+        raise Problem(ProblemType.MISSING_IMAGE, "The form has no file in the field 'image'.")
+    model = _chosen_model(options.model, len(references), models)
+    _check_faces(options, len(references))
+
+    limits = ImageLimits(
+        settings.max_image_bytes,
+        settings.max_image_pixels,
+        settings.max_image_side,
+        settings.min_image_side,
+    )
+    job_id = secrets.token_hex(16)
+    keys = input_keys(job_id)
+    labels = ["image", *(f"reference {index}" for index in range(len(references)))]
+    uploads = [*images, *references]
+    # Look at every header before the first hash: refusals should be cheap.
+    infos = [_probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    files = [_described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    return Submission(
+        job_id=job_id,
+        request=JobRequest(
+            image=files[0],
+            references=tuple(files[1:]),
+            model=model,
+            faces="aligned",
+            fidelity=options.fidelity,
+            reference_strength=options.reference_strength,
+            format=options.format,
+            quality=options.quality,
+        ),
+        priority=Priority(options.priority),
+        blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
+    )
+
+
+async def submit(gateway: Gateway, submission: Submission) -> Job:
+    """Store the bytes, then queue the job; if that fails, nothing is left behind."""
+    depth = sum((await gateway.queue.depth()).values())
+    if depth >= gateway.settings.queue_limit:  # before megabytes are written only to be deleted again
+        raise _full(QueueFull(depth, gateway.settings.queue_limit))
+    # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
+    ttl = 2 * gateway.settings.job_ttl
+    try:
+        for key, data in submission.blobs.items():
+            await gateway.blobs.put(key, data, ttl)
+        return await gateway.queue.submit(submission.job_id, submission.request, priority=submission.priority)
+    except BaseException as error:
+        await asyncio.shield(_undo(gateway, submission))
+        if isinstance(error, QueueFull):
+            raise _full(error) from error
+        if isinstance(error, OSError):
+            logger.error("cannot store pictures: %s", error)
+            raise Problem(
+                ProblemType.STORAGE_UNAVAILABLE,
+                "The pictures could not be stored; nothing was queued.",
+                headers={"Retry-After": "10"},
+            ) from error
+        raise
+
+
+async def _undo(gateway: Gateway, submission: Submission) -> None:
+    # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
+    with contextlib.suppress(RedisError, OSError):
+        await gateway.queue.delete(submission.job_id)
+    with contextlib.suppress(RedisError, OSError):
+        await gateway.blobs.delete(*submission.blobs)
+
+
+def _full(error: QueueFull) -> Problem:
+    return Problem(
+        ProblemType.QUEUE_FULL,
+        f"{error.depth} restorations wait or run, and at most {error.limit} are admitted.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _chosen_model(wanted: str | None, references: int, models: Mapping[str, ModelManifest]) -> str:
+    if not models:
+        raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
+    name = wanted or _default_model(references, models)
+    if name not in models:
+        raise Problem(
+            ProblemType.UNKNOWN_MODEL,
+            f"There is no model {name!r}; there are: {', '.join(sorted(models))}.",
+            models=sorted(models),
+        )
+    manifest = models[name]
+    if references > manifest.max_references:
+        raise Problem(
+            ProblemType.TOO_MANY_REFERENCES,
+            f"The model {name!r} takes at most {manifest.max_references} references, not {references}.",
+            limit=manifest.max_references,
+        )
+    if manifest.needs_references and not references:
+        raise Problem(ProblemType.REFERENCES_REQUIRED, f"The model {name!r} needs at least one reference.")
+    return name
+
+
+def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
+    preferred = ["refstar"] if references else ["ganprior", "refstar"]
+    return next(name for name in (*preferred, *sorted(models)) if name in models)
+
+
+def _check_faces(options: RestorationOptions, references: int) -> None:
+    if options.faces == "aligned":
+        return
+    default = "largest" if references else "all"
+    asked = (
+        f"faces={options.faces}"
+        if options.faces
+        else f"faces is not given, which means {default!r}, and that"
+    )
+    raise Problem(
+        ProblemType.FACES_MODE_UNAVAILABLE,
+        f"{asked} needs face detection, which this version does not have. Send a square, aligned face crop "
+        "(and such references) with faces=aligned.",
+        available=["aligned"],
+    )
+
+
+def _probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
+    try:
+        info = probe(upload.data, limits, claimed_media_type=upload.media_type)
+    except ImageRefused as refused:
+        kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
+        raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
+    if abs(info.width - info.height) > SQUARE_TOLERANCE * max(info.width, info.height):
+        raise Problem(
+            ProblemType.NOT_SQUARE,
+            f"{label}: it is {info.width} x {info.height} pixels; an aligned face crop is square.",
+            parameter=label,
+        )
+    return info
+
+
+def _described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
+    digest = hashlib.sha256(upload.data).hexdigest()
+    return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name))
