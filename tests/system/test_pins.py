@@ -1,0 +1,25 @@
+"""constraints.txt: what an installation is made of."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def requirements() -> Iterator[str]:
+    for member in ("service", "model"):
+        project = tomllib.loads((ROOT / member / "pyproject.toml").read_text())
+        yield from project["project"]["dependencies"]
+        for extra in project["project"].get("optional-dependencies", {}).values():
+            yield from extra
+        yield from project["build-system"]["requires"]
+    yield from tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["dev"]
+
+
+def test_every_requirement_is_pinned_without_host_path_or_build_tag() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
+    pinned = {line.partition("==")[0] for line in lines}
+    assert {re.split(r"[^\w-]", requirement)[0] for requirement in requirements()} <= pinned
