@@ -7,7 +7,7 @@ from typing import Protocol
 
 class BlobStore(Protocol):
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
-        """Keep `data` under `key` for `ttl_seconds`, in place of what was there. Readers see all of it or none."""
+        """Keep `data` under `key` for `ttl_seconds`, replacing what was there. Readers see all or nothing."""
 
     async def get(self, key: str) -> bytes | None:
         """The bytes, or None once they are deleted or past their time."""

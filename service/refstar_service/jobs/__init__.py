@@ -13,7 +13,8 @@ from refstar_service.jobs.job import (
     StoredFile,
 )
 from refstar_service.jobs.presence import WorkerInfo
-from refstar_service.jobs.queue import Held, JobQueue, LineStatus, QueueFull, Reservation, Started
+from refstar_service.jobs.queue import JobQueue, LineStatus, QueueFull
+from refstar_service.jobs.reservation import Held, Reservation, Started
 
 __all__ = [
     "FaceAction",

@@ -46,7 +46,10 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """Everything a worker must know. `faces` is aligned, all, largest or center; `format` same, png, jpeg or webp."""
+    """Everything a worker must know.
+
+    `faces`: aligned, all, largest or center. `format`: same, png, jpeg or webp. `quality`: 1 to 100.
+    """
 
     image: StoredFile
     references: tuple[StoredFile, ...]
@@ -74,7 +77,10 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class FaceReport:
-    """One face. `box` is x, y, width, height in pixels of the upright input; `selected` one mean mask per reference."""
+    """One face of the picture.
+
+    `box`: x, y, width, height in pixels of the upright input. `selected`: mean mask per reference, 0 to 1.
+    """
 
     box: tuple[float, float, float, float]
     score: float
@@ -99,7 +105,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker reports: SUCCEEDED with a result or FAILED with a failure. `timings` in seconds by stage."""
+    """What a worker reports: SUCCEEDED with result or FAILED with failure. `timings`: seconds by stage."""
 
     status: JobStatus
     result: JobResult | None
@@ -133,10 +139,9 @@ class Outcome:
 class Job:
     """A job as it was when it was read. Times are unix seconds by the clock of Redis.
 
-    `expires_at` says when this status ends by itself: a waiting or running job is given up then, a finished one
-    is forgotten (and its files with it), and of an expired one even the memory goes.
+    `expires_at`: when a job that is not terminal is given up, and when one that is becomes unreadable.
     `version` rises with every change and never repeats for one id. `canceling`: running, but its outcome will
-    not be kept. An expired job has only the outline of its request.
+    not be kept. Of an expired job only the outline of its request is left.
     """
 
     id: str

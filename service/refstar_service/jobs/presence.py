@@ -1,15 +1,58 @@
-"""Which workers are there: each announces itself with a time to live, and is absent once that has run out."""
+"""Which workers are there: each announces itself for a while, and is absent once it no longer does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+
+from redis.asyncio import Redis
+
+from refstar_service.jobs.keys import Keys
+from refstar_service.jobs.scripting import text
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker that can take jobs. `provider` is the onnxruntime provider that runs; `started_at` unix seconds."""
+    """A worker that takes jobs. `provider`: the onnxruntime provider in use. `started_at`: unix seconds."""
 
     name: str
     models: tuple[str, ...]
     provider: str
     started_at: float
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, document: str) -> WorkerInfo:
+        data = json.loads(document)
+        return cls(data["name"], tuple(data["models"]), data["provider"], data["started_at"])
+
+
+class Presence:
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def announce(self, info: WorkerInfo, ttl: float) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.sadd(self._keys.workers, info.name)
+            pipe.set(self._keys.worker(info.name), info.to_json(), px=max(1, round(ttl * 1000)))
+            await pipe.execute()
+
+    async def withdraw(self, name: str) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(self._keys.worker(name))
+            pipe.srem(self._keys.workers, name)
+            await pipe.execute()
+
+    async def present(self) -> list[WorkerInfo]:
+        names = sorted(text(name) for name in await self._redis.smembers(self._keys.workers))
+        if not names:
+            return []
+        documents = await self._redis.mget([self._keys.worker(name) for name in names])
+        # A worker that announces itself just now joins the set again by that, so nothing is lost here.
+        absent = [name for name, document in zip(names, documents, strict=True) if document is None]
+        if absent:
+            await self._redis.srem(self._keys.workers, *absent)
+        return [WorkerInfo.from_json(text(document)) for document in documents if document is not None]

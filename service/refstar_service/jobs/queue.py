@@ -1,23 +1,43 @@
-"""The queue: jobs wait in Redis Streams, workers reserve them in batches, each gets exactly one recorded outcome.
+"""The queue: jobs wait in Redis Streams, workers reserve batches of them, each gets one recorded outcome.
 
-Delivery is at least once. What makes the outcome single is the fence: every start gets a new number, and only the
-bearer of the latest one can finish. All changes of a job are Lua scripts (scripts/*.lua), so a half-made change
-cannot be seen; every script may be repeated, so a client that lost a reply can simply send it again.
+Delivery is at least once. What makes the outcome single is the fence: every start gets a new number, and only
+the bearer of the latest one can finish. Every change of a job is one Lua script (scripts/*.lua), so nobody
+sees it half made; every script may be repeated, so a client that lost the reply simply sends it again.
+
+Errors: QueueFull; otherwise those of redis-py (ConnectionError, TimeoutError, OutOfMemoryError) as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
+from redis.typing import KeyT, StreamIdT
 
-from refstar_service.jobs.job import Job, JobRequest, Outcome, Priority
-from refstar_service.jobs.presence import WorkerInfo
+from refstar_service.jobs.changes import Changes
+from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority
+from refstar_service.jobs.keys import GROUP, Keys
+from refstar_service.jobs.presence import Presence, WorkerInfo
+from refstar_service.jobs.reservation import Held, Reservation, Started
+from refstar_service.jobs.scripting import Call, Scripts, fields, text
+
+T = TypeVar("T")
+
+LONGEST_BLOCK = 2.0  # seconds; a longer read could outlast the client's socket_timeout (5 s by default)
+NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 
-class QueueFull(Exception):
-    """`limit` jobs are waiting or running already; nothing was stored. Try again later."""
+class QueueFull(Exception):  # noqa: N818
+    """`depth` jobs are waiting or running already; nothing was stored. Try again later."""
 
     def __init__(self, depth: int, limit: int) -> None:
         super().__init__(f"the queue holds {depth} jobs and admits {limit}; try again later")
@@ -26,32 +46,8 @@ class QueueFull(Exception):
 
 
 @dataclass(frozen=True)
-class Reservation:
-    """A job held for this worker, not yet begun. `retried`: an earlier attempt did not end, so run it alone."""
-
-    job_id: str
-    priority: Priority
-    entry: str  # id of its stream entry
-    retried: bool
-
-
-@dataclass(frozen=True)
-class Started:
-    """The right to finish one job, until somebody starts it again. `attempt` counts from 1."""
-
-    job_id: str
-    attempt: int
-    fence: int  # never repeats for one job, unlike `attempt`, which a release takes back
-    request: JobRequest
-    reservation: Reservation
-
-
-Held = Reservation | Started
-
-
-@dataclass(frozen=True)
 class LineStatus:
-    """One priority at a glance. `depth` = waiting + held by workers; `oldest` is the longest wait in seconds."""
+    """One priority at a glance. `depth` = `waiting` + `held` by workers. `oldest`: longest wait, seconds."""
 
     depth: int
     waiting: int
@@ -60,12 +56,12 @@ class LineStatus:
 
 
 class JobQueue:
-    """One instance per process, safe for concurrent use by tasks of one event loop.
+    """One instance per process, shared by all tasks of its event loop.
 
-    `limit` caps jobs waiting and running together. `job_ttl`: seconds a job may wait, and again run, before it is
-    given up. `result_ttl`: seconds a finished job stays readable; for `tombstone_ttl` more it reads as expired.
-    `stale_after`: seconds without a heartbeat until a held job goes to another worker; heartbeat at a third of it.
-    `worker` names this process among the consumers (default: host, process id and a random part).
+    `limit` caps jobs waiting and running together. All times are seconds. `job_ttl`: how long a job may wait,
+    and again run, before it is given up. `result_ttl`: how long a finished one stays readable; then it reads
+    as expired for `tombstone_ttl`. `stale_after`: without a heartbeat for so long, a held job goes to another
+    worker; beat at a third of it. `worker` names this process (default: host, process id, a random part).
     """
 
     def __init__(
@@ -81,91 +77,242 @@ class JobQueue:
         worker: str | None = None,
         prefix: str = "refstar",
     ) -> None:
-        raise NotImplementedError
+        self.limit = limit
+        self.max_attempts = max_attempts
+        self.job_ttl = job_ttl
+        self.result_ttl = result_ttl
+        self.tombstone_ttl = tombstone_ttl
+        self.stale_after = stale_after
+        self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._redis = redis
+        self._keys = Keys(prefix)
+        self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
+        self._scripts = Scripts(redis)
+        self._changes = Changes(redis, self._keys.changes)
+        self._presence = Presence(redis, self._keys)
+        self._batches = 0
 
     async def setup(self) -> None:
-        """Create the consumer groups. Optional: every call that finds them missing creates them."""
-        raise NotImplementedError
+        """Create the consumer groups. Optional: every call that finds them missing does so."""
+        for line in (self._high, self._normal):
+            try:
+                # From 0, not from $: jobs that were there before the group count too.
+                await self._redis.xgroup_create(line, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
 
     async def aclose(self) -> None:
         """End the shared subscription. The Redis client stays open: it belongs to the caller."""
-        raise NotImplementedError
+        await self._changes.aclose()
+
+    # For those who want work done.
 
     async def submit(
         self, job_id: str, request: JobRequest, *, priority: Priority = Priority.NORMAL, owner: str = ""
     ) -> Job:
         """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull."""
-        raise NotImplementedError
+        line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
+        keys = [*self._of(job_id), line, other]
+        limits = [self.limit, self.job_ttl, self.tombstone_ttl]
+        documents = [request.to_json(), request.outline().to_json()]
+        values = [job_id, self._keys.changes, *limits, priority, owner, *documents]
+        reply = await self._run(self._scripts.submit, keys, values)
+        if isinstance(reply, int):
+            raise QueueFull(reply, self.limit)
+        return Job.from_fields(job_id, fields(reply))
 
     async def get(self, job_id: str) -> Job | None:
-        raise NotImplementedError
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in self._of(job_id):
+                pipe.hgetall(key)
+            job, gone = await pipe.execute()
+        return self._job(job_id, job or gone)
 
-    async def wait(self, job_id: str, timeout: float) -> Job | None:
-        """The job once it is terminal, or as it stands after `timeout` seconds; None as soon as it is gone."""
-        raise NotImplementedError
+    async def wait(self, job_id: str, timeout: float) -> Job | None:  # noqa: ASYNC109
+        """The job once it is terminal, or as it stands after `timeout` seconds; None once it is gone."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        async with self.watch(job_id) as changed:
+            while True:
+                changed.clear()
+                job = await self.get(job_id)
+                if job is None or job.status.terminal or clock() >= deadline:
+                    return job
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await changed.wait()
+
+    @asynccontextmanager
+    async def watch(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the job may have changed: clear it, read the job, then wait for it again.
+        All watchers of this queue share one connection."""
+        async with self._changes.watch(job_id) as changed:
+            yield changed
 
     async def position(self, job_id: str) -> int | None:
-        """How many jobs are to be taken before it (0 = next, or already with a worker); None unless it is queued."""
-        raise NotImplementedError
+        """How many jobs come before it (0: next, or with a worker already); None unless it is queued."""
+        keys = [self._keys.job(job_id), self._high, self._normal]
+        ahead = await self._run(self._scripts.position, keys, [GROUP])
+        return None if ahead is None else int(ahead)
 
     async def cancel(self, job_id: str) -> Job | None:
-        """A queued job is canceled at once, a running one when its worker finishes; a terminal one stays as it is."""
-        raise NotImplementedError
+        """A queued job is canceled at once, a running one when its worker finishes, a terminal one never."""
+        values = [job_id, self._keys.changes, self.result_ttl, self.tombstone_ttl]
+        return self._job(job_id, await self._run(self._scripts.cancel, self._of(job_id), values))
 
     async def delete(self, job_id: str) -> Job | None:
-        """Forget the job, whatever it is doing, and return its last state; its blobs are the caller's to delete."""
-        raise NotImplementedError
+        """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete."""
+        values = [job_id, self._keys.changes]
+        return self._job(job_id, await self._run(self._scripts.delete, self._of(job_id), values))
+
+    # For those who do it.
 
     async def reserve(self, n: int, *, block: float = 1.0) -> list[Reservation]:
-        """Up to `n` jobs; none after `block` seconds (at most 2) without work. Stop by a flag between calls, not by
-        cancelling one: what a cancelled call had reserved is out of reach until `stale_after`.
+        """Up to `n` jobs; none after `block` seconds (at most 2) without work. Stop by a flag between calls,
+        not by cancelling one: what a cancelled call has reserved is out of reach until `stale_after`.
 
-        A job whose earlier attempt did not end comes alone, before all others, so that it cannot take others down.
+        A job whose earlier attempt did not end comes alone, before all others: it cannot take any with it.
         """
-        raise NotImplementedError
+        if n < 1:
+            raise ValueError(f"cannot reserve {n} jobs")
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + min(block, LONGEST_BLOCK)
+        while True:
+            taken, last_delivered = await self._take(n)
+            if taken or clock() >= deadline:
+                return taken
+            # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
+            # While it blocks, its connection is out of the pool and nobody else's.
+            milliseconds = max(1, round((deadline - clock()) * 1000))
+            await self._redis.xread(last_delivered, count=1, block=milliseconds)
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Started | None]:
-        """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, taken by another
-        worker, or out of attempts (then recorded as failed with code "worker-lost").
+        """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
+        worker's by now, or out of attempts (then it is recorded as failed with code "worker-lost").
 
-        Start before touching a job's bytes: only counted attempts protect against a picture that kills workers.
+        Start before touching a job's bytes: only counted attempts protect from a picture that kills workers.
         """
-        raise NotImplementedError
+        lost = JobFailure("worker-lost", f"the worker stopped in each of {self.max_attempts} attempts")
+        outcome = Outcome(JobStatus.FAILED, result=None, failure=lost, faces=(), timings={}).to_json()
+        limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
+        calls = [self._call(held, uuid4().hex, *limits, outcome) for held in reservations]
+        replies = await self._run_all(self._scripts.start, calls)
+        return [_started(held, reply) for held, reply in zip(reservations, replies, strict=True)]
 
     async def heartbeat(self, held: Sequence[Held]) -> list[Held]:
-        """Keep all held jobs, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
-        another worker's by now. Hand these to `release` or `finish` like any other."""
-        raise NotImplementedError
+        """Keep these, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
+        another worker's by now. They too end in `release` or `finish`."""
+        replies = await self._run_all(self._scripts.heartbeat, [self._call(one) for one in held])
+        return [one for one, kept in zip(held, replies, strict=True) if not kept]
 
     async def finish(self, outcomes: Sequence[tuple[Started, Outcome]]) -> list[bool]:
-        """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another worker): then
-        delete the result's blobs. Write blobs before, so that a recorded result can always be fetched."""
-        raise NotImplementedError
+        """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another): then
+        delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
+        ttls = [self.result_ttl, self.tombstone_ttl]
+        calls = [self._call(held, outcome.status, outcome.to_json(), *ttls) for held, outcome in outcomes]
+        return [bool(reply) for reply in await self._run_all(self._scripts.finish, calls)]
 
     async def release(self, held: Sequence[Held]) -> None:
-        """Give jobs back, for the next worker that looks. A started one is queued again and its attempt not counted;
+        """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
         one that is being canceled is canceled."""
-        raise NotImplementedError
+        ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
+        await self._run_all(self._scripts.release, [self._call(one, *ttls) for one in held])
+
+    # For those who watch.
 
     async def depth(self) -> dict[Priority, int]:
         """Jobs waiting and held, per priority: the number that `limit` bounds in sum."""
-        raise NotImplementedError
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for priority in Priority:
+                pipe.xlen(self._keys.line(priority))
+            return dict(zip(Priority, await pipe.execute(), strict=True))
 
     async def survey(self) -> dict[Priority, LineStatus]:
         """For metrics: what waits, what is held, and the longest wait."""
-        raise NotImplementedError
+        lines = [self._keys.line(priority) for priority in Priority]
+        *rows, time = await self._run(self._scripts.survey, lines, [GROUP])
+        return {
+            priority: LineStatus(
+                depth=depth,
+                waiting=depth - held,
+                held=held,
+                oldest=max(0.0, float(text(time)) - int(text(first).split("-")[0]) / 1000) if first else 0.0,
+            )
+            for priority, (depth, held, first) in zip(Priority, rows, strict=True)
+        }
 
     async def housekeeping(self, idle: float = 3600.0) -> int:
-        """Forget workers that hold nothing and have not been seen for `idle` seconds; returns how many."""
-        raise NotImplementedError
+        """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""
+        values = [GROUP, round(idle * 1000)]
+        return int(await self._run(self._scripts.housekeeping, [self._high, self._normal], values))
 
     async def announce_worker(self, info: WorkerInfo, ttl: float) -> None:
-        """This worker is ready and counts as present for `ttl` seconds; repeat well before that."""
-        raise NotImplementedError
+        """This worker is ready, and counts as present for `ttl` seconds; repeat well before that."""
+        await self._presence.announce(info, ttl)
 
     async def withdraw_worker(self, name: str) -> None:
-        raise NotImplementedError
+        await self._presence.withdraw(name)
 
     async def workers(self) -> list[WorkerInfo]:
         """Workers present now, by name."""
-        raise NotImplementedError
+        return await self._presence.present()
+
+    async def _take(self, n: int) -> tuple[list[Reservation], dict[KeyT, StreamIdT]]:
+        order = [Priority.HIGH, Priority.NORMAL]
+        if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
+            order.reverse()
+        lines = [self._keys.line(priority) for priority in order]
+        values = [GROUP, self.worker, n, round(self.stale_after * 1000), self._keys.job("")]
+        taken, last = await self._run(self._scripts.reserve, lines, values)
+        if taken:
+            self._batches += 1
+        reservations = [
+            Reservation(text(job_id), order[index - 1], text(entry), retried=attempts > 0)
+            for index, entry, job_id, attempts in taken
+        ]
+        return reservations, {line: text(entry) for line, entry in zip(lines, last, strict=False)}
+
+    async def _run(self, script: AsyncScript, keys: Sequence[str], values: Sequence[Any]) -> Any:
+        async def once() -> Any:
+            return await script(keys, values)
+
+        return await self._with_groups(once)
+
+    async def _run_all(self, script: AsyncScript, calls: Sequence[Call]) -> list[Any]:
+        async def pipelined() -> list[Any]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for keys, values in calls:
+                    await script(keys, values, client=pipe)
+                return await pipe.execute()
+
+        return await self._with_groups(pipelined) if calls else []
+
+    async def _with_groups(self, run: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await run()
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+        # Redis was flushed, or came back empty. What did run before the error may run again.
+        await self.setup()
+        return await run()
+
+    def _of(self, job_id: str) -> list[str]:
+        return [self._keys.job(job_id), self._keys.gone(job_id)]
+
+    def _call(self, held: Held, *more: Any) -> Call:
+        """What all scripts about a held job begin with."""
+        reservation, fence = (held.reservation, held.fence) if isinstance(held, Started) else (held, "")
+        keys = [*self._of(held.job_id), self._keys.line(reservation.priority)]
+        return keys, [held.job_id, self._keys.changes, GROUP, reservation.entry, self.worker, fence, *more]
+
+    def _job(self, job_id: str, reply: Any) -> Job | None:
+        return Job.from_fields(job_id, fields(reply)) if reply else None
+
+
+def _started(held: Reservation, reply: Any) -> Started | None:
+    if reply is None:
+        return None
+    attempt, fence, request = reply
+    return Started(held.job_id, attempt, fence, JobRequest.from_json(text(request)), held)

@@ -1,0 +1,83 @@
+"""Blobs as files in a directory, which may be a volume that several machines share.
+
+A file's name is the SHA-256 of its key, so no key can lead out of the directory; its modification time is the
+moment at which it expires, so nothing else must be stored. Clocks of the machines must agree to seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+UNFINISHED = ".part"
+UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so its writer is gone
+
+
+class DirectoryBlobs:
+    """Expired blobs are no longer found, but take up space until `sweep`, which somebody must call at times."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
+        await asyncio.to_thread(self._write, self._file(key), data, time.time() + ttl_seconds)
+
+    async def get(self, key: str) -> bytes | None:
+        return await asyncio.to_thread(self._read, self._file(key))
+
+    async def delete(self, *keys: str) -> None:
+        await asyncio.to_thread(self._unlink, [self._file(key) for key in keys])
+
+    async def sweep(self) -> int:
+        """Delete what has expired and what was never finished; returns how many files."""
+        return await asyncio.to_thread(self._sweep)
+
+    def _file(self, key: str) -> Path:
+        name = hashlib.sha256(key.encode()).hexdigest()
+        return self.path / name[:2] / name
+
+    def _write(self, file: Path, data: bytes, expires_at: float) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f"{file.name}.{uuid4().hex}{UNFINISHED}")
+        try:
+            with unfinished.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.utime(stream.fileno(), (expires_at, expires_at))
+                # Else a power cut may leave the name without the bytes.
+                os.fsync(stream.fileno())
+            unfinished.replace(file)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+    def _read(self, file: Path) -> bytes | None:
+        try:
+            with file.open("rb") as stream:
+                if os.fstat(stream.fileno()).st_mtime > time.time():
+                    return stream.read()
+        except FileNotFoundError:
+            pass
+        # Not deleted here: a put may be renaming a new file over it at this moment. That is for `sweep`.
+        return None
+
+    def _unlink(self, files: list[Path]) -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def _sweep(self) -> int:
+        now = time.time()
+        count = 0
+        for file in self.path.glob("??/*"):
+            with suppress(FileNotFoundError):
+                status = file.stat()
+                unfinished = file.suffix == UNFINISHED
+                if now > (status.st_ctime + UNFINISHED_AFTER if unfinished else status.st_mtime):
+                    file.unlink()
+                    count += 1
+        return count

@@ -1,0 +1,48 @@
+"""The Redis schema at a glance. All keys share one hash tag: in a cluster, a script may touch any of them.
+
+    {refstar}:queue:high      stream   one entry per job that waits or is held: job -> id
+    {refstar}:queue:normal    stream   the same
+    {refstar}:job:<id>        hash     the job while it can be read; fields below
+    {refstar}:gone:<id>       hash     its tombstone, written with it and outliving it; same fields
+    {refstar}:changes         channel  "<version> <status> <id>" after each change of a job
+    {refstar}:workers         set      names of workers that announced themselves
+    {refstar}:worker:<name>   string   one of them, as JSON, with its time to live
+
+Job fields: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream
+id), attempts, fence (rises with every start), token (of the last call of start), created_at, started_at,
+finished_at, expires_at, canceling, outcome (JSON), recorded (fence of the start that outcome is from),
+version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refstar_service.jobs.job import Priority
+
+GROUP = "workers"
+
+
+@dataclass(frozen=True)
+class Keys:
+    prefix: str = "refstar"
+
+    def line(self, priority: Priority) -> str:
+        return f"{{{self.prefix}}}:queue:{priority}"
+
+    def job(self, job_id: str) -> str:
+        return f"{{{self.prefix}}}:job:{job_id}"
+
+    def gone(self, job_id: str) -> str:
+        return f"{{{self.prefix}}}:gone:{job_id}"
+
+    def worker(self, name: str) -> str:
+        return f"{{{self.prefix}}}:worker:{name}"
+
+    @property
+    def changes(self) -> str:
+        return f"{{{self.prefix}}}:changes"
+
+    @property
+    def workers(self) -> str:
+        return f"{{{self.prefix}}}:workers"

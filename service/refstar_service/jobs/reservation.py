@@ -1,0 +1,31 @@
+"""What a worker holds: a reservation before it begins a job, the right to finish it after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refstar_service.jobs.job import JobRequest, Priority
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A job held for this worker, not begun. `retried`: an earlier attempt did not end, so run it alone."""
+
+    job_id: str
+    priority: Priority
+    entry: str  # id of its stream entry
+    retried: bool
+
+
+@dataclass(frozen=True)
+class Started:
+    """The right to finish one job, until somebody starts it again. `attempt` counts from 1."""
+
+    job_id: str
+    attempt: int
+    fence: int  # never repeats for one job, unlike `attempt`, which a release takes back
+    request: JobRequest
+    reservation: Reservation
+
+
+Held = Reservation | Started

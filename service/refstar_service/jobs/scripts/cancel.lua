@@ -1,0 +1,14 @@
+-- KEYS job gone
+-- ARGV id channel result_ttl memory
+-- -> the job's fields
+local status, canceling = unpack(redis.call('HMGET', KEYS[1], 'status', 'canceling'))
+if status == 'queued' then
+  -- Its entry stays: XDEL of an undelivered entry makes the group's lag unknown. The worker that gets it drops it.
+  write_even_when_full(KEYS[1])
+  finish(KEYS[1], KEYS[2], ARGV[1], ARGV[2], 'canceled', ARGV[3], ARGV[4])
+elseif status == 'running' and not canceling then
+  write_even_when_full(KEYS[1])
+  redis.call('HSET', KEYS[1], 'canceling', 1)
+  commit(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+end
+return read(KEYS[1], KEYS[2])

@@ -1,0 +1,26 @@
+-- KEYS job gone line
+-- ARGV id channel group entry consumer fence status outcome ttl memory
+-- -> 1 recorded, 0 not kept
+local job, gone, line = KEYS[1], KEYS[2], KEYS[3]
+local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local status, fence, canceling, recorded =
+  unpack(redis.call('HMGET', job, 'status', 'fence', 'canceling', 'recorded'))
+
+if not live(status) then
+  drop(line, group, entry)
+  -- The reply to this very call got lost, and it comes again.
+  return recorded == ARGV[6] and 1 or 0
+end
+-- Someone else has started it since, or it waits for someone else: then the entry is not ours to drop either.
+if status ~= 'running' or fence ~= ARGV[6] then
+  return 0
+end
+
+drop(line, group, entry)
+if canceling then
+  finish(job, gone, id, channel, 'canceled', ARGV[9], ARGV[10])
+  return 0
+end
+redis.call('HSET', job, 'outcome', ARGV[8], 'recorded', fence)
+finish(job, gone, id, channel, ARGV[7], ARGV[9], ARGV[10])
+return 1

@@ -1,0 +1,19 @@
+-- KEYS job gone line
+-- ARGV id channel group entry consumer fence ('' if not started)
+-- -> 1, or 0 if its outcome would not be kept
+local job, line, group, entry, consumer = KEYS[1], KEYS[3], ARGV[3], ARGV[4], ARGV[5]
+
+if not is_held(line, group, entry, consumer) then
+  return 0
+end
+-- JUSTID does not count as a delivery, and without FORCE nothing that was acknowledged comes back.
+redis.call('XCLAIM', line, group, consumer, 0, entry, 'JUSTID')
+
+local status, canceling, fence = unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence'))
+if not live(status) or canceling then
+  return 0
+end
+if ARGV[6] ~= '' and (status ~= 'running' or fence ~= ARGV[6]) then
+  return 0
+end
+return 1

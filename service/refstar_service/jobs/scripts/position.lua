@@ -1,0 +1,24 @@
+-- KEYS job line_high line_normal
+-- ARGV group
+-- -> how many are taken before it, or nil if it is not queued
+local status, priority, entry = unpack(redis.call('HMGET', KEYS[1], 'status', 'priority', 'entry'))
+if status ~= 'queued' then
+  return nil
+end
+
+local function waiting(line, up_to)
+  local row = group_status(line, ARGV[1])
+  if row.err then
+    return 0
+  end
+  return #redis.call('XRANGE', line, '(' .. row['last-delivered-id'], up_to)
+end
+
+if priority == 'high' then
+  return math.max(0, waiting(KEYS[2], entry) - 1)
+end
+local ahead = waiting(KEYS[3], entry) - 1
+if ahead < 0 then
+  return 0
+end
+return ahead + waiting(KEYS[2], '+')

@@ -1,0 +1,90 @@
+-- Put in front of every script.
+
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+
+local function moment(seconds)
+  return string.format('%.3f', seconds)
+end
+
+local function milliseconds(seconds)
+  return math.max(1, math.ceil(seconds * 1000))
+end
+
+local function live(status)
+  return status == 'queued' or status == 'running'
+end
+
+-- With its memory full, Redis refuses the first write of a script if it can grow, but no later one. What ends or
+-- moves work must go through all the same, so it begins with a write that cannot grow (here: of no field at all).
+local function write_even_when_full(job)
+  redis.call('HDEL', job, 'nothing')
+end
+
+-- Every change ends here: a new version, the tombstone beside it, and word of it on the channel. With `ttl` the
+-- job stays readable for that many seconds from now, and the tombstone for `memory` more.
+local function commit(job, gone, id, channel, ttl, memory)
+  local version = redis.call('HINCRBY', job, 'version', 1)
+  if ttl then
+    ttl, memory = tonumber(ttl), tonumber(memory)
+    redis.call('HSET', job, 'expires_at', moment(now() + ttl))
+    redis.call('PEXPIRE', job, milliseconds(ttl))
+    local fields = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
+    local values = redis.call('HMGET', job, unpack(fields))
+    fields[3] = 'request'
+    local tombstone = {'status', 'expired'}
+    for i, field in ipairs(fields) do
+      tombstone[#tombstone + 1] = field
+      tombstone[#tombstone + 1] = values[i] or ''
+    end
+    redis.call('HSET', gone, unpack(tombstone))
+    redis.call('PEXPIRE', gone, milliseconds(ttl + memory))
+  end
+  redis.call('HSET', gone, 'version', version + 1)
+  redis.call('PUBLISH', channel, version .. ' ' .. redis.call('HGET', job, 'status') .. ' ' .. id)
+end
+
+local function finish(job, gone, id, channel, status, ttl, memory)
+  redis.call('HDEL', job, 'canceling', 'token')
+  redis.call('HSET', job, 'status', status, 'finished_at', moment(now()))
+  commit(job, gone, id, channel, ttl, memory)
+end
+
+local function read(job, gone)
+  local fields = redis.call('HGETALL', job)
+  if #fields == 0 then
+    fields = redis.call('HGETALL', gone)
+  end
+  return fields
+end
+
+-- XACK and XDEL together keep XLEN at "waiting + held", which is what admission counts.
+local function drop(line, group, entry)
+  redis.call('XACK', line, group, entry)
+  redis.call('XDEL', line, entry)
+end
+
+local function is_held(line, group, entry, consumer)
+  return #redis.call('XPENDING', line, group, entry, entry, 1, consumer) > 0
+end
+
+-- Whoever looks next finds it stale: a day of idleness exceeds every stale time.
+local function hand_over(line, group, entry, consumer)
+  redis.call('XCLAIM', line, group, consumer, 0, entry, 'IDLE', 86400000, 'RETRYCOUNT', 0, 'JUSTID')
+end
+
+-- The group's row of XINFO GROUPS as a table; with the only field `err` if there is no such group.
+local function group_status(line, group)
+  for _, row in ipairs(redis.pcall('XINFO', 'GROUPS', line)) do
+    local status = {}
+    for i = 1, #row, 2 do
+      status[row[i]] = row[i + 1]
+    end
+    if status['name'] == group then
+      return status
+    end
+  end
+  return redis.error_reply('NOGROUP the consumer group ' .. group .. ' of ' .. line .. ' is missing')
+end

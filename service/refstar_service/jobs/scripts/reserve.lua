@@ -1,0 +1,58 @@
+-- KEYS the two lines, the one to prefer first
+-- ARGV group consumer n stale_ms prefix of job keys
+-- -> {{index of line, entry, id, attempts before}, ...}, {last delivered entry of each line}
+local group, consumer, n, stale, jobs = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local taken, retried = {}, nil
+
+for index, line in ipairs(KEYS) do
+  local cursor = '0-0'
+  while #taken < n do
+    local reply = redis.call('XAUTOCLAIM', line, group, consumer, stale, cursor, 'COUNT', n - #taken)
+    for _, entry in ipairs(reply[2]) do
+      -- Redis 6.2 answers a nil for an entry that somebody deleted by hand.
+      if entry then
+        local attempts = tonumber(redis.call('HGET', jobs .. entry[2][2], 'attempts') or 0)
+        taken[#taken + 1] = {index, entry[1], entry[2][2], attempts}
+        if attempts > 0 and not retried then
+          retried = taken[#taken]
+        end
+      end
+    end
+    cursor = reply[1]
+    if cursor == '0-0' then
+      break
+    end
+  end
+end
+
+-- What was begun and not ended may have killed its worker: it runs alone, the others wait for the next call.
+if retried then
+  for _, other in ipairs(taken) do
+    if other ~= retried then
+      hand_over(KEYS[other[1]], group, other[2], consumer)
+    end
+  end
+  return {{retried}, {}}
+end
+
+for index, line in ipairs(KEYS) do
+  if #taken < n then
+    local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', n - #taken, 'STREAMS', line, '>')
+    for _, entry in ipairs(reply and reply[1][2] or {}) do
+      taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
+    end
+  end
+end
+if #taken > 0 then
+  return {taken, {}}
+end
+
+local last = {}
+for index, line in ipairs(KEYS) do
+  local status = group_status(line, group)
+  if status.err then
+    return status
+  end
+  last[index] = status['last-delivered-id']
+end
+return {{}, last}

@@ -1,0 +1,38 @@
+-- KEYS job gone line
+-- ARGV id channel group entry consumer fence ('') token max_attempts ttl result_ttl memory outcome_if_lost
+-- -> {attempt, fence, request}, or nil if there is nothing to do
+local job, gone, line = KEYS[1], KEYS[2], KEYS[3]
+local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+if not is_held(line, group, entry, ARGV[5]) then
+  return nil
+end
+local fields = redis.call('HMGET', job, 'status', 'canceling', 'token', 'attempts', 'fence', 'request')
+local status, canceling, token, attempts, fence, request = unpack(fields)
+if not live(status) then
+  drop(line, group, entry)
+  return nil
+end
+-- The reply to this very call got lost, and it comes again.
+if token == ARGV[7] then
+  return {tonumber(attempts), tonumber(fence), request}
+end
+
+write_even_when_full(job)
+if canceling then
+  finish(job, gone, id, channel, 'canceled', ARGV[10], ARGV[11])
+  drop(line, group, entry)
+  return nil
+end
+if tonumber(attempts) >= tonumber(ARGV[8]) then
+  redis.call('HSET', job, 'outcome', ARGV[12])
+  finish(job, gone, id, channel, 'failed', ARGV[10], ARGV[11])
+  drop(line, group, entry)
+  return nil
+end
+
+attempts = redis.call('HINCRBY', job, 'attempts', 1)
+fence = redis.call('HINCRBY', job, 'fence', 1)
+redis.call('HSET', job, 'status', 'running', 'token', ARGV[7], 'started_at', moment(now()))
+commit(job, gone, id, channel, ARGV[9], ARGV[11])
+return {attempts, fence, request}
