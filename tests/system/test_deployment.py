@@ -1,5 +1,5 @@
-"""The files around the code: images, compose, Kubernetes, monitoring. Each is valid by its own schema, and all
-agree with the settings, the Redis keys and each other."""
+"""The files around the code: images, compose, Kubernetes, monitoring. Each is valid by its own schema, and
+all agree with the settings, the Redis keys and each other."""
 
 import os
 import re
@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
+from refstar_service.gateway import health
 from refstar_service.jobs.job import Priority
 from refstar_service.jobs.keys import Keys
 from refstar_service.settings import PREFIX, Settings
@@ -73,11 +75,6 @@ def container(workload: Document) -> Document:
     (only,) = pod(workload)["containers"]
     assert isinstance(only, dict)
     return only
-
-
-def seconds(text: str) -> float:
-    assert text.endswith("s")
-    return float(text[:-1])
 
 
 def mebibytes(text: str) -> float:
@@ -153,6 +150,11 @@ def test_dockerignore_lets_in_what_the_dockerfiles_copy() -> None:
     for source in copies:
         assert (ROOT / source).exists()
         assert any(source == name or source.startswith(f"{name}/") for name in allowed), source
+
+
+def test_gateway_runs_where_onnxruntime_is_not_installed() -> None:
+    without = "import sys; sys.modules['onnxruntime'] = None; import refstar_service.gateway.app"
+    run(sys.executable, "-c", without)
 
 
 # ---- compose
@@ -302,6 +304,15 @@ def test_ports_agree_everywhere(defaults: Settings) -> None:
     assert {values[told] for values in given_settings().values() if told in values} == {str(WORKER_PORT)}
 
 
+def test_gateway_answers_at_the_probed_paths() -> None:
+    served = {route.path for route in health.router.routes if isinstance(route, APIRoute)}
+    main = container(workloads()["base/gateway"])
+    probes = [main[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
+    probes += re.findall(r"request\('GET', '(.*?)'\)", (ROOT / "docker" / "gateway.Dockerfile").read_text())
+    assert len(probes) == 4
+    assert set(probes) <= served
+
+
 def test_containers_are_given_the_time_their_shutdown_takes(defaults: Settings) -> None:
     close = 5
     gateway = workloads()["base/gateway"]
@@ -309,7 +320,7 @@ def test_containers_are_given_the_time_their_shutdown_takes(defaults: Settings) 
     assert pod(gateway)["terminationGracePeriodSeconds"] >= before + defaults.shutdown_grace + close
     for service in load(COMPOSE)["services"].values():
         if "build" in service:
-            assert seconds(service["stop_grace_period"]) >= defaults.shutdown_grace + close
+            assert float(service["stop_grace_period"].removesuffix("s")) >= defaults.shutdown_grace + close
 
 
 def test_gateway_may_use_the_memory_its_uploads_may_take(defaults: Settings) -> None:
