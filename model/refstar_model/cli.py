@@ -20,7 +20,25 @@ def main() -> None:
     train.add_argument("--seed", type=int, default=0)
     train.set_defaults(run=_train)
 
+    export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
+    export.add_argument("system", choices=["refstar"])
+    export.add_argument("--weights", type=Path, required=True, help="weights.pt of a training run")
+    export.add_argument("--out", type=Path, required=True, help="model folder to write")
+    export.add_argument("--data", type=Path, default=_data("faces"), help="real faces for the parity check")
+    export.set_defaults(run=_export)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model folder on the val pairs")
+    evaluate.add_argument("folder", type=Path)
+    evaluate.add_argument("--data", type=Path, default=_data("faces"))
+    evaluate.add_argument("--judge", type=Path, default=_data("models/mobileface/mobileface_v2.onnx"))
+    evaluate.add_argument("--sheets", type=Path, help="folder for contact sheets")
+    evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
+    evaluate.set_defaults(run=_evaluate)
+
     arguments = parser.parse_args()
+    for name in ("data", "judge"):
+        if arguments.run is not _export and getattr(arguments, name, Path()) is None:
+            parser.error(f"--{name} is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)")
     arguments.run(arguments)
 
 
@@ -40,6 +58,29 @@ def _train(arguments: argparse.Namespace) -> None:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer) if arguments.recognizer else None
     print(train(load_photos(arguments.data), recognizer, how, arguments.out, arguments.minutes))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from refstar_model.data.photos import load_photos
+    from refstar_model.refstar.publishing import publish
+    from refstar_model.refstar.training import load
+
+    net, steps = load(arguments.weights)
+    manifest = publish(net, steps, arguments.out, load_photos(arguments.data) if arguments.data else None)
+    for name, graph in manifest["graphs"].items():
+        size = (arguments.out / graph["file"]).stat().st_size
+        print(f"{name}: {size / 1e6:.1f} MB, parity {graph['parity']:.1e}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from refstar_model.data.photos import load_photos
+    from refstar_model.evaluation import FolderModel, evaluate, write_quality
+    from refstar_model.recognition import Recognizer
+
+    photos = load_photos(arguments.data).split("val")
+    table = evaluate(FolderModel(arguments.folder), photos, Recognizer(arguments.judge), arguments.sheets)
+    if arguments.write:
+        write_quality(arguments.folder, table)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def compete(trust: Tensor, weight: Tensor) -> Tensor:
     """
     trust = trust * weight.reshape(*weight.shape, *([1] * (trust.dim() - 2)))
     squared = trust.square()
-    share = squared / (squared.sum(1, keepdim=True) + 1e-12)
+    # Not "+ 1e-12": the ONNX exporter's optimizer drops so small a term, and absent references became 0 / 0.
+    share = squared / squared.sum(1, keepdim=True).clamp(min=1e-8)
     return trust.amax(1, keepdim=True) * share
 
 
@@ -83,10 +84,13 @@ class DualStreamCrossAttention(nn.Module):
 
 
 def _distance_bias(query_grid: int, key_grid: int, sigma: float) -> Tensor:
-    """-(distance)^2 / (2 sigma^2) for all places; [query_grid^2, key_grid^2]; distances in widths."""
+    """-(distance)^2 / (2 sigma^2) for all places; [query_grid^2, key_grid^2]; distances in widths.
+
+    Rounded to fp16 values: the exported graph then stores the table in half its size without a difference.
+    """
 
     def places(grid: int) -> Tensor:
         axis = (torch.arange(grid) + 0.5) / grid
         return torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
 
-    return -torch.cdist(places(query_grid), places(key_grid)).square() / (2 * sigma**2)
+    return -torch.cdist(places(query_grid), places(key_grid)).square().div(2 * sigma**2).half().float()

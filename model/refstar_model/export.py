@@ -1,0 +1,170 @@
+"""torch to a model folder: ONNX graphs, run in onnxruntime, compared, described in ``model.json``.
+
+Nothing is written when a graph differs from torch by more than ``PARITY`` on float outputs before rounding.
+"""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+PARITY = 1e-3
+OPSET = 20
+
+
+class ParityError(RuntimeError):
+    """A graph does not compute what the network computes."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph to export. The first dimension of every input is the batch; ``reference_inputs`` also have R second.
+
+    ``check_only`` names outputs that are compared and then taken off the written graph.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    reference_inputs: tuple[str, ...] = ()
+    check_only: tuple[str, ...] = ()
+
+
+def round_weights(module: nn.Module) -> None:
+    """Round all weights to fp16 values in place, so that fp16 initializers lose nothing against the module."""
+    with torch.no_grad():
+        for value in module.parameters():
+            value.copy_(value.half().float())
+
+
+def export_graph(graph: Graph, path: Path) -> float:
+    """Write one graph to ``path``; returns the largest difference of a float output (0..1 scale) from torch."""
+    batch, count = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("references", min=1, max=8)
+    shapes = {n: ({0: batch, 1: count} if n in graph.reference_inputs else {0: batch}) for n in graph.inputs}
+    graph.module.eval()
+    with warnings.catch_warnings():
+        # The exporter's own deprecations and its notes on absent torchvision are no news to the user.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.module,
+            tuple(graph.inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=tuple(shapes.values()),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _halve_initializers(model)
+    with tempfile.TemporaryDirectory() as folder:
+        checked = Path(folder) / "checked.onnx"
+        onnx.save(model, str(checked))
+        worst = _compare(graph, checked)
+    for name in graph.check_only:
+        model.graph.output.remove(next(o for o in model.graph.output if o.name == name))
+    _anonymize(model)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return worst
+
+
+def _compare(graph: Graph, path: Path) -> float:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for size in (1, next(iter(graph.inputs.values())).shape[0]):
+        inputs = {name: value[:size] for name, value in graph.inputs.items()}
+        with torch.no_grad():
+            wanted = graph.module(*inputs.values())
+        got = session.run(list(graph.outputs), {name: value.numpy() for name, value in inputs.items()})
+        for name, a, b in zip(graph.outputs, wanted, got, strict=True):
+            difference = float(np.abs(a.numpy().astype(np.float64) - b.astype(np.float64)).max())
+            if a.dtype.is_floating_point:
+                worst = max(worst, difference)
+                if not difference <= PARITY:
+                    raise ParityError(f"{graph.name}: output {name} differs by {difference:.2e}, allowed {PARITY:.0e}")
+            elif a.dtype == torch.uint8 and difference > 1:
+                raise ParityError(f"{graph.name}: output {name} differs by {difference:.0f} of 255 levels, allowed 1")
+            elif a.dtype == torch.bool and difference:
+                raise ParityError(f"{graph.name}: output {name} differs")
+    return worst
+
+
+def _halve_initializers(model: Any) -> None:
+    """Store large fp32 weights as fp16 with a Cast behind them, which onnxruntime folds away at load."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 256:
+            continue
+        values = numpy_helper.to_array(tensor)
+        halved = values.astype(np.float16)
+        if not np.array_equal(halved.astype(np.float32), values):
+            continue  # a constant that fp16 cannot hold exactly
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(halved, name + "_fp16"))
+        casts.append(helper.make_node("Cast", [name + "_fp16"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+
+
+def _anonymize(model: Any) -> None:
+    """Drop what the exporter notes of this machine (stack traces with paths) and of itself."""
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
+        del value.metadata_props[:]
+    for function in model.functions:
+        del function.metadata_props[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def commit() -> str:
+    """The commit that the running code comes from, or ``unknown`` outside a checkout."""
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_folder(folder: Path, graphs: list[Graph], description: dict[str, Any]) -> dict[str, Any]:
+    """Export all graphs into ``folder`` with their ``model.json``; the folder changes only if all of them pass.
+
+    ``description`` is the manifest without its ``graphs``.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name)
+        parity = {g.name: export_graph(g, part / f"{g.name}.onnx") for g in graphs}
+        entries = {
+            g.name: {"file": f"{g.name}.onnx", "sha256": sha256(part / f"{g.name}.onnx"), "parity": parity[g.name]}
+            for g in graphs
+        }
+        manifest = {**description, "graphs": entries}
+        (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        folder.mkdir(exist_ok=True)
+        for file in part.iterdir():
+            file.replace(folder / file.name)
+    return manifest

@@ -1,0 +1,58 @@
+"""RefSTAR as the two graphs of the model folder contract: uint8 pictures at the edges, all normalization inside.
+
+Graph 1, once per reference: ``references`` u8 [N, S, S, 3] to ``features_*``.
+Graph 2, per batch of faces: ``low_quality`` u8 [B, S, S, 3], ``features_*`` [B, R, ...], ``reference_weight`` f32
+[B, R] (0 = absent), ``fidelity`` f32 [B] to ``restored`` u8 [B, S, S, 3], ``selection`` u8 [B, R, g, g] (mean mask over
+the bands, 255 = all taken) and ``finite`` bool [B].
+"""
+
+import torch
+from torch import Tensor, nn
+
+from refstar_model.refstar.network import ReferenceFeatures, RefStar
+
+FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture")
+
+
+class EncodeReferences(nn.Module):
+    """The reference's features, and the picture itself, whose bands the blend needs."""
+
+    def __init__(self, net: RefStar) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, references: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        picture = references.permute(0, 3, 1, 2)
+        return *self.net.reference_encoder(picture.float() / 255), picture
+
+
+class Restore(nn.Module):
+    """Also returns the picture before rounding, for the parity check; the exporter takes that output off."""
+
+    def __init__(self, net: RefStar) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self,
+        low_quality: Tensor,
+        features_fine: Tensor,
+        features_middle: Tensor,
+        features_coarse: Tensor,
+        features_picture: Tensor,
+        reference_weight: Tensor,
+        fidelity: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        result = self.net(
+            low_quality.permute(0, 3, 1, 2).float() / 255,
+            features_picture.float() / 255,
+            ReferenceFeatures(features_fine, features_middle, features_coarse),
+            reference_weight,
+            fidelity,
+        )
+        exact = result.restored
+        # NaN compares false, so this is false for NaN and for infinities alike.
+        finite = (exact.abs() < 100).float().amin((1, 2, 3)) > 0.5
+        rounded = (exact.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        selection = (result.masks.mean(2) * 255).round().to(torch.uint8)
+        return rounded, selection, finite, exact

@@ -1,0 +1,117 @@
+"""What a model is: the ``model.json`` beside its graphs. Pure data; onnxruntime is not imported here."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "model.json"
+
+
+class ModelRefused(RuntimeError):
+    """A model folder that cannot be trusted or understood; the text says which file and what was found."""
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """One model folder.
+
+    ``graphs`` maps ``restore`` (and ``encode_references`` for models that look at references) to files.
+    ``quality`` is the measured table; ``golden`` what a healthy model answers (see engine.restorer).
+    """
+
+    name: str
+    version: str
+    system: str
+    license: str
+    training_data: tuple[str, ...]
+    commit: str
+    input_size: int  # side of the aligned face, pixels
+    precision: str
+    max_references: int
+    needs_references: bool
+    graphs: Mapping[str, GraphFile]
+    quality: Mapping[str, Any]
+    limits: tuple[str, ...]
+    golden: Mapping[str, Any]
+    folder: Path = field(compare=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def path(self, graph: str) -> Path:
+        return self.folder / self.graphs[graph].file
+
+    def verify(self) -> None:
+        """Hash every graph; raises ModelRefused when a file is missing or is not the one described."""
+        for graph in self.graphs.values():
+            path = self.folder / graph.file
+            if not path.is_file():
+                raise ModelRefused(f"{path}: the graph that {MANIFEST} names is missing")
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if found != graph.sha256:
+                raise ModelRefused(
+                    f"{path}: sha256 is {found}, {MANIFEST} says {graph.sha256}; "
+                    "the file was changed or cut, take the model folder anew"
+                )
+
+
+def load_manifest(folder: Path) -> ModelManifest:
+    """Read ``folder/model.json``; raises ModelRefused naming the file and the field."""
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_text())
+    except OSError as error:
+        raise ModelRefused(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelRefused(f"{path}: not JSON ({error})") from error
+    try:
+        graphs = {name: GraphFile(str(g["file"]), str(g["sha256"])) for name, g in raw["graphs"].items()}
+        manifest = ModelManifest(
+            name=str(raw["name"]),
+            version=str(raw["version"]),
+            system=str(raw["system"]),
+            license=str(raw["license"]),
+            training_data=tuple(map(str, raw["training_data"])),
+            commit=str(raw["commit"]),
+            input_size=int(raw["input_size"]),
+            precision=str(raw["precision"]),
+            max_references=int(raw["max_references"]),
+            needs_references=bool(raw["needs_references"]),
+            graphs=graphs,
+            quality=dict(raw["quality"]),
+            limits=tuple(map(str, raw["limits"])),
+            golden=dict(raw["golden"]),
+            folder=folder,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelRefused(f"{path}: field {error} is missing or of the wrong kind") from error
+    if "restore" not in graphs:
+        raise ModelRefused(f"{path}: names no graph `restore`")
+    for graph in graphs.values():
+        if Path(graph.file).name != graph.file:
+            raise ModelRefused(f"{path}: graph file {graph.file!r} is not a plain file name")
+    return manifest
+
+
+def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
+    """All models of a folder by name; folders without a ``model.json`` are passed over.
+
+    Raises ModelRefused when a manifest is broken or two folders claim one name.
+    """
+    found: dict[str, ModelManifest] = {}
+    for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
+        manifest = load_manifest(path.parent)
+        if manifest.name in found:
+            raise ModelRefused(f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}")
+        found[manifest.name] = manifest
+    return found
