@@ -1,8 +1,122 @@
-"""Bytes to pixels."""
+"""Bytes to pixels.
 
+What comes out is always upright 8 bit RGB with three channels, whatever went in:
+
+- gray, gray and alpha, one bit: three equal channels, and `Picture.grayscale` is set;
+- palette: its colors, with its transparency as alpha;
+- alpha: kept apart, straight; colors under it are left as they are;
+- CMYK (JPEG, also Adobe's inverted one, and TIFF): sRGB by the embedded profile, else by (1 - C)(1 - K);
+- 16 bits: rounded to v / 257;
+- orientation (EXIF, TIFF's tag, AVIF's boxes): applied once, here;
+- several pictures in one JPEG (MPO, as phones write): the first.
+
+Refused are animations and multi-page files, floating-point and signed TIFF, 12 bit or lossless JPEG, and
+every file that ends early: no missing part is ever filled. Damage that leaves a JPEG's or WebP's
+compressed data readable cannot be told from content: these types have no checksums.
+"""
+
+import io
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import (  # importing one registers its decoder; no other decoder is ever asked
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from refstar_service.images import exif, raster
+from refstar_service.images.containers import avif, jpeg, png, tiff
+from refstar_service.images.containers.header import Header
 from refstar_service.images.picture import ImageLimits, Picture
+from refstar_service.images.probe import inspect
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+_DECODERS = {
+    "jpeg": JpegImagePlugin.JpegImageFile.format,
+    "png": PngImagePlugin.PngImageFile.format,
+    "webp": WebPImagePlugin.WebPImageFile.format,
+    "tiff": TiffImagePlugin.TiffImageFile.format,
+    "bmp": BmpImagePlugin.BmpImageFile.format,
+    "avif": AvifImagePlugin.AvifImageFile.format,
+}
+_PLAIN = {"jpeg": jpeg.plain, "png": png.plain, "tiff": tiff.plain, "avif": avif.plain}
 
 
 def decode(data: bytes, limits: ImageLimits) -> Picture:
-    """Decode to upright 8-bit RGB; raises ImageRefused and nothing else, whatever the bytes are."""
-    raise NotImplementedError
+    """Decode to upright 8 bit RGB; raises ImageRefused and nothing else, whatever the bytes are."""
+    info, header = inspect(data, limits)
+    try:
+        found = _raster(data, info.format, header)
+    except ImageRefused:
+        raise
+    except (
+        Exception
+    ) as error:  # decoders raise what they like: OSError, SyntaxError, struct.error, MemoryError, ...
+        ends_early = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        code = RefusalCode.TRUNCATED if ends_early else RefusalCode.UNDECODABLE
+        raise ImageRefused(
+            code, f"The {info.format} file cannot be decoded: it is damaged or cut off."
+        ) from error
+    color = raster.upright(found.color, header.orientation)
+    grayscale = color.ndim == 2
+    return Picture(
+        pixels=cv2.cvtColor(color, cv2.COLOR_GRAY2RGB) if grayscale else color,
+        alpha=None if found.alpha is None else raster.upright(found.alpha, header.orientation),
+        info=info,
+        grayscale=grayscale,
+        icc_profile=found.profile,
+        exif=exif.carried(header.exif),
+    )
+
+
+def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
+    plain = _PLAIN[kind](data) if kind in _PLAIN else data
+    if header.bits == 16:
+        return raster.from_deep(_deep(plain, header), header.mode, header.icc)
+    image = _load(plain, kind, header)
+    if kind == "jpeg" and _ends_in_fill(image) and not _is_whole(plain, image, header):
+        raise ImageRefused(
+            RefusalCode.TRUNCATED, "The JPEG file's compressed data ends before its picture does."
+        )
+    return raster.from_pillow(image, header.icc)
+
+
+def _load(data: bytes, kind: str, header: Header) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=[_DECODERS[kind]])
+    if image.size != (header.width, header.height):
+        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contradicts itself about its size.")
+    image.load()
+    return image
+
+
+def _deep(data: bytes, header: Header) -> npt.NDArray[np.uint16]:
+    """By OpenCV: Pillow keeps only the upper byte of colors. For these types it refuses what ends early."""
+    pixels: npt.NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != (header.height, header.width):
+        raise ImageRefused(
+            RefusalCode.UNDECODABLE, "The 16 bit file cannot be decoded: it is damaged or cut off."
+        )
+    return pixels
+
+
+def _ends_in_fill(image: Image.Image) -> bool:
+    """Whether the last pixel is the gray that the decoder puts where compressed data is missing.
+
+    It does so silently if an end marker follows too early, as in a cut file that a tool has closed again.
+    """
+    last = image.getpixel((image.width - 1, image.height - 1))
+    return set(last if isinstance(last, tuple) else (last,)) <= {127, 128}
+
+
+def _is_whole(data: bytes, image: Image.Image, header: Header) -> bool:
+    """Whether that gray is content: more data before the end marker then changes nothing."""
+    end = jpeg.end(data)
+    more = np.random.default_rng(0).integers(0, 255, 4096, np.uint8).tobytes()  # 0xFF, a marker, left out
+    again = _load(data[:end] + more + data[end:], "jpeg", header)
+    return again.tobytes() == image.tobytes()

@@ -50,7 +50,7 @@ class Picture:
     pixels: npt.NDArray[np.uint8]  # [H, W, 3] RGB; three equal channels if grayscale
     alpha: npt.NDArray[np.uint8] | None  # [H, W], straight (not premultiplied)
     info: ImageInfo
-    grayscale: bool  # the source was grey: `encode` writes grey again
+    grayscale: bool  # the source was gray: `encode` writes gray again
     icc_profile: bytes | None  # describes `pixels`; None means sRGB
     exif: bytes | None  # TIFF block without "Exif\0\0"; orientation 1, no GPS, no thumbnail, no maker note
 

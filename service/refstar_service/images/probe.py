@@ -1,8 +1,82 @@
-"""What a file is, from its header alone."""
+"""What a file is, from its header alone: all limits, and all refusals that need no decoding."""
 
+import struct
+
+from refstar_service.images.containers import avif, bmp, jpeg, png, tiff, webp
+from refstar_service.images.containers.header import Header
+from refstar_service.images.formats import MEDIA_TYPES, claims_another, sniff
 from refstar_service.images.picture import ImageInfo, ImageLimits
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+_READERS = {
+    "jpeg": jpeg.read,
+    "png": png.read,
+    "webp": webp.read,
+    "tiff": tiff.read,
+    "bmp": bmp.read,
+    "avif": avif.read,
+}
+# Alpha, a grid of tiles, a coded size that is rounded up: what honest files need, as a multiple of
+# max_pixels.
+_MOST_WORK = 4
 
 
 def probe(data: bytes, limits: ImageLimits, *, claimed_media_type: str | None = None) -> ImageInfo:
-    """Read the header and hold it against the limits; raises ImageRefused. Nothing is decompressed."""
-    raise NotImplementedError
+    """Read the header and hold it against the limits; raises ImageRefused. No pixel is decompressed.
+
+    What passes is not sure to decode: damage inside the compressed data shows only there.
+    """
+    return inspect(data, limits, claimed_media_type)[0]
+
+
+def inspect(
+    data: bytes, limits: ImageLimits, claimed_media_type: str | None = None
+) -> tuple[ImageInfo, Header]:
+    """`probe`, with what else the header holds."""
+    if not data:
+        raise ImageRefused(RefusalCode.EMPTY, "The file is empty.")
+    if len(data) > limits.max_bytes:
+        detail = f"The file has {len(data)} bytes; {limits.max_bytes} are allowed."
+        raise ImageRefused(RefusalCode.TOO_MANY_BYTES, detail)
+    found = sniff(data)
+    if claims_another(claimed_media_type, found):
+        detail = f"The file is {MEDIA_TYPES[found]}, not {claimed_media_type} as its Content-Type says."
+        raise ImageRefused(RefusalCode.TYPE_MISMATCH, detail)
+    try:
+        header = _READERS[found](data)
+    except (struct.error, IndexError) as error:
+        raise ImageRefused(RefusalCode.TRUNCATED, f"The {found} file ends inside its header.") from error
+    _hold(header, limits)
+    width, height = header.width, header.height
+    if header.orientation >= 5:  # the four that lie on their side
+        width, height = height, width
+    return ImageInfo(
+        format=found,
+        media_type=MEDIA_TYPES[found],
+        width=width,
+        height=height,
+        mode=header.mode,
+        frames=header.frames,
+        orientation=header.orientation,
+        has_alpha=header.has_alpha,
+        bits=header.bits,
+    ), header
+
+
+def _hold(header: Header, limits: ImageLimits) -> None:
+    size = f"The picture is {header.width}x{header.height}"
+    if max(header.width, header.height) > limits.max_side:
+        detail = f"{size}; a side of {limits.max_side} pixels is allowed."
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
+    if header.width * header.height > limits.max_pixels or header.work > _MOST_WORK * limits.max_pixels:
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{size}; {limits.max_pixels} pixels are allowed.")
+    if min(header.width, header.height) < limits.min_side:
+        raise ImageRefused(
+            RefusalCode.TOO_SMALL, f"{size}; each side must have at least {limits.min_side} pixels."
+        )
+    if header.frames > 1:
+        raise ImageRefused(
+            RefusalCode.ANIMATED, "The file has several frames or pages; send a single picture."
+        )
+    if not header.complete:
+        raise ImageRefused(RefusalCode.TRUNCATED, "The file ends before its picture does.")

@@ -1,0 +1,121 @@
+"""JPEG: marker segments up to the first scan."""
+
+import re
+import struct
+from collections.abc import Iterator
+
+from refstar_service.images import exif
+from refstar_service.images.containers.header import Header
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+# Kept of it only what decoders take the color space from.
+_METADATA = {**dict.fromkeys((*range(_APP0, _APP0 + 16), _COM), b""), _APP0: b"JFIF\0", _APP14: b"Adobe"}
+_BARE = {0x01, _SOI, *range(0xD0, 0xD8)}  # markers without a length
+_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: all with Huffman coding
+_OTHER_FRAMES = {
+    0xC3,
+    *range(0xC5, 0xC8),
+    *range(0xC9, 0xCC),
+    *range(0xCD, 0xD0),
+}  # lossless, arithmetic, ...
+_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_ICC = b"ICC_PROFILE\0"
+# Each scan of a progressive file is a pass over the whole picture: 20 MB hold enough empty ones for hours of
+# work. Encoders write about ten.
+_MOST_SCANS = 32
+_MOST_SEGMENTS = 10_000
+_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+
+
+def read(data: bytes) -> Header:
+    frame: tuple[int, int, int, int] | None = None
+    exif_block: bytes | None = None
+    icc_parts: dict[int, bytes] = {}
+    scan = 0
+    for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
+        if marker in _FRAMES and frame is None:
+            frame = struct.unpack_from(">BHHB", body)
+        elif marker in _OTHER_FRAMES:
+            raise _refused(
+                "is lossless, arithmetic-coded or hierarchical; lossy and Huffman-coded files are taken"
+            )
+        elif marker == _APP1 and exif_block is None:
+            exif_block = exif.block(body) if body.startswith(exif.PREFIX) else None
+        elif marker == _APP2 and body.startswith(_ICC) and len(body) > len(_ICC) + 2:
+            icc_parts[body[len(_ICC)]] = body[len(_ICC) + 2 :]
+        elif marker == _SOS:
+            scan = start
+    if frame is None:
+        raise _refused("has no frame header before its first scan")
+    bits, height, width, channels = frame
+    if bits != 8 or channels not in _MODES or height == 0:
+        raise _refused(
+            f"has {bits} bits, {channels} channels and {height} rows; 8 bits and 1, 3 or 4 channels are taken"
+        )
+    if data.count(b"\xff\xda", scan) > _MOST_SCANS:
+        raise _refused(f"has more than {_MOST_SCANS} scans")
+    return Header(
+        width=width,
+        height=height,
+        mode=_MODES[channels],
+        orientation=exif.orientation(exif_block),
+        exif=exif_block,
+        icc=b"".join(icc_parts[number] for number in sorted(icc_parts)) or None,
+        # From behind, where it is found at once; what lies behind the picture (more pictures, video) does
+        # not matter.
+        complete=data.rfind(b"\xff\xd9", scan) > 0,
+    )
+
+
+def plain(data: bytes) -> bytes:
+    """Without EXIF, profiles, comments and the index of further pictures (iPhone and stereo files: MPO)."""
+    kept = [b"\xff\xd8"]
+    for marker, start, end in _segments(data):
+        if marker == _SOS:
+            kept.append(data[start:])
+        elif marker not in _METADATA or data[start + 4 : start + 9] == _METADATA[marker]:
+            kept.append(data[start:end])
+    return b"".join(kept)
+
+
+def end(data: bytes) -> int:
+    """Where the end marker of the (first) picture is, -1 if there is none.
+
+    Its two bytes cannot occur inside a scan; a picture inside the metadata lies before the scan.
+    """
+    scan = max(start for _, start, _ in _segments(data))
+    return data.find(b"\xff\xd9", scan)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment after SOI; the last one is the first start of scan."""
+    position = 2
+    for _ in range(_MOST_SEGMENTS):
+        # Bytes between segments are skipped, as every decoder does; 0xFF may be repeated as padding.
+        found = _MARKER.search(data, position)
+        if found is None:
+            raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends before its first scan.")
+        marker, start = found[1][0], found.start(1) - 1
+        if marker == 0 or marker in _BARE:
+            position = start + 2
+            continue
+        if marker == _EOI:
+            raise _refused("ends before its first scan")
+        (length,) = struct.unpack_from(">H", data, start + 2)
+        end = start + 2 + length
+        if length < 2:
+            raise _refused("has a damaged segment")
+        if end > len(data):
+            raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends inside its header.")
+        yield marker, start, end
+        if marker == _SOS:
+            return
+        position = end
+    raise _refused(f"has more than {_MOST_SEGMENTS} segments")
+
+
+def _refused(what: str) -> ImageRefused:
+    return ImageRefused(RefusalCode.UNDECODABLE, f"The JPEG file {what}.")

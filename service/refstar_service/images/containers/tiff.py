@@ -1,0 +1,115 @@
+"""TIFF: the first directory. Classic TIFF, 8 or 16 bit integers, the compressions that photographs use."""
+
+import struct
+
+from refstar_service.images import exif, ifd
+from refstar_service.images.containers.header import Header
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_STRIPS, _CHANNELS, _STRIP_BYTES = 273, 277, 279
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_EXTRA, _SAMPLE_FORMAT, _ICC = 338, 339, 34675
+# What a decoder needs; rows per strip, planes, predictor, palette, JPEG tables and chroma layout among it.
+_NEEDED = {
+    *(
+        _WIDTH,
+        _HEIGHT,
+        _BITS,
+        _COMPRESSION,
+        _PHOTOMETRIC,
+        266,
+        _STRIPS,
+        _CHANNELS,
+        278,
+        _STRIP_BYTES,
+        284,
+        317,
+        320,
+    ),
+    *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT, 347, 529, 530, 531, 532),
+}
+_COMPRESSIONS = {1, 5, 7, 8, 32773, 32946}  # none, LZW, JPEG, deflate, PackBits, deflate by its old number
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_MODES = {_WHITE_IS_ZERO: "L", _BLACK_IS_ZERO: "L", _RGB: "RGB", _PALETTE: "P", _CMYK: "CMYK", _YCBCR: "RGB"}
+_DEEP = {(_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)}  # layouts with 16 bits: color space and channels
+_COLORS = {"L": 1, "P": 1, "RGB": 3, "CMYK": 4}
+_PREMULTIPLIED, _STRAIGHT = 1, 2
+_MOST_TILE_PIXELS = 1 << 24  # a decoder allocates whole tiles, and the header may claim any size
+
+
+def read(data: bytes) -> Header:
+    order, first = _directory(data)
+    tags = {tag: entry.integers(order) for tag, entry in first.entries.items() if tag in _NEEDED}
+    width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
+    bits = set(tags.get(_BITS) or (1,))
+    channels, photometric = _one(tags, _CHANNELS, 1), _one(tags, _PHOTOMETRIC, _BLACK_IS_ZERO)
+    extra = tags.get(_EXTRA, ())
+    mode = _MODES.get(photometric)
+    if mode is None:
+        raise _refused(f"has color space {photometric}; gray, palette, RGB, YCbCr and CMYK are taken")
+    if set(tags.get(_SAMPLE_FORMAT) or (1,)) != {1}:
+        raise _refused("holds floating-point or signed values; unsigned 8 and 16 bit ones are taken")
+    deep = bits == {16}
+    if not (deep or bits == {8} or (bits <= {1, 2, 4} and mode in ("L", "P"))):
+        raise _refused(f"has {sorted(bits)} bits per channel; 8 and 16 are taken")
+    if _one(tags, _COMPRESSION, 1) not in _COMPRESSIONS:
+        raise _refused("is compressed in a way that is not taken; none, LZW, deflate, PackBits and JPEG are")
+    alpha = channels > _COLORS[mode] and bool(extra) and extra[0] in (_PREMULTIPLIED, _STRAIGHT)
+    if deep and (photometric, channels) not in _DEEP:
+        raise _refused("has 16 bits in a layout that is not taken; gray, RGB and RGBA are")
+    if deep and alpha and extra[0] == _PREMULTIPLIED:
+        raise _refused("has 16 bits and premultiplied alpha; straight alpha is taken")
+    if _one(tags, _TILE_WIDTH, 1) * _one(tags, _TILE_HEIGHT, 1) > _MOST_TILE_PIXELS:
+        raise _refused("claims tiles that are far larger than a picture needs")
+    icc = first.entries.get(_ICC)
+    return Header(
+        width=width,
+        height=height,
+        mode="1" if bits == {1} and mode == "L" else mode + "A" * (alpha and mode in ("L", "RGB")),
+        bits=max(bits),
+        has_alpha=alpha,
+        frames=2 if first.next else 1,
+        orientation=exif.orientation_of(first, order),
+        exif=data,  # a TIFF file is laid out as an EXIF block is
+        icc=icc.value if icc else None,
+        complete=_complete(tags, len(data)),
+    )
+
+
+def plain(data: bytes) -> bytes:
+    """The same file with a new, single directory of only the layout: decoders never see another tag."""
+    order, first = _directory(data)
+    at = len(data) + len(data) % 2
+    entries = {tag: entry for tag, entry in first.entries.items() if tag in _NEEDED}
+    start = data[:4] + struct.pack(f"{order}I", at) + data[8:]
+    return start.ljust(at, b"\0") + ifd.write(entries, order, at)
+
+
+def _directory(data: bytes) -> tuple[str, ifd.Directory]:
+    order = ifd.byte_order(data)
+    if order is None:
+        raise _refused("is a BigTIFF file; classic TIFF is taken")
+    (offset,) = struct.unpack_from(f"{order}I", data, 4)
+    return order, ifd.read(data, order, offset)
+
+
+def _one(tags: dict[int, tuple[int, ...]], tag: int, default: int | None = None) -> int:
+    values = tags.get(tag, () if default is None else (default,))
+    if len(values) != 1:
+        raise _refused(f"has a damaged directory: tag {tag} has {len(values)} values")
+    return values[0]
+
+
+def _complete(tags: dict[int, tuple[int, ...]], size: int) -> bool:
+    offsets = tags.get(_STRIPS) or tags.get(_TILES) or ()
+    sizes = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES) or ()
+    if not offsets or len(sizes) < len(offsets):
+        return False
+    if sum(sizes) > 2 * size:  # thousands of strips, each of them the whole file: hours of reading
+        raise _refused("has strips that overlap")
+    return all(offset + length <= size for offset, length in zip(offsets, sizes, strict=False))
+
+
+def _refused(what: str) -> ImageRefused:
+    return ImageRefused(RefusalCode.UNDECODABLE, f"The TIFF file {what}.")
