@@ -10,7 +10,7 @@ pins := constraints.txt scripts/setup.sh service/pyproject.toml
 .PHONY: help serve test lint format setup clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT; more options: make serve ARGS="--port 9000")
 	@exec $(bin)/refstar serve $(ARGS)
