@@ -2,6 +2,8 @@
 
 PYTHON ?=
 export PYTHON
+# Official builds of onnxruntime report home unless told not to.
+export ORT_DISABLE_TELEMETRY = 1
 
 bin := .venv/bin
 pins := constraints.txt scripts/setup.sh service/pyproject.toml

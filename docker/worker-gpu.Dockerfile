@@ -30,6 +30,7 @@ COPY LICENSE /usr/share/doc/refstar/LICENSE
 ENV PATH=/opt/refstar/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     REFSTAR_DATA_DIR=/var/lib/refstar \
+    ORT_DISABLE_TELEMETRY=1 \
     REFSTAR_WORKER_METRICS_PORT=9100 \
     REFSTAR_PROVIDER=cuda \
     NVIDIA_VISIBLE_DEVICES=all \

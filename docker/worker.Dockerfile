@@ -29,6 +29,7 @@ COPY LICENSE /usr/share/doc/refstar/LICENSE
 ENV PATH=/opt/refstar/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     REFSTAR_DATA_DIR=/var/lib/refstar \
+    ORT_DISABLE_TELEMETRY=1 \
     REFSTAR_WORKER_METRICS_PORT=9100
 USER 10001:10001
 WORKDIR /var/lib/refstar
