@@ -19,7 +19,7 @@ UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so
 
 
 class DirectoryBlobs:
-    """Expired blobs are no longer found, but take up space until `sweep`, which somebody must call at times."""
+    """Expired blobs are no longer found, but take up space until somebody calls `sweep`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,8 +76,8 @@ class DirectoryBlobs:
         for file in self.path.glob("??/*"):
             with suppress(FileNotFoundError):
                 status = file.stat()
-                unfinished = file.suffix == UNFINISHED
-                if now > (status.st_ctime + UNFINISHED_AFTER if unfinished else status.st_mtime):
+                patience = UNFINISHED_AFTER if file.suffix == UNFINISHED else 0.0
+                if now > status.st_mtime + patience:
                     file.unlink()
                     count += 1
         return count

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 
 class RedisBlobs:
-    """`redis` must not decode responses. A full server raises redis.exceptions.OutOfMemoryError from `put`."""
+    """`redis` must not decode responses. A full server makes `put` raise redis-py's OutOfMemoryError."""
 
     def __init__(self, redis: Redis, prefix: str = "refstar") -> None:
         self._redis = redis

@@ -36,7 +36,7 @@ class EmbeddedRedis:
     """Jobs and blobs survive a restart in `folder`, which belongs to one live server at a time.
 
     At `maxmemory_mb` the server refuses new data and evicts none. It ends with the process that started it,
-    even if that is killed; Ctrl-C does not reach it, so the owner can end its own work first, then call `stop`.
+    even if that is killed. Ctrl-C does not reach it: its owner ends its own work first, then calls `stop`.
     """
 
     def __init__(self, folder: Path, *, maxmemory_mb: int = 512) -> None:
@@ -60,6 +60,7 @@ class EmbeddedRedis:
         """Returns when the server answers. Raises EmbeddedRedisError."""
         if self.running:
             return
+        self.stop()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         executable = find_server()
         self._refuse_newer_data(executable)

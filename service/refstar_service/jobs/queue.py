@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from refstar_service.jobs.changes import Changes
@@ -292,6 +292,9 @@ class JobQueue:
         try:
             return await run()
         except ResponseError as error:
+            if "OOM command not allowed" in str(error):
+                # Redis 6.2 wraps what a script met, so that redis-py does not know it.
+                raise OutOfMemoryError(*error.args) from error
             if "NOGROUP" not in str(error):
                 raise
         # Redis was flushed, or came back empty. What did run before the error may run again.

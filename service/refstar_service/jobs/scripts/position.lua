@@ -7,11 +7,9 @@ if status ~= 'queued' then
 end
 
 local function waiting(line, up_to)
-  local row = group_status(line, ARGV[1])
-  if row.err then
-    return 0
-  end
-  return #redis.call('XRANGE', line, '(' .. row['last-delivered-id'], up_to)
+  -- Before the first worker comes there may be no group.
+  local last = group_status(line, ARGV[1])['last-delivered-id'] or '0-0'
+  return #redis.call('XRANGE', line, '(' .. last, up_to)
 end
 
 if priority == 'high' then

@@ -1,0 +1,205 @@
+"""The worker's side of the queue: reserve, start, heartbeat, finish, release."""
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Priority
+
+
+async def submit(
+    queue: JobQueue, request: JobRequest, *names: str, priority: Priority = Priority.NORMAL
+) -> None:
+    for name in names:
+        await queue.submit(name, request, priority=priority)
+
+
+async def test_jobs_come_in_order_and_in_batches(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+    names = [f"job-{i}" for i in range(7)]
+    await submit(queue, request_for_jobs, *names)
+    batches = [[one.job_id for one in await queue.reserve(3, block=0)] for _ in range(4)]
+    assert batches == [names[:3], names[3:6], names[6:], []]
+
+
+async def test_a_job_is_given_to_one_worker_only(new_queue, request_for_jobs: JobRequest) -> None:
+    workers = [new_queue() for _ in range(4)]
+    await submit(workers[0], request_for_jobs, *(f"job-{i}" for i in range(40)))
+    batches = await asyncio.gather(*(worker.reserve(10) for worker in workers))
+    names = [one.job_id for batch in batches for one in batch]
+    assert sorted(names) == sorted(f"job-{i}" for i in range(40))
+
+
+async def test_reserve_waits_for_work_and_wakes_at_once(
+    queue: JobQueue, request_for_jobs: JobRequest
+) -> None:
+    waiting = asyncio.create_task(queue.reserve(4, block=2.0))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    before = time.monotonic()
+    await submit(queue, request_for_jobs, "one", priority=Priority.HIGH)
+    assert [one.job_id for one in await waiting] == ["one"]
+    assert time.monotonic() - before < 0.5
+
+
+async def test_reserve_returns_empty_after_its_time(queue: JobQueue) -> None:
+    before = time.monotonic()
+    assert await queue.reserve(4, block=0.15) == []
+    assert 0.14 < time.monotonic() - before < 1.0
+
+
+async def test_a_cancelled_reserve_takes_no_job_with_it(
+    queue: JobQueue, request_for_jobs: JobRequest
+) -> None:
+    waiting = asyncio.create_task(queue.reserve(1, block=2.0))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await submit(queue, request_for_jobs, "one")
+    assert [one.job_id for one in await queue.reserve(1, block=0)] == ["one"]
+
+
+async def test_reserving_nothing_is_refused(queue: JobQueue) -> None:
+    with pytest.raises(ValueError, match="cannot reserve 0 jobs"):
+        await queue.reserve(0)
+
+
+async def test_high_priority_comes_first_but_normal_jobs_do_not_starve(
+    queue: JobQueue, request_for_jobs: JobRequest
+) -> None:
+    await submit(queue, request_for_jobs, *(f"normal-{i}" for i in range(4)))
+    await submit(queue, request_for_jobs, *(f"high-{i}" for i in range(20)), priority=Priority.HIGH)
+    order = [one.job_id for _ in range(8) for one in await queue.reserve(2, block=0)]
+    assert order[:6] == [f"high-{i}" for i in range(6)]
+    assert order[6:8] == ["normal-0", "normal-1"]
+    assert order[8:] == [f"high-{i}" for i in range(6, 12)] + ["normal-2", "normal-3"]
+
+
+async def test_a_batch_is_filled_from_the_other_line(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+    await submit(queue, request_for_jobs, "normal-0", "normal-1", "normal-2")
+    await submit(queue, request_for_jobs, "high-0", priority=Priority.HIGH)
+    assert [one.job_id for one in await queue.reserve(3)] == ["high-0", "normal-0", "normal-1"]
+
+
+async def test_a_job_runs_from_start_to_finish(
+    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    submitted = await queue.submit("one", request_for_jobs)
+    [started] = await queue.start(await queue.reserve(1))
+    assert started is not None
+    assert (started.job_id, started.attempt, started.request) == ("one", 1, request_for_jobs)
+    assert not started.reservation.retried
+
+    running = await queue.get("one")
+    assert (running.status, running.attempts) == (JobStatus.RUNNING, 1)
+    assert running.started_at >= submitted.created_at
+
+    assert await queue.finish([(started, success)]) == [True]
+    job = await queue.get("one")
+    assert job.status is JobStatus.SUCCEEDED
+    assert (job.result, job.faces, job.timings) == (success.result, success.faces, success.timings)
+    assert job.failure is None
+    assert job.finished_at >= job.started_at == running.started_at
+    assert job.expires_at == pytest.approx(job.finished_at + 3600, abs=0.1)
+    assert submitted.version < running.version < job.version
+
+
+async def test_a_batch_may_succeed_and_fail_in_one_call(
+    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
+) -> None:
+    await submit(queue, request_for_jobs, "a", "b", "c")
+    a, b, c = await queue.start(await queue.reserve(3))
+    await queue.cancel("b")
+    assert await queue.finish([(a, failure), (b, success), (c, success)]) == [True, False, True]
+    jobs = [await queue.get(name) for name in "abc"]
+    assert [job.status for job in jobs] == [JobStatus.FAILED, JobStatus.CANCELED, JobStatus.SUCCEEDED]
+    assert jobs[0].failure == failure.failure
+    assert await redis.xlen("{refstar}:queue:normal") == 0
+    assert (await redis.xpending("{refstar}:queue:normal", "workers"))["pending"] == 0
+
+
+async def test_released_jobs_go_to_the_next_worker_together(new_queue, request_for_jobs: JobRequest) -> None:
+    first, second = new_queue(), new_queue()
+    await submit(first, request_for_jobs, "a", "b", "c")
+    held = await first.reserve(3)
+    assert await second.reserve(3, block=0) == []
+    await first.release(held)
+
+    again = await second.reserve(3, block=0)
+    assert [one.job_id for one in again] == ["a", "b", "c"]
+    assert not any(one.retried for one in again)
+    assert [one.attempt for one in await second.start(again)] == [1, 1, 1]
+
+
+async def test_releasing_a_started_job_burns_no_attempt(
+    new_queue, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    first, second = new_queue(), new_queue()
+    await submit(first, request_for_jobs, "one")
+    for _ in range(5):
+        [released] = await first.start(await first.reserve(1, block=0))
+        assert released.attempt == 1
+        await first.release([released])
+    job = await first.get("one")
+    assert (job.status, job.attempts, job.started_at) == (JobStatus.QUEUED, 0, None)
+
+    [started] = await second.start(await second.reserve(1, block=0))
+    assert started.attempt == 1
+    # The number of the attempt is the same, the right to finish is not.
+    assert await first.finish([(released, success)]) == [False]
+    assert (await first.get("one")).status is JobStatus.RUNNING
+    assert await second.finish([(started, success)]) == [True]
+
+
+async def test_releasing_again_does_not_take_the_job_from_its_new_worker(
+    new_queue, request_for_jobs: JobRequest
+) -> None:
+    first, second = new_queue(), new_queue()
+    await submit(first, request_for_jobs, "one")
+    held = await first.reserve(1)
+    await first.release(held)
+    again = await second.reserve(1, block=0)
+    await first.release(held)
+    assert await first.reserve(1, block=0) == []
+    assert await second.heartbeat(again) == []
+
+
+async def test_calls_that_are_repeated_because_the_reply_was_lost_change_nothing(
+    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As redis-py does it: the very same call again."""
+    send = queue._run_all
+
+    async def send_twice(script, calls):
+        once = await send(script, calls)
+        assert await send(script, calls) == once
+        return once
+
+    monkeypatch.setattr(queue, "_run_all", send_twice)
+    await submit(queue, request_for_jobs, "good", "dropped")
+    await queue.release(await queue.reserve(2))
+    good, dropped = await queue.start(await queue.reserve(2))
+    assert (good.attempt, dropped.attempt) == (1, 1)
+    await queue.cancel("dropped")
+    assert await queue.heartbeat([good, dropped]) == [dropped]
+    assert await queue.finish([(good, success), (dropped, success)]) == [True, False]
+    assert (await queue.get("good")).attempts == 1
+
+
+async def test_survey_tells_waiting_from_held(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+    await submit(queue, request_for_jobs, "a", "b", "c")
+    await queue.reserve(1)
+    await asyncio.sleep(0.05)
+    survey = await queue.survey()
+    normal, high = survey[Priority.NORMAL], survey[Priority.HIGH]
+    assert (normal.depth, normal.waiting, normal.held) == (3, 2, 1)
+    assert 0.04 < normal.oldest < 5
+    assert (high.depth, high.waiting, high.held, high.oldest) == (0, 0, 0, 0.0)
+
+
+async def test_empty_batches_are_fine(queue: JobQueue) -> None:
+    assert await queue.start([]) == []
+    assert await queue.finish([]) == []
+    assert await queue.heartbeat([]) == []
+    await queue.release([])
