@@ -16,7 +16,9 @@ def main() -> None:
     train.add_argument("--recognizer", type=Path, default=_data("models/mobileface/mobileface_v3.onnx"))
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
     train.add_argument("--steps", type=int, help="steps of the whole run")
-    train.add_argument("--minutes", type=float, default=float("inf"), help="stop this slice after so many minutes")
+    train.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop this slice after so many minutes"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.set_defaults(run=_train)
 
@@ -38,7 +40,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in ("data", "judge"):
         if arguments.run is not _export and getattr(arguments, name, Path()) is None:
-            parser.error(f"--{name} is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)")
+            parser.error(
+                f"--{name} is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)"
+            )
     arguments.run(arguments)
 
 

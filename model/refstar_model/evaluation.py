@@ -49,7 +49,9 @@ class FolderModel:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self.encode, self.restore = (
-            onnxruntime.InferenceSession(str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(
+                str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
             for n in ("encode_references", "restore")
         )
         self.features = [o.name for o in self.encode.get_outputs()]
@@ -81,7 +83,9 @@ def cases(photos: PhotoSet, level: str, seed: int = 7) -> list[Case]:
     def picture(file: str) -> Pixels:
         if sharp[file]:
             return photos.read(file, 512)
-        return np.asarray(cv2.resize(photos.read(file, 256), (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8)
+        return np.asarray(
+            cv2.resize(photos.read(file, 256), (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8
+        )
 
     made = []
     for index, pair in enumerate(pairs):
@@ -91,7 +95,9 @@ def cases(photos: PhotoSet, level: str, seed: int = 7) -> list[Case]:
             source = photos.read(truth, 512 if sharp[truth] else 256)
             low_quality = degrade(source, LEVELS[level](rng), rng)
             wrong = picture(stranger.first if direction == 0 else stranger.second)
-            made.append(Case(truth, low_quality, picture(right), wrong, photos.read(truth, 256), pair.similarity))
+            made.append(
+                Case(truth, low_quality, picture(right), wrong, photos.read(truth, 256), pair.similarity)
+            )
     return made
 
 
@@ -103,7 +109,11 @@ def band_transfer(low_quality: Pixels, reference: Pixels, sigma: float = 18.0, g
 
 
 def evaluate(
-    model: FolderModel, photos: PhotoSet, judge: Recognizer, sheets: Path | None = None, report: Callable[[str], None] = print
+    model: FolderModel,
+    photos: PhotoSet,
+    judge: Recognizer,
+    sheets: Path | None = None,
+    report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Means per level and variant, as ``{level: {variant: {measure: value}}}`` with ``cases`` beside them.
 
@@ -136,7 +146,11 @@ def evaluate(
                 scores.setdefault(name, []).append(score)
                 if case.similarity < 0.85:
                     distinct.setdefault(name, []).append(score["identity"])
-            rows.append(np.hstack([_half(p) for p in (case.low_quality, right, wrong, none, case.right)] + [case.truth]))
+            rows.append(
+                np.hstack(
+                    [_half(p) for p in (case.low_quality, right, wrong, none, case.right)] + [case.truth]
+                )
+            )
         table[level] = {
             name: {m: round(float(np.mean([s[m] for s in all_scores])), 4) for m in MEASURES}
             | {"identity_distinct_pictures": round(float(np.mean(distinct[name])), 4)}
@@ -162,8 +176,8 @@ def markdown(table: dict[str, Any], level: str) -> str:
     for name, s in table[level].items():
         mask = f"{s['mean_mask']:.3f}" if "mean_mask" in s else ""
         lines.append(
-            f"| {name} | {s['psnr']:.2f} | {s['ssim']:.3f} | {s['identity']:.3f} | {s['identity_distinct_pictures']:.3f} "
-            f"| {s['identity_to_reference']:.3f} | {s['sharpness']:.3f} | {mask} |"
+            f"| {name} | {s['psnr']:.2f} | {s['ssim']:.3f} | {s['identity']:.3f} "
+            f"| {s['identity_distinct_pictures']:.3f} | {s['identity_to_reference']:.3f} | {s['sharpness']:.3f} | {mask} |"
         )
     return "\n".join(lines)
 

@@ -97,9 +97,13 @@ def _compare(graph: Graph, path: Path) -> float:
             if a.dtype.is_floating_point:
                 worst = max(worst, difference)
                 if not difference <= PARITY:
-                    raise ParityError(f"{graph.name}: output {name} differs by {difference:.2e}, allowed {PARITY:.0e}")
+                    raise ParityError(
+                        f"{graph.name}: output {name} differs by {difference:.2e}, allowed {PARITY:.0e}"
+                    )
             elif a.dtype == torch.uint8 and difference > 1:
-                raise ParityError(f"{graph.name}: output {name} differs by {difference:.0f} of 255 levels, allowed 1")
+                raise ParityError(
+                    f"{graph.name}: output {name} differs by {difference:.0f} of 255 levels, allowed 1"
+                )
             elif a.dtype == torch.bool and difference:
                 raise ParityError(f"{graph.name}: output {name} differs")
     return worst
@@ -143,7 +147,11 @@ def commit() -> str:
     """The commit that the running code comes from, or ``unknown`` outside a checkout."""
     try:
         return subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -159,7 +167,11 @@ def write_folder(folder: Path, graphs: list[Graph], description: dict[str, Any])
         part = Path(name)
         parity = {g.name: export_graph(g, part / f"{g.name}.onnx") for g in graphs}
         entries = {
-            g.name: {"file": f"{g.name}.onnx", "sha256": sha256(part / f"{g.name}.onnx"), "parity": parity[g.name]}
+            g.name: {
+                "file": f"{g.name}.onnx",
+                "sha256": sha256(part / f"{g.name}.onnx"),
+                "parity": parity[g.name],
+            }
             for g in graphs
         }
         manifest = {**description, "graphs": entries}

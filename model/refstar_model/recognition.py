@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TEMPLATE_512 = ((192.98, 239.95), (318.90, 240.19), (256.63, 314.01), (201.26, 371.41), (313.09, 371.15))
-ARCFACE_112 = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+ARCFACE_112 = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
 
 
 class Recognizer(nn.Module):
@@ -28,7 +34,9 @@ class Recognizer(nn.Module):
         self.nodes = [(n.op_type, list(n.input), n.output[0], _attributes(n)) for n in graph.node]
         self.names = {t.name: f"w{i}" for i, t in enumerate(graph.initializer)}
         for tensor in graph.initializer:
-            self.register_buffer(self.names[tensor.name], torch.from_numpy(numpy_helper.to_array(tensor).copy()))
+            self.register_buffer(
+                self.names[tensor.name], torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            )
         self.requires_grad_(False)
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -100,6 +108,12 @@ def _run(op: str, x: list[Tensor], attributes: dict[str, Any]) -> Tensor:
             bias = x[2] if len(x) > 2 else None
             top, left, _, _ = attributes.get("pads", [0, 0, 0, 0])
             return F.conv2d(
-                x[0], x[1], bias, attributes["strides"], (top, left), attributes["dilations"], attributes["group"]
+                x[0],
+                x[1],
+                bias,
+                attributes["strides"],
+                (top, left),
+                attributes["dilations"],
+                attributes["group"],
             )
     raise ValueError(f"operator {op} is not one that the MobileFace graphs use")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,9 @@ class Loop:
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         decayed = [p for p in module.parameters() if p.dim() > 1]
         plain = [p for p in module.parameters() if p.dim() <= 1]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed}, {"params": plain, "weight_decay": 0.0}],
+            groups,
             lr=params.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=params.weight_decay,
@@ -52,7 +54,9 @@ class Loop:
             return p.learning_rate * (self.done + 1) / p.warmup
         progress = min(1.0, (self.done - p.warmup) / max(1, p.steps - p.warmup))
         low = p.final_rate
-        return p.learning_rate * (low + (1 - low) * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi)))))
+        return p.learning_rate * (
+            low + (1 - low) * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
+        )
 
     def run(self, batches: Iterator[object], step: Step, minutes: float = float("inf")) -> None:
         """Train until all steps are done or the time is over; the state is saved either way.
@@ -69,7 +73,7 @@ class Loop:
                 loss, parts = step(next(batches), self.done / self.params.steps)
                 self.optimizer.zero_grad(set_to_none=True)
                 if bool(torch.isfinite(loss)):
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     nn.utils.clip_grad_norm_(self.module.parameters(), self.params.clip)
                     self.optimizer.step()
                     self._fold_in()
@@ -80,7 +84,11 @@ class Loop:
                 if self.done % 50 == 0 or self.done == self.params.steps:
                     speed = (self.done - began_at) / (time.monotonic() - started)
                     left = (self.params.steps - self.done) / speed / 60
-                    line = {"step": self.done, "steps_per_second": round(speed, 3), "minutes_left": round(left, 1)}
+                    line = {
+                        "step": self.done,
+                        "steps_per_second": round(speed, 3),
+                        "minutes_left": round(left, 1),
+                    }
                     line |= {name: round(value / counted, 5) for name, value in sums.items()}
                     log.write(json.dumps(line) + "\n")
                     log.flush()

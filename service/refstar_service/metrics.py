@@ -96,3 +96,61 @@ class GatewayMetrics:
                 registry=registry,
             ),
         )
+
+
+@dataclass(frozen=True)
+class WorkerMetrics:
+    """What a worker counts. `stage` is one of fetch, decode, infer, encode."""
+
+    jobs_finished: Counter
+    jobs_redelivered: Counter
+    batch_size: Histogram
+    stage_duration: Histogram
+    last_batch: Gauge
+    heartbeat: Gauge
+    model_info: Gauge
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> Self:
+        return cls(
+            jobs_finished=Counter(
+                "refstar_jobs_finished_total",
+                "Jobs brought to an end: succeeded, failed, or not_recorded (canceled or overtaken meanwhile).",
+                ["outcome"],
+                registry=registry,
+            ),
+            jobs_redelivered=Counter(
+                "refstar_jobs_redelivered_total",
+                "Jobs started again after an attempt that did not end.",
+                registry=registry,
+            ),
+            batch_size=Histogram(
+                "refstar_batch_size",
+                "Faces in one inference.",
+                buckets=(1, 2, 4, 8, 16, 32, 64),
+                registry=registry,
+            ),
+            stage_duration=Histogram(
+                "refstar_stage_duration_seconds",
+                "Time per stage; infer is per batch, the others per job.",
+                ["stage"],
+                buckets=DURATION_BUCKETS,
+                registry=registry,
+            ),
+            last_batch=Gauge(
+                "refstar_worker_last_batch_timestamp_seconds",
+                "When the last inference ended, in unix seconds.",
+                registry=registry,
+            ),
+            heartbeat=Gauge(
+                "refstar_worker_heartbeat_timestamp_seconds",
+                "When the worker's loop last confirmed its jobs to Redis, in unix seconds.",
+                registry=registry,
+            ),
+            model_info=Gauge(
+                "refstar_model_info",
+                "Always 1: a model that this worker has loaded.",
+                ["model", "version", "precision", "provider"],
+                registry=registry,
+            ),
+        )

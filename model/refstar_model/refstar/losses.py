@@ -44,7 +44,7 @@ def restoration_loss(
     recognizer: Recognizer | None,
     identity_share: float,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The total and its parts. ``references`` [B, R, 3, T, T]; ``identity_share`` in 0..1 fades the identity term in."""
+    """The total and its parts. ``references`` [B, R, 3, T, T]; ``identity_share`` 0..1 fades identity in."""
     truth = target.truth
     grid = result.masks.shape[-1]
     parts = {"self": weights.self_stream * pixel_loss(result.self_stream, truth, weights.gradient).mean()}
@@ -92,7 +92,8 @@ def identity_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor) ->
 def mask_loss(result: Restoration, target: Target, references: Tensor) -> Tensor:
     """Binary cross-entropy of the trust against weak labels from local band correlation.
 
-        label = right person * face window * sigmoid((ncc(R_b, Y_b) + 0.5 - ncc(S_b, Y_b) min(1, std S_b / std Y_b)) / 0.1)
+        label = right person * face window
+                * sigmoid((ncc(R_b, Y_b) + 0.5 - ncc(S_b, Y_b) min(1, std S_b / std Y_b)) / 0.1)
 
     with 7x7 windows on the mask's grid. The labels keep the mask inside the face; the blend's own gradient does the
     rest (at weight 0.1 they were seen to cap the transfer).

@@ -104,7 +104,9 @@ class RefStar(nn.Module):
         self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
         self.encode_middle = naf_blocks(middle, params.encoder_blocks[1])
         self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
-        self.transfer_coarse = DualStreamCrossAttention(coarse, grid // 4, 2, 32, 1 / 5, coarse, pool_self=False)
+        self.transfer_coarse = DualStreamCrossAttention(
+            coarse, grid // 4, 2, 32, 1 / 5, coarse, pool_self=False
+        )
         self.coarse = naf_blocks(coarse, params.middle_blocks)
         self.up_middle = PixelUp(coarse, middle)
         # Values also carry the finer grid, folded into channels: the keys need place, the values need detail.
@@ -123,7 +125,9 @@ class RefStar(nn.Module):
     def encode(self, pictures: Tensor) -> ReferenceFeatures:
         """pictures [B, R, 3, H, W] in 0..1."""
         batch, count = pictures.shape[:2]
-        return ReferenceFeatures(*(f.unflatten(0, (batch, count)) for f in self.reference_encoder(pictures.flatten(0, 1))))
+        return ReferenceFeatures(
+            *(f.unflatten(0, (batch, count)) for f in self.reference_encoder(pictures.flatten(0, 1)))
+        )
 
     def _features(self, low_quality: Tensor, features: ReferenceFeatures, weight: Tensor) -> Tensor:
         fine = self.encode_fine(self.stem(F.pixel_unshuffle(low_quality * 2 - 1, self.params.unshuffle)))
@@ -192,4 +196,6 @@ def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> T
     """
     toward_input = (fidelity * 2 - 1).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.4
     toward_detail = (1 - fidelity * 2).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.3
-    return restored + toward_input * (low_quality - restored) + toward_detail * collapse(laplacian(restored, 3))
+    return (
+        restored + toward_input * (low_quality - restored) + toward_detail * collapse(laplacian(restored, 3))
+    )

@@ -44,7 +44,9 @@ class SelectionHead(nn.Module):
         """
         batch, count = reference.shape[:2]
         beside = y.unsqueeze(1).expand(-1, count, -1, -1, -1)
-        apart = self.difference(F.pixel_unshuffle(difference.flatten(0, 1), self.unshuffle)).unflatten(0, (batch, count))
+        apart = self.difference(F.pixel_unshuffle(difference.flatten(0, 1), self.unshuffle)).unflatten(
+            0, (batch, count)
+        )
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
         h = F.gelu(self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1)))
         h = F.gelu(self.middle(h))

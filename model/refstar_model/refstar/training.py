@@ -33,7 +33,11 @@ class RefStarTraining:
 
 
 def train(
-    photos: PhotoSet, recognizer: Recognizer | None, how: RefStarTraining, folder: Path, minutes: float = float("inf")
+    photos: PhotoSet,
+    recognizer: Recognizer | None,
+    how: RefStarTraining,
+    folder: Path,
+    minutes: float = float("inf"),
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 

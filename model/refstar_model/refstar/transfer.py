@@ -38,8 +38,18 @@ class DualStreamCrossAttention(nn.Module):
     template, so a place should first look at its own surroundings in the reference.
     """
 
+    reference_bias: Tensor
+    self_bias: Tensor
+
     def __init__(
-        self, channels: int, grid: int, heads: int, key_dim: int, sigma: float, value_channels: int, pool_self: bool
+        self,
+        channels: int,
+        grid: int,
+        heads: int,
+        key_dim: int,
+        sigma: float,
+        value_channels: int,
+        pool_self: bool,
     ) -> None:
         """``value_channels``: channels of the reference values; ``pool_self`` halves the grid of the self keys."""
         super().__init__()
@@ -55,11 +65,16 @@ class DualStreamCrossAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
         self.scale = nn.Parameter(torch.full((channels, 1, 1), 0.3))
         self.register_buffer("reference_bias", _distance_bias(grid, grid, sigma), persistent=False)
-        self.register_buffer("self_bias", _distance_bias(grid, grid // 2 if pool_self else grid, sigma), persistent=False)
+        self.register_buffer(
+            "self_bias", _distance_bias(grid, grid // 2 if pool_self else grid, sigma), persistent=False
+        )
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         n, channels = value.shape[:2]
-        q, k, v = (t.reshape(n, self.heads, -1, t.shape[-2] * t.shape[-1]).transpose(2, 3) for t in (query, key, value))
+        q, k, v = (
+            t.reshape(n, self.heads, -1, t.shape[-2] * t.shape[-1]).transpose(2, 3)
+            for t in (query, key, value)
+        )
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         return attended.transpose(2, 3).reshape(n, channels, self.grid, self.grid)
 
@@ -77,7 +92,9 @@ class DualStreamCrossAttention(nn.Module):
             repeated, self.reference_key(flat), self.reference_value(value.flatten(0, 1)), self.reference_bias
         )
         beside = normed.unsqueeze(1).expand(-1, count, -1, -1, -1).flatten(0, 1)
-        trust = torch.sigmoid(self.trust(torch.cat([beside, other], 1))).reshape(batch, count, 1, self.grid, self.grid)
+        trust = torch.sigmoid(self.trust(torch.cat([beside, other], 1))).reshape(
+            batch, count, 1, self.grid, self.grid
+        )
         mask = compete(trust, weight.to(trust.dtype))
         mixed = (1 - mask.sum(1)) * own + (mask * other.unflatten(0, (batch, count))).sum(1)
         return x + self.scale * self.project(mixed)

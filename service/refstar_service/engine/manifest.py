@@ -112,6 +112,8 @@ def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
     for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
         manifest = load_manifest(path.parent)
         if manifest.name in found:
-            raise ModelRefused(f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}")
+            raise ModelRefused(
+                f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}"
+            )
         found[manifest.name] = manifest
     return found

@@ -74,7 +74,9 @@ class Restorer:
         self._restore = Session(manifest.path("restore"), provider, threads=threads, cache=engine_cache)
         self._encode = None
         if "encode_references" in manifest.graphs:
-            self._encode = Session(manifest.path("encode_references"), provider, threads=threads, cache=engine_cache)
+            self._encode = Session(
+                manifest.path("encode_references"), provider, threads=threads, cache=engine_cache
+            )
         self._features = [name for name in self._restore.inputs if name.startswith("features_")]
         self.cache = FeatureCache(cache_bytes)
         self._absent = {
@@ -90,7 +92,9 @@ class Restorer:
         size = self.manifest.input_size
         face = golden_picture(size)
         for batch in reversed(_powers_of_two(self.max_batch)):
-            faces = self.restore([FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)] * batch)
+            faces = self.restore(
+                [FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)] * batch
+            )
         wanted = self.manifest.golden.get("block_means")
         if wanted is not None:
             found = block_means(faces[0].pixels)
@@ -109,7 +113,9 @@ class Restorer:
         """Restore all tasks, in order. Raises ValueError for more references than the model takes."""
         for task in tasks:
             if len(task.references) > self.manifest.max_references:
-                raise ValueError(f"{len(task.references)} references, {self.manifest.label} takes {self.manifest.max_references}")
+                raise ValueError(
+                    f"{len(task.references)} references, {self.manifest.label} takes {self.manifest.max_references}"
+                )
         features = self._encode_missing(tasks)
         groups: dict[int, list[int]] = {}
         for index, task in enumerate(tasks):
@@ -137,7 +143,8 @@ class Restorer:
             encoded[key] = {name: outputs[name][0] for name in self._features}
             self.cache.put(key, encoded[key])
         return [
-            [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references] for task in tasks
+            [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
+            for task in tasks
         ]
 
     def _run(self, tasks: list[FaceTask], features: list[list[Features]], count: int) -> list[RestoredFace]:
@@ -165,7 +172,9 @@ class Restorer:
         return [
             RestoredFace(
                 outputs["restored"][row],
-                selection[row, : len(task.references)] if selection is not None else np.zeros((0, 1, 1), np.uint8),
+                selection[row, : len(task.references)]
+                if selection is not None
+                else np.zeros((0, 1, 1), np.uint8),
                 bool(outputs["finite"][row]),
             )
             for row, task in enumerate(tasks)
@@ -179,13 +188,17 @@ def golden_picture(size: int) -> Pixels:
     waves = [127 + 90 * np.sin(2 * np.pi * (f * x + g * y)) for f, g in ((3, 1), (2, 5), (7, 4))]
     picture = np.stack(waves, -1)
     picture[size // 3 : size // 2, size // 4 : size // 2] = 230
-    return np.rint(picture).astype(np.uint8)
+    rounded: Pixels = np.rint(picture).astype(np.uint8)
+    return rounded
 
 
 def block_means(pixels: Pixels, blocks: int = 8) -> NDArray[np.float64]:
     """Mean level of each block and channel: [blocks * blocks * 3]."""
     step = pixels.shape[0] // blocks
-    return pixels.reshape(blocks, step, blocks, step, 3).astype(np.float64).mean((1, 3)).reshape(-1)
+    means: NDArray[np.float64] = (
+        pixels.reshape(blocks, step, blocks, step, 3).mean((1, 3), np.float64).reshape(-1)
+    )
+    return means
 
 
 def _bucket(count: int) -> int:

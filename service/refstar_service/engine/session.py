@@ -43,7 +43,9 @@ def available_cpus() -> int:
 class Session:
     """One loaded graph. ``run`` may be called from any one thread at a time."""
 
-    def __init__(self, path: Path, provider: Provider, *, threads: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, provider: Provider, *, threads: int = 0, cache: Path | None = None
+    ) -> None:
         """Load ``path`` on ``provider``; ``threads`` 0 = all cores this process may use; ``cache`` is a folder for
         TensorRT engines.
 

@@ -1,0 +1,1 @@
+"""Faces in a picture: where they stand and how they are cut out. Knows nothing of jobs or HTTP."""

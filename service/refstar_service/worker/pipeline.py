@@ -1,0 +1,379 @@
+"""The worker: fetch | infer | store, overlapped.
+
+While one batch is in the model, the next is reserved and decoded and the last one encoded and stored. Between the
+stages lies at most one batch each, so memory is bounded and a worker that dies holds little.
+
+A started job ends in exactly one way: recorded by ``finish``, or given back. Heartbeats keep the held ones; when the
+process dies they stop, and another worker takes over.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from refstar_service.blobs.store import BlobStore
+from refstar_service.engine.restorer import FaceRestorer, RestoredFace
+from refstar_service.images import Encoded, ImageLimits
+from refstar_service.jobs import JobQueue
+from refstar_service.jobs.job import (
+    FaceAction,
+    FaceReport,
+    JobFailure,
+    JobRequest,
+    JobResult,
+    JobStatus,
+    Outcome,
+    StoredFile,
+)
+from refstar_service.jobs.presence import WorkerInfo
+from refstar_service.jobs.reservation import Held, Started
+from refstar_service.metrics import WorkerMetrics
+from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, Upload, compose, prepare
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ANNOUNCE_EVERY = 3.0  # seconds
+PRESENT_FOR = 12.0  # seconds that an announcement holds: a few may be missed
+HOUSEKEEPING_EVERY = 600.0  # seconds
+LONGEST_BACKOFF = 5.0  # seconds between tries while Redis is away
+PATIENCE = 60.0  # seconds of trying; then the job is left to whoever finds it stale
+
+#: Passing troubles of Redis and of the blob store. Anything else is an error of ours and is not repeated.
+TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: its restorer and the side of its faces in pixels."""
+
+    restorer: FaceRestorer
+    size: int
+
+
+@dataclass(eq=False)
+class Work:
+    """One started job on its way through the stages."""
+
+    started: Started
+    timings: dict[str, float] = field(default_factory=dict)
+    prepared: Prepared | None = None
+    restored: list[RestoredFace] = field(default_factory=list)
+    failure: JobFailure | None = None
+    abandoned: bool = False  # its bytes cannot be had or kept now: let another worker try
+
+    @property
+    def request(self) -> JobRequest:
+        return self.started.request
+
+
+class Worker:
+    """One per process. ``run`` returns when ``stopping`` is set and everything held has ended."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        blobs: BlobStore,
+        models: Mapping[str, Model],
+        info: WorkerInfo,
+        *,
+        metrics: WorkerMetrics,
+        limits: ImageLimits,
+        max_batch: int,
+        result_ttl: float,
+        picture_threads: int,
+    ) -> None:
+        """``result_ttl``: seconds that results are kept; ``picture_threads`` decode and encode."""
+        self.queue, self.blobs, self.models, self.info = queue, blobs, models, info
+        self.metrics, self.limits, self.max_batch, self.result_ttl = metrics, limits, max_batch, result_ttl
+        self._pictures = ThreadPoolExecutor(picture_threads, "picture")
+        self._model = ThreadPoolExecutor(1, "model")  # one session, one thread
+        self._held: dict[str, Held] = {}
+        self._unwanted: set[str] = set()  # canceled or taken over while held
+        self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
+        self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
+        self._room = asyncio.Semaphore(1)  # one fetched batch may wait for the model
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        helpers = [
+            asyncio.create_task(self._every(self.queue.stale_after / 3, self._beat)),
+            asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
+            asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
+        ]
+        try:
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._fetch(stopping))
+                stages.create_task(self._infer(stopping))
+                stages.create_task(self._store())
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            try:
+                await self.queue.withdraw_worker(self.info.name)
+            except RedisError:
+                log.warning("could not sign off; the announcement ends by itself in %.0f s", PRESENT_FOR)
+            self._pictures.shutdown()
+            self._model.shutdown()
+
+    # The three stages.
+
+    async def _fetch(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            await self._room.acquire()
+            batch: list[Work] = []
+            while not batch and not stopping.is_set():
+                try:
+                    batch = await self._patiently(self._reserve_and_start, stopping)
+                except TRANSIENT as error:
+                    log.error("no job can be had: %s", error)
+            if batch:
+                await asyncio.gather(*(self._prepare(work) for work in batch))
+                await self._fetched.put(batch)
+        await self._fetched.put(None)
+
+    async def _infer(self, stopping: asyncio.Event) -> None:
+        while (batch := await self._fetched.get()) is not None:
+            self._room.release()
+            if stopping.is_set():
+                # Prefetched, not begun: another worker has it at once, and no attempt is counted.
+                await self._give_back([work.started for work in batch])
+                continue
+            unwanted = [work for work in batch if work.abandoned or work.started.job_id in self._unwanted]
+            await self._give_back([work.started for work in unwanted])
+            batch = [work for work in batch if work not in unwanted]
+            for name in dict.fromkeys(work.request.model for work in batch):
+                ready = [w for w in batch if w.request.model == name and w.prepared is not None]
+                if ready:
+                    await self._restore(name, ready)
+            if batch:
+                await self._inferred.put(batch)
+        await self._inferred.put(None)
+
+    async def _store(self) -> None:
+        while (batch := await self._inferred.get()) is not None:
+            outcomes = await asyncio.gather(*(self._outcome(work) for work in batch))
+            await self._give_back([work.started for work in batch if work.abandoned])
+            done = [(w, outcome) for w, outcome in zip(batch, outcomes, strict=True) if not w.abandoned]
+            try:
+                recorded = await self._record([(work.started, outcome) for work, outcome in done])
+            except TRANSIENT as error:
+                log.error(
+                    "%d outcomes could not be recorded, their jobs will run again: %s", len(done), error
+                )
+                self._forget([work.started for work, _ in done])
+                continue
+            self._forget([work.started for work, _ in done])
+            for (work, outcome), kept in zip(done, recorded, strict=True):
+                await self._clear_up(work, outcome, kept)
+
+    # What they are made of.
+
+    async def _reserve_and_start(self) -> list[Work]:
+        reserved = await self.queue.reserve(self.max_batch)
+        self._held.update((one.job_id, one) for one in reserved)
+        started = await self.queue.start(reserved) if reserved else []
+        for one, begun in zip(reserved, started, strict=True):
+            if begun is None:
+                self._held.pop(one.job_id, None)
+            else:
+                self._held[one.job_id] = begun
+                if begun.attempt > 1:
+                    self.metrics.jobs_redelivered.inc()
+        return [Work(begun) for begun in started if begun is not None]
+
+    async def _record(self, outcomes: list[tuple[Started, Outcome]]) -> list[bool]:
+        return await self._patiently(lambda: self.queue.finish(outcomes)) if outcomes else []
+
+    async def _prepare(self, work: Work) -> None:
+        began = time.monotonic()
+        request = work.request
+        try:
+            files = await self._patiently(lambda: self._read(request))
+            fetched = time.monotonic()
+            model = self.models.get(request.model)
+            if model is None:
+                raise StepRefused("unknown-model", f"this worker has no model {request.model!r}")
+            knobs = Knobs(
+                request.faces, request.fidelity, request.reference_strength, request.format, request.quality
+            )
+            work.prepared = await self._in(
+                self._pictures, prepare, files[0], files[1:], knobs, model.restorer, model.size, self.limits
+            )
+            work.timings |= {"fetch": fetched - began, "decode": time.monotonic() - fetched}
+        except StepRefused as error:
+            work.failure = JobFailure(error.code, error.detail)
+        except TRANSIENT as error:
+            log.error("job %s: its uploads cannot be read: %s", work.started.job_id, error)
+            work.abandoned = True
+        except Exception as error:
+            log.exception("job %s: preparing failed", work.started.job_id)
+            work.failure = JobFailure(
+                "inference-failed", f"Preparing the pictures failed: {type(error).__name__}."
+            )
+        self._observe(work, "fetch", "decode")
+
+    async def _read(self, request: JobRequest) -> list[Upload]:
+        stored = (request.image, *request.references)
+        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in stored))
+        uploads = []
+        for file, data in zip(stored, blobs, strict=True):
+            if data is None:
+                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} is gone")
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} was changed")
+            uploads.append(Upload(file.name, data, file.sha256))
+        return uploads
+
+    async def _restore(self, name: str, batch: list[Work]) -> None:
+        restorer = self.models[name].restorer
+        tasks = [task for work in batch if work.prepared for task in work.prepared.tasks]
+        began = time.monotonic()
+        try:
+            faces = await self._in(self._model, restorer.restore, tasks)
+        except Exception as error:
+            log.exception("a batch of %d jobs failed in model %s", len(batch), name)
+            if len(batch) > 1:
+                # One of them may have done it: the others must not pay for that.
+                for work in batch:
+                    await self._restore(name, [work])
+            else:
+                batch[0].failure = JobFailure(
+                    "inference-failed", f"The model failed: {type(error).__name__}."
+                )
+            return
+        took = time.monotonic() - began
+        self.metrics.batch_size.observe(len(tasks))
+        self.metrics.last_batch.set_to_current_time()
+        self.metrics.stage_duration.labels("infer").observe(took)
+        for work in batch:
+            assert work.prepared is not None
+            count = len(work.prepared.tasks)
+            work.restored, faces = faces[:count], faces[count:]
+            work.timings["infer"] = took
+
+    async def _outcome(self, work: Work) -> Outcome:
+        if work.failure is None and work.prepared is not None:
+            began = time.monotonic()
+            try:
+                composed: Composed = await self._in(self._pictures, compose, work.prepared, work.restored)
+                work.timings["encode"] = time.monotonic() - began
+                self._observe(work, "encode")
+                return await self._patiently(lambda: self._save(work, composed))
+            except StepRefused as error:
+                work.failure = JobFailure(error.code, error.detail)
+            except TRANSIENT as error:
+                log.error("job %s: its result cannot be kept: %s", work.started.job_id, error)
+                work.abandoned = True
+            except Exception as error:
+                log.exception("job %s: storing failed", work.started.job_id)
+                work.failure = JobFailure(
+                    "inference-failed", f"Making the result failed: {type(error).__name__}."
+                )
+        failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
+        return Outcome(JobStatus.FAILED, None, failure, (), work.timings)
+
+    async def _save(self, work: Work, composed: Composed) -> Outcome:
+        """Results are written before they are recorded, so that a recorded one can be fetched."""
+        result = await self._keep(work, "result", composed.result)
+        selection = await self._keep(work, "selection", composed.selection) if composed.selection else None
+        faces = tuple(
+            FaceReport(
+                box=note.box,
+                score=1.0,
+                action=FaceAction.RESTORED if note.restored else FaceAction.FAILED,
+                reason=note.reason,
+                selected=note.selected,
+            )
+            for note in composed.faces
+        )
+        return Outcome(JobStatus.SUCCEEDED, JobResult(result, selection), None, faces, work.timings)
+
+    async def _keep(self, work: Work, name: str, encoded: Encoded) -> StoredFile:
+        # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
+        key = f"{work.started.job_id}/{name}-{work.started.fence}"
+        await self.blobs.put(key, encoded.data, self.result_ttl)
+        digest = hashlib.sha256(encoded.data).hexdigest()
+        return StoredFile(key, digest, encoded.media_type, len(encoded.data), work.request.image.name)
+
+    async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
+        """Inputs go when the job has ended, results go when they were not recorded."""
+        self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded").inc()
+        request = work.request
+        inputs = [file.key for file in (request.image, *request.references)]
+        try:
+            if not kept:
+                if outcome.result is not None:
+                    files = [f for f in (outcome.result.image, outcome.result.selection) if f is not None]
+                    await self.blobs.delete(*(file.key for file in files))
+                job = await self.queue.get(work.started.job_id)
+                if job is not None and not job.status.terminal:
+                    return  # somebody else is at it and needs the inputs
+            await self.blobs.delete(*inputs)
+        except (RedisError, OSError) as error:
+            log.warning("job %s: blobs stay until they expire (%s)", work.started.job_id, error)
+
+    async def _give_back(self, held: list[Started]) -> None:
+        if not held:
+            return
+        try:
+            await self._patiently(lambda: self.queue.release(held))
+        except TRANSIENT as error:
+            log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
+        self._forget(held)
+
+    def _forget(self, held: list[Started]) -> None:
+        for one in held:
+            self._held.pop(one.job_id, None)
+            self._unwanted.discard(one.job_id)
+
+    # Beside the stages.
+
+    async def _beat(self) -> None:
+        lost = await self.queue.heartbeat(list(self._held.values()))
+        self._unwanted.update(one.job_id for one in lost if one.job_id in self._held)
+        self.metrics.heartbeat.set_to_current_time()
+
+    async def _announce(self) -> None:
+        await self.queue.announce_worker(self.info, PRESENT_FOR)
+
+    async def _housekeep(self) -> None:
+        await self.queue.housekeeping()
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await act()
+            except (RedisError, OSError) as error:
+                log.warning("%s: %s", act.__name__.strip("_"), error)
+            await asyncio.sleep(seconds)
+
+    async def _patiently(self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event | None = None) -> T:
+        """Try again while Redis is away. Raises the last of TRANSIENT after PATIENCE, or once ``stopping`` is set."""
+        pause, deadline = 0.1, time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await act()
+            except TRANSIENT as error:
+                if time.monotonic() > deadline or (stopping is not None and stopping.is_set()):
+                    raise
+                log.warning("Redis or the blob store does not answer, trying again: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_BACKOFF)
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+    def _observe(self, work: Work, *stages: str) -> None:
+        for stage in stages:
+            if stage in work.timings:
+                self.metrics.stage_duration.labels(stage).observe(work.timings[stage])
