@@ -8,12 +8,11 @@ def test_a_request_survives_json(request_for_jobs: JobRequest) -> None:
     assert JobRequest.from_json(request_for_jobs.to_json()) == request_for_jobs
 
 
-def test_the_outline_of_a_request_names_no_files(request_for_jobs: JobRequest) -> None:
+def test_the_outline_of_a_request_says_nothing_of_its_files(request_for_jobs: JobRequest) -> None:
     outline = request_for_jobs.outline()
-    assert outline.image.name == ""
-    assert outline.references == ()
-    assert outline.model == request_for_jobs.model
+    assert (outline.image.name, outline.image.sha256, outline.references) == ("", "", ())
     assert outline.image.key == request_for_jobs.image.key
+    assert (outline.model, outline.fidelity) == (request_for_jobs.model, request_for_jobs.fidelity)
 
 
 def test_outcomes_survive_json(success: Outcome, failure: Outcome) -> None:

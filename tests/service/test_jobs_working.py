@@ -60,6 +60,13 @@ async def test_a_cancelled_reserve_takes_no_job_with_it(
     assert [one.job_id for one in await queue.reserve(1, block=0)] == ["one"]
 
 
+async def test_a_block_longer_than_the_clients_socket_timeout_is_no_error(
+    redis_server: str, redis: Redis
+) -> None:
+    async with Redis.from_url(redis_server, socket_timeout=0.2, retry=None) as impatient:
+        assert await JobQueue(impatient).reserve(1, block=2.0) == []
+
+
 async def test_reserving_nothing_is_refused(queue: JobQueue) -> None:
     with pytest.raises(ValueError, match="cannot reserve 0 jobs"):
         await queue.reserve(0)
@@ -150,6 +157,25 @@ async def test_releasing_a_started_job_burns_no_attempt(
     assert await first.finish([(released, success)]) == [False]
     assert (await first.get("one")).status is JobStatus.RUNNING
     assert await second.finish([(started, success)]) == [True]
+
+
+async def test_an_id_submitted_again_after_its_deletion_is_another_job(
+    new_queue, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    first, second = new_queue(), new_queue()
+    await submit(first, request_for_jobs, "one")
+    [old] = await first.start(await first.reserve(1))
+    await submit(first, request_for_jobs, "two")
+    for name in ("one", "two"):
+        await first.delete(name)
+        await submit(first, request_for_jobs, name)
+
+    # Also the entry of the second one's former life is still there.
+    begun = await second.start(await second.reserve(4))
+    assert [one and one.job_id for one in begun] == [None, "one", "two"]
+    assert await first.finish([(old, success)]) == [False]
+    assert await second.finish([(one, success) for one in begun if one]) == [True, True]
+    assert sum((await second.depth()).values()) == 0
 
 
 async def test_releasing_again_does_not_take_the_job_from_its_new_worker(

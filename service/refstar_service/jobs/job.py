@@ -71,8 +71,8 @@ class JobRequest:
         return cls(**data)
 
     def outline(self) -> JobRequest:
-        """The part that an expired job remembers: no references, no file name."""
-        return replace(self, image=replace(self.image, name=""), references=())
+        """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
+        return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=())
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
     {refstar}:queue:high      stream   one entry per job that waits or is held: job -> id
     {refstar}:queue:normal    stream   the same
     {refstar}:job:<id>        hash     the job while it can be read; fields below
-    {refstar}:gone:<id>       hash     its tombstone, written with it and outliving it; same fields
+    {refstar}:gone:<id>       string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:changes         channel  "<version> <status> <id>" after each change of a job
     {refstar}:workers         set      names of workers that announced themselves
     {refstar}:worker:<name>   string   one of them, as JSON, with its time to live
 
 Job fields: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream
-id), attempts, fence (rises with every start), token (of the last call of start), created_at, started_at,
-finished_at, expires_at, canceling, outcome (JSON), recorded (fence of the start that outcome is from),
-version.
+id), attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at, canceling,
+outcome (JSON), recorded (fence of the start that the outcome is from), version.
 """
 
 from __future__ import annotations

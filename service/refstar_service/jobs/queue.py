@@ -1,7 +1,7 @@
 """The queue: jobs wait in Redis Streams, workers reserve batches of them, each gets one recorded outcome.
 
-Delivery is at least once. What makes the outcome single is the fence: every start gets a new number, and only
-the bearer of the latest one can finish. Every change of a job is one Lua script (scripts/*.lua), so nobody
+Delivery is at least once. What makes the outcome single is the fence: every start gets a new one, and only
+the bearer of the latest can finish. Every change of a job is one Lua script (scripts/*.lua), so nobody
 sees it half made; every script may be repeated, so a client that lost the reply simply sends it again.
 
 Errors: QueueFull; otherwise those of redis-py (ConnectionError, TimeoutError, OutOfMemoryError) as they come.
@@ -10,6 +10,7 @@ Errors: QueueFull; otherwise those of redis-py (ConnectionError, TimeoutError, O
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,7 +33,7 @@ from refstar_service.jobs.scripting import Call, Scripts, fields, text
 
 T = TypeVar("T")
 
-LONGEST_BLOCK = 2.0  # seconds; a longer read could outlast the client's socket_timeout (5 s by default)
+LONGEST_BLOCK = 2.0  # seconds
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 
@@ -91,6 +92,9 @@ class JobQueue:
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
         self._batches = 0
+        # To redis-py, a read that blocks beyond the client's socket_timeout is a broken connection.
+        patience = redis.connection_pool.connection_kwargs.get("socket_timeout")
+        self._longest_block = min(LONGEST_BLOCK, patience / 2) if patience else LONGEST_BLOCK
 
     async def setup(self) -> None:
         """Create the consumer groups. Optional: every call that finds them missing does so."""
@@ -124,10 +128,10 @@ class JobQueue:
 
     async def get(self, job_id: str) -> Job | None:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for key in self._of(job_id):
-                pipe.hgetall(key)
+            pipe.hgetall(self._keys.job(job_id))
+            pipe.get(self._keys.gone(job_id))
             job, gone = await pipe.execute()
-        return self._job(job_id, job or gone)
+        return self._job(job_id, job or json.loads(gone or "{}"))
 
     async def wait(self, job_id: str, timeout: float) -> Job | None:  # noqa: ASYNC109
         """The job once it is terminal, or as it stands after `timeout` seconds; None once it is gone."""
@@ -177,7 +181,7 @@ class JobQueue:
         if n < 1:
             raise ValueError(f"cannot reserve {n} jobs")
         clock = asyncio.get_running_loop().time
-        deadline = clock() + min(block, LONGEST_BLOCK)
+        deadline = clock() + min(block, self._longest_block)
         while True:
             taken, last_delivered = await self._take(n)
             if taken or clock() >= deadline:
@@ -318,4 +322,4 @@ def _started(held: Reservation, reply: Any) -> Started | None:
     if reply is None:
         return None
     attempt, fence, request = reply
-    return Started(held.job_id, attempt, fence, JobRequest.from_json(text(request)), held)
+    return Started(held.job_id, attempt, text(fence), JobRequest.from_json(text(request)), held)

@@ -23,7 +23,7 @@ class Started:
 
     job_id: str
     attempt: int
-    fence: int  # never repeats for one job, unlike `attempt`, which a release takes back
+    fence: str  # different for every start, unlike `attempt`, which a release takes back
     request: JobRequest
     reservation: Reservation
 

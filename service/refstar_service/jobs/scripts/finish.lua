@@ -3,10 +3,10 @@
 -- -> 1 recorded, 0 not kept
 local job, gone, line = KEYS[1], KEYS[2], KEYS[3]
 local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local status, fence, canceling, recorded =
-  unpack(redis.call('HMGET', job, 'status', 'fence', 'canceling', 'recorded'))
+local status, canceling, fence, own_entry, recorded =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry', 'recorded'))
 
-if not live(status) then
+if not stands(entry, status, own_entry) then
   drop(line, group, entry)
   -- The reply to this very call got lost, and it comes again.
   return recorded == ARGV[6] and 1 or 0

@@ -9,8 +9,9 @@ end
 -- JUSTID does not count as a delivery, and without FORCE nothing that was acknowledged comes back.
 redis.call('XCLAIM', line, group, consumer, 0, entry, 'JUSTID')
 
-local status, canceling, fence = unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence'))
-if not live(status) or canceling then
+local status, canceling, fence, own_entry =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry'))
+if not stands(entry, status, own_entry) or canceling then
   return 0
 end
 if ARGV[6] ~= '' and (status ~= 'running' or fence ~= ARGV[6]) then

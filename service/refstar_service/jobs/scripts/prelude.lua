@@ -13,8 +13,9 @@ local function milliseconds(seconds)
   return math.max(1, math.ceil(seconds * 1000))
 end
 
-local function live(status)
-  return status == 'queued' or status == 'running'
+-- Whether this entry stands for work: not if the job is terminal, gone, or gone and its id submitted again.
+local function stands(entry, status, own_entry)
+  return entry == own_entry and (status == 'queued' or status == 'running')
 end
 
 -- With its memory full, Redis refuses the first write of a script if it can grow, but no later one. What ends or
@@ -23,31 +24,33 @@ local function write_even_when_full(job)
   redis.call('HDEL', job, 'nothing')
 end
 
+-- What is left of a job once it is forgotten; one small string, since there may be a day's worth of them.
+local function tombstone(job, version)
+  local fields = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
+  local values = redis.call('HMGET', job, unpack(fields))
+  local left = {status = 'expired', version = tostring(version)}
+  for i, field in ipairs(fields) do
+    left[field == 'outline' and 'request' or field] = values[i] or nil
+  end
+  return cjson.encode(left)
+end
+
 -- Every change ends here: a new version, the tombstone beside it, and word of it on the channel. With `ttl` the
 -- job stays readable for that many seconds from now, and the tombstone for `memory` more.
 local function commit(job, gone, id, channel, ttl, memory)
   local version = redis.call('HINCRBY', job, 'version', 1)
   if ttl then
-    ttl, memory = tonumber(ttl), tonumber(memory)
-    redis.call('HSET', job, 'expires_at', moment(now() + ttl))
-    redis.call('PEXPIRE', job, milliseconds(ttl))
-    local fields = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
-    local values = redis.call('HMGET', job, unpack(fields))
-    fields[3] = 'request'
-    local tombstone = {'status', 'expired'}
-    for i, field in ipairs(fields) do
-      tombstone[#tombstone + 1] = field
-      tombstone[#tombstone + 1] = values[i] or ''
-    end
-    redis.call('HSET', gone, unpack(tombstone))
-    redis.call('PEXPIRE', gone, milliseconds(ttl + memory))
+    redis.call('HSET', job, 'expires_at', moment(now() + tonumber(ttl)))
+    redis.call('PEXPIRE', job, milliseconds(tonumber(ttl)))
+    redis.call('SET', gone, tombstone(job, version + 1), 'PX', milliseconds(ttl + memory))
+  else
+    redis.call('SET', gone, tombstone(job, version + 1), 'KEEPTTL')
   end
-  redis.call('HSET', gone, 'version', version + 1)
   redis.call('PUBLISH', channel, version .. ' ' .. redis.call('HGET', job, 'status') .. ' ' .. id)
 end
 
 local function finish(job, gone, id, channel, status, ttl, memory)
-  redis.call('HDEL', job, 'canceling', 'token')
+  redis.call('HDEL', job, 'canceling')
   redis.call('HSET', job, 'status', status, 'finished_at', moment(now()))
   commit(job, gone, id, channel, ttl, memory)
 end
@@ -55,7 +58,10 @@ end
 local function read(job, gone)
   local fields = redis.call('HGETALL', job)
   if #fields == 0 then
-    fields = redis.call('HGETALL', gone)
+    for field, value in pairs(cjson.decode(redis.call('GET', gone) or '{}')) do
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
   end
   return fields
 end

@@ -6,8 +6,9 @@ local id, channel, group, entry, consumer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], 
 if not is_held(line, group, entry, consumer) then
   return
 end
-local status, canceling, fence = unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence'))
-if not live(status) then
+local status, canceling, fence, own_entry =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry'))
+if not stands(entry, status, own_entry) then
   drop(line, group, entry)
   return
 end

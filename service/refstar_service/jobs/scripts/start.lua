@@ -1,5 +1,5 @@
 -- KEYS job gone line
--- ARGV id channel group entry consumer fence ('') token max_attempts ttl result_ttl memory outcome_if_lost
+-- ARGV id channel group entry consumer '' fence max_attempts ttl result_ttl memory outcome_if_lost
 -- -> {attempt, fence, request}, or nil if there is nothing to do
 local job, gone, line = KEYS[1], KEYS[2], KEYS[3]
 local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -7,15 +7,15 @@ local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not is_held(line, group, entry, ARGV[5]) then
   return nil
 end
-local fields = redis.call('HMGET', job, 'status', 'canceling', 'token', 'attempts', 'fence', 'request')
-local status, canceling, token, attempts, fence, request = unpack(fields)
-if not live(status) then
+local status, canceling, fence, attempts, request, own_entry =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'attempts', 'request', 'entry'))
+if not stands(entry, status, own_entry) then
   drop(line, group, entry)
   return nil
 end
 -- The reply to this very call got lost, and it comes again.
-if token == ARGV[7] then
-  return {tonumber(attempts), tonumber(fence), request}
+if status == 'running' and fence == ARGV[7] then
+  return {tonumber(attempts), fence, request}
 end
 
 write_even_when_full(job)
@@ -32,7 +32,6 @@ if tonumber(attempts) >= tonumber(ARGV[8]) then
 end
 
 attempts = redis.call('HINCRBY', job, 'attempts', 1)
-fence = redis.call('HINCRBY', job, 'fence', 1)
-redis.call('HSET', job, 'status', 'running', 'token', ARGV[7], 'started_at', moment(now()))
+redis.call('HSET', job, 'status', 'running', 'fence', ARGV[7], 'started_at', moment(now()))
 commit(job, gone, id, channel, ARGV[9], ARGV[11])
-return {attempts, fence, request}
+return {attempts, ARGV[7], request}

@@ -13,6 +13,6 @@ end
 
 local entry = redis.call('XADD', KEYS[3], '*', 'job', ARGV[1])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'priority', ARGV[6], 'owner', ARGV[7], 'request', ARGV[8],
-  'outline', ARGV[9], 'entry', entry, 'attempts', 0, 'fence', 0, 'created_at', moment(now()))
+  'outline', ARGV[9], 'entry', entry, 'attempts', 0, 'created_at', moment(now()))
 commit(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4], ARGV[5])
 return redis.call('HGETALL', KEYS[1])
