@@ -18,7 +18,7 @@ _READERS = {
 }
 # Alpha, a grid of tiles, a coded size that is rounded up: what honest files need, as a multiple of
 # max_pixels.
-_MOST_WORK = 4
+_MOST_WORK = 3
 
 
 def probe(data: bytes, limits: ImageLimits, *, claimed_media_type: str | None = None) -> ImageInfo:

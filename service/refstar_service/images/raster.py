@@ -35,7 +35,10 @@ def from_pillow(image: Image.Image, profile: bytes | None) -> Raster:
         every = np.asarray(image)
         color = every[..., 0] if gray else every[..., :3]
         return _raster(np.ascontiguousarray(color), np.ascontiguousarray(every[..., 3]), profile)
-    return _raster(np.asarray(image.convert("L" if gray else "RGB")), None, profile)
+    wanted = "L" if gray else "RGB"
+    if image.mode != wanted:  # for the same mode `convert` copies
+        image = image.convert(wanted)
+    return _raster(np.asarray(image), None, profile)
 
 
 def from_deep(pixels: npt.NDArray[np.uint16], mode: str, profile: bytes | None) -> Raster:

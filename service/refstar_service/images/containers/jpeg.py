@@ -26,7 +26,7 @@ _ICC = b"ICC_PROFILE\0"
 # work. Encoders write about ten.
 _MOST_SCANS = 32
 _MOST_SEGMENTS = 10_000
-_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+_NO_PADDING = re.compile(rb"[^\xff]")
 
 
 def read(data: bytes) -> Header:
@@ -55,8 +55,6 @@ def read(data: bytes) -> Header:
         raise _refused(
             f"has {bits} bits, {channels} channels and {height} rows; 8 bits and 1, 3 or 4 channels are taken"
         )
-    if data.count(b"\xff\xda", scan) > _MOST_SCANS:
-        raise _refused(f"has more than {_MOST_SCANS} scans")
     return Header(
         width=width,
         height=height,
@@ -71,10 +69,15 @@ def read(data: bytes) -> Header:
 
 
 def plain(data: bytes) -> bytes:
-    """Without EXIF, profiles, comments and the index of further pictures (iPhone and stereo files: MPO)."""
+    """Without EXIF, profiles, comments and the index of further pictures (iPhone and stereo files: MPO).
+
+    Refuses what would take hours to decode; that takes a walk through the whole file, too slow for `read`.
+    """
     kept = [b"\xff\xd8"]
     for marker, start, end in _segments(data):
         if marker == _SOS:
+            if data.count(b"\xff\xda", start) > _MOST_SCANS:
+                raise _refused(f"has more than {_MOST_SCANS} scans")
             kept.append(data[start:])
         elif marker not in _METADATA or data[start + 4 : start + 9] == _METADATA[marker]:
             kept.append(data[start:end])
@@ -95,10 +98,11 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     position = 2
     for _ in range(_MOST_SEGMENTS):
         # Bytes between segments are skipped, as every decoder does; 0xFF may be repeated as padding.
-        found = _MARKER.search(data, position)
+        padding = data.find(b"\xff", position)
+        found = _NO_PADDING.search(data, padding) if padding >= 0 else None
         if found is None:
             raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends before its first scan.")
-        marker, start = found[1][0], found.start(1) - 1
+        marker, start = found[0][0], found.start() - 1
         if marker == 0 or marker in _BARE:
             position = start + 2
             continue
