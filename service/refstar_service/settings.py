@@ -150,7 +150,10 @@ class Settings(BaseSettings):
     every reference of every job again."""
 
     worker_metrics_port: int | None = Field(None, ge=0, le=65535)
-    """Port of a worker's own `/metrics`. Unset: none; `refstar serve` shows them at the gateway's."""
+    """Port of a worker's own `/metrics` and `/healthz`. Unset: none. 0 takes a free one and logs it."""
+
+    worker_metrics_host: str = "127.0.0.1"
+    """Address for `worker_metrics_port`. `0.0.0.0` lets a Prometheus on another machine in, and anybody else."""
 
     # ---- logs
 

@@ -10,7 +10,7 @@ from typing import Any
 MANIFEST = "model.json"
 
 
-class ModelRefused(RuntimeError):
+class ModelRefused(RuntimeError):  # noqa: N818  a refusal is an answer
     """A model folder that cannot be trusted or understood; the text says which file and what was found."""
 
 

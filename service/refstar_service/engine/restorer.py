@@ -71,6 +71,7 @@ class Restorer:
         manifest.verify()
         # Buckets are powers of two, and only whole buckets are warmed.
         self.manifest, self.max_batch = manifest, 1 << (max_batch.bit_length() - 1)
+        self.provider = provider
         self._restore = Session(manifest.path("restore"), provider, threads=threads, cache=engine_cache)
         self._encode = None
         if "encode_references" in manifest.graphs:
@@ -85,13 +86,16 @@ class Restorer:
         }
 
     def warm_up(self) -> None:
-        """Run every bucket once, largest first, and compare with the manifest's golden answer.
+        """Run the buckets once, largest first, and compare with the manifest's golden answer.
+
+        On a CPU nothing is tuned per shape, so there one face is enough and the worker is ready seconds earlier.
 
         Raises ModelRefused when this machine does not compute what the exporter measured.
         """
         size = self.manifest.input_size
         face = golden_picture(size)
-        for batch in reversed(_powers_of_two(self.max_batch)):
+        buckets = [1] if self.provider is Provider.CPU else _powers_of_two(self.max_batch)
+        for batch in reversed(buckets):
             faces = self.restore(
                 [FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)] * batch
             )

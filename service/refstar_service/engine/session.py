@@ -24,7 +24,7 @@ _NAMES = {
 }
 
 
-class ProviderUnavailable(RuntimeError):
+class ProviderUnavailable(RuntimeError):  # noqa: N818  says what is the case
     """The provider asked for is not the one that would run. Nothing falls back in silence."""
 
 

@@ -1,0 +1,188 @@
+"""refstar: serve | gateway | worker | restore | models."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from refstar_service import logs
+from refstar_service.engine.manifest import ModelRefused, load_manifests
+from refstar_service.settings import Settings
+
+NEEDS_ATTENTION = 1  # something asked for was not done
+WRONG_USE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program ``refstar``; ends by SystemExit."""
+    raise SystemExit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The same, returning the exit status: 0 done, 1 failed, 2 wrong use."""
+    options = _parser().parse_args(arguments)
+    chosen = {
+        name: value for name in Settings.model_fields if (value := getattr(options, name, None)) is not None
+    }
+    try:
+        settings = Settings(**chosen)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]) or "settings"
+            print(f"refstar: REFSTAR_{name.upper()}: {problem['msg']}", file=sys.stderr)
+        return WRONG_USE
+    logs.set_up(settings.log_level, settings.log_json)
+    try:
+        result: int = options.run(settings, options)
+    except KeyboardInterrupt:
+        return 130
+    except (RuntimeError, OSError) as error:
+        # RuntimeError is what refused models, absent providers and an embedded Redis that does not start raise.
+        logging.getLogger("refstar").debug("failed", exc_info=True)
+        print(f"refstar: {error}", file=sys.stderr)
+        return NEEDS_ATTENTION
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="refstar",
+        description="Restore degraded faces from reference pictures of the same person.",
+        epilog="Every setting is also an environment variable with the prefix REFSTAR_.",
+    )
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    serve = commands.add_parser("serve", help="gateway, worker and an embedded Redis in one command")
+    _address(serve)
+    _engine(serve)
+    serve.set_defaults(run=_serve)
+
+    gateway = commands.add_parser("gateway", help="the HTTP API alone; needs REFSTAR_REDIS_URL")
+    _address(gateway)
+    gateway.set_defaults(run=_gateway)
+
+    worker = commands.add_parser("worker", help="one worker; needs REFSTAR_REDIS_URL")
+    _engine(worker)
+    worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    worker.set_defaults(run=_worker)
+
+    restore = commands.add_parser("restore", help="restore a picture or a folder of them, without a server")
+    restore.add_argument("input", type=Path, metavar="IN", help="a picture, or a folder of pictures")
+    restore.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder for a folder"
+    )
+    restore.add_argument(
+        "-r", "--reference", type=Path, action="append", default=[], help="repeat for several"
+    )
+    restore.add_argument("--model", default="refstar")
+    restore.add_argument(
+        "--faces", choices=["aligned", "all", "largest", "center"], help="where the faces are"
+    )
+    restore.add_argument(
+        "--fidelity", type=_share, default=0.5, help="0 most detail .. 1 nearest to the input"
+    )
+    restore.add_argument("--reference-strength", type=_share, default=1.0, help="0 ignores the references")
+    restore.add_argument(
+        "--format", choices=["same", "png", "jpeg", "webp"], help="default: by OUT's name, else same"
+    )
+    restore.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1..100")
+    restore.add_argument(
+        "--selection", type=Path, help="also write what was taken from which reference (PNG)"
+    )
+    _engine(restore)
+    restore.set_defaults(run=_restore)
+
+    models = commands.add_parser("models", help="list the installed models")
+    models.add_argument("--models-dir", type=Path, dest="models_dir")
+    models.set_defaults(run=_list_models)
+    return parser
+
+
+def _address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (8000); 0 takes a free one")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models-dir", type=Path, dest="models_dir", help="folder of model folders")
+    parser.add_argument("--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (cpu)")
+    parser.add_argument("--threads", type=int, help="CPU threads of one inference (all)")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0..1")
+    return value
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.processes import run_all
+
+    asyncio.run(run_all(settings))
+    return 0
+
+
+def _gateway(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.processes import run_gateway
+
+    asyncio.run(run_gateway(settings, _redis_url(settings)))
+    return 0
+
+
+def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.processes import run_worker
+
+    asyncio.run(run_worker(settings, _redis_url(settings), options.parent))
+    return 0
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise RuntimeError("set REFSTAR_REDIS_URL, or use `refstar serve`, which brings a Redis of its own")
+    return settings.redis_url
+
+
+def _restore(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.restore_files import RestoreFiles, restore_files
+
+    return restore_files(
+        settings,
+        RestoreFiles(
+            input=options.input,
+            output=options.output,
+            references=tuple(options.reference),
+            model=options.model,
+            faces=options.faces or ("largest" if options.reference else "all"),
+            fidelity=options.fidelity,
+            reference_strength=options.reference_strength,
+            format=options.format,
+            quality=options.quality,
+            selection=options.selection,
+        ),
+    )
+
+
+def _list_models(settings: Settings, options: argparse.Namespace) -> int:
+    models = load_manifests(settings.models_dir)
+    if not models:
+        raise ModelRefused(f"{settings.models_dir} holds no model folder")
+    for manifest in models.values():
+        size = sum((manifest.folder / graph.file).stat().st_size for graph in manifest.graphs.values())
+        print(
+            f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"
+        )
+        print(f"  face {manifest.input_size} px, up to {manifest.max_references} references")
+        for data in manifest.training_data:
+            print(f"  trained on: {data}")
+        for limit in manifest.limits:
+            print(f"  limit: {limit}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()
