@@ -155,14 +155,14 @@ async def test_a_deleted_job_is_gone_whatever_it_did(
 async def test_a_finished_job_expires_and_then_is_forgotten(
     new_queue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
 ) -> None:
-    queue = new_queue(result_ttl=0.1, tombstone_ttl=0.2)
+    queue = new_queue(result_ttl=0.3, tombstone_ttl=0.3)
     await queue.submit("one", request_for_jobs, owner="key-1")
     [started] = await queue.start(await queue.reserve(1))
     await queue.finish([(started, success)])
     finished = await queue.get("one")
     assert finished.status is JobStatus.SUCCEEDED
 
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.31)
     expired = await queue.get("one")
     assert (expired.status, expired.owner, expired.attempts) == (JobStatus.EXPIRED, "key-1", 1)
     assert (expired.result, expired.faces) == (None, ())
@@ -173,7 +173,7 @@ async def test_a_finished_job_expires_and_then_is_forgotten(
     assert await queue.cancel("one") == expired
     assert (await queue.submit("one", request_for_jobs)).status is JobStatus.EXPIRED
 
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.31)
     assert await queue.get("one") is None
     assert {key for key in await redis.keys("*") if b":queue:" not in key} == set()
 
@@ -188,11 +188,11 @@ async def test_a_job_that_waits_too_long_expires(new_queue, request_for_jobs: Jo
 
 
 async def test_starting_a_job_gives_it_its_full_time_again(new_queue, request_for_jobs: JobRequest) -> None:
-    queue = new_queue(job_ttl=0.3)
+    queue = new_queue(job_ttl=0.5)
     submitted = await queue.submit("one", request_for_jobs)
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.25)
     await queue.start(await queue.reserve(1))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.3)
     running = await queue.get("one")
     assert running.status is JobStatus.RUNNING
     assert running.expires_at > submitted.expires_at

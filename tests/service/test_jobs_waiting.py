@@ -136,9 +136,9 @@ async def test_workers_are_present_for_as_long_as_they_say(queue: JobQueue) -> N
     second = WorkerInfo("second", ("refstar",), "CPUExecutionProvider", 2.5)
     assert await queue.workers() == []
     await queue.announce_worker(second, 10)
-    await queue.announce_worker(first, 0.1)
+    await queue.announce_worker(first, 0.3)
     assert await queue.workers() == [first, second]
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.31)
     assert await queue.workers() == [second]
     await queue.announce_worker(first, 10)
     assert await queue.workers() == [first, second]

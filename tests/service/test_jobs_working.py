@@ -48,11 +48,12 @@ async def test_reserve_returns_empty_after_its_time(queue: JobQueue) -> None:
     assert 0.14 < time.monotonic() - before < 1.0
 
 
-async def test_a_cancelled_reserve_takes_no_job_with_it(
-    queue: JobQueue, request_for_jobs: JobRequest
+async def test_a_reserve_cancelled_while_it_waits_takes_no_job_with_it(
+    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
 ) -> None:
     waiting = asyncio.create_task(queue.reserve(1, block=2.0))
-    await asyncio.sleep(0.05)
+    while not (await redis.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

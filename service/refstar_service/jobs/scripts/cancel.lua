@@ -3,7 +3,7 @@
 -- -> the job's fields
 local status, canceling = unpack(redis.call('HMGET', KEYS[1], 'status', 'canceling'))
 if status == 'queued' then
-  -- Its entry stays: XDEL of an undelivered entry makes the group's lag unknown. The worker that gets it drops it.
+  -- Its entry stays, for a worker to drop: XDEL of an undelivered entry makes the group's lag unknown.
   write_even_when_full(KEYS[1])
   finish(KEYS[1], KEYS[2], ARGV[1], ARGV[2], 'canceled', ARGV[3], ARGV[4])
 elseif status == 'running' and not canceling then

@@ -11,7 +11,7 @@ if not stands(entry, status, own_entry) then
   -- The reply to this very call got lost, and it comes again.
   return recorded == ARGV[6] and 1 or 0
 end
--- Someone else has started it since, or it waits for someone else: then the entry is not ours to drop either.
+-- Someone else has started it since, or it waits for someone else: the entry is not ours to drop either.
 if status ~= 'running' or fence ~= ARGV[6] then
   return 0
 end

@@ -18,15 +18,16 @@ local function stands(entry, status, own_entry)
   return entry == own_entry and (status == 'queued' or status == 'running')
 end
 
--- With its memory full, Redis refuses the first write of a script if it can grow, but no later one. What ends or
--- moves work must go through all the same, so it begins with a write that cannot grow (here: of no field at all).
+-- With its memory full, Redis refuses the first write of a script if it can grow, but no later one. What ends
+-- or moves work must go through all the same, so it begins with a write that cannot grow (here: of nothing).
 local function write_even_when_full(job)
   redis.call('HDEL', job, 'nothing')
 end
 
 -- What is left of a job once it is forgotten; one small string, since there may be a day's worth of them.
 local function tombstone(job, version)
-  local fields = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
+  local fields = {'priority', 'owner', 'outline', 'attempts',
+    'created_at', 'started_at', 'finished_at', 'expires_at'}
   local values = redis.call('HMGET', job, unpack(fields))
   local left = {status = 'expired', version = tostring(version)}
   for i, field in ipairs(fields) do
@@ -35,8 +36,8 @@ local function tombstone(job, version)
   return cjson.encode(left)
 end
 
--- Every change ends here: a new version, the tombstone beside it, and word of it on the channel. With `ttl` the
--- job stays readable for that many seconds from now, and the tombstone for `memory` more.
+-- Every change ends here: a new version, the tombstone beside it, and word of it on the channel. With `ttl`
+-- the job stays readable for that many seconds from now, and the tombstone for `memory` more.
 local function commit(job, gone, id, channel, ttl, memory)
   local version = redis.call('HINCRBY', job, 'version', 1)
   if ttl then

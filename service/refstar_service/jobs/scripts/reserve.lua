@@ -37,7 +37,8 @@ end
 
 for index, line in ipairs(KEYS) do
   if #taken < n then
-    local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', n - #taken, 'STREAMS', line, '>')
+    local count = n - #taken
+    local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', line, '>')
     for _, entry in ipairs(reply and reply[1][2] or {}) do
       taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
     end
