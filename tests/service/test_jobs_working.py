@@ -52,7 +52,7 @@ async def test_a_reserve_cancelled_while_it_waits_takes_no_job_with_it(
     queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
 ) -> None:
     waiting = asyncio.create_task(queue.reserve(1, block=2.0))
-    while not (await redis.info("clients"))["blocked_clients"]:
+    while not (await redis.info("clients"))["blocked_clients"]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
