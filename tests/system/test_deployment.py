@@ -138,6 +138,7 @@ def test_final_stage_is_bare_and_runs_without_root(dockerfile: Path) -> None:
     assert not re.search(r"\b(gcc|apt-get|pip|uv)\b", final)
     if "worker" in dockerfile.name:  # onnxruntime reports home unless told not to
         assert "ORT_DISABLE_TELEMETRY=1" in final
+        assert f"{PREFIX}WORKER_METRICS_HOST=0.0.0.0" in final
 
 
 def test_dockerignore_lets_in_what_the_dockerfiles_copy() -> None:
