@@ -205,6 +205,7 @@ def unrecognized(environment: Mapping[str, str]) -> dict[str, str | None]:
 
     Meant for a warning at start, not for an error: Kubernetes adds `REFSTAR_..._SERVICE_HOST` and the like.
     """
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strange}
+    known = [name.upper() for name in Settings.model_fields]
+    given = (name.removeprefix(PREFIX) for name in sorted(environment) if name.startswith(PREFIX))
+    near = {name: get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
+    return {PREFIX + name: PREFIX + matches[0] if matches else None for name, matches in near.items()}

@@ -135,6 +135,7 @@ class _Exchange:
             async with asyncio.timeout(LINGER):
                 while self._body_pending:
                     await self.receive()
+                    await asyncio.sleep(0)  # or a body that is always there would outrun the timeout
         except TimeoutError:
             pass
 

@@ -13,7 +13,8 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f"*:<>?|;%\\/]+')
 
 def safe_name(name: str) -> str:
     """The last part of a path in either notation, without letters that mean something elsewhere; maybe ""."""
-    last = re.split(r"[\\/]", unicodedata.normalize("NFC", name))[-1]
+    named = unicodedata.normalize("NFC", name).replace("%22", '"')  # browsers escape quotes like that
+    last = re.split(r"[\\/]", named)[-1]
     printable = "".join(letter for letter in _UNSAFE.sub("_", last) if letter.isprintable())
     trimmed = printable.strip(" .")
     if len(trimmed) <= MAX_LENGTH:

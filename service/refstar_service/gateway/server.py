@@ -16,7 +16,8 @@ from refstar_service.settings import Settings
 class GatewayServer(uvicorn.Server):
     """Serves one app, in whatever event loop `serve()` is awaited.
 
-    `handle_signals=False` leaves SIGINT and SIGTERM to the caller, who then calls `stop()`.
+    `handle_signals=False` leaves SIGINT and SIGTERM to the caller, who then calls `stop()`. `ready` is set once
+    it listens; if it cannot, `serve()` raises RuntimeError.
     """
 
     def __init__(self, app: FastAPI, settings: Settings, *, handle_signals: bool = True) -> None:
@@ -31,6 +32,7 @@ class GatewayServer(uvicorn.Server):
             ws="none",
         )
         super().__init__(config)
+        self.ready = asyncio.Event()
         self._handle_signals = handle_signals
         gateway: Gateway = app.state.gateway
         self._stopping = gateway.stopping
@@ -42,6 +44,10 @@ class GatewayServer(uvicorn.Server):
             await super().serve(sockets)
         except SystemExit as error:  # it has logged why; leaving the process is not its to decide here
             raise RuntimeError(f"cannot serve on {self.config.host}:{self.config.port}") from error
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,6 +70,6 @@ class GatewayServer(uvicorn.Server):
 
     @property
     def port(self) -> int:
-        """The port it listens on, once started; differs from the setting if that is 0."""
+        """The port it listens on, once ready; differs from the setting if that is 0."""
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port

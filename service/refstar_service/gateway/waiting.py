@@ -27,21 +27,30 @@ async def wait_for(gateway: Gateway, request: Request, job_id: str, seconds: flo
 
     Raises ClientDisconnect if the client goes away. The request's body must have been read.
     """
-    waiting = asyncio.create_task(gateway.queue.wait(job_id, seconds))
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    # Only these two are ever cancelled: redis-py on Python 3.11 may lose the cancellation of a command.
     stopping = asyncio.create_task(gateway.stopping.wait())
     leaving = asyncio.create_task(_disconnected(request))
-    tasks = (waiting, stopping, leaving)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if waiting in done:
-            return waiting.result()
-        if leaving in done:
-            raise ClientDisconnect
-        return await gateway.queue.get(job_id)
+        async with gateway.queue.watch(job_id) as changed:
+            while True:
+                changed.clear()
+                job = await gateway.queue.get(job_id)
+                if leaving.done():
+                    raise ClientDisconnect
+                if job is None or job.status.terminal or stopping.done() or clock() >= deadline:
+                    return job
+                change = asyncio.create_task(changed.wait())
+                await asyncio.wait(
+                    (change, stopping, leaving),
+                    timeout=deadline - clock(),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                change.cancel()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        stopping.cancel()
+        leaving.cancel()
 
 
 async def _disconnected(request: Request) -> None:

@@ -1,0 +1,143 @@
+"""A gateway whose neighbors are slow, full or away: it says so, says when to come back, and keeps nothing."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from refstar_service.blobs import RedisBlobs
+from refstar_service.jobs import JobQueue
+from refstar_service.settings import Settings
+
+Post = Callable[..., Awaitable[httpx.Response]]
+Refused = Callable[..., Awaitable[dict[str, Any]]]
+Picture = Callable[..., bytes]
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+
+
+@pytest.mark.parametrize(("pause", "chunks"), [(1.0, 1), (0.04, 50)])
+async def test_a_body_that_stalls_or_trickles_is_given_up(
+    client: httpx.AsyncClient, app: FastAPI, settings: Settings, refused: Refused, pause: float, chunks: int
+) -> None:
+    hasty = settings.model_copy(update={"upload_timeout": 0.1})
+    app.state.gateway = replace(app.state.gateway, settings=hasty)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield PART
+        for _ in range(chunks):
+            await asyncio.sleep(pause)
+            yield b"x"
+
+    response = await client.post("/v1/restorations", content=body(), headers=FORM)
+    await refused(response, 408, "upload-timeout")
+
+
+async def test_uploads_beyond_the_memory_set_aside_are_refused(
+    app: FastAPI, post: Post, refused: Refused
+) -> None:
+    gateway = app.state.gateway
+    async with gateway.upload_place(), gateway.upload_place():
+        response = await post()
+    await refused(response, 503, "too-many-uploads")
+    assert int(response.headers["retry-after"]) > 0
+    assert (await post()).status_code == 202
+
+
+async def test_a_full_queue_refuses_before_pictures_are_written(
+    post: Post, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        assert (await post()).status_code == 202
+    before = await redis.dbsize()
+    monkeypatch.delattr(RedisBlobs, "put")
+    response = await post()
+    assert response.status_code == 429
+    assert response.json()["type"] == "/problems/queue-full"
+    assert int(response.headers["retry-after"]) > 0
+    assert await redis.dbsize() == before
+
+
+async def test_a_queue_that_fills_in_between_leaves_no_pictures(
+    post: Post, queue: JobQueue, refused: Refused
+) -> None:
+    queue.limit = 0  # the gateway's own look came before the last place was taken
+    await refused(await post(), 429, "queue-full")
+
+
+async def test_a_redis_that_is_away(client: httpx.AsyncClient, post: Post, app: FastAPI) -> None:
+    away = Redis.from_url("redis://127.0.0.1:1/0", retry=None)
+    app.state.gateway = replace(app.state.gateway, queue=JobQueue(away), blobs=RedisBlobs(away))
+    path = f"/v1/restorations/{'0' * 32}"
+    for response in (
+        await post(),
+        await client.get(path),
+        await client.get(path, headers={"Prefer": "wait=5"}),
+        await client.get(f"{path}/image"),
+        await client.post(f"{path}/cancel"),
+        await client.delete(path),
+    ):
+        assert response.status_code == 503
+        assert response.json()["type"] == "/problems/queue-unavailable"
+        assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_redis_out_of_memory(post: Post, redis: Redis) -> None:
+    before = (await redis.config_get("maxmemory"))["maxmemory"]
+    await redis.config_set("maxmemory", "1")
+    try:
+        response = await post()
+    finally:
+        await redis.config_set("maxmemory", before)
+    assert response.status_code == 503
+    assert response.json()["type"] == "/problems/queue-unavailable"
+    assert not await redis.keys("*blob*")
+    assert not await redis.keys("*job:*")
+
+
+async def test_a_full_disk_leaves_no_half_of_a_request(
+    post: Post,
+    picture: Picture,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put = RedisBlobs.put
+
+    async def full_at_the_second(self: RedisBlobs, key: str, data: bytes, ttl_seconds: float) -> None:
+        if key.endswith("reference-0"):
+            raise OSError(28, "No space left on device")
+        await put(self, key, data, ttl_seconds)
+
+    monkeypatch.setattr(RedisBlobs, "put", full_at_the_second)
+    response = await post(references=[("r.png", picture())])
+    await refused(response, 503, "storage-unavailable")
+    assert "No space left" in caplog.text
+
+
+async def test_a_gateway_without_models(post: Post, app: FastAPI, refused: Refused) -> None:
+    app.state.gateway = replace(app.state.gateway, models={})
+    await refused(await post(), 503, "no-model")
+
+
+async def test_an_unexpected_error_shows_its_id_and_not_its_cause(
+    client: httpx.AsyncClient,
+    post: Post,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(JobQueue, "submit", broken)
+    with caplog.at_level(logging.ERROR):
+        problem = await refused(await post(), 500, "internal-error")
+    assert "secret" not in str(problem)
+    assert "secret detail" in caplog.text
+    assert problem["request_id"] in caplog.text

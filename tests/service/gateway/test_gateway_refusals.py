@@ -1,0 +1,215 @@
+"""Every bad request has its own problem, and leaves nothing behind. The fixture `refused` checks both."""
+
+import io
+import struct
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+Post = Callable[..., Awaitable[httpx.Response]]
+Refused = Callable[..., Awaitable[dict[str, Any]]]
+Picture = Callable[..., bytes]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png_header(width: int, height: int) -> bytes:
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = _chunk(b"IDAT", zlib.compress(b"\0" * 4096))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", size) + pixels + _chunk(b"IEND", b"")
+
+
+def _animation() -> bytes:
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "green", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+async def test_text_is_not_an_image(post: Post, refused: Refused) -> None:
+    await refused(await post(image=("face.png", b"<html>not a face</html>" * 9)), 422, "not-an-image")
+
+
+async def test_zero_bytes(post: Post, refused: Refused) -> None:
+    await refused(await post(image=("face.png", b"")), 422, "image-empty")
+
+
+async def test_a_truncated_picture(post: Post, refused: Refused, picture: Picture) -> None:
+    whole = picture(128, 128, kind="JPEG")
+    await refused(await post(image=("face.jpg", whole[: len(whole) // 2])), 422, "image-truncated")
+
+
+async def test_a_claim_of_another_image_type(post: Post, refused: Refused, picture: Picture) -> None:
+    image = ("face.jpg", picture(kind="PNG"), "image/jpeg")
+    await refused(await post(image=image), 422, "image-type-mismatch")
+
+
+async def test_a_picture_over_the_byte_cap(post: Post, refused: Refused) -> None:
+    problem = await refused(await post(image=("face.png", b"\x89PNG" * 30_000)), 413, "image-too-many-bytes")
+    assert problem["limit"] == 100_000
+
+
+async def test_a_header_of_200_megapixels(post: Post, refused: Refused) -> None:
+    image = ("face.png", _png_header(14_200, 14_200))
+    await refused(await post(image=image), 422, "image-too-many-pixels")
+
+
+async def test_a_picture_too_small_for_a_face(post: Post, refused: Refused, picture: Picture) -> None:
+    await refused(await post(image=("face.png", picture(8, 8))), 422, "image-too-small")
+
+
+async def test_an_animation(post: Post, refused: Refused) -> None:
+    await refused(await post(image=("face.png", _animation())), 422, "image-animated")
+
+
+async def test_a_bad_reference_is_named(post: Post, refused: Refused, picture: Picture) -> None:
+    references = [("a.png", picture()), ("b.png", b"nothing")]
+    problem = await refused(await post(references=references), 422, "not-an-image")
+    assert problem["parameter"] == "reference 1"
+
+
+async def test_a_picture_that_is_not_square(post: Post, refused: Refused, picture: Picture) -> None:
+    problem = await refused(await post(image=("face.png", picture(64, 60))), 422, "not-square")
+    assert "64 x 60" in problem["detail"]
+
+
+async def test_a_reference_that_is_not_square(post: Post, refused: Refused, picture: Picture) -> None:
+    problem = await refused(await post(references=[("r.png", picture(128, 64))]), 422, "not-square")
+    assert problem["parameter"] == "reference 0"
+
+
+async def test_no_image(post: Post, refused: Refused) -> None:
+    await refused(await post(image=None), 422, "missing-image")
+
+
+async def test_an_image_sent_as_text(client: httpx.AsyncClient, refused: Refused) -> None:
+    files = {"image": (None, "face.jpg"), "faces": (None, "aligned")}
+    response = await client.post("/v1/restorations", files=files)
+    problem = await refused(response, 422, "invalid-parameter")
+    assert "-F image=@" in problem["detail"]
+
+
+async def test_more_references_than_the_service_takes(post: Post, refused: Refused, picture: Picture) -> None:
+    problem = await refused(await post(references=[("r.png", picture())] * 9), 422, "too-many-references")
+    assert problem["limit"] == 8
+
+
+async def test_more_references_than_the_model_takes(post: Post, refused: Refused, picture: Picture) -> None:
+    response = await post(references=[("r.png", picture())] * 3, model="ented")
+    assert (await refused(response, 422, "too-many-references"))["limit"] == 2
+
+
+async def test_no_reference_for_a_model_that_needs_one(post: Post, refused: Refused) -> None:
+    await refused(await post(model="ented"), 422, "references-required")
+
+
+async def test_two_images(client: httpx.AsyncClient, refused: Refused, picture: Picture) -> None:
+    files = [("image", ("a.png", picture())), ("image", ("b.png", picture()))]
+    response = await client.post("/v1/restorations", data={"faces": "aligned"}, files=files)
+    await refused(response, 422, "invalid-parameter")
+
+
+async def test_an_unknown_model(post: Post, refused: Refused) -> None:
+    problem = await refused(await post(model="gfpgan"), 422, "unknown-model")
+    assert problem["models"] == ["ented", "refstar"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fidelity", "1.01"),
+        ("fidelity", "-0.1"),
+        ("fidelity", "nan"),
+        ("fidelity", "much"),
+        ("reference_strength", "2"),
+        ("quality", "0"),
+        ("quality", "101"),
+        ("quality", "90.5"),
+        ("format", "gif"),
+        ("faces", "biggest"),
+        ("priority", "urgent"),
+    ],
+)
+async def test_a_knob_out_of_range(post: Post, refused: Refused, name: str, value: str) -> None:
+    problem = await refused(await post(**{name: value}), 422, "invalid-parameter")
+    (error,) = problem["errors"]
+    assert error["parameter"] == name
+    assert error["value"] == value
+
+
+async def test_all_wrong_knobs_are_named_at_once(post: Post, refused: Refused) -> None:
+    problem = await refused(await post(fidelity="7", quality="high"), 422, "invalid-parameter")
+    assert [error["parameter"] for error in problem["errors"]] == ["fidelity", "quality"]
+
+
+async def test_an_unknown_field(post: Post, refused: Refused) -> None:
+    problem = await refused(await post(fidelty="0.5"), 422, "unknown-parameter")
+    assert "did you mean 'fidelity'" in problem["detail"]
+
+
+async def test_an_unknown_file_field(client: httpx.AsyncClient, refused: Refused, picture: Picture) -> None:
+    files = {"picture": ("face.png", picture())}
+    await refused(await client.post("/v1/restorations", files=files), 422, "unknown-parameter")
+
+
+@pytest.mark.parametrize("mode", ["all", "largest", "center", None])
+async def test_modes_that_need_face_detection(post: Post, refused: Refused, mode: str | None) -> None:
+    problem = await refused(await post(faces=mode), 422, "faces-mode-unavailable")
+    assert "faces=aligned" in problem["detail"]
+
+
+async def test_a_body_that_is_no_form(client: httpx.AsyncClient, refused: Refused) -> None:
+    response = await client.post("/v1/restorations", json={"image": "aGk="})
+    await refused(response, 415, "unsupported-media-type")
+
+
+async def test_a_form_without_boundary(client: httpx.AsyncClient, refused: Refused) -> None:
+    response = await client.post(
+        "/v1/restorations", content=b"x", headers={"Content-Type": "multipart/form-data"}
+    )
+    await refused(response, 400, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no boundary at all",
+        b'--b\r\nContent-Disposition: form-data; name="faces"\r\n\r\naligned\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n\x89PNG',
+        b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n",
+        b"",
+    ],
+)
+async def test_a_broken_form(client: httpx.AsyncClient, refused: Refused, body: bytes) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post("/v1/restorations", content=body, headers=headers)
+    await refused(response, 400, "malformed-request")
+
+
+async def test_a_text_field_without_end(post: Post, refused: Refused) -> None:
+    await refused(await post(model="m" * 5000), 400, "malformed-request")
+
+
+async def test_a_declared_length_over_the_cap(post: Post, refused: Refused) -> None:
+    references = [("r.png", b"\x89PNG" * 20_000)] * 6
+    assert (await refused(await post(references=references), 413, "request-too-large"))["limit"] == 400_000
+
+
+async def test_a_chunked_body_over_the_cap(client: httpx.AsyncClient, refused: Refused) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b'--b\r\nContent-Disposition: form-data; name="references"; filename="r.png"\r\n\r\n'
+            for _ in range(9):
+                yield b"x" * 10_000
+            yield b"\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post("/v1/restorations", content=chunks(), headers=headers)
+    await refused(response, 413, "request-too-large")
+    assert response.headers["connection"] == "close"

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from refstar_service.settings import PREFIX, Settings, unrecognized
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_explained(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description is not None
+    assert description.rstrip().endswith(".")
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_default(name: str) -> None:
+    assert getattr(Settings(), name, ...) is not ...
+
+
+def test_the_environment_sets_and_arguments_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFSTAR_PORT", "9000")
+    monkeypatch.setenv("REFSTAR_BLOBS", "directory")
+    monkeypatch.setenv("REFSTAR_MAX_BATCH", "")
+    settings = Settings(port=9001)
+    assert (settings.port, settings.blobs, settings.max_batch) == (9001, "directory", 8)
+
+
+def test_data_follows_the_user_and_blobs_follow_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "elsewhere")
+    assert Settings().data_dir == Path("elsewhere/refstar")
+    assert Settings().blob_folder == Path("elsewhere/refstar/blobs")
+    assert Settings(blob_dir=Path("there")).blob_folder == Path("there")
+
+
+def test_a_password_in_the_redis_address_is_not_printed() -> None:
+    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@cache:6379/0"))
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"port": "tcp://10.0.0.1:8000"}, "enableServiceLinks"),
+        ({"redis_url": "localhost:6379"}, "redis://"),
+        ({"max_request_bytes": 10_000_000}, "max_image_bytes"),
+        ({"job_ttl": 60, "stale_after": 30}, "stale_after"),
+        ({"provider": "gpu"}, "'cuda'"),
+        ({"max_images": 3}, "max_images"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_the_reason(
+    values: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        Settings(**values)  # type: ignore[arg-type]
+
+
+def test_a_misspelled_name_is_noticed() -> None:
+    found = unrecognized({"REFSTAR_QUEUE_LIMT": "5", "REFSTAR_PORT": "1", "PATH": "x", "REFSTAR_XYZZY": ""})
+    assert found == {"REFSTAR_QUEUE_LIMT": "REFSTAR_QUEUE_LIMIT", "REFSTAR_XYZZY": None}
