@@ -170,14 +170,16 @@ def evaluate(
 
 def markdown(table: dict[str, Any], level: str) -> str:
     lines = [
-        f"| {level} | PSNR | SSIM | identity | identity, distinct pictures | to the reference | sharpness | mean mask |",
+        f"| {level} | PSNR | SSIM | identity | identity, distinct pictures "
+        "| to the reference | sharpness | mean mask |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, s in table[level].items():
         mask = f"{s['mean_mask']:.3f}" if "mean_mask" in s else ""
         lines.append(
             f"| {name} | {s['psnr']:.2f} | {s['ssim']:.3f} | {s['identity']:.3f} "
-            f"| {s['identity_distinct_pictures']:.3f} | {s['identity_to_reference']:.3f} | {s['sharpness']:.3f} | {mask} |"
+            f"| {s['identity_distinct_pictures']:.3f} | {s['identity_to_reference']:.3f} "
+            f"| {s['sharpness']:.3f} | {mask} |"
         )
     return "\n".join(lines)
 

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result: int = options.run(settings, options)
     except KeyboardInterrupt:
         return 130
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         # RuntimeError is what refused models, absent providers and an embedded Redis that does not start raise.
         logging.getLogger("refstar").debug("failed", exc_info=True)
         print(f"refstar: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -21,6 +22,9 @@ from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.jobs.embedded import EmbeddedRedis
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.settings import Settings, unrecognized
+
+if TYPE_CHECKING:
+    from refstar_service.worker.pipeline import Model
 
 log = logging.getLogger("refstar")
 
@@ -90,16 +94,53 @@ async def run_gateway(
 async def run_worker(settings: Settings, redis_url: str, parent: int | None = None) -> None:
     """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone."""
     # onnxruntime is imported here, so that a gateway can be installed without it.
-    from refstar_service.engine.restorer import Restorer
-    from refstar_service.engine.session import Provider, available_cpus
+    from refstar_service.engine.session import available_cpus
     from refstar_service.worker import health
-    from refstar_service.worker.pipeline import Model, Worker
+    from refstar_service.worker.pipeline import Worker
 
-    began = time.monotonic()
     registry = new_registry()
     metrics = WorkerMetrics.on(registry)
+    pulse = health.Pulse()
+    stop_health = None
+    if settings.worker_metrics_port is not None:
+        host, port = settings.worker_metrics_host, settings.worker_metrics_port
+        port, stop_health = health.serve(host, port, registry, pulse)
+        log.info("worker metrics on http://%s:%d/metrics", host, port)
+    stopping = asyncio.Event()
+    with _signals(stopping.set):
+        watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
+        try:
+            # In a thread, so that signals and the liveness probe are answered while models load.
+            models = await asyncio.to_thread(_load, settings, metrics)
+            async with _connected(settings, redis_url) as (queue, blobs):
+                worker = Worker(
+                    queue,
+                    blobs,
+                    models,
+                    WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
+                    metrics=metrics,
+                    limits=image_limits(settings),
+                    max_batch=settings.max_batch,
+                    result_ttl=settings.result_ttl,
+                    picture_threads=available_cpus(),
+                )
+                await worker.run(stopping)
+        finally:
+            watch.cancel()
+            if stop_health is not None:
+                stop_health()
+    log.info("worker ended")
+
+
+def _load(settings: Settings, metrics: WorkerMetrics) -> "dict[str, Model]":
+    """All models on their provider, warmed up. Raises ModelRefused or ProviderUnavailable."""
+    from refstar_service.engine.restorer import Restorer
+    from refstar_service.engine.session import Provider
+    from refstar_service.worker.pipeline import Model
+
+    began = time.monotonic()
     provider = Provider(settings.provider)
-    models: dict[str, Model] = {}
+    models = {}
     for name, manifest in _models(settings).items():
         restorer = Restorer(
             manifest,
@@ -113,37 +154,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         models[name] = Model(restorer, manifest.input_size)
         metrics.model_info.labels(name, manifest.version, manifest.precision, provider).set(1)
     log.info("loaded %s on %s in %.1f s", ", ".join(models), provider, time.monotonic() - began)
-
-    pulse = health.Pulse()
-    stop_health = None
-    if settings.worker_metrics_port is not None:
-        host, port = settings.worker_metrics_host, settings.worker_metrics_port
-        port, stop_health = health.serve(host, port, registry, pulse)
-        log.info("worker metrics on http://%s:%d/metrics", host, port)
-    stopping = asyncio.Event()
-    try:
-        async with _connected(settings, redis_url) as (queue, blobs):
-            worker = Worker(
-                queue,
-                blobs,
-                models,
-                WorkerInfo(settings.worker_name, tuple(models), str(provider), time.time()),
-                metrics=metrics,
-                limits=image_limits(settings),
-                max_batch=settings.max_batch,
-                result_ttl=settings.result_ttl,
-                picture_threads=available_cpus(),
-            )
-            with _signals(stopping.set):
-                watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
-                try:
-                    await worker.run(stopping)
-                finally:
-                    watch.cancel()
-    finally:
-        if stop_health is not None:
-            stop_health()
-    log.info("worker ended")
+    return models
 
 
 async def run_all(settings: Settings) -> None:

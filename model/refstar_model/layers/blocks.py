@@ -14,10 +14,20 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(1, keepdim=True)
-        centered = x - mean
-        variance = centered.square().mean(1, keepdim=True)
+        centered = x - self._mean(x)
+        variance = self._mean(centered.square())
         return centered * torch.rsqrt(variance + 1e-6) * self.weight + self.bias
+
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Mean over the channels, [N, 1, h, w].
+
+        In evaluation it is a 1x1 convolution: onnxruntime's ReduceMean splits its sum by how much work there is, so a
+        face came out one level different, in single pixels, when others shared its batch.
+        """
+        if self.training:
+            return x.mean(1, keepdim=True)
+        return F.conv2d(x, torch.full((1, x.shape[1], 1, 1), 1 / x.shape[1], dtype=x.dtype, device=x.device))
 
 
 class NafBlock(nn.Module):
@@ -42,7 +52,8 @@ class NafBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         left, right = self.depthwise(self.expand(self.norm1(x))).chunk(2, 1)
         y = left * right
-        y = y * self.attend(y.mean((2, 3), keepdim=True))
+        # A pool and not a mean over (2, 3), for the reason that ChannelNorm gives.
+        y = y * self.attend(F.avg_pool2d(y, y.shape[-2:]))
         x = x + self.beta * self.project(y)
         left, right = self.widen(self.norm2(x)).chunk(2, 1)
         return x + self.gamma * self.narrow(left * right)

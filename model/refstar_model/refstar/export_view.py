@@ -54,5 +54,10 @@ class Restore(nn.Module):
         # NaN compares false, so this is false for NaN and for infinities alike.
         finite = (exact.abs() < 100).float().amin((1, 2, 3)) > 0.5
         rounded = (exact.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        selection = (result.masks.mean(2) * 255).round().to(torch.uint8)
+        # Added up one by one: a ReduceMean may sum in another order for another batch (see layers.blocks).
+        bands = result.masks.unbind(2)
+        total = bands[0]
+        for band in bands[1:]:
+            total = total + band
+        selection = (total / len(bands) * 255).round().to(torch.uint8)
         return rounded, selection, finite, exact

@@ -7,6 +7,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 #: Without a turn of the worker's loop for so long (seconds), the process is taken for hung. Redis may be away
 #: for longer: the loop turns all the same.
@@ -48,7 +49,8 @@ def serve(host: str, port: int, registry: CollectorRegistry, pulse: Pulse) -> tu
         start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 
-    server = make_server(host, port, app, handler_class=_Quiet)
+    # A thread a request: one client that never finishes its own must not keep the liveness probe waiting.
+    server = make_server(host, port, app, server_class=ThreadingWSGIServer, handler_class=_Quiet)
     Thread(target=server.serve_forever, name="worker-health", daemon=True).start()
 
     def stop() -> None:

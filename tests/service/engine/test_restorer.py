@@ -1,0 +1,159 @@
+"""The shipped model through the engine."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import aligned_face, degraded_face, psnr, reference_face
+from refstar_service.engine.manifest import ModelRefused, load_manifest, load_manifests
+from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
+from refstar_service.engine.session import Provider, ProviderUnavailable, Session
+from refstar_service.settings import Settings
+
+ZOO = Settings().models_dir
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(load_manifest(ZOO / "refstar"), max_batch=8)
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ZOO / "refstar", tmp_path / "refstar"))
+
+
+def task(shift: int = 0, references: int = 1, strength: float = 1.0, fidelity: float = 0.5) -> FaceTask:
+    known = [
+        ReferencePicture(f"{shift}-{i}", np.roll(reference_face(), 4 * i + shift, 0))
+        for i in range(references)
+    ]
+    return FaceTask(np.roll(degraded_face(), shift, 1), tuple(known), strength, fidelity)
+
+
+def test_a_reference_brings_the_face_nearer_to_the_truth(restorer: Restorer) -> None:
+    face = restorer.restore([task()])[0]
+    assert face.finite
+    assert psnr(face.pixels, aligned_face()) > psnr(degraded_face(), aligned_face())
+
+
+def test_without_a_reference_the_face_is_still_better_than_the_input(restorer: Restorer) -> None:
+    face = restorer.restore([task(references=0)])[0]
+    assert face.selection.shape[0] == 0
+    assert psnr(face.pixels, aligned_face()) > psnr(degraded_face(), aligned_face())
+
+
+def test_a_face_does_not_depend_on_its_batch_mates(restorer: Restorer) -> None:
+    tasks = [task(7 * i, count) for i, count in enumerate((1, 1, 0, 2, 1, 3, 1, 1, 1))]
+    alone = [restorer.restore([one])[0] for one in tasks]
+    together = restorer.restore(tasks)
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.selection, other.selection)
+
+
+def test_the_order_of_references_does_not_matter(restorer: Restorer) -> None:
+    forward = task(references=3)
+    backward = FaceTask(forward.low_quality, forward.references[::-1], 1.0, 0.5)
+    one, other = restorer.restore([forward, backward])
+    assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
+    assert np.abs(one.selection.astype(int) - other.selection[::-1]).max() <= 1
+
+
+def test_an_absent_reference_equals_one_of_strength_zero(restorer: Restorer) -> None:
+    absent, ignored = restorer.restore([task(references=0), task(references=1, strength=0.0)])
+    assert np.array_equal(absent.pixels, ignored.pixels)
+    assert not ignored.selection.any()
+
+
+@pytest.mark.parametrize("knob", ["strength", "fidelity"])
+def test_every_knob_changes_the_picture(restorer: Restorer, knob: str) -> None:
+    low, high = restorer.restore([task(**{knob: 0.1}), task(**{knob: 1.0})])
+    assert np.abs(low.pixels.astype(float) - high.pixels).mean() > 0.3
+
+
+def test_fidelity_one_is_nearer_to_the_input_than_fidelity_zero(restorer: Restorer) -> None:
+    for references in (0, 1):
+        detail, close = restorer.restore([task(references=references, fidelity=f) for f in (0.0, 1.0)])
+        assert psnr(close.pixels, degraded_face()) > psnr(detail.pixels, degraded_face())
+
+
+def test_known_references_are_not_encoded_again(restorer: Restorer) -> None:
+    first = restorer.restore([task(references=2)])[0]
+    features = [restorer.cached(f"0-{i}") for i in range(2)]
+    assert all(f is not None for f in features)
+    again = FaceTask(degraded_face(), tuple(f for f in features if f is not None), 1.0, 0.5)
+    assert np.array_equal(restorer.restore([again])[0].pixels, first.pixels)
+
+
+def test_numbers_that_are_not_finite_are_reported(restorer: Restorer) -> None:
+    restorer.restore([task()])
+    features = restorer.cached("0-0")
+    assert features is not None
+    broken = {name: np.full_like(a, np.nan) if a.dtype == np.float32 else a for name, a in features.items()}
+    sick, healthy = restorer.restore([FaceTask(degraded_face(), (broken,), 1.0, 0.5), task()])
+    assert not sick.finite
+    assert healthy.finite
+
+
+def test_too_many_references_are_refused(restorer: Restorer) -> None:
+    with pytest.raises(ValueError, match=r"9 references, refstar .* takes 8"):
+        restorer.restore([task(references=9)])
+
+
+def test_a_graph_with_another_hash_is_refused(model_copy: Path) -> None:
+    graph = model_copy / "restore.onnx"
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    with pytest.raises(ModelRefused, match=r"restore\.onnx: sha256 is [0-9a-f]{64}, model\.json says"):
+        Restorer(load_manifest(model_copy))
+
+
+def test_a_model_that_computes_something_else_is_refused_at_warm_up(model_copy: Path) -> None:
+    manifest = json.loads((model_copy / "model.json").read_text())
+    manifest["golden"]["block_means"][5] += 20
+    (model_copy / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelRefused, match="golden picture differs by"):
+        Restorer(load_manifest(model_copy)).warm_up()
+
+
+def test_the_shipped_model_passes_its_own_warm_up(restorer: Restorer) -> None:
+    restorer.warm_up()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": None}, "name"),
+        ({"graphs": {}}, "names no graph `restore`"),
+        ({"graphs": {"restore": {"file": "../x.onnx", "sha256": ""}}}, "not a plain file name"),
+    ],
+)
+def test_a_broken_manifest_is_refused_by_name(model_copy: Path, change: dict[str, object], says: str) -> None:
+    manifest = json.loads((model_copy / "model.json").read_text())
+    for name, value in change.items():
+        if value is None:
+            del manifest[name]
+        else:
+            manifest[name] = value
+    (model_copy / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelRefused, match=says):
+        load_manifest(model_copy)
+
+
+def test_two_folders_cannot_claim_one_name(model_copy: Path) -> None:
+    shutil.copytree(model_copy, model_copy.parent / "other")
+    with pytest.raises(ModelRefused, match="is taken by"):
+        load_manifests(model_copy.parent)
+
+
+def test_a_provider_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider was asked for"):
+        Session(load_manifest(ZOO / "refstar").path("restore"), Provider.CUDA)
+
+
+def test_all_shipped_models_together_stay_small() -> None:
+    total = sum(file.stat().st_size for file in ZOO.rglob("*.onnx"))
+    assert total <= 60e6
+    assert sum(f.stat().st_size for f in (ZOO / "refstar").iterdir()) <= 25e6

@@ -1,0 +1,67 @@
+"""Imports point one way, as the README of the house says; and the service never needs torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import refstar_service
+
+ROOT = Path(refstar_service.__file__).parent
+
+#: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime.
+ALLOWED = {
+    "jobs": set(),
+    "blobs": set(),
+    "images": set(),
+    "engine": set(),
+    "faces": {"engine.session"},
+    "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics"},
+    "gateway": {"jobs", "blobs", "images", "engine.manifest", "metrics", "settings"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the service that a file imports, without the package's name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+        found |= {n.removeprefix("refstar_service.") for n in names if n.startswith("refstar_service.")}
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
+    for path in (ROOT / room).rglob("*.py"):
+        for module in imports(path):
+            allowed = {room} | ALLOWED[room]
+            assert any(module == a or module.startswith(a + ".") for a in allowed), (
+                f"{path.name} imports {module}"
+            )
+
+
+def test_only_the_command_line_puts_gateway_and_worker_together() -> None:
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0]
+        if room in ("cli.py", "processes.py", "restore_files.py"):
+            continue
+        for module in imports(path):
+            assert module.split(".")[0] not in {"gateway", "worker"} - {room}, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("refstar_service.cli", "torch"),
+        ("refstar_service.processes", "torch"),
+        ("refstar_service.worker.pipeline", "torch"),
+        ("refstar_service.gateway.app", "onnxruntime"),
+        ("refstar_service.cli", "onnxruntime"),
+    ],
+)
+def test_a_module_does_not_load(module: str, unwanted: str) -> None:
+    code = f"import sys, {module}; sys.exit({unwanted!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,147 @@
+"""`refstar serve` as a user has it: real processes, real Redis, the shipped model, real pictures."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
+
+START_WITHIN = 60.0  # seconds; a machine that trains a network at the same time is slow
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    client: httpx.Client
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that are ready."""
+        answer = self.client.get("/readyz").json()
+        return [int(name.rsplit("-", 1)[1]) for name in answer.get("workers", [])]
+
+    def restore(self, **fields: str) -> httpx.Response:
+        files = [
+            ("image", ("granny.png", file_of(degraded_face()), "image/png")),
+            ("references", ("ref.jpg", file_of(reference_face(), ".jpg"), "image/jpeg")),
+        ]
+        return self.client.post("/v1/restorations", files=files, data={"faces": "aligned", **fields})
+
+    def ended(self, job_id: str, within: float = 60.0) -> dict[str, Any]:
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            job: dict[str, Any] = self.client.get(
+                f"/v1/restorations/{job_id}", headers={"Prefer": "wait=10"}
+            ).json()
+            if job["status"] not in ("queued", "running"):
+                return job
+        raise AssertionError(f"{job_id} did not end within {within} s")
+
+
+def start(folder: Path, **settings: str) -> Served:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("REFSTAR_")}
+    environment |= {"REFSTAR_DATA_DIR": str(folder), "REFSTAR_PORT": "0", **settings}
+    command = [sys.executable, "-m", "refstar_service.cli", "serve"]
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    greeting = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+", greeting)
+    assert found, f"{greeting!r}\n{(folder / 'log').read_text()}"
+    served = Served(process, httpx.Client(base_url=found[0], timeout=70))
+    deadline = time.monotonic() + START_WITHIN
+    while served.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.1)
+    return served
+
+
+def end(served: Served) -> int:
+    """Ask for the end as an operator does; returns the exit status."""
+    served.client.close()
+    served.process.send_signal(signal.SIGTERM)
+    code = served.process.wait(40)
+    assert served.process.stdout is not None
+    served.process.stdout.close()
+    return code
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = start(tmp_path_factory.mktemp("serve"), REFSTAR_STALE_AFTER="2")
+    yield served
+    assert end(served) == 0
+
+
+def test_a_picture_goes_in_and_a_better_one_comes_out(served: Served) -> None:
+    answer = served.restore()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == answer.json()["links"]["self"]
+    job = served.ended(answer.json()["id"])
+    assert job["status"] == "succeeded"
+    assert [face["action"] for face in job["faces"]] == ["restored"]
+    result = served.client.get(job["links"]["image"])
+    assert result.headers["content-type"] == "image/png"
+    assert "granny" in result.headers["content-disposition"]
+    assert psnr(pixels_of(result.content), aligned_face()) > psnr(degraded_face(), aligned_face())
+    selection = served.client.get(job["links"]["selection"])
+    assert pixels_of(selection.content).shape == (512, 512, 3)
+
+
+def test_the_same_request_gives_the_same_bytes_in_company(served: Served) -> None:
+    alone = served.ended(served.restore().json()["id"])
+    expected = served.client.get(alone["links"]["image"]).content
+    crowd = [served.restore(fidelity=str(f / 10)).json()["id"] for f in (5, 1, 9, 5, 3, 5)]
+    results = [served.client.get(served.ended(job)["links"]["image"]).content for job in crowd]
+    assert results[0] == results[3] == results[5] == expected
+    assert len(set(results)) == 4
+
+
+def test_a_job_whose_worker_is_killed_is_finished_by_another_once(served: Served) -> None:
+    for _ in range(5):
+        jobs = [served.restore().json()["id"] for _ in range(8)]
+        (worker,) = served.workers()
+        while True:
+            states = [served.client.get(f"/v1/restorations/{job}").json()["status"] for job in jobs]
+            if "running" in states or "queued" not in states:
+                break
+        os.kill(worker, signal.SIGKILL)
+        ended = [served.ended(job) for job in jobs]
+        assert [job["status"] for job in ended] == ["succeeded"] * 8
+        pictures = {served.client.get(job["links"]["image"]).content for job in ended}
+        assert len(pictures) == 1
+        if max(job["attempts"] for job in ended) > 1:
+            break
+    else:
+        raise AssertionError("no kill met a running job")
+    assert served.client.get("/metrics").text.count("refstar_queue_depth") >= 2
+    depths = re.findall(r"^refstar_queue_depth\{.*\} (\S+)$", served.client.get("/metrics").text, re.M)
+    assert {float(d) for d in depths} == {0.0}
+
+
+def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path) -> None:
+    first = start(tmp_path)
+    (worker,) = first.workers()
+    os.kill(worker, signal.SIGSTOP)  # accepted, and nobody works on it
+    job = first.restore().json()["id"]
+    first.client.close()
+    first.process.kill()
+    first.process.wait()
+    assert first.process.stdout is not None
+    first.process.stdout.close()
+    os.kill(worker, signal.SIGKILL)
+    time.sleep(1)  # the embedded Redis ends with its owner
+    second = start(tmp_path, REFSTAR_STALE_AFTER="1")
+    done = second.ended(job)
+    assert done["status"] == "succeeded"
+    assert np.isfinite(psnr(pixels_of(second.client.get(done["links"]["image"]).content), aligned_face()))
+    assert end(second) == 0
