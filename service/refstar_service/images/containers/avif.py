@@ -53,9 +53,10 @@ class _Meta:
 def read(data: bytes) -> Header:
     boxes = list(_boxes(data, 0, len(data)))
     names = [kind for kind, _, _ in boxes]
-    if b"meta" not in names:
-        raise ImageRefused(RefusalCode.TRUNCATED, "The AVIF file ends before its description.")
-    meta = _meta(data, *boxes[names.index(b"meta")][1:])
+    _, start, end = boxes[names.index(b"meta")] if b"meta" in names else (b"", 0, len(data) + 1)
+    if end > len(data):
+        raise ImageRefused(RefusalCode.TRUNCATED, "The AVIF file ends inside its header.")
+    meta = _meta(data, start, end)
     mine = _properties(meta, meta.primary)
     if b"ispe" not in mine or meta.kinds.get(meta.primary) not in (b"av01", b"grid"):
         raise _refused("does not describe its primary picture")
@@ -78,7 +79,7 @@ def read(data: bytes) -> Header:
         frames=2 if b"moov" in names and data[8:12] == b"avis" else 1,
         orientation=_ORIENTATIONS[turn, mirror],
         exif=_exif(data, meta),
-        icc=_profile(data, mine),
+        icc=_profile(data, meta),
         complete=all(end <= len(data) for _, _, end in boxes)
         and all(stream is not None for stream in streams),
         work=sum(coded_pixels(stream) for stream in streams if stream is not None),
@@ -186,7 +187,8 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
             start = base + number(offset_size)
             # A length of 0 means "to the end of the file".
             extents.append((start, number(length_size) or max(len(data) - start, 0)))
-    if sum(length for extents in meta.extents.values() for _, length in extents) > 2 * len(data):
+    every = [piece for pieces in meta.extents.values() for piece in pieces]
+    if sum(length for start, length in every if start + length <= len(data)) > 2 * len(data):
         raise _refused("has pieces that overlap")
 
 
@@ -208,10 +210,13 @@ def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
             at += 2 if wide else 1
 
 
-def _properties(meta: _Meta, item: int) -> dict[bytes, tuple[int, int]]:
+def _listed(meta: _Meta, item: int) -> list[tuple[bytes, int, int]]:
     known = len(meta.properties)
-    found = [meta.properties[index - 1] for index in meta.of_item.get(item, []) if 0 < index <= known]
-    return {kind: (start, end) for kind, start, end in found}
+    return [meta.properties[index - 1] for index in meta.of_item.get(item, []) if 0 < index <= known]
+
+
+def _properties(meta: _Meta, item: int) -> dict[bytes, tuple[int, int]]:
+    return {kind: (start, end) for kind, start, end in _listed(meta, item)}
 
 
 def _coding(data: bytes, meta: _Meta, mine: dict[bytes, tuple[int, int]]) -> tuple[int, bool]:
@@ -229,9 +234,13 @@ def _is_alpha(data: bytes, meta: _Meta, item: int) -> bool:
     return data[start + 4 : end].startswith(_ALPHA)
 
 
-def _profile(data: bytes, mine: dict[bytes, tuple[int, int]]) -> bytes | None:
-    start, end = mine.get(b"colr", (0, 0))
-    return data[start + 4 : end] if data[start : start + 4] in (b"prof", b"rICC") else None
+def _profile(data: bytes, meta: _Meta) -> bytes | None:
+    """From one of the color boxes; another may hold the color space in numbers."""
+    colors = [(start, end) for kind, start, end in _listed(meta, meta.primary) if kind == b"colr"]
+    profiles = [
+        data[start + 4 : end] for start, end in colors if data[start : start + 4] in (b"prof", b"rICC")
+    ]
+    return profiles[0] if profiles else None
 
 
 def _exif(data: bytes, meta: _Meta) -> bytes | None:

@@ -106,9 +106,11 @@ def _complete(tags: dict[int, tuple[int, ...]], size: int) -> bool:
     sizes = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES) or ()
     if not offsets or len(sizes) < len(offsets):
         return False
+    if any(offset + length > size for offset, length in zip(offsets, sizes, strict=False)):
+        return False
     if sum(sizes) > 2 * size:  # thousands of strips, each of them the whole file: hours of reading
         raise _refused("has strips that overlap")
-    return all(offset + length <= size for offset, length in zip(offsets, sizes, strict=False))
+    return True
 
 
 def _refused(what: str) -> ImageRefused:
