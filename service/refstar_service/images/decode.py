@@ -55,9 +55,7 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
         found = _raster(data, info.format, header)
     except ImageRefused:
         raise
-    except (
-        Exception
-    ) as error:  # decoders raise what they like: OSError, SyntaxError, struct.error, MemoryError, ...
+    except Exception as error:  # decoders raise what they like: OSError, SyntaxError, RuntimeError, ...
         ends_early = isinstance(error, EOFError) or "truncated" in str(error).lower()
         code = RefusalCode.TRUNCATED if ends_early else RefusalCode.UNDECODABLE
         raise ImageRefused(

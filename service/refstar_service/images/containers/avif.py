@@ -42,9 +42,7 @@ class _Meta:
     primary: int = -1
     kinds: dict[int, bytes] = field(default_factory=dict)  # item -> type
     kinds_at: dict[int, int] = field(default_factory=dict)  # item -> where its type is written
-    extents: dict[int, list[tuple[int, int]]] = field(
-        default_factory=dict
-    )  # item -> (start, length) in the file
+    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # item -> (start, length)s
     properties: list[tuple[bytes, int, int]] = field(default_factory=list)  # (type, start, end)
     of_item: dict[int, list[int]] = field(default_factory=dict)  # item -> indices into properties, from 1
     references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)  # (type, from, to)
@@ -63,25 +61,25 @@ def read(data: bytes) -> Header:
     width, height = struct.unpack_from(">II", data, mine[b"ispe"][0] + 4)
     turn = data[mine[b"irot"][0]] & 3 if b"irot" in mine else 0
     mirror = data[mine[b"imir"][0]] & 1 if b"imir" in mine else None
-    deep, gray = _coding(data, meta, mine)
+    bits, gray = _coding(data, meta, mine)
     alpha = any(
         kind == b"auxl" and meta.primary in to and _is_alpha(data, meta, item)
         for kind, item, to in meta.references
     )
+    whole = all(end <= len(data) for _, _, end in boxes)
     streams = [_item(data, meta, item) for item, kind in meta.kinds.items() if kind == b"av01"]
     return Header(
         width=width,
         height=height,
-        mode="L" if gray else "RGBA" if alpha else "RGB",
-        bits=deep,
+        mode=("L" if gray else "RGB") + "A" * alpha,
+        bits=bits,
         has_alpha=alpha,
         # A file may hold a sequence beside its still; which of the two is meant, its first brand says.
         frames=2 if b"moov" in names and data[8:12] == b"avis" else 1,
         orientation=_ORIENTATIONS[turn, mirror],
         exif=_exif(data, meta),
         icc=_profile(data, meta),
-        complete=all(end <= len(data) for _, _, end in boxes)
-        and all(stream is not None for stream in streams),
+        complete=whole and all(stream is not None for stream in streams),
         work=sum(coded_pixels(stream) for stream in streams if stream is not None),
     )
 

@@ -14,12 +14,8 @@ _APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _METADATA = {**dict.fromkeys((*range(_APP0, _APP0 + 16), _COM), b""), _APP0: b"JFIF\0", _APP14: b"Adobe"}
 _BARE = {0x01, _SOI, *range(0xD0, 0xD8)}  # markers without a length
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: all with Huffman coding
-_OTHER_FRAMES = {
-    0xC3,
-    *range(0xC5, 0xC8),
-    *range(0xC9, 0xCC),
-    *range(0xCD, 0xD0),
-}  # lossless, arithmetic, ...
+# Lossless, arithmetic-coded, hierarchical.
+_OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _ICC = b"ICC_PROFILE\0"
 # Each scan of a progressive file is a pass over the whole picture: 20 MB hold enough empty ones for hours of
@@ -39,9 +35,7 @@ def read(data: bytes) -> Header:
         if marker in _FRAMES and frame is None:
             frame = struct.unpack_from(">BHHB", body)
         elif marker in _OTHER_FRAMES:
-            raise _refused(
-                "is lossless, arithmetic-coded or hierarchical; lossy and Huffman-coded files are taken"
-            )
+            raise _refused("is lossless, arithmetic-coded or hierarchical; others are taken")
         elif marker == _APP1 and exif_block is None:
             exif_block = exif.block(body) if body.startswith(exif.PREFIX) else None
         elif marker == _APP2 and body.startswith(_ICC) and len(body) > len(_ICC) + 2:
@@ -52,9 +46,8 @@ def read(data: bytes) -> Header:
         raise _refused("has no frame header before its first scan")
     bits, height, width, channels = frame
     if bits != 8 or channels not in _MODES or height == 0:
-        raise _refused(
-            f"has {bits} bits, {channels} channels and {height} rows; 8 bits and 1, 3 or 4 channels are taken"
-        )
+        layout = f"has {bits} bits, {channels} channels and {height} rows"
+        raise _refused(f"{layout}; 8 bits and 1, 3 or 4 channels are taken")
     return Header(
         width=width,
         height=height,
@@ -62,8 +55,7 @@ def read(data: bytes) -> Header:
         orientation=exif.orientation(exif_block),
         exif=exif_block,
         icc=b"".join(icc_parts[number] for number in sorted(icc_parts)) or None,
-        # From behind, where it is found at once; what lies behind the picture (more pictures, video) does
-        # not matter.
+        # From behind, where it is found at once. More pictures or a video may follow this one.
         complete=data.rfind(b"\xff\xd9", scan) > 0,
     )
 
