@@ -1,5 +1,6 @@
 """How problems appear in OpenAPI: one response per status, one example per problem type."""
 
+from http import HTTPStatus
 from typing import Any
 
 from refstar_service.gateway.problems import MEDIA_TYPE, ProblemType
@@ -12,7 +13,7 @@ def problem_responses(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
     }
     for status in sorted({problem.status for problem in types}):
         same = [problem for problem in types if problem.status == status]
-        responses[status] = _response(same, "; ".join(problem.title for problem in same))
+        responses[status] = _response(same, same[0].title if len(same) == 1 else HTTPStatus(status).phrase)
     return responses
 
 

@@ -66,6 +66,7 @@ def retry_after(position: int | None) -> str:
     "",
     status_code=202,
     response_model=Restoration,
+    response_description="It was accepted.",
     openapi_extra=_REQUEST_BODY,
     responses={
         201: {"model": Restoration, "description": "It ended within the wait that `Prefer` asked for."},
@@ -80,6 +81,7 @@ def retry_after(position: int | None) -> str:
             ProblemType.MISSING_IMAGE,
             ProblemType.UNKNOWN_MODEL,
             ProblemType.TOO_MANY_REFERENCES,
+            ProblemType.REFERENCES_REQUIRED,
             ProblemType.FACES_MODE_UNAVAILABLE,
             ProblemType.NOT_SQUARE,
             ProblemType.NOT_AN_IMAGE,
@@ -92,7 +94,10 @@ def retry_after(position: int | None) -> str:
             ProblemType.IMAGE_ANIMATED,
             ProblemType.IMAGE_UNDECODABLE,
             ProblemType.QUEUE_FULL,
+            ProblemType.TOO_MANY_UPLOADS,
             ProblemType.QUEUE_UNAVAILABLE,
+            ProblemType.STORAGE_UNAVAILABLE,
+            ProblemType.NO_MODEL,
         ),
     },
 )

@@ -71,7 +71,7 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
     )
     job_id = secrets.token_hex(16)
     keys = input_keys(job_id)
-    labels = ["image", *(f"reference {index}" for index in range(len(references)))]
+    labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
     uploads = [*images, *references]
     # Look at every header before the first hash: refusals should be cheap.
     infos = [_probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]

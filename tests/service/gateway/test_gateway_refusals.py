@@ -71,7 +71,7 @@ async def test_an_animation(post: Post, refused: Refused) -> None:
 async def test_a_bad_reference_is_named(post: Post, refused: Refused, picture: Picture) -> None:
     references = [("a.png", picture()), ("b.png", b"nothing")]
     problem = await refused(await post(references=references), 422, "not-an-image")
-    assert problem["parameter"] == "reference 1"
+    assert problem["parameter"] == "references[1]"
 
 
 async def test_a_picture_that_is_not_square(post: Post, refused: Refused, picture: Picture) -> None:
@@ -81,7 +81,7 @@ async def test_a_picture_that_is_not_square(post: Post, refused: Refused, pictur
 
 async def test_a_reference_that_is_not_square(post: Post, refused: Refused, picture: Picture) -> None:
     problem = await refused(await post(references=[("r.png", picture(128, 64))]), 422, "not-square")
-    assert problem["parameter"] == "reference 0"
+    assert problem["parameter"] == "references[0]"
 
 
 async def test_no_image(post: Post, refused: Refused) -> None:

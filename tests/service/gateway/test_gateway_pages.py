@@ -1,0 +1,55 @@
+"""The two pages load nothing from elsewhere, and their policy lets in exactly their own script and style."""
+
+import asyncio
+import base64
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+PAGES = ["/", "/docs"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_brings_everything_with_it(client: httpx.AsyncClient, path: str) -> None:
+    html = (await client.get(path)).text
+    addresses = re.findall(r"""(?:src|href|action)=["']([^"']*)""", html)
+    assert addresses
+    assert all(address.startswith(("/", "data:")) and not address.startswith("//") for address in addresses)
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", html)
+    assert "@import" not in html
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_the_policy_names_the_script_and_style_of_the_page(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    response = await client.get(path)
+    policy = response.headers["content-security-policy"]
+    for element in ("script", "style"):
+        (content,) = re.findall(rf"<{element}>(.*?)</{element}>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+    # What a hash cannot let in, the browser would refuse in silence.
+    assert not re.findall(r"<[^>]+\s(?:style|on\w+)=", response.text.split("<script>")[0])
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_element_that_the_script_asks_for_exists(client: httpx.AsyncClient, path: str) -> None:
+    html = (await client.get(path)).text
+    asked = set(re.findall(r"""(?:byId|show|getElementById|acceptDrops)\("([\w-]+)\"""", html))
+    assert asked
+    assert asked <= set(re.findall(r'id="([\w-]+)"', html))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("path", PAGES)
+async def test_the_script_is_valid(client: httpx.AsyncClient, path: str, tmp_path: Path) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", (await client.get(path)).text, re.DOTALL)
+    file = tmp_path / "page.js"
+    file.write_text(script)
+    process = await asyncio.create_subprocess_exec("node", "--check", str(file))
+    assert await process.wait() == 0
