@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -28,6 +29,7 @@ SAFE_HEADERS = {
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PROBES = ("/healthz", "/readyz", "/metrics")
+_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 
 logger = logging.getLogger(__name__)
 
@@ -62,25 +64,26 @@ class Edge:
 
     def _record(self, scope: Scope, exchange: "_Exchange", duration: float) -> None:
         status = exchange.status or CLIENT_LEFT
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self.metrics.http_requests.labels(scope["method"], route, status).inc()
-        self.metrics.http_request_duration.labels(scope["method"], route).observe(duration)
+        method, route, path = scope["method"], _route(scope), quote(scope["path"])
+        label = method if method in _METHODS else "other"
+        self.metrics.http_requests.labels(label, route, status).inc()
+        self.metrics.http_request_duration.labels(label, route).observe(duration)
         self.metrics.upload_bytes.inc(exchange.received)
         problem: ProblemType | None = scope["state"].get("problem")
-        if route == "/v1/restorations" and scope["method"] == "POST" and problem is not None:
+        if route == "/v1/restorations" and method == "POST" and problem is not None:
             self.metrics.jobs_rejected.labels(_reason(problem)).inc()
         logger.log(
             logging.DEBUG if route in _PROBES else logging.INFO,
             "%s %s %s %.3f s%s",
-            scope["method"],
-            scope["path"],
+            method,
+            path,
             status,
             duration,
             f" {problem.slug}" if problem else "",
             extra={
                 "request_id": exchange.request_id,
-                "method": scope["method"],
-                "path": scope["path"],
+                "method": method,
+                "path": path,
                 "status": status,
                 "duration": round(duration, 6),
                 "problem": problem.slug if problem else None,
@@ -138,6 +141,12 @@ class _Exchange:
                     await asyncio.sleep(0)  # or a body that is always there would outrun the timeout
         except TimeoutError:
             pass
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, never the path of a stranger: these become labels."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    return template or (scope["path"] if "endpoint" in scope else "unmatched")
 
 
 def _reason(problem: ProblemType) -> str:

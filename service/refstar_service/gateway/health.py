@@ -1,6 +1,7 @@
 """For those who run the service: is it alive, can it do its work, how much does it do."""
 
 import asyncio
+import math
 import time
 
 from fastapi import APIRouter, Request, Response
@@ -58,6 +59,7 @@ async def _read_queue(gateway: Gateway) -> None:
         gauges.redis_up.set(0)
         for gauge in labeled:  # no figure is better than an old one
             gauge.clear()
+        gauges.workers.set(math.nan)
         return
     gauges.redis_up.set(1)
     gauges.workers.set(len(workers))

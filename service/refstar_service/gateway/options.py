@@ -22,7 +22,7 @@ class RestorationOptions(BaseModel):
     every reference. Default: `largest` with references, `all` without. This version does `aligned` only."""
 
     fidelity: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
-    """0 trusts the model more (cleaner), 1 stays closer to the degraded picture (safer)."""
+    """0: most detail, and most of it may be invented; 0.5: as the model was trained; 1: nearest to the picture."""
 
     reference_strength: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     """How much may be taken from the references: 0 nothing, 1 as much as the model finds fitting."""

@@ -54,6 +54,7 @@ async def test_metrics_show_requests_and_the_queue(client: httpx.AsyncClient, po
     await post(image=("x.png", b"\0" * 200_000))
     await client.get(f"/v1/restorations/{'0' * 32}")
     await client.get("/wp-login.php")
+    await client.request("BREW", "/openapi.json")
     metrics = (await client.get("/metrics")).text
     for line in (
         'refstar_jobs_submitted_total{priority="normal"} 1.0',
@@ -64,6 +65,7 @@ async def test_metrics_show_requests_and_the_queue(client: httpx.AsyncClient, po
         'refstar_http_requests_total{method="POST",route="/v1/restorations",status="202"} 2.0',
         'refstar_http_requests_total{method="GET",route="/v1/restorations/{job_id}",status="404"} 1.0',
         'refstar_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'refstar_http_requests_total{method="other",route="/openapi.json",status="405"} 1.0',
         "refstar_redis_up 1.0",
         "refstar_workers 0.0",
     ):
@@ -80,6 +82,7 @@ async def test_metrics_say_when_redis_is_away(client: httpx.AsyncClient, app: Fa
     app.state.gateway = replace(app.state.gateway, queue=JobQueue(away))
     metrics = (await client.get("/metrics")).text
     assert "refstar_redis_up 0.0" in metrics.splitlines()
+    assert "refstar_workers NaN" in metrics.splitlines()
     assert "refstar_queue_depth{" not in metrics
 
 

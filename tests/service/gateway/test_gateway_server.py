@@ -109,6 +109,13 @@ async def test_a_client_that_leaves_ends_its_wait(
             await asyncio.sleep(0.01)
 
 
+async def test_a_path_cannot_forge_a_log_line(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, edge.__name__)
+    async with httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/a%0AGET%20/admin%20200")).status_code == 404
+    assert "GET /a%0AGET%20/admin%20200 404" in caplog.text
+
+
 async def test_a_port_that_is_taken_is_an_error_and_not_an_exit(
     server: GatewayServer, app: FastAPI, settings: Settings
 ) -> None:
