@@ -60,5 +60,6 @@ def degrade(picture: Pixels, how: Degradation, rng: np.random.Generator, size: i
     out = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, how.jpeg])
     return np.asarray(
-        cv2.resize(cv2.imdecode(coded, cv2.IMREAD_COLOR), (size, size), interpolation=cv2.INTER_LINEAR), np.uint8
+        cv2.resize(cv2.imdecode(coded, cv2.IMREAD_COLOR), (size, size), interpolation=cv2.INTER_LINEAR),
+        np.uint8,
     )

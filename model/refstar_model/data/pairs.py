@@ -6,6 +6,7 @@ mirrored, moved, bent, relit. A wrong reference is another person, half of the t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from refstar_model.data.degradation import training as draw_degradation
 from refstar_model.data.photos import PhotoSet
 
 Pixels = NDArray[np.uint8]
+FULL, HALF = 512, 256  # the working size of the nets, and that of photographs that are sharp only there
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def pseudo_reference(picture: Pixels, rng: np.random.Generator) -> Pixels:
     inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
     map_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] + flow[..., 0]
     map_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] + flow[..., 1]
-    out = cv2.remap(np.ascontiguousarray(out), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    out = cv2.remap(
+        np.ascontiguousarray(out), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
     out = relight(out, rng, 0.2)
     if rng.random() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.2) * scale)
@@ -79,22 +83,36 @@ def relight(picture: Pixels, rng: np.random.Generator, amount: float) -> Pixels:
 class Samples(IterableDataset[Batch]):
     """An endless stream of batches, the same for the same seed.
 
-    ``size`` is the net's working size (512): full-size batches take ``faces512``, the others ``faces256`` with
-    truths at half size. ``lookalikes`` maps a file to files of other people who resemble them.
+    Full-size batches take photographs that are sharp at 512, the others those at 256, with truths at half size.
+    ``lookalikes`` maps a file to files of other people who resemble them. The pictures are read when the first batch
+    is drawn, that is, in the loader's process.
     """
 
     def __init__(
-        self, photos: PhotoSet, mix: SampleMix, batch: int, seed: int, lookalikes: Mapping[str, list[str]] | None = None
+        self,
+        photos: PhotoSet,
+        mix: SampleMix,
+        batch: int,
+        seed: int,
+        lookalikes: Mapping[str, list[str]] | None = None,
     ) -> None:
-        self.mix, self.batch, self.seed = mix, batch, seed
+        self.photos, self.mix, self.batch, self.seed = photos, mix, batch, seed
         self.lookalikes = lookalikes or {}
-        self.half = {p.file: photos.read(p.file, 256) for p in photos.photos}
-        self.full = {p.file: photos.read(p.file, 512) for p in photos.photos if p.sharp_at_512}
         self.person = {p.file: p.person for p in photos.photos}
         self.others: dict[str, list[str]] = {}
         for pair in photos.pairs:
             self.others.setdefault(pair.first, []).append(pair.second)
             self.others.setdefault(pair.second, []).append(pair.first)
+
+    @cached_property
+    def half(self) -> dict[str, Pixels]:
+        """All photographs at half size."""
+        return {p.file: self.photos.read(p.file, HALF) for p in self.photos.photos}
+
+    @cached_property
+    def full(self) -> dict[str, Pixels]:
+        """Those that are sharp at full size."""
+        return {p.file: self.photos.read(p.file, FULL) for p in self.photos.photos if p.sharp_at_512}
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
@@ -121,7 +139,12 @@ class Samples(IterableDataset[Batch]):
         )
 
     def _sample(
-        self, pool: Mapping[str, Pixels], files: list[str], paired: list[str], count: int, rng: np.random.Generator
+        self,
+        pool: Mapping[str, Pixels],
+        files: list[str],
+        paired: list[str],
+        count: int,
+        rng: np.random.Generator,
     ) -> tuple[Pixels, Pixels, list[Pixels], list[bool], list[bool], float]:
         use_pair = bool(paired) and rng.random() < self.mix.real_pair
         file = str(rng.choice(paired if use_pair else files))
@@ -144,11 +167,13 @@ class Samples(IterableDataset[Batch]):
         if rng.random() < 0.5:
             truth, low_quality = truth[:, ::-1], low_quality[:, ::-1]
             references = [r[:, ::-1] for r in references]
-        references = [r if r.shape[0] == 512 else cv2.resize(r, (512, 512), interpolation=cv2.INTER_CUBIC) for r in references]
+        references = [_at_full_size(r) for r in references]
         fidelity = 0.5 if rng.random() < self.mix.default_fidelity else float(rng.random())
         return truth, low_quality, references, present, right, fidelity
 
-    def _stranger(self, file: str, pool: Mapping[str, Pixels], files: list[str], rng: np.random.Generator) -> str:
+    def _stranger(
+        self, file: str, pool: Mapping[str, Pixels], files: list[str], rng: np.random.Generator
+    ) -> str:
         alike = [f for f in self.lookalikes.get(file, []) if f in pool]
         if alike and rng.random() < 0.5:
             return str(rng.choice(alike))
@@ -156,6 +181,12 @@ class Samples(IterableDataset[Batch]):
             other = str(rng.choice(files))
             if self.person[other] != self.person[file]:
                 return other
+
+
+def _at_full_size(picture: Pixels) -> Pixels:
+    if picture.shape[0] == FULL:
+        return picture
+    return np.asarray(cv2.resize(picture, (FULL, FULL), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _stack(pictures: tuple[Pixels, ...] | list[Pixels]) -> torch.Tensor:

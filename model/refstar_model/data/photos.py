@@ -66,10 +66,12 @@ def load_photos(folder: Path) -> PhotoSet:
             raise FileNotFoundError(f"{folder / name} is missing: not a folder of face photographs")
     with (folder / "faces.csv").open(newline="") as lines:
         photos = tuple(
-            Photo(r["file"], r["person"], r["split"], r["in512"] == "1", r["licence"]) for r in csv.DictReader(lines)
+            Photo(r["file"], r["person"], r["split"], r["in512"] == "1", r["licence"])
+            for r in csv.DictReader(lines)
         )
     with (folder / "pairs.csv").open(newline="") as lines:
         pairs = tuple(
-            Pair(r["person"], r["split"], r["file_a"], r["file_b"], float(r["emb_sim"])) for r in csv.DictReader(lines)
+            Pair(r["person"], r["split"], r["file_a"], r["file_b"], float(r["emb_sim"]))
+            for r in csv.DictReader(lines)
         )
     return PhotoSet(folder, photos, pairs)

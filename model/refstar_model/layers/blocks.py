@@ -18,7 +18,6 @@ class ChannelNorm(nn.Module):
         variance = self._mean(centered.square())
         return centered * torch.rsqrt(variance + 1e-6) * self.weight + self.bias
 
-
     def _mean(self, x: Tensor) -> Tensor:
         """Mean over the channels, [N, 1, h, w].
 

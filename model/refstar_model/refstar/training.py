@@ -53,7 +53,10 @@ def train(
     alike = lookalikes(people, recognizer) if recognizer is not None else {}
     # A resumed run must not see the first run's draws again.
     samples = Samples(people, how.mix, how.batch, how.seed + 1_000_003 * loop.done, alike)
-    loader = DataLoader(samples, batch_size=None, num_workers=1, prefetch_factor=4)
+    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
+    loader = DataLoader(
+        samples, batch_size=None, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+    )
 
     def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
         fade = (progress - how.identity_from) / 0.1

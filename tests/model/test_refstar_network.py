@@ -1,0 +1,124 @@
+"""What the RefSTAR network promises whatever its weights are."""
+
+import pytest
+import torch
+from refstar_model.layers.pyramid import collapse, down, laplacian, up
+from refstar_model.refstar.network import TINY, ReferenceFeatures, RefStar, Restoration, apply_fidelity
+from refstar_model.refstar.transfer import compete
+
+
+@pytest.fixture
+def net() -> RefStar:
+    torch.manual_seed(1)
+    net = RefStar(TINY).eval()
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.1)
+    return net
+
+
+def restore(
+    net: RefStar, references: torch.Tensor, weight: torch.Tensor, fidelity: float = 0.5
+) -> Restoration:
+    low_quality = torch.rand(len(references), 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        features = net.encode(references)
+        return net(low_quality, references, features, weight, torch.full((len(references),), fidelity))
+
+
+def pictures(count: int, batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, count, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+def test_without_a_reference_the_result_is_the_self_stream(net: RefStar) -> None:
+    result = restore(net, pictures(1), torch.zeros(2, 1))
+    assert torch.equal(result.restored, result.self_stream)
+    assert not result.masks.any()
+
+
+def test_the_content_of_an_absent_reference_does_not_matter(net: RefStar) -> None:
+    references = pictures(2)
+    other = references.clone()
+    other[:, 1] = 0
+    weight = torch.tensor([[1.0, 0.0]] * 2)
+    assert torch.equal(restore(net, references, weight).restored, restore(net, other, weight).restored)
+
+
+def test_the_order_of_references_does_not_matter(net: RefStar) -> None:
+    references, weight = pictures(3), torch.tensor([[1.0, 0.5, 0.0]] * 2)
+    forward = restore(net, references, weight)
+    backward = restore(net, references.flip(1), weight.flip(1))
+    assert torch.allclose(forward.restored, backward.restored, atol=1e-5)
+    assert torch.allclose(forward.masks, backward.masks.flip(1), atol=1e-6)
+
+
+def test_the_same_reference_twice_counts_once(net: RefStar) -> None:
+    references = pictures(1)
+    once = restore(net, references, torch.ones(2, 1))
+    twice = restore(net, references.repeat(1, 2, 1, 1, 1), torch.ones(2, 2))
+    assert torch.allclose(once.restored, twice.restored, atol=1e-5)
+
+
+def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
+    with torch.no_grad():
+        net.selection.position.fill_(100.0)
+    references = pictures(1)
+    result = restore(net, references, torch.ones(2, 1))
+    bands = net.params.bands
+    low_pass = result.self_stream - collapse(laplacian(result.self_stream, bands))
+    assert torch.allclose(result.restored, low_pass + collapse(laplacian(references[:, 0], bands)), atol=1e-4)
+
+
+def test_half_the_strength_takes_half_the_mask() -> None:
+    trust = torch.rand(2, 1, 4, 8, 8)
+    full, half = compete(trust, torch.ones(2, 1)), compete(trust, torch.full((2, 1), 0.5))
+    assert torch.allclose(full, trust, atol=1e-4)
+    assert torch.allclose(half, full / 2, atol=1e-4)
+
+
+def test_competing_masks_never_add_up_to_more_than_the_best() -> None:
+    trust, weight = torch.rand(3, 8, 4, 8, 8), torch.rand(3, 8)
+    masks = compete(trust, weight)
+    best = (trust * weight[..., None, None, None]).amax(1)
+    assert (masks.sum(1) <= best + 1e-6).all()
+    assert (masks >= 0).all()
+
+
+def test_skipping_the_finest_band_is_the_half_size_picture(net: RefStar) -> None:
+    references = pictures(1)
+    low_quality = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features: ReferenceFeatures = net.encode(references)
+        knobs = torch.ones(2, 1), torch.full((2,), 0.5)
+        whole = net(low_quality, references, features, *knobs)
+        half = net(low_quality, references, features, *knobs, skip=1)
+    assert torch.allclose(down(whole.self_stream), half.self_stream, atol=1e-6)
+    assert half.restored.shape[-1] == 32
+
+
+def test_a_picture_is_its_bands_and_its_low_pass() -> None:
+    picture = torch.rand(2, 3, 64, 64)
+    low = picture
+    for _ in range(3):
+        low = down(low)
+    for _ in range(3):
+        low = up(low)
+    assert torch.allclose(collapse(laplacian(picture, 3)) + low, picture, atol=1e-5)
+
+
+def test_fidelity_half_changes_nothing_and_one_goes_to_the_input() -> None:
+    restored, low_quality = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    assert torch.equal(apply_fidelity(restored, low_quality, torch.tensor([0.5])), restored)
+    nearer = apply_fidelity(restored, low_quality, torch.tensor([1.0]))
+    assert (nearer - low_quality).abs().mean() < (restored - low_quality).abs().mean()
+
+
+def test_the_reference_gets_gradients_through_the_mask_but_not_the_self_stream(net: RefStar) -> None:
+    net.train()
+    references = pictures(1)
+    features = net.encode(references)
+    result = net(torch.rand(2, 3, 64, 64), references, features, torch.ones(2, 1), torch.full((2,), 0.5))
+    result.restored.square().mean().backward()
+    assert net.selection.out.weight.grad is not None
+    assert net.selection.out.weight.grad.abs().sum() > 0
+    assert net.to_picture.weight.grad is None  # the blend must not train S

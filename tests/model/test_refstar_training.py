@@ -1,0 +1,135 @@
+"""Training end to end on drawn faces: it learns, stops, goes on, and keeps val people out."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import aligned_face, psnr
+from refstar_model.data.degradation import LEVELS, degrade
+from refstar_model.data.pairs import Batch, SampleMix, Samples, pseudo_reference
+from refstar_model.data.photos import PhotoSet, load_photos
+from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
+from refstar_model.refstar.network import RefStar, RefStarParams
+from refstar_model.refstar.training import RefStarTraining, load, train, training_step
+from refstar_model.training import Loop, LoopParams
+
+SMALL_512 = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
+#: The shortest run that shows a fall of the loss.
+HOW = RefStarTraining(network=SMALL_512, loop=LoopParams(steps=12, warmup=2, save_every=4), batch=2, seed=5)
+
+
+def batch(photos: PhotoSet, **mix: float) -> Batch:
+    return Samples(photos.split("train"), replace(SampleMix(), **mix), 4, 0).draw(np.random.default_rng(0))
+
+
+def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
+    torch.manual_seed(0)
+    net, sample = RefStar(SMALL_512), batch(photos, full_size=0, two_references=0)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-4)
+    losses = []
+    for _ in range(10):
+        loss, parts = training_step(net, sample, LossWeights(), None, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(parts["self"])
+    print(losses)
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
+    train(photos, None, HOW, tmp_path, minutes=0.0)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["done"] == 0
+    train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=4)), tmp_path)
+    weights = train(photos, None, HOW, tmp_path)
+    net, steps = load(weights)
+    assert steps == 12
+    assert net.params == SMALL_512
+    assert not (tmp_path / "checkpoint.pt.part").exists()
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 12
+
+
+def test_a_loss_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2)
+    before = module.weight.detach().clone()
+    loop = Loop(module, LoopParams(steps=1), tmp_path)
+    loop.run(iter([None]), lambda item, progress: (module.weight.sum() * float("nan"), {}))
+    assert torch.equal(module.weight, before)
+
+
+def test_batches_repeat_with_the_seed_and_keep_to_the_mix(photos: PhotoSet) -> None:
+    one, two = batch(photos), batch(photos)
+    assert torch.equal(one.low_quality, two.low_quality)
+    assert torch.equal(one.references, two.references)
+    strangers = batch(photos, absent=0.0, wrong=1.0)
+    assert strangers.present.all()
+    assert not strangers.right.any()
+    nobody = batch(photos, absent=1.0, wrong=0.0)
+    assert not nobody.present.any()
+    assert not nobody.references.any()
+
+
+def test_full_size_batches_come_from_sharp_pictures_only(photos: PhotoSet) -> None:
+    samples = Samples(photos.split("train"), SampleMix(full_size=1.0), 2, 0)
+    drawn = samples.draw(np.random.default_rng(1))
+    assert drawn.truth.shape[-1] == 512
+    assert set(samples.full) == {"p1_0.png", "p1_1.png", "p3_0.png", "p3_1.png"}
+
+
+def test_training_never_sees_a_val_person(photos: PhotoSet) -> None:
+    samples = Samples(photos.split("train"), SampleMix(), 2, 0)
+    assert set(samples.person.values()) == {"p0", "p1", "p2", "p3"}
+    assert not any(name.startswith(("p4", "p5")) for name in [*samples.half, *samples.full, *samples.others])
+
+
+@pytest.mark.skipif("REFSTAR_DATA" not in os.environ, reason="REFSTAR_DATA names no folder of photographs")
+def test_no_person_of_the_real_photographs_is_in_both_splits() -> None:
+    everything = load_photos(Path(os.environ["REFSTAR_DATA"]) / "faces")
+    people = [{p.person for p in everything.split(name).photos} for name in ("train", "val")]
+    assert len(people[0]) > 500
+    assert not people[0] & people[1]
+
+
+def test_a_wrong_reference_is_labelled_untrustworthy(photos: PhotoSet) -> None:
+    net = RefStar(SMALL_512)
+    sample = batch(photos, absent=0.0, wrong=1.0, full_size=0, two_references=0)
+    _, trusted = training_step(net, sample, LossWeights(mask=1.0), None, 0.0)
+    with torch.no_grad():
+        net.selection.position.fill_(-8.0)
+    _, closed = training_step(net, sample, LossWeights(mask=1.0), None, 0.0)
+    assert closed["mask"] < 0.01 < trusted["mask"]
+
+
+def test_with_a_right_reference_closeness_weighs_more_at_high_fidelity() -> None:
+    truth = torch.rand(2, 3, 64, 64)
+    net = RefStar(RefStarParams(64, 4, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8))
+    references = torch.rand(2, 1, 3, 64, 64)
+    with torch.no_grad():
+        result = net(truth, references, net.encode(references), torch.ones(2, 1), torch.full((2,), 0.5))
+    yes = torch.ones(2, 1, dtype=torch.bool)
+    finals = []
+    for fidelity in (0.0, 1.0):
+        target = Target(truth, yes, yes, torch.full((2,), fidelity))
+        finals.append(restoration_loss(result, target, references, LossWeights(), None, 0.0)[1]["final"])
+    assert finals[1] > finals[0]
+
+
+def test_a_degradation_repeats_with_its_seed_and_severe_is_worse_than_moderate() -> None:
+    picture = aligned_face()
+    worse = {}
+    for level, draw in LEVELS.items():
+        one, two = (degrade(picture, draw(rng), rng) for rng in (np.random.default_rng(4) for _ in range(2)))
+        assert np.array_equal(one, two)
+        worse[level] = psnr(one, picture)
+    assert worse["severe"] < worse["moderate"] - 2 < 30
+
+
+def test_a_pseudo_reference_is_another_picture_of_the_same_size(photos: PhotoSet) -> None:
+    picture = photos.read("p1_0.png", 256)
+    other = pseudo_reference(picture, np.random.default_rng(0))
+    assert other.shape == picture.shape
+    assert np.abs(other.astype(int) - picture).mean() > 2
