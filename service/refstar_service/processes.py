@@ -82,9 +82,10 @@ async def run_gateway(
         )
         with _signals(server.stop):
             serving = asyncio.create_task(server.serve())
-            while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event
-                await asyncio.sleep(0.01)
-            if server.started:
+            ready = asyncio.create_task(server.ready.wait())
+            await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            if server.ready.is_set():
                 log.info("gateway listens on http://%s:%d", settings.host, server.port)
                 if started is not None:
                     started(server.port)

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,13 @@ def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
     net, sample = RefStar(SMALL_512), batch(photos, full_size=0, two_references=0)
     optimizer = torch.optim.Adam(net.parameters(), 3e-4)
     losses = []
-    for _ in range(10):
+    for _ in range(5):
         loss, parts = training_step(net, sample, LossWeights(), None, 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(parts["self"])
-    print(losses)
-    assert losses[-1] < 0.97 * losses[0]
+    assert all(after < before for before, after in pairwise(losses))
 
 
 def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
