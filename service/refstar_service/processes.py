@@ -97,6 +97,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
     # onnxruntime is imported here, so that a gateway can be installed without it.
     from refstar_service.engine.session import available_cpus
     from refstar_service.worker import health
+    from refstar_service.worker.files import JobFiles
     from refstar_service.worker.pipeline import Worker
 
     registry = new_registry()
@@ -116,13 +117,12 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
             async with _connected(settings, redis_url) as (queue, blobs):
                 worker = Worker(
                     queue,
-                    blobs,
+                    JobFiles(blobs, settings.result_ttl),
                     models,
                     WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
                     metrics=metrics,
                     limits=image_limits(settings),
                     max_batch=settings.max_batch,
-                    result_ttl=settings.result_ttl,
                     picture_threads=available_cpus(),
                 )
                 await worker.run(stopping)

@@ -17,8 +17,8 @@ class LossWeights:
     self_stream: float = 1.0
     low_pass: float = 1.0  # of the picture with a right reference, on the mask's grid
     # With a right reference the full-resolution share goes from `detail_low` at fidelity 0 to `detail_high` at 1,
-    # geometrically (0.22 at 0.5). A real reference predicts pixels badly, so a full pixel loss closes the mask.
-    detail_low: float = 0.05
+    # geometrically (0.32 at 0.5). A real reference predicts pixels badly, so a full pixel loss closes the mask.
+    detail_low: float = 0.1
     detail_high: float = 1.0
     gradient: float = 0.5
     mask: float = 0.02

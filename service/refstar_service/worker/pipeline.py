@@ -8,7 +8,6 @@ process dies they stop, and another worker takes over.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,24 +19,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.restorer import FaceRestorer, RestoredFace
-from refstar_service.images import Encoded, ImageLimits
+from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import (
     FaceAction,
     FaceReport,
     JobFailure,
     JobRequest,
-    JobResult,
     JobStatus,
     Outcome,
-    StoredFile,
 )
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
-from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, Upload, compose, prepare
+from refstar_service.worker.files import JobFiles
+from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, compose, prepare
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,19 +79,18 @@ class Worker:
     def __init__(
         self,
         queue: JobQueue,
-        blobs: BlobStore,
+        files: JobFiles,
         models: Mapping[str, Model],
         info: WorkerInfo,
         *,
         metrics: WorkerMetrics,
         limits: ImageLimits,
         max_batch: int,
-        result_ttl: float,
         picture_threads: int,
     ) -> None:
-        """``result_ttl``: seconds that results are kept; ``picture_threads`` decode and encode."""
-        self.queue, self.blobs, self.models, self.info = queue, blobs, models, info
-        self.metrics, self.limits, self.max_batch, self.result_ttl = metrics, limits, max_batch, result_ttl
+        """``max_batch``: jobs reserved at a time; ``picture_threads`` decode and encode."""
+        self.queue, self.files, self.models, self.info = queue, files, models, info
+        self.metrics, self.limits, self.max_batch = metrics, limits, max_batch
         self._pictures = ThreadPoolExecutor(picture_threads, "picture")
         self._model = ThreadPoolExecutor(1, "model")  # one session, one thread
         self._held: dict[str, Held] = {}
@@ -102,6 +98,9 @@ class Worker:
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched batch may wait for the model
+        self._begun: set[str] = set()  # started jobs on their way through the stages
+        self._quiet = asyncio.Event()  # set while there is none
+        self._quiet.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         helpers = [
@@ -139,6 +138,8 @@ class Worker:
             if batch:
                 await asyncio.gather(*(self._prepare(work) for work in batch))
                 await self._fetched.put(batch)
+                if any(work.started.attempt > 1 for work in batch):
+                    await self._quiet.wait()
         await self._fetched.put(None)
 
     async def _infer(self, stopping: asyncio.Event) -> None:
@@ -181,12 +182,18 @@ class Worker:
     async def _reserve_and_start(self) -> list[Work]:
         reserved = await self.queue.reserve(self.max_batch)
         self._held.update((one.job_id, one) for one in reserved)
+        if any(one.retried for one in reserved):
+            # It may be what killed a worker. Nobody else's attempt may be spent on finding out, so it runs with an
+            # empty pipeline before it and behind it.
+            await self._quiet.wait()
         started = await self.queue.start(reserved) if reserved else []
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
                 self._held.pop(one.job_id, None)
             else:
                 self._held[one.job_id] = begun
+                self._begun.add(one.job_id)
+                self._quiet.clear()
                 if begun.attempt > 1:
                     self.metrics.jobs_redelivered.inc()
         return [Work(begun) for begun in started if begun is not None]
@@ -198,7 +205,7 @@ class Worker:
         began = time.monotonic()
         request = work.request
         try:
-            files = await self._patiently(lambda: self._read(request))
+            files = await self._patiently(lambda: self.files.read(request))
             fetched = time.monotonic()
             model = self.models.get(request.model)
             if model is None:
@@ -221,18 +228,6 @@ class Worker:
                 "inference-failed", f"Preparing the pictures failed: {type(error).__name__}."
             )
         self._observe(work, "fetch", "decode")
-
-    async def _read(self, request: JobRequest) -> list[Upload]:
-        stored = (request.image, *request.references)
-        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in stored))
-        uploads = []
-        for file, data in zip(stored, blobs, strict=True):
-            if data is None:
-                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} is gone")
-            if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} was changed")
-            uploads.append(Upload(file.name, data, file.sha256))
-        return uploads
 
     async def _restore(self, name: str, batch: list[Work]) -> None:
         restorer = self.models[name].restorer
@@ -268,7 +263,8 @@ class Worker:
                 composed: Composed = await self._in(self._pictures, compose, work.prepared, work.restored)
                 work.timings["encode"] = time.monotonic() - began
                 self._observe(work, "encode")
-                return await self._patiently(lambda: self._save(work, composed))
+                result = await self._patiently(lambda: self.files.keep(work.started, composed))
+                return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.timings)
             except StepRefused as error:
                 work.failure = JobFailure(error.code, error.detail)
             except TRANSIENT as error:
@@ -282,43 +278,17 @@ class Worker:
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
         return Outcome(JobStatus.FAILED, None, failure, (), work.timings)
 
-    async def _save(self, work: Work, composed: Composed) -> Outcome:
-        """Results are written before they are recorded, so that a recorded one can be fetched."""
-        result = await self._keep(work, "result", composed.result)
-        selection = await self._keep(work, "selection", composed.selection) if composed.selection else None
-        faces = tuple(
-            FaceReport(
-                box=note.box,
-                score=1.0,
-                action=FaceAction.RESTORED if note.restored else FaceAction.FAILED,
-                reason=note.reason,
-                selected=note.selected,
-            )
-            for note in composed.faces
-        )
-        return Outcome(JobStatus.SUCCEEDED, JobResult(result, selection), None, faces, work.timings)
-
-    async def _keep(self, work: Work, name: str, encoded: Encoded) -> StoredFile:
-        # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
-        key = f"{work.started.job_id}/{name}-{work.started.fence}"
-        await self.blobs.put(key, encoded.data, self.result_ttl)
-        digest = hashlib.sha256(encoded.data).hexdigest()
-        return StoredFile(key, digest, encoded.media_type, len(encoded.data), work.request.image.name)
-
     async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
-        """Inputs go when the job has ended, results go when they were not recorded."""
+        """Uploads go when the job has ended, results go when they were not recorded."""
         self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded").inc()
-        request = work.request
-        inputs = [file.key for file in (request.image, *request.references)]
         try:
             if not kept:
                 if outcome.result is not None:
-                    files = [f for f in (outcome.result.image, outcome.result.selection) if f is not None]
-                    await self.blobs.delete(*(file.key for file in files))
+                    await self.files.drop_result(outcome.result)
                 job = await self.queue.get(work.started.job_id)
                 if job is not None and not job.status.terminal:
-                    return  # somebody else is at it and needs the inputs
-            await self.blobs.delete(*inputs)
+                    return  # somebody else is at it and needs the uploads
+            await self.files.drop_uploads(work.request)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.started.job_id, error)
 
@@ -335,6 +305,9 @@ class Worker:
         for one in held:
             self._held.pop(one.job_id, None)
             self._unwanted.discard(one.job_id)
+            self._begun.discard(one.job_id)
+        if not self._begun:
+            self._quiet.set()
 
     # Beside the stages.
 
@@ -377,3 +350,16 @@ class Worker:
         for stage in stages:
             if stage in work.timings:
                 self.metrics.stage_duration.labels(stage).observe(work.timings[stage])
+
+
+def _reports(composed: Composed) -> tuple[FaceReport, ...]:
+    return tuple(
+        FaceReport(
+            box=note.box,
+            score=1.0,
+            action=FaceAction.RESTORED if note.restored else FaceAction.FAILED,
+            reason=note.reason,
+            selected=note.selected,
+        )
+        for note in composed.faces
+    )

@@ -16,6 +16,7 @@ from refstar_service.engine.restorer import FaceTask, RestoredFace
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.worker.files import JobFiles
 from refstar_service.worker.pipeline import Model, Worker
 
 SIZE = 32
@@ -50,13 +51,12 @@ class Bench:
         self.redis = redis
         self.worker = Worker(
             self.queue,
-            self.blobs,
+            JobFiles(self.blobs, 60),
             {"refstar": Model(restorer, SIZE)},
             WorkerInfo("w", ("refstar",), "cpu", time.time()),
             metrics=WorkerMetrics.on(new_registry()),
             limits=ImageLimits(),
             max_batch=8,
-            result_ttl=60,
             picture_threads=2,
         )
 
@@ -216,3 +216,26 @@ async def test_a_stopped_worker_finishes_what_runs_and_gives_back_the_rest(redis
     assert len(await other.reserve(5)) == 1  # at once, not after stale_after
     assert await other.workers() == []
     await other.aclose()
+
+
+async def test_a_job_that_is_tried_again_has_the_worker_to_itself(redis: Redis) -> None:
+    dead = JobQueue(redis, stale_after=0.2, worker="dead")
+    bench = Bench(redis, restorer := Inverting())
+    bench.queue.stale_after = 0.2
+    await bench.submit("suspect", picture(9))
+    assert await dead.start(await dead.reserve(1))  # a worker that dies here
+    await asyncio.sleep(0.3)
+    seen: list[int] = []
+
+    def look(tasks: Sequence[FaceTask]) -> None:
+        if tasks[0].low_quality[0, 0, 0] == 9:
+            seen.append(len(bench.worker._begun))
+
+    restorer.act = look
+    for level in range(1, 6):
+        await bench.submit(f"job{level}", picture(level))
+    async with bench.working():
+        for name in ["suspect", *(f"job{level}" for level in range(1, 6))]:
+            assert (await bench.ended(name)).status is JobStatus.SUCCEEDED
+    assert seen == [1]  # nobody else's attempt was counted meanwhile
+    await dead.aclose()

@@ -1,0 +1,52 @@
+"""A job's bytes in the blob store: uploads read and checked, results kept and cleared away."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+from refstar_service.blobs.store import BlobStore
+from refstar_service.images import Encoded
+from refstar_service.jobs.job import JobRequest, JobResult, StoredFile
+from refstar_service.jobs.reservation import Started
+from refstar_service.worker.job_steps import Composed, StepRefused, Upload
+
+
+@dataclass(frozen=True)
+class JobFiles:
+    """``result_ttl``: seconds that results are kept. Troubles of the store come as it raises them."""
+
+    blobs: BlobStore
+    result_ttl: float
+
+    async def read(self, request: JobRequest) -> list[Upload]:
+        """The picture, then its references. Raises StepRefused (input-expired) when one is gone or changed."""
+        stored = (request.image, *request.references)
+        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in stored))
+        uploads = []
+        for file, data in zip(stored, blobs, strict=True):
+            if data is None:
+                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} is gone")
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} was changed")
+            uploads.append(Upload(file.name, data, file.sha256))
+        return uploads
+
+    async def keep(self, started: Started, composed: Composed) -> JobResult:
+        """Write the results; do so before the outcome is recorded, so that a recorded one can be fetched."""
+        image = await self._put(started, "result", composed.result)
+        selection = composed.selection
+        return JobResult(image, await self._put(started, "selection", selection) if selection else None)
+
+    async def drop_result(self, result: JobResult) -> None:
+        files = [file for file in (result.image, result.selection) if file is not None]
+        await self.blobs.delete(*(file.key for file in files))
+
+    async def drop_uploads(self, request: JobRequest) -> None:
+        await self.blobs.delete(*(file.key for file in (request.image, *request.references)))
+
+    async def _put(self, started: Started, name: str, encoded: Encoded) -> StoredFile:
+        # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
+        key = f"{started.job_id}/{name}-{started.fence}"
+        await self.blobs.put(key, encoded.data, self.result_ttl)
+        digest = hashlib.sha256(encoded.data).hexdigest()
+        return StoredFile(key, digest, encoded.media_type, len(encoded.data), started.request.image.name)
