@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from refstar_model.layers.blocks import PixelUp, naf_blocks
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.refstar.selection import SelectionHead
-from refstar_model.refstar.transfer import DualStreamCrossAttention, compete
+from refstar_model.refstar.transfer import DualStreamCrossAttention, add_up, compete
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class RefStar(nn.Module):
         taken = []
         for index, band in enumerate(bands):
             mask = resize_grid(flat[:, index + skip : index + skip + 1], band.shape[-1])
-            taken.append((mask * band).unflatten(0, (batch, count)).sum(1))
+            taken.append(add_up((mask * band).unflatten(0, (batch, count))))
         return collapse(taken)
 
 

@@ -16,6 +16,18 @@ from torch.nn import functional as F
 from refstar_model.layers.blocks import ChannelNorm
 
 
+def add_up(x: Tensor) -> Tensor:
+    """Sum over the references: [B, R, ...] to [B, ...].
+
+    A matrix product in the exported graph: the order in which onnxruntime's ReduceSum adds depends on the batch, and
+    a face must get the same bytes alone and in company.
+    """
+    if not torch.compiler.is_exporting():
+        return x.sum(1)
+    ones = torch.ones(1, x.shape[1], dtype=x.dtype, device=x.device)
+    return (ones @ x.flatten(2)).squeeze(1).reshape(x.shape[0], *x.shape[2:])
+
+
 def compete(trust: Tensor, weight: Tensor) -> Tensor:
     """Masks of several references that compete per place.
 
@@ -27,7 +39,7 @@ def compete(trust: Tensor, weight: Tensor) -> Tensor:
     trust = trust * weight.reshape(*weight.shape, *([1] * (trust.dim() - 2)))
     squared = trust.square()
     # Not "+ 1e-12": the ONNX exporter's optimizer drops so small a term, and absent references became 0 / 0.
-    share = squared / squared.sum(1, keepdim=True).clamp(min=1e-8)
+    share = squared / add_up(squared).unsqueeze(1).clamp(min=1e-8)
     return trust.amax(1, keepdim=True) * share
 
 
@@ -96,7 +108,7 @@ class DualStreamCrossAttention(nn.Module):
             batch, count, 1, self.grid, self.grid
         )
         mask = compete(trust, weight.to(trust.dtype))
-        mixed = (1 - mask.sum(1)) * own + (mask * other.unflatten(0, (batch, count))).sum(1)
+        mixed = (1 - add_up(mask)) * own + add_up(mask * other.unflatten(0, (batch, count)))
         return x + self.scale * self.project(mixed)
 
 
