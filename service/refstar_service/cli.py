@@ -10,11 +10,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refstar_service import logs
-from refstar_service.engine.manifest import ModelRefused, load_manifests
+from refstar_service.engine.manifest import load_manifests
+from refstar_service.engine.refusal import EngineRefused, ModelRefused
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
 WRONG_USE = 2
+REFUSED = 78  # EX_CONFIG: no model runs with these settings, and trying again changes nothing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The same, returning the exit status: 0 done, 1 failed, 2 wrong use."""
+    """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model runs here."""
     options = _parser().parse_args(arguments)
     chosen = {
         name: value for name in Settings.model_fields if (value := getattr(options, name, None)) is not None
@@ -40,8 +42,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result: int = options.run(settings, options)
     except KeyboardInterrupt:
         return 130
+    except EngineRefused as error:
+        print(f"refstar: {error}", file=sys.stderr)
+        return REFUSED
     except (RuntimeError, ValueError, OSError) as error:
-        # RuntimeError is what refused models, absent providers and an embedded Redis that does not start raise.
+        # RuntimeError is also what an embedded Redis that does not start and a port that is taken raise.
         logging.getLogger("refstar").debug("failed", exc_info=True)
         print(f"refstar: {error}", file=sys.stderr)
         return NEEDS_ATTENTION
@@ -121,7 +126,7 @@ def _share(text: str) -> float:
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.processes import run_all
+    from refstar_service.one_machine import run_all
 
     asyncio.run(run_all(settings))
     return 0

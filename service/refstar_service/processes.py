@@ -1,11 +1,9 @@
-"""The long-lived processes, put together from settings: gateway, worker, and both with a Redis of their own."""
+"""The long-lived processes, put together from settings: a gateway, a worker."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -14,14 +12,14 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs
-from refstar_service.engine.manifest import ModelManifest, ModelRefused, load_manifests
+from refstar_service.engine.manifest import ModelManifest, load_manifests
+from refstar_service.engine.refusal import ModelRefused
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.server import GatewayServer
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.jobs.embedded import EmbeddedRedis
 from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.settings import Settings, unrecognized
+from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
     from refstar_service.worker.pipeline import Model
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("refstar")
 
 REDIS_TIMEOUT = 10.0  # seconds for one command; blocking reads end after 2
-WORKER_GRACE = 30.0  # seconds that `refstar serve` gives its worker to finish what it holds
-RESTART_AFTER = (0.2, 1.0, 5.0)  # seconds before a worker that died is started again; the last one repeats
 SWEEP_EVERY = 60.0  # seconds between clean-ups of directory blobs
 
 
@@ -71,24 +67,30 @@ async def _sweep(blobs: DirectoryBlobs) -> None:
 
 
 async def run_gateway(
-    settings: Settings, redis_url: str, started: Callable[[int], None] | None = None
+    settings: Settings,
+    redis_url: str,
+    *,
+    started: Callable[[int], None] | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. ``started`` is called with the port once it listens."""
+    """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
+    stopping = stopping or asyncio.Event()
     async with _connected(settings, redis_url) as (queue, blobs):
-        server = GatewayServer(
-            create_app(settings, queue=queue, blobs=blobs, models=_models(settings)),
-            settings,
-            handle_signals=False,
-        )
-        with _signals(server.stop):
+        app = create_app(settings, queue=queue, blobs=blobs, models=_models(settings))
+        server = GatewayServer(app, settings, handle_signals=False)
+        with _signals(stopping.set):
             serving = asyncio.create_task(server.serve())
             ready = asyncio.create_task(server.ready.wait())
+            stop = asyncio.create_task(stopping.wait())
             await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
             if server.ready.is_set():
                 log.info("gateway listens on http://%s:%d", settings.host, server.port)
                 if started is not None:
                     started(server.port)
+            await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
+            server.stop()
+            for helper in (ready, stop):
+                helper.cancel()
             await serving
 
 
@@ -158,52 +160,6 @@ def _load(settings: Settings, metrics: WorkerMetrics) -> "dict[str, Model]":
     return models
 
 
-async def run_all(settings: Settings) -> None:
-    """Gateway and worker, with an embedded Redis unless a URL is set; one signal ends all of it in order.
-
-    The worker is a process of its own: a picture that kills it does not take the gateway along, and it is started
-    again.
-    """
-    with _redis(settings) as url:
-        stopping = asyncio.Event()
-        keeper = asyncio.create_task(_keep_worker(settings, url, stopping))
-        try:
-            await run_gateway(settings, url, lambda port: _greet(settings, port))
-        finally:
-            stopping.set()
-            await keeper
-
-
-async def _keep_worker(settings: Settings, redis_url: str, stopping: asyncio.Event) -> None:
-    died = 0
-    while not stopping.is_set():
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "refstar_service.cli", "worker", "--parent", str(os.getpid())),
-            # The settings of this process may come from its command line, so they are handed on as a whole.
-            env={**os.environ, **_as_environment(settings), "REFSTAR_REDIS_URL": redis_url},
-            start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
-        )
-        began = time.monotonic()
-        ended = asyncio.create_task(process.wait())
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait((ended, stop), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if not ended.done():
-            process.terminate()
-            await asyncio.wait((ended,), timeout=WORKER_GRACE)
-        if not ended.done():
-            log.warning("the worker did not end within %.0f s and is killed; its jobs are kept", WORKER_GRACE)
-            process.kill()
-        code = await ended
-        if stopping.is_set():
-            return
-        died = died + 1 if time.monotonic() - began < 60 else 0
-        pause = RESTART_AFTER[min(died, len(RESTART_AFTER) - 1)]
-        log.error("the worker ended with status %d, starting another in %.1f s", code, pause)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause)
-
-
 async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:
     while True:
         beat()
@@ -211,17 +167,6 @@ async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio
             log.warning("the process that started this worker is gone")
             stopping.set()
         await asyncio.sleep(1)
-
-
-@contextmanager
-def _redis(settings: Settings) -> Iterator[str]:
-    if settings.redis_url is not None:
-        yield settings.redis_url
-        return
-    with EmbeddedRedis(
-        settings.data_dir / "redis", maxmemory_mb=settings.embedded_redis_memory_mb
-    ) as embedded:
-        yield embedded.url
 
 
 @contextmanager
@@ -261,17 +206,3 @@ def _models(settings: Settings) -> Mapping[str, ModelManifest]:
     if not models:
         raise ModelRefused(f"{settings.models_dir} holds no model folder; set REFSTAR_MODELS_DIR")
     return models
-
-
-def _as_environment(settings: Settings) -> dict[str, str]:
-    """The settings that differ from their defaults, as variables."""
-    chosen = settings.model_dump(mode="json", exclude_unset=True, exclude={"redis_url", "worker_name"})
-    return {f"REFSTAR_{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
-
-
-def _greet(settings: Settings, port: int) -> None:
-    for name, meant in unrecognized(os.environ).items():
-        log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
-    print(
-        f"RefSTAR Serve: http://{settings.host}:{port}  (API: /docs, ready: /readyz, end: Ctrl-C)", flush=True
-    )

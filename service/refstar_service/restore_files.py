@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from refstar_service.engine.manifest import ModelRefused, load_manifests
+from refstar_service.engine.manifest import load_manifests
 from refstar_service.images import Encoded
 from refstar_service.settings import Settings
 
@@ -52,9 +52,9 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
     manifest = load_manifests(settings.models_dir).get(wanted.model)
     if manifest is None:
         known = ", ".join(load_manifests(settings.models_dir))
-        raise ModelRefused(f"no model {wanted.model!r} in {settings.models_dir}, there is: {known or 'none'}")
+        raise ValueError(f"no model {wanted.model!r} in {settings.models_dir}, there is: {known or 'none'}")
     if len(wanted.references) > manifest.max_references:
-        raise ModelRefused(
+        raise ValueError(
             f"{len(wanted.references)} references, {manifest.label} takes {manifest.max_references}"
         )
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
+from refstar_service.settings import Settings
 
 START_WITHIN = 60.0  # seconds; a machine that trains a network at the same time is slow
 
@@ -145,3 +147,41 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path) -> None:
     assert done["status"] == "succeeded"
     assert np.isfinite(psnr(pixels_of(second.client.get(done["links"]["image"]).content), aligned_face()))
     assert end(second) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/exe").exists(), reason="finds the server in /proc")
+def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path) -> None:
+    served = start(tmp_path)
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    (redis_pid,) = [pid for pid in processes if is_redis_of(pid, tmp_path)]
+    os.kill(redis_pid, signal.SIGKILL)
+    assert served.process.wait(30) == 1
+    served.client.close()
+    assert served.process.stdout is not None
+    served.process.stdout.close()
+    assert "the embedded redis-server has ended" in (tmp_path / "log").read_text()
+
+
+def is_redis_of(pid: int, folder: Path) -> bool:
+    process = Path(f"/proc/{pid}")
+    try:
+        program, place = (process.joinpath(name).readlink() for name in ("exe", "cwd"))
+    except OSError:
+        return False
+    return program.name == "redis-server" and place.is_relative_to(folder)
+
+
+def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:
+    zoo = shutil.copytree(Settings().models_dir, tmp_path / "zoo")
+    graph = zoo / "refstar" / "restore.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    ended = subprocess.run(
+        [sys.executable, "-m", "refstar_service.cli", "serve", "--port", "0", "--models-dir", str(zoo)],
+        env={**os.environ, "REFSTAR_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "restore.onnx: sha256 is" in ended.stderr

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from refstar_service.engine.refusal import ModelRefused
+
 MANIFEST = "model.json"
-
-
-class ModelRefused(RuntimeError):  # noqa: N818  a refusal is an answer
-    """A model folder that cannot be trusted or understood; the text says which file and what was found."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.feature_cache import FeatureCache, Features
-from refstar_service.engine.manifest import ModelManifest, ModelRefused
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.session import Provider, Session
 
 Pixels = NDArray[np.uint8]

@@ -13,6 +13,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from refstar_service.engine.refusal import ProviderUnavailable
+
 
 class Provider(StrEnum):
     CPU = "cpu"
@@ -25,10 +27,6 @@ _NAMES = {
     Provider.CUDA: "CUDAExecutionProvider",
     Provider.TENSORRT: "TensorrtExecutionProvider",
 }
-
-
-class ProviderUnavailable(RuntimeError):  # noqa: N818  says what is the case
-    """The provider asked for is not the one that would run. Nothing falls back in silence."""
 
 
 def available_cpus() -> int:

@@ -64,7 +64,6 @@ def test_whole_photographs_are_refused_until_faces_can_be_found(
         (["missing.png", "-o", "out.png"], "missing.png"),
         (["face.jpg", "-o", "out.png", "--model", "other"], "no model 'other'"),
         (["face.jpg", "-o", "out.png", "--quality", "0"], "--quality is 1..100"),
-        (["face.jpg", "-o", "out.png", "--provider", "cuda"], "CUDAExecutionProvider was asked for"),
         (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "9 references"),
     ],
 )
@@ -79,6 +78,13 @@ def test_what_cannot_be_done_is_said(
     assert restore(*arguments) == 1
     assert says in capsys.readouterr().err
     assert not (folder / "out.png").exists()
+
+
+def test_a_provider_that_is_not_there_has_a_status_of_its_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(folder / "face.jpg", "-o", folder / "out.jpg", "--provider", "cuda") == 78
+    assert "CUDAExecutionProvider was asked for" in capsys.readouterr().err
 
 
 def test_a_knob_out_of_range_is_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import aligned_face, degraded_face, psnr, reference_face
-from refstar_service.engine.manifest import ModelRefused, load_manifest, load_manifests
+from refstar_service.engine.manifest import load_manifest, load_manifests
+from refstar_service.engine.refusal import ModelRefused, ProviderUnavailable
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
-from refstar_service.engine.session import Provider, ProviderUnavailable, Session
+from refstar_service.engine.session import Provider, Session
 from refstar_service.settings import Settings
 
 ZOO = Settings().models_dir

@@ -1,0 +1,99 @@
+"""`refstar serve`: gateway, worker and Redis on one machine, started and ended together."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+
+from refstar_service.jobs.embedded import EmbeddedRedis, EmbeddedRedisError
+from refstar_service.processes import run_gateway
+from refstar_service.settings import Settings, unrecognized
+
+log = logging.getLogger("refstar")
+
+WORKER_GRACE = 30.0  # seconds that the worker gets to finish what it holds
+RESTART_AFTER = (0.2, 1.0, 5.0)  # seconds before a worker that died is started again; the last one repeats
+REFUSED = 78  # the worker's exit status when no model runs here: starting it again would change nothing
+
+
+async def run_all(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, with an embedded Redis unless a URL is set.
+
+    The worker is a process of its own: a picture that kills it does not take the gateway along, and it is started
+    again. Raises RuntimeError when the worker refuses its models or the embedded Redis ends: then all has ended.
+    """
+    with contextlib.ExitStack() as stack:
+        embedded, url = None, settings.redis_url
+        if url is None:
+            memory = settings.embedded_redis_memory_mb
+            embedded = stack.enter_context(EmbeddedRedis(settings.data_dir / "redis", maxmemory_mb=memory))
+            url = embedded.url
+        stopping = asyncio.Event()
+        keepers = [asyncio.create_task(_keep_worker(settings, url, stopping))]
+        if embedded is not None:
+            keepers.append(asyncio.create_task(_watch_redis(embedded, stopping)))
+        try:
+            await run_gateway(settings, url, started=lambda port: _greet(settings, port), stopping=stopping)
+        finally:
+            stopping.set()
+            await asyncio.gather(*keepers)
+
+
+async def _keep_worker(settings: Settings, redis_url: str, stopping: asyncio.Event) -> None:
+    died = 0
+    while not stopping.is_set():
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "refstar_service.cli", "worker", "--parent", str(os.getpid())),
+            # The settings of this process may come from its command line, so they are handed on as a whole.
+            env={**os.environ, **_as_environment(settings), "REFSTAR_REDIS_URL": redis_url},
+            start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
+        )
+        began = time.monotonic()
+        ended = asyncio.create_task(process.wait())
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait((ended, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not ended.done():
+            process.terminate()
+            await asyncio.wait((ended,), timeout=WORKER_GRACE)
+        if not ended.done():
+            log.warning("the worker did not end within %.0f s and is killed; its jobs are kept", WORKER_GRACE)
+            process.kill()
+        code = await ended
+        if stopping.is_set():
+            return
+        if code == REFUSED:
+            stopping.set()
+            raise RuntimeError("the worker has no model that runs here, see its message above")
+        died = died + 1 if time.monotonic() - began < 60 else 0
+        pause = RESTART_AFTER[min(died, len(RESTART_AFTER) - 1)]
+        log.error("the worker ended with status %d, starting another in %.1f s", code, pause)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause)
+
+
+async def _watch_redis(embedded: EmbeddedRedis, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        if not embedded.running:
+            stopping.set()
+            raise EmbeddedRedisError(
+                f"the embedded redis-server has ended; its data is in {embedded.folder}, start again to go on"
+            )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 1)
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that differ from their defaults, as variables."""
+    chosen = settings.model_dump(mode="json", exclude_unset=True, exclude={"redis_url", "worker_name"})
+    return {f"REFSTAR_{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
+
+
+def _greet(settings: Settings, port: int) -> None:
+    for name, meant in unrecognized(os.environ).items():
+        log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
+    print(
+        f"RefSTAR Serve: http://{settings.host}:{port}  (API: /docs, ready: /readyz, end: Ctrl-C)", flush=True
+    )
