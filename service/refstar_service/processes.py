@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs
 from refstar_service.engine.manifest import ModelManifest, load_manifests
@@ -30,10 +33,25 @@ REDIS_TIMEOUT = 10.0  # seconds for one command; blocking reads end after 2
 SWEEP_EVERY = 60.0  # seconds between clean-ups of directory blobs
 
 
+def connect(redis_url: str) -> Redis:
+    """A client that outlives a restart of its server.
+
+    Connections that stood idle meanwhile are dead, and are found so by the next command: without a second try every one
+    of them would cost a client a 503. All scripts of the queue may be sent twice.
+    """
+    return Redis.from_url(
+        redis_url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+        retry_on_error=[RedisConnectionError],
+    )
+
+
 @asynccontextmanager
 async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[JobQueue, BlobStore]]:
     """The queue and the blob store of these settings; a directory store is swept while they are in use."""
-    redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
+    redis = connect(redis_url)
     queue = JobQueue(
         redis,
         limit=settings.queue_limit,

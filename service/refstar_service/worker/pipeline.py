@@ -72,6 +72,11 @@ class Work:
     def request(self) -> JobRequest:
         return self.started.request
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The timings as they are reported: tenths of a millisecond are enough."""
+        return {stage: round(seconds, 4) for stage, seconds in self.timings.items()}
+
 
 class Worker:
     """One per process. ``run`` returns when ``stopping`` is set and everything held has ended."""
@@ -264,7 +269,7 @@ class Worker:
                 work.timings["encode"] = time.monotonic() - began
                 self._observe(work, "encode")
                 result = await self._patiently(lambda: self.files.keep(work.started, composed))
-                return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.timings)
+                return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.seconds)
             except StepRefused as error:
                 work.failure = JobFailure(error.code, error.detail)
             except TRANSIENT as error:
@@ -276,7 +281,7 @@ class Worker:
                     "inference-failed", f"Making the result failed: {type(error).__name__}."
                 )
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
-        return Outcome(JobStatus.FAILED, None, failure, (), work.timings)
+        return Outcome(JobStatus.FAILED, None, failure, (), work.seconds)
 
     async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Uploads go when the job has ended, results go when they were not recorded."""
