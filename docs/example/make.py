@@ -64,7 +64,8 @@ def main() -> None:
 
 
 def save(name: str, pixels: np.ndarray) -> None:
-    cv2.imwrite(str(HERE / name), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if name.endswith(".jpg") else []
+    cv2.imwrite(str(HERE / name), pixels[..., ::-1], options)
 
 
 if __name__ == "__main__":
