@@ -18,6 +18,9 @@ KIB = 1024
 MIB = 1024 * KIB
 PREFIX = "REFSTAR_"
 
+#: Names with the prefix that others read: REFSTAR_DATA tells refstar-model and the tests where photographs are.
+READ_BY_OTHERS = frozenset({"REFSTAR_DATA"})
+
 
 def _default_data_dir() -> Path:
     base = os.environ.get("XDG_DATA_HOME")
@@ -206,6 +209,7 @@ def unrecognized(environment: Mapping[str, str]) -> dict[str, str | None]:
     Meant for a warning at start, not for an error: Kubernetes adds `REFSTAR_..._SERVICE_HOST` and the like.
     """
     known = [name.upper() for name in Settings.model_fields]
-    given = (name.removeprefix(PREFIX) for name in sorted(environment) if name.startswith(PREFIX))
+    strange = sorted(name for name in environment.keys() - READ_BY_OTHERS if name.startswith(PREFIX))
+    given = (name.removeprefix(PREFIX) for name in strange)
     near = {name: get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
     return {PREFIX + name: PREFIX + matches[0] if matches else None for name, matches in near.items()}

@@ -61,5 +61,13 @@ def test_settings_that_cannot_work_are_refused_with_the_reason(
 
 
 def test_a_misspelled_name_is_noticed() -> None:
-    found = unrecognized({"REFSTAR_QUEUE_LIMT": "5", "REFSTAR_PORT": "1", "PATH": "x", "REFSTAR_XYZZY": ""})
+    found = unrecognized(
+        {
+            "REFSTAR_QUEUE_LIMT": "5",
+            "REFSTAR_PORT": "1",
+            "PATH": "x",
+            "REFSTAR_XYZZY": "",
+            "REFSTAR_DATA": "x",
+        }
+    )
     assert found == {"REFSTAR_QUEUE_LIMT": "REFSTAR_QUEUE_LIMIT", "REFSTAR_XYZZY": None}
