@@ -145,7 +145,14 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
                     max_batch=settings.max_batch,
                     picture_threads=available_cpus(),
                 )
-                await worker.run(stopping)
+                try:
+                    await worker.run(stopping)
+                except Exception:
+                    log.exception("the worker failed")
+                    # Not by way of asyncio's own end, which waits for every task: what this worker holds is free for
+                    # others as soon as the process is gone.
+                    logging.shutdown()
+                    os._exit(1)
         finally:
             watch.cancel()
             if stop_health is not None:

@@ -55,6 +55,15 @@ def start(folder: Path, **settings: str) -> Served:
     command = [sys.executable, "-m", "refstar_service.cli", "serve"]
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        return wait_until_ready(process, folder)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+
+
+def wait_until_ready(process: subprocess.Popen[str], folder: Path) -> Served:
     assert process.stdout is not None
     greeting = process.stdout.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+", greeting)

@@ -12,12 +12,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from refstar_service.engine.restorer import FaceRestorer, RestoredFace
 from refstar_service.images import ImageLimits
@@ -35,6 +34,7 @@ from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, compose, prepare
+from refstar_service.worker.patience import TRANSIENT, patiently
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,11 +42,7 @@ T = TypeVar("T")
 ANNOUNCE_EVERY = 3.0  # seconds
 PRESENT_FOR = 12.0  # seconds that an announcement holds: a few may be missed
 HOUSEKEEPING_EVERY = 600.0  # seconds
-LONGEST_BACKOFF = 5.0  # seconds between tries while Redis is away
-PATIENCE = 60.0  # seconds of trying; then the job is left to whoever finds it stale
-
-#: Passing troubles of Redis and of the blob store. Anything else is an error of ours and is not repeated.
-TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
+LAST_WORDS = 5.0  # seconds for whatever is still under way when the stages have ended
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,7 @@ class Worker:
         self._begun: set[str] = set()  # started jobs on their way through the stages
         self._quiet = asyncio.Event()  # set while there is none
         self._quiet.set()
+        self._ended = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
         helpers = [
@@ -113,21 +110,25 @@ class Worker:
             asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
             asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
         ]
-        try:
-            async with asyncio.TaskGroup() as stages:
-                stages.create_task(self._fetch(stopping))
-                stages.create_task(self._infer(stopping))
-                stages.create_task(self._store())
-        finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-            try:
+        stages = [
+            asyncio.create_task(self._fetch(stopping)),
+            asyncio.create_task(self._infer(stopping)),
+            asyncio.create_task(self._store()),
+        ]
+        # Flags and time limits, not cancellation alone: on Python 3.11 a cancellation that meets the end of a Redis
+        # call can get lost, and a worker that hangs here would keep its jobs from everybody else.
+        ended, going_on = await asyncio.wait(stages, return_when=asyncio.FIRST_EXCEPTION)
+        self._ended.set()
+        for stage in going_on:
+            stage.cancel()
+        await asyncio.wait([*helpers, *going_on], timeout=LAST_WORDS)
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
                 await self.queue.withdraw_worker(self.info.name)
-            except RedisError:
-                log.warning("could not sign off; the announcement ends by itself in %.0f s", PRESENT_FOR)
-            self._pictures.shutdown()
-            self._model.shutdown()
+        self._pictures.shutdown(wait=False)
+        self._model.shutdown(wait=False)
+        for stage in ended:
+            stage.result()  # raises what made it end
 
     # The three stages.
 
@@ -137,7 +138,7 @@ class Worker:
             batch: list[Work] = []
             while not batch and not stopping.is_set():
                 try:
-                    batch = await self._patiently(self._reserve_and_start, stopping)
+                    batch = await patiently(self._reserve_and_start, stopping)
                 except TRANSIENT as error:
                     log.error("no job can be had: %s", error)
             if batch:
@@ -204,13 +205,13 @@ class Worker:
         return [Work(begun) for begun in started if begun is not None]
 
     async def _record(self, outcomes: list[tuple[Started, Outcome]]) -> list[bool]:
-        return await self._patiently(lambda: self.queue.finish(outcomes)) if outcomes else []
+        return await patiently(lambda: self.queue.finish(outcomes)) if outcomes else []
 
     async def _prepare(self, work: Work) -> None:
         began = time.monotonic()
         request = work.request
         try:
-            files = await self._patiently(lambda: self.files.read(request))
+            files = await patiently(lambda: self.files.read(request))
             fetched = time.monotonic()
             model = self.models.get(request.model)
             if model is None:
@@ -268,7 +269,7 @@ class Worker:
                 composed: Composed = await self._in(self._pictures, compose, work.prepared, work.restored)
                 work.timings["encode"] = time.monotonic() - began
                 self._observe(work, "encode")
-                result = await self._patiently(lambda: self.files.keep(work.started, composed))
+                result = await patiently(lambda: self.files.keep(work.started, composed))
                 return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.seconds)
             except StepRefused as error:
                 work.failure = JobFailure(error.code, error.detail)
@@ -301,7 +302,7 @@ class Worker:
         if not held:
             return
         try:
-            await self._patiently(lambda: self.queue.release(held))
+            await patiently(lambda: self.queue.release(held))
         except TRANSIENT as error:
             log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
         self._forget(held)
@@ -328,25 +329,13 @@ class Worker:
         await self.queue.housekeeping()
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not self._ended.is_set():
             try:
                 await act()
             except (RedisError, OSError) as error:
                 log.warning("%s: %s", act.__name__.strip("_"), error)
-            await asyncio.sleep(seconds)
-
-    async def _patiently(self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event | None = None) -> T:
-        """Try again while Redis is away. Raises the last of TRANSIENT after PATIENCE, or once ``stopping`` is set."""
-        pause, deadline = 0.1, time.monotonic() + PATIENCE
-        while True:
-            try:
-                return await act()
-            except TRANSIENT as error:
-                if time.monotonic() > deadline or (stopping is not None and stopping.is_set()):
-                    raise
-                log.warning("Redis or the blob store does not answer, trying again: %s", error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_BACKOFF)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)

@@ -239,3 +239,19 @@ async def test_a_job_that_is_tried_again_has_the_worker_to_itself(redis: Redis) 
             assert (await bench.ended(name)).status is JobStatus.SUCCEEDED
     assert seen == [1]  # nobody else's attempt was counted meanwhile
     await dead.aclose()
+
+
+async def test_a_redis_that_refuses_writes_is_waited_for(redis: Redis) -> None:
+    bench = Bench(redis, Inverting())
+    await bench.submit("first", picture(1))
+    await bench.submit("second", picture(2))
+    try:
+        # As it does with a full disk (MISCONF), only that this refusal can be switched on.
+        await redis.config_set("min-replicas-to-write", 1)
+        async with bench.working():
+            await asyncio.sleep(1)
+            await redis.config_set("min-replicas-to-write", 0)
+            for name in ("first", "second"):
+                assert (await bench.ended(name)).attempts == 1
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
