@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
@@ -17,8 +18,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
-from refstar_service.gateway.app import create_app
-from refstar_service.gateway.server import GatewayServer
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
@@ -93,6 +92,11 @@ async def run_gateway(
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
     stopping = stopping or asyncio.Event()
+    # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
+    await asyncio.to_thread(import_module, "refstar_service.gateway.app")
+    from refstar_service.gateway.app import create_app
+    from refstar_service.gateway.server import GatewayServer
+
     async with _connected(settings, redis_url) as (queue, blobs):
         app = create_app(settings, queue=queue, blobs=blobs, models=_models(settings))
         server = GatewayServer(app, settings, handle_signals=False)

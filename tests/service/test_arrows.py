@@ -58,6 +58,7 @@ def test_only_the_command_line_puts_gateway_and_worker_together() -> None:
         ("refstar_service.cli", "torch"),
         ("refstar_service.one_machine", "torch"),
         ("refstar_service.worker.pipeline", "torch"),
+        ("refstar_service.processes", "fastapi"),
         ("refstar_service.gateway.app", "onnxruntime"),
         ("refstar_service.cli", "onnxruntime"),
     ],
