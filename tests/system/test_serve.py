@@ -194,3 +194,14 @@ def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert "restore.onnx: sha256 is" in ended.stderr
+
+
+def test_delete_leaves_no_picture_behind(tmp_path: Path) -> None:
+    served = start(tmp_path, REFSTAR_BLOBS="directory")
+    job = served.ended(served.restore().json()["id"])
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]  # result and selection
+    assert served.client.delete(job["links"]["self"]).status_code == 204
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert served.client.get(job["links"]["image"]).status_code == 404
+    assert served.client.delete(job["links"]["self"]).status_code == 204
+    assert end(served) == 0

@@ -18,7 +18,7 @@ from refstar_service.gateway.submission import (
     checked,
     form_limits,
     input_keys,
-    output_keys,
+    result_keys,
     submit,
 )
 from refstar_service.gateway.uploads import read_form
@@ -163,8 +163,10 @@ async def delete(job_id: str, gateway: GatewayDep) -> Response:
     """Forget a restoration, whatever it is doing, and delete its pictures now. Deleting what is not there is
     no error, so repeating this is harmless."""
     if _JOB_ID.fullmatch(job_id):
-        await gateway.queue.delete(job_id)
-        await gateway.blobs.delete(*input_keys(job_id), *output_keys(job_id))
+        # The pictures first: if this is cut short, repeating it still finds them. Then those of a result that was
+        # recorded in between; a worker that is still at it deletes its own.
+        await gateway.blobs.delete(*input_keys(job_id), *result_keys(await gateway.queue.get(job_id)))
+        await gateway.blobs.delete(*input_keys(job_id), *result_keys(await gateway.queue.delete(job_id)))
     return Response(status_code=204)
 
 

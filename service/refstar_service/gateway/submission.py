@@ -50,8 +50,11 @@ def input_keys(job_id: str) -> list[str]:
     return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
 
 
-def output_keys(job_id: str) -> list[str]:
-    return [f"{job_id}/result", f"{job_id}/selection"]
+def result_keys(job: Job | None) -> list[str]:
+    """The blob keys of a job's recorded results."""
+    if job is None or job.result is None:
+        return []
+    return [file.key for file in (job.result.image, job.result.selection) if file is not None]
 
 
 def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings) -> Submission:
