@@ -196,6 +196,7 @@ class Worker:
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
                 self._held.pop(one.job_id, None)
+                await self._clear_buried(one.job_id)
             else:
                 self._held[one.job_id] = begun
                 self._begun.add(one.job_id)
@@ -297,6 +298,15 @@ class Worker:
             await self.files.drop_uploads(work.request)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.started.job_id, error)
+
+    async def _clear_buried(self, job_id: str) -> None:
+        """A job that ended without being started here (out of attempts, canceled) leaves its uploads behind."""
+        try:
+            job = await self.queue.get(job_id)
+            if job is not None and job.status.terminal:
+                await self.files.drop_uploads(job.request)
+        except (RedisError, OSError) as error:
+            log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
     async def _give_back(self, held: list[Started]) -> None:
         if not held:

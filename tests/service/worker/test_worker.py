@@ -255,3 +255,20 @@ async def test_a_redis_that_refuses_writes_is_waited_for(redis: Redis) -> None:
                 assert (await bench.ended(name)).attempts == 1
     finally:
         await redis.config_set("min-replicas-to-write", 0)
+
+
+async def test_the_uploads_of_a_job_out_of_attempts_go_too(redis: Redis) -> None:
+    dead = JobQueue(redis, stale_after=0.2, max_attempts=1, worker="dead")
+    bench = Bench(redis, Inverting())
+    bench.queue.stale_after, bench.queue.max_attempts = 0.2, 1
+    await bench.submit("poison", picture(9), [picture(8)])
+    assert await dead.start(await dead.reserve(1))  # a worker that dies here
+    await asyncio.sleep(0.3)
+    async with bench.working():
+        job = await bench.ended("poison")
+        assert job.failure is not None
+        assert job.failure.code == "worker-lost"
+        async with asyncio.timeout(5):
+            while [key async for key in redis.scan_iter("*poison/*")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    await dead.aclose()
