@@ -23,19 +23,23 @@ TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnly
 REFUSES_WRITES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "READONLY")
 
 
+class GaveUp(Exception):  # noqa: N818  the end of patience
+    """A passing trouble did not pass. An exception of its own: the OSError of an encoder is no trouble of a store."""
+
+
 class WritesRefused(OSError):  # noqa: N818  the refusal of another, passed on as TRANSIENT
     """Redis answers, but does not take changes now."""
 
 
 async def patiently(act: Callable[[], Awaitable[T]], stopping: asyncio.Event | None = None) -> T:
-    """Try again while Redis is away. Raises the last of TRANSIENT after PATIENCE, or once ``stopping`` is set."""
+    """Try again while Redis is away. Raises GaveUp after PATIENCE, or once ``stopping`` is set."""
     pause, deadline = 0.1, time.monotonic() + PATIENCE
     while True:
         try:
             return await _as_transient(act)
         except TRANSIENT as error:
             if time.monotonic() > deadline or (stopping is not None and stopping.is_set()):
-                raise
+                raise GaveUp(str(error)) from error
             log.warning("Redis or the blob store does not answer, trying again: %s", error)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_BACKOFF)

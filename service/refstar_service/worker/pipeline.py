@@ -34,7 +34,7 @@ from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, compose, prepare
-from refstar_service.worker.patience import TRANSIENT, patiently
+from refstar_service.worker.patience import GaveUp, patiently
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -139,7 +139,7 @@ class Worker:
             while not batch and not stopping.is_set():
                 try:
                     batch = await patiently(self._reserve_and_start, stopping)
-                except TRANSIENT as error:
+                except GaveUp as error:
                     log.error("no job can be had: %s", error)
             if batch:
                 await asyncio.gather(*(self._prepare(work) for work in batch))
@@ -173,7 +173,7 @@ class Worker:
             done = [(w, outcome) for w, outcome in zip(batch, outcomes, strict=True) if not w.abandoned]
             try:
                 recorded = await self._record([(work.started, outcome) for work, outcome in done])
-            except TRANSIENT as error:
+            except GaveUp as error:
                 log.error(
                     "%d outcomes could not be recorded, their jobs will run again: %s", len(done), error
                 )
@@ -226,7 +226,7 @@ class Worker:
             work.timings |= {"fetch": fetched - began, "decode": time.monotonic() - fetched}
         except StepRefused as error:
             work.failure = JobFailure(error.code, error.detail)
-        except TRANSIENT as error:
+        except GaveUp as error:
             log.error("job %s: its uploads cannot be read: %s", work.started.job_id, error)
             work.abandoned = True
         except Exception as error:
@@ -274,7 +274,7 @@ class Worker:
                 return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.seconds)
             except StepRefused as error:
                 work.failure = JobFailure(error.code, error.detail)
-            except TRANSIENT as error:
+            except GaveUp as error:
                 log.error("job %s: its result cannot be kept: %s", work.started.job_id, error)
                 work.abandoned = True
             except Exception as error:
@@ -313,7 +313,7 @@ class Worker:
             return
         try:
             await patiently(lambda: self.queue.release(held))
-        except TRANSIENT as error:
+        except GaveUp as error:
             log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
         self._forget(held)
 

@@ -16,6 +16,7 @@ from refstar_service.engine.restorer import FaceTask, RestoredFace
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.worker import pipeline
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.pipeline import Model, Worker
 
@@ -272,3 +273,19 @@ async def test_the_uploads_of_a_job_out_of_attempts_go_too(redis: Redis) -> None
             while [key async for key in redis.scan_iter("*poison/*")]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     await dead.aclose()
+
+
+async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("encoder error -2")  # as Pillow says it; not the trouble of a store, which passes
+
+    monkeypatch.setattr(pipeline, "compose", fail)
+    bench = Bench(redis, Inverting())
+    await bench.submit("odd", picture(3))
+    async with bench.working():
+        job = await bench.queue.wait("odd", 3)
+    assert job is not None
+    assert job.failure is not None
+    assert job.failure.code == "inference-failed"
