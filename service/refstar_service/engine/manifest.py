@@ -11,6 +11,9 @@ from refstar_service.engine.refusal import ModelRefused
 
 MANIFEST = "model.json"
 
+#: ``system`` of the models that find faces; every other system restores them.
+DETECTOR = "detector"
+
 
 @dataclass(frozen=True)
 class GraphFile:
@@ -22,7 +25,8 @@ class GraphFile:
 class ModelManifest:
     """One model folder.
 
-    ``graphs`` maps ``restore`` (and ``encode_references`` for models that look at references) to files.
+    ``graphs`` maps ``restore`` (and ``encode_references`` for models that look at references) to files; of a
+    detector, ``detect`` and ``refine``.
     ``quality`` is the measured table; ``golden`` what a healthy model answers (see engine.restorer).
     """
 
@@ -93,8 +97,9 @@ def load_manifest(folder: Path) -> ModelManifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelRefused(f"{path}: field {error} is missing or of the wrong kind") from error
-    if "restore" not in graphs:
-        raise ModelRefused(f"{path}: names no graph `restore`")
+    for needed in ("detect", "refine") if manifest.system == DETECTOR else ("restore",):
+        if needed not in graphs:
+            raise ModelRefused(f"{path}: names no graph `{needed}`")
     for graph in graphs.values():
         if Path(graph.file).name != graph.file:
             raise ModelRefused(f"{path}: graph file {graph.file!r} is not a plain file name")
@@ -102,13 +107,15 @@ def load_manifest(folder: Path) -> ModelManifest:
 
 
 def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
-    """All models of a folder by name; folders without a ``model.json`` are passed over.
+    """All restoration models of a folder by name; detectors and folders without a ``model.json`` are passed over.
 
     Raises ModelRefused when a manifest is broken or two folders claim one name.
     """
     found: dict[str, ModelManifest] = {}
     for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
         manifest = load_manifest(path.parent)
+        if manifest.system == DETECTOR:
+            continue
         if manifest.name in found:
             raise ModelRefused(
                 f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}"
