@@ -16,6 +16,7 @@ from refstar_service.jobs import (
     JobResult,
     JobStatus,
     Outcome,
+    ReferenceReport,
     StoredFile,
 )
 
@@ -32,19 +33,27 @@ def request_for_jobs() -> JobRequest:
         image=stored('Ärmel\n"1".png'),
         references=(stored("a.png"), stored("b.png")),
         model="refstar",
-        faces="aligned",
+        faces="boxes",
         fidelity=0.7,
         reference_strength=1.0,
         format="same",
         quality=92,
+        boxes=((1.0, 2.0, 30.0, 40.0), (50.5, 60.0, 32.0, 32.0)),
+        min_face=30,
+        upscale=2,
+        reference_face="largest",
+        keep_location=True,
     )
 
 
 @pytest.fixture
 def success() -> Outcome:
-    face = FaceReport((1.0, 2.0, 30.5, 40.0), 0.98, FaceAction.RESTORED, None, (0.4, 0.1))
+    points = ((9.0, 14.5), (21.0, 14.0), (15.0, 22.0), (10.0, 30.0), (20.0, 30.0))
+    face = FaceReport((1.0, 2.0, 30.5, 40.0), 0.98, FaceAction.RESTORED, None, (0.4, 0.1), points)
+    good = ReferenceReport(1, "a.png", (3.0, 4.0, 200.0, 220.0), 0.99, 209.8, 0.6, True, None)
+    bad = ReferenceReport(2, "b.png", None, None, None, None, False, "reference-without-face")
     result = JobResult(image=stored("result.png"), selection=stored("selection.png"))
-    return Outcome(JobStatus.SUCCEEDED, result, None, (face,), {"infer": 0.25})
+    return Outcome(JobStatus.SUCCEEDED, result, None, (face,), {"infer": 0.25}, (good, bad))
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Jobs as values: what is written is what is read."""
 
+import json
+
 import pytest
 from refstar_service.jobs import JobFailure, JobRequest, JobStatus, Outcome
 
@@ -18,6 +20,29 @@ def test_the_outline_of_a_request_says_nothing_of_its_files(request_for_jobs: Jo
 def test_outcomes_survive_json(success: Outcome, failure: Outcome) -> None:
     assert Outcome.from_json(success.to_json()) == success
     assert Outcome.from_json(failure.to_json()) == failure
+
+
+def test_a_request_of_an_older_version_is_read(request_for_jobs: JobRequest) -> None:
+    old = json.loads(request_for_jobs.to_json())
+    for name in ("boxes", "min_face", "upscale", "reference_face", "keep_location"):
+        del old[name]
+    read = JobRequest.from_json(json.dumps(old))
+    assert (read.boxes, read.min_face, read.upscale) == ((), 24, 1)
+    assert (read.reference_face, read.keep_location) == ("only", False)
+    assert (read.image, read.quality) == (request_for_jobs.image, 92)
+
+
+def test_an_outcome_of_an_older_version_is_read(success: Outcome) -> None:
+    old = json.loads(success.to_json())
+    del old["references"], old["faces"][0]["points"]
+    read = Outcome.from_json(json.dumps(old))
+    assert (read.references, read.faces[0].points) == ((), ())
+    assert (read.result, read.faces[0].box) == (success.result, success.faces[0].box)
+
+
+def test_a_failure_may_say_what_was_found(success: Outcome, failure: Outcome) -> None:
+    told = Outcome(JobStatus.FAILED, None, failure.failure, success.faces, {}, success.references)
+    assert Outcome.from_json(told.to_json()) == told
 
 
 @pytest.mark.parametrize("status", list(JobStatus))

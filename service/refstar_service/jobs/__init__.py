@@ -1,6 +1,7 @@
 """A job's life: the values, the queue on Redis Streams, and a private redis-server for a single machine."""
 
 from refstar_service.jobs.job import (
+    Box,
     FaceAction,
     FaceReport,
     Job,
@@ -10,6 +11,7 @@ from refstar_service.jobs.job import (
     JobStatus,
     Outcome,
     Priority,
+    ReferenceReport,
     StoredFile,
 )
 from refstar_service.jobs.presence import WorkerInfo
@@ -17,6 +19,7 @@ from refstar_service.jobs.queue import JobQueue, LineStatus, QueueFull
 from refstar_service.jobs.reservation import Held, Reservation, Started
 
 __all__ = [
+    "Box",
     "FaceAction",
     "FaceReport",
     "Held",
@@ -30,6 +33,7 @@ __all__ = [
     "Outcome",
     "Priority",
     "QueueFull",
+    "ReferenceReport",
     "Reservation",
     "Started",
     "StoredFile",

@@ -29,8 +29,12 @@ class Priority(StrEnum):
 
 class FaceAction(StrEnum):
     RESTORED = "restored"
-    SKIPPED = "skipped"  # found, but not chosen by the request
+    SKIPPED = "skipped"  # found, but not chosen by the request; `reason` says why
     FAILED = "failed"  # chosen, but left as it was; `reason` says why
+
+
+#: x, y, width, height in pixels of the upright picture.
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,12 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """Everything a worker must know.
+    """Everything a worker must know. What has a default is missing from jobs of older versions.
 
-    `faces`: aligned, all, largest or center. `format`: same, png, jpeg or webp. `quality`: 1 to 100.
+    `faces`: aligned, all, largest, center or boxes; `boxes` are the faces meant by the last one. `min_face`: side
+    of a face's box in pixels below which it is skipped. `upscale`: 1, 2 or 4 times the picture's size.
+    `reference_face`: which face of a reference with several counts, "only" (none: that is refused) or "largest".
+    `format`: same or a type that `images` writes. `quality`: 1 to 100. `keep_location`: EXIF's GPS block too.
     """
 
     image: StoredFile
@@ -59,6 +66,11 @@ class JobRequest:
     reference_strength: float
     format: str
     quality: int
+    boxes: tuple[Box, ...] = ()
+    min_face: int = 24
+    upscale: int = 1
+    reference_face: str = "only"
+    keep_location: bool = False
 
     def to_json(self) -> str:
         return _compact(asdict(self))
@@ -68,6 +80,7 @@ class JobRequest:
         data = json.loads(text)
         data["image"] = StoredFile(**data["image"])
         data["references"] = tuple(StoredFile(**reference) for reference in data["references"])
+        data["boxes"] = tuple(_box(box) for box in data.get("boxes", ()))
         return cls(**data)
 
     def outline(self) -> JobRequest:
@@ -77,16 +90,36 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class FaceReport:
-    """One face of the picture.
+    """One face of the picture, or a box in which one was asked for and none is (`score` 0).
 
-    `box`: x, y, width, height in pixels of the upright input. `selected`: mean mask per reference, 0 to 1.
+    `selected`: mean mask per reference, 0 to 1. `points`: eyes, nose and mouth corners (x, y) in pixels of the
+    upright input, those at the picture's left first; none for an aligned picture.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     action: FaceAction
     reason: str | None
     selected: tuple[float, ...]
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """What was seen in one reference, and whether it was used.
+
+    `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
+    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
+    """
+
+    index: int
+    name: str
+    box: Box | None
+    score: float | None
+    size: float | None
+    sharpness: float | None
+    used: bool
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -105,13 +138,17 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker reports: SUCCEEDED with result or FAILED with failure. `timings`: seconds by stage."""
+    """What a worker reports: SUCCEEDED with result or FAILED with failure. `timings`: seconds by stage.
+
+    A failed one may say what was found too: `faces`, `references`.
+    """
 
     status: JobStatus
     result: JobResult | None
     failure: JobFailure | None
     faces: tuple[FaceReport, ...]
     timings: dict[str, float]
+    references: tuple[ReferenceReport, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status is JobStatus.SUCCEEDED and self.result is not None and self.failure is None:
@@ -132,6 +169,7 @@ class Outcome:
             failure=JobFailure(**data["failure"]) if data["failure"] else None,
             faces=tuple(_face(face) for face in data["faces"]),
             timings=data["timings"],
+            references=tuple(_reference(reference) for reference in data.get("references", ())),
         )
 
 
@@ -160,6 +198,7 @@ class Job:
     timings: dict[str, float]
     canceling: bool
     version: int
+    references: tuple[ReferenceReport, ...] = ()
 
     @classmethod
     def from_fields(cls, job_id: str, fields: Mapping[str, str]) -> Job:
@@ -182,6 +221,7 @@ class Job:
             timings=outcome.timings if outcome else {},
             canceling="canceling" in fields,
             version=int(fields["version"]),
+            references=outcome.references if outcome else (),
         )
 
 
@@ -189,15 +229,24 @@ def _compact(data: dict[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
+def _box(numbers: list[float]) -> Box:
+    x, y, width, height = numbers
+    return x, y, width, height
+
+
 def _face(data: dict[str, Any]) -> FaceReport:
-    x, y, width, height = data["box"]
     return FaceReport(
-        box=(x, y, width, height),
+        box=_box(data["box"]),
         score=data["score"],
         action=FaceAction(data["action"]),
         reason=data["reason"],
         selected=tuple(data["selected"]),
+        points=tuple((x, y) for x, y in data.get("points", ())),
     )
+
+
+def _reference(data: dict[str, Any]) -> ReferenceReport:
+    return ReferenceReport(**data | {"box": _box(data["box"]) if data["box"] else None})
 
 
 def _result(data: dict[str, Any] | None) -> JobResult | None:
