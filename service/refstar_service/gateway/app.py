@@ -18,9 +18,9 @@ from refstar_service.metrics import GatewayMetrics, new_registry
 from refstar_service.settings import Settings
 
 DESCRIPTION = """
-Restores a degraded picture of a face from other pictures of the same person.
+Restores degraded faces in photographs from other photographs of the same person.
 
-Send the picture and its references to `POST /v1/restorations`; the answer is a job. Wait for it with
+Send the photograph, and references if there are any, to `POST /v1/restorations`; the answer is a job. Wait for it with
 `Prefer: wait=30`, or poll it as `Retry-After` says, and fetch the picture from its `links.image` before
 `expires_at`. Every error is an RFC 9457 problem whose `type` is an address that explains it.
 

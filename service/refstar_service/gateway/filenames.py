@@ -6,7 +6,14 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 MAX_LENGTH = 80
-EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+EXTENSIONS = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/tiff": ".tiff",
+    "image/bmp": ".bmp",
+    "image/avif": ".avif",
+}
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"*:<>?|;%\\/]+')
 

@@ -33,7 +33,7 @@ class ProblemType(Enum):
     MISSING_IMAGE = (
         422,
         "There is no picture to restore",
-        "Send the degraded picture as a file in the form field `image`: `curl -F image=@face.jpg`.",
+        "Send the degraded picture as a file in the form field `image`: `curl -F image=@photo.jpg`.",
     )
     TOO_MANY_REFERENCES = (
         422,
@@ -46,17 +46,53 @@ class ProblemType(Enum):
         "Send a sharp picture of the same person as `references`, or choose a model that works without.",
     )
     UNKNOWN_MODEL = (422, "There is no such model here", "`GET /v1/models` lists the models of this service.")
-    FACES_MODE_UNAVAILABLE = (
+    RESULT_TOO_LARGE = (
         422,
-        "This way of finding faces is not available yet",
-        "This version restores pictures that already are aligned face crops. Cut the face out (eyes level, "
-        "face filling most of a square), and say so with `faces=aligned`. References must be such crops too.",
+        "The enlarged picture would be too large",
+        "The limits on pixels and sides hold for the result too. Ask for a smaller `upscale`, or send a smaller "
+        "picture.",
     )
     NOT_SQUARE = (
         422,
         "An aligned picture must be square",
         "With `faces=aligned`, the picture and its references are square face crops (sides within 2 %). Crop "
-        "them; any size will do.",
+        "them (any size will do), or leave `faces` out: then faces are found in whole photographs.",
+    )
+
+    # The faces in them
+    NO_FACE_FOUND = (
+        422,
+        "No face was found to restore",
+        "Nothing was changed and there is no result. `faces` says what was found and why it was not taken. If "
+        "there is a face, draw a box around it (`boxes`), or cut it out, eyes level, and use `faces=aligned`.",
+    )
+    FACE_TOO_SMALL = (
+        422,
+        "Every face that was asked for is too small",
+        "`faces` lists each with its box. Send a larger scan of the picture, or lower `min_face` (16 at least): "
+        "of so few pixels, most of the result is invented.",
+    )
+    REFERENCE_WITHOUT_FACE = (
+        422,
+        "A reference shows no face",
+        "`detail` names the file. Send a picture in which the face is seen from the front, or leave it out.",
+    )
+    SEVERAL_FACES = (
+        422,
+        "A reference shows several faces",
+        "Nobody but you knows who is meant: `detail` lists the boxes. Crop the reference to one person, or say "
+        "`reference_face=largest` if it is the largest face.",
+    )
+    REFERENCE_TOO_SMALL = (
+        422,
+        "The face in a reference is too small to help",
+        "The reference was left out; `references` gives the side of its face. Send one with 40 pixels or more "
+        "between the eyes.",
+    )
+    REFERENCE_TOO_BLURRED = (
+        422,
+        "The face in a reference is too blurred to help",
+        "The reference was left out; `references` gives its measured sharpness. Send a sharper one.",
     )
 
     # The pictures themselves
@@ -112,7 +148,7 @@ class ProblemType(Enum):
     UNSUPPORTED_MEDIA_TYPE = (
         415,
         "The body has the wrong type",
-        "Send multipart/form-data, with the picture as a file: `curl -F image=@face.jpg -F faces=aligned`.",
+        "Send multipart/form-data, with the picture as a file: `curl -F image=@photo.jpg`.",
     )
     REQUEST_TOO_LARGE = (
         413,
@@ -156,7 +192,7 @@ class ProblemType(Enum):
     NO_SELECTION = (
         404,
         "There is no selection picture",
-        "It shows what was taken from which reference, and this restoration had no references.",
+        "It shows what was taken from which reference, and this restoration had no reference that was used.",
     )
 
     # What a worker reports of a job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Literal, Self
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.problems import ProblemType
-from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus
+from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus, ReferenceReport
 
 
 class Resource(BaseModel):
@@ -41,10 +42,15 @@ class FaceResource(Resource):
     box: tuple[float, float, float, float]
     """x, y, width and height in pixels of the upright picture."""
     score: float
-    """Confidence of the face detector, 0 to 1; 1 for an aligned picture."""
+    """Confidence of the face detector, 0 to 1; 1 for an aligned picture, 0 for a box without a face."""
+    points: list[tuple[float, float]]
+    """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, those at its left first. Empty where
+    nothing was searched or found."""
     action: Literal["restored", "skipped", "failed"]
+    """`skipped`: left as it was because it was not asked for. `failed`: asked for, but left as it was."""
     reason: str | None
-    """Why it was skipped or failed."""
+    """Why it was skipped or failed: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`, or for a box
+    without a face `no-face-found`; else in words."""
     selected: list[float]
     """Per reference, the mean share of this face that may be taken from it, 0 to 1."""
 
@@ -53,10 +59,36 @@ class FaceResource(Resource):
         return cls(
             box=report.box,
             score=report.score,
+            points=list(report.points),
             action=report.action.value,
             reason=report.reason,
             selected=list(report.selected),
         )
+
+
+class ReferenceResource(Resource):
+    """What was seen in a reference. Null: not found, or not looked for."""
+
+    index: int
+    """1 is the first reference of the request."""
+    name: str
+    """File name as it was sent, made safe; may be empty."""
+    box: tuple[float, float, float, float] | None
+    """The face that counts: x, y, width and height in pixels of the upright reference."""
+    score: float | None
+    """Confidence of the face detector, 0 to 1."""
+    size: float | None
+    """Side of the face, in pixels."""
+    sharpness: float | None
+    """Measured on the aligned face: 0 is flat, about 1 is as sharp as pictures are."""
+    used: bool
+    reason: str | None
+    """Why it was left out: `reference-too-small` or `reference-too-blurred`; or why it failed the restoration:
+    `reference-without-face` or `several-faces`. Each is explained at `/problems/<reason>`."""
+
+    @classmethod
+    def of(cls, report: ReferenceReport) -> Self:
+        return cls(**asdict(report))
 
 
 class Links(Resource):
@@ -85,6 +117,9 @@ class Restoration(Resource):
     """Restorations that are taken before this one; null unless it is queued."""
     attempts: int
     faces: list[FaceResource]
+    """Every face that was found, and every box in which none was; also when the restoration failed."""
+    references: list[ReferenceResource]
+    """What was seen in each reference, and whether it was used."""
     error: ProblemDetails | None
     timings: dict[str, float]
     """Seconds by stage."""
@@ -106,6 +141,7 @@ class Restoration(Resource):
             queue_position=position if job.status is JobStatus.QUEUED else None,
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],
+            references=[ReferenceResource.of(reference) for reference in job.references],
             error=ProblemDetails.of(job.failure) if job.failure else None,
             timings=job.timings,
             links=Links(

@@ -82,7 +82,7 @@ def retry_after(position: int | None) -> str:
             ProblemType.UNKNOWN_MODEL,
             ProblemType.TOO_MANY_REFERENCES,
             ProblemType.REFERENCES_REQUIRED,
-            ProblemType.FACES_MODE_UNAVAILABLE,
+            ProblemType.RESULT_TOO_LARGE,
             ProblemType.NOT_SQUARE,
             ProblemType.NOT_AN_IMAGE,
             ProblemType.IMAGE_EMPTY,

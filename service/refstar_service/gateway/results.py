@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 
 from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
-from refstar_service.gateway.filenames import content_disposition, download_name
+from refstar_service.gateway.filenames import EXTENSIONS, content_disposition, download_name
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.resources import ProblemDetails
 from refstar_service.gateway.responses import problem_responses
@@ -34,7 +34,7 @@ def _picture(*media_types: str) -> dict[str, Any]:
 @router.get(
     "/{job_id}/image",
     response_class=Response,
-    responses={200: _picture("image/png", "image/jpeg", "image/webp"), **_PROBLEMS},
+    responses={200: _picture(*EXTENSIONS), **_PROBLEMS},
 )
 async def image(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = None) -> Response:
     """The restored picture."""
@@ -49,7 +49,7 @@ async def image(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = N
     responses={200: _picture("image/png"), **_PROBLEMS},
 )
 async def selection(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = None) -> Response:
-    """Which parts were taken from which reference, as a picture."""
+    """What was taken from which reference: the picture in gray, each reference's share in a color of its own."""
     job = existing(await gateway.queue.get(checked_id(job_id)), job_id)
     result = await _result(gateway, job)
     if result.selection is None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
 
@@ -16,8 +16,8 @@ from refstar_service.gateway.filenames import safe_name
 from refstar_service.gateway.options import RestorationOptions, parse_options
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.uploads import Form, FormLimits, Upload
-from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe
-from refstar_service.jobs import Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
+from refstar_service.jobs import Box, Job, JobRequest, Priority, QueueFull, StoredFile
 from refstar_service.settings import Settings
 
 MOST_REFERENCES = 8
@@ -64,7 +64,7 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
     if not images:
         raise Problem(ProblemType.MISSING_IMAGE, "The form has no file in the field 'image'.")
     model = _chosen_model(options.model, len(references), models)
-    _check_faces(options, len(references))
+    faces = options.faces_mode(len(references))
 
     limits = ImageLimits(
         settings.max_image_bytes,
@@ -78,6 +78,12 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
     uploads = [*images, *references]
     # Look at every header before the first hash: refusals should be cheap.
     infos = [_probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    if faces == "aligned":
+        for info, label in zip(infos, labels, strict=True):
+            _check_square(info, label)
+    else:
+        _check_boxes(options.boxes, infos[0])
+        _check_result(options, infos[0], settings)
     files = [_described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
     return Submission(
         job_id=job_id,
@@ -85,11 +91,16 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
             image=files[0],
             references=tuple(files[1:]),
             model=model,
-            faces="aligned",
+            faces=faces,
             fidelity=options.fidelity,
             reference_strength=options.reference_strength,
             format=options.format,
             quality=options.quality,
+            boxes=options.boxes,
+            min_face=options.min_face,
+            upscale=options.upscale,
+            reference_face=options.reference_face,
+            keep_location=options.keep_location,
         ),
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
@@ -164,36 +175,59 @@ def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
     return next(name for name in (*preferred, *sorted(models)) if name in models)
 
 
-def _check_faces(options: RestorationOptions, references: int) -> None:
-    if options.faces == "aligned":
-        return
-    default = "largest" if references else "all"
-    asked = (
-        f"faces={options.faces}"
-        if options.faces
-        else f"faces is not given, which means {default!r}, and that"
-    )
-    raise Problem(
-        ProblemType.FACES_MODE_UNAVAILABLE,
-        f"{asked} needs face detection, which this version does not have. Send a square, aligned face crop "
-        "(and such references) with faces=aligned.",
-        available=["aligned"],
-    )
-
-
 def _probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
     try:
-        info = probe(upload.data, limits, claimed_media_type=upload.media_type)
+        return probe(upload.data, limits, claimed_media_type=upload.media_type)
     except ImageRefused as refused:
         kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
         raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
+
+
+def _check_square(info: ImageInfo, label: str) -> None:
     if abs(info.width - info.height) > SQUARE_TOLERANCE * max(info.width, info.height):
         raise Problem(
             ProblemType.NOT_SQUARE,
             f"{label}: it is {info.width} x {info.height} pixels; an aligned face crop is square.",
             parameter=label,
         )
-    return info
+
+
+def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
+    errors = [
+        {
+            "parameter": "boxes",
+            "value": str(list(box)),
+            "reason": f"lies outside the picture, which has {info.width} x {info.height} pixels (upright)",
+        }
+        for box in boxes
+        if box[0] >= info.width or box[1] >= info.height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0
+    ]
+    if errors:
+        detail = "; ".join(f"the box {error['value']} {error['reason']}" for error in errors)
+        raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
+
+
+def _check_result(options: RestorationOptions, info: ImageInfo, settings: Settings) -> None:
+    width, height = info.width * options.upscale, info.height * options.upscale
+    what = f"With upscale={options.upscale} the result would have {width} x {height} pixels"
+    if width * height > settings.max_image_pixels:
+        raise Problem(
+            ProblemType.RESULT_TOO_LARGE,
+            f"{what}; at most {settings.max_image_pixels} pixels are made.",
+            parameter="upscale",
+            limit=settings.max_image_pixels,
+        )
+    if max(width, height) > settings.max_image_side:
+        raise Problem(
+            ProblemType.RESULT_TOO_LARGE,
+            f"{what}; at most {settings.max_image_side} pixels a side are made.",
+            parameter="upscale",
+            limit=settings.max_image_side,
+        )
+    try:
+        resolve_format(options.format, replace(info, width=width, height=height))
+    except ImageRefused as refused:  # some file types hold less than the service does
+        raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
 
 def _described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:

@@ -24,6 +24,7 @@ from refstar_service.jobs import (
     JobResult,
     JobStatus,
     Outcome,
+    ReferenceReport,
     Started,
     StoredFile,
 )
@@ -31,6 +32,7 @@ from refstar_service.settings import Settings
 
 RESULT = b"\x89PNG restored"
 SELECTION = b"\x89PNG selection"
+POINTS = ((10.0, 14.0), (22.0, 14.0), (16.0, 20.0), (11.0, 28.0), (21.0, 28.0))
 
 
 @pytest.fixture
@@ -163,13 +165,17 @@ def worker(queue: JobQueue, blobs: RedisBlobs) -> Callable[..., AbstractAsyncCon
     """`async with worker():` jobs succeed; `worker(failure)`: they fail with it."""
 
     async def answer(started: Started, failure: JobFailure | None) -> Outcome:
-        if failure:
-            return Outcome(JobStatus.FAILED, None, failure, (), {"fetch": 0.001})
-        picture = await _stored(blobs, f"{started.job_id}/result", RESULT)
         references = started.request.references
+        seen = tuple(_seen(number, file.name) for number, file in enumerate(references, 1))
+        skipped = FaceReport((40.0, 8.0, 12.0, 12.0), 0.7, FaceAction.SKIPPED, "face-too-small", ())
+        if failure:
+            return Outcome(JobStatus.FAILED, None, failure, (skipped,), {"fetch": 0.001}, seen)
+        picture = await _stored(blobs, f"{started.job_id}/result", RESULT)
         shown = await _stored(blobs, f"{started.job_id}/selection", SELECTION) if references else None
-        face = FaceReport((0.0, 0.0, 64.0, 64.0), 1.0, FaceAction.RESTORED, None, (0.5,) * len(references))
-        return Outcome(JobStatus.SUCCEEDED, JobResult(picture, shown), None, (face,), {"infer": 0.1})
+        share = (0.5,) * len(references)
+        face = FaceReport((0.0, 0.0, 32.0, 40.0), 0.9, FaceAction.RESTORED, None, share, POINTS)
+        result = JobResult(picture, shown)
+        return Outcome(JobStatus.SUCCEEDED, result, None, (face, skipped), {"infer": 0.1}, seen)
 
     async def run(failure: JobFailure | None, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -186,6 +192,14 @@ def worker(queue: JobQueue, blobs: RedisBlobs) -> Callable[..., AbstractAsyncCon
         await task
 
     return working
+
+
+def _seen(number: int, name: str) -> ReferenceReport:
+    """The first reference is of use, the others are blurred."""
+    used = number == 1
+    reason = None if used else "reference-too-blurred"
+    sharpness = 0.8 if used else 0.01
+    return ReferenceReport(number, name, (4.0, 4.0, 50.0, 50.0), 0.95, 50.0, sharpness, used, reason)
 
 
 async def _stored(blobs: RedisBlobs, key: str, data: bytes) -> StoredFile:

@@ -1,5 +1,6 @@
 import pytest
 from refstar_service.gateway.filenames import content_disposition, download_name, safe_name
+from refstar_service.images import MEDIA_TYPES, OUTPUT_FORMATS
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,12 @@ def test_client_names_lose_what_has_a_meaning_elsewhere(sent: str, kept: str) ->
 def test_results_are_named_after_the_upload_and_their_own_type() -> None:
     assert download_name("face.jpg", "restored", "image/png") == "face-restored.png"
     assert download_name("", "selection", "image/png") == "face-selection.png"
+
+
+def test_every_type_of_result_has_its_ending() -> None:
+    endings = {download_name("a.b", "restored", MEDIA_TYPES[kind]) for kind in OUTPUT_FORMATS}
+    assert len(endings) == len(OUTPUT_FORMATS)
+    assert "a-restored" not in endings
 
 
 def test_names_beyond_ascii_are_sent_twice() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from refstar_service.gateway.problems import ProblemType
-from refstar_service.images import RefusalCode
+from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -113,6 +113,23 @@ async def test_every_problem_type_is_an_address_that_explains_it(client: httpx.A
     assert (await client.get("/problems/no-such")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "no-face-found",
+        "face-too-small",
+        "reference-without-face",
+        "several-faces",
+        "reference-too-small",
+        "reference-too-blurred",
+    ],
+)
+def test_what_workers_say_of_faces_has_its_problem_type(slug: str) -> None:
+    problem = ProblemType.of(slug)
+    assert problem is not None
+    assert problem.status == 422
+
+
 def test_every_refusal_of_a_picture_has_its_problem_type() -> None:
     assert [code for code in RefusalCode if ProblemType.of(code) is None] == []
 
@@ -153,6 +170,11 @@ async def test_openapi_describes_the_form_and_the_problems(client: httpx.AsyncCl
     assert form["properties"]["image"]["format"] == "binary"
     assert form["properties"]["references"]["maxItems"] == 8
     assert form["properties"]["fidelity"] | {"minimum": 0, "maximum": 1} == form["properties"]["fidelity"]
+    assert form["properties"]["upscale"]["enum"] == [1, 2, 4]
+    assert form["properties"]["format"]["enum"] == ["same", *OUTPUT_FORMATS]
+    boxes = form["properties"]["boxes"]
+    assert (boxes["type"], boxes["contentMediaType"]) == ("string", "application/json")
+    assert boxes["contentSchema"]["maxItems"] == 32
     assert set(create["responses"]) >= {"201", "202", "400", "413", "415", "422", "429", "503"}
     examples = create["responses"]["422"]["content"]["application/problem+json"]["examples"]
     assert "too-many-references" in examples

@@ -4,10 +4,12 @@ import io
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -133,6 +135,12 @@ async def test_an_unknown_model(post: Post, refused: Refused) -> None:
         ("quality", "90.5"),
         ("format", "gif"),
         ("faces", "biggest"),
+        ("min_face", "15"),
+        ("min_face", "513"),
+        ("upscale", "3"),
+        ("upscale", "2.0"),
+        ("reference_face", "all"),
+        ("keep_location", "perhaps"),
         ("priority", "urgent"),
     ],
 )
@@ -158,10 +166,94 @@ async def test_an_unknown_file_field(client: httpx.AsyncClient, refused: Refused
     await refused(await client.post("/v1/restorations", files=files), 422, "unknown-parameter")
 
 
-@pytest.mark.parametrize("mode", ["all", "largest", "center", None])
-async def test_modes_that_need_face_detection(post: Post, refused: Refused, mode: str | None) -> None:
-    problem = await refused(await post(faces=mode), 422, "faces-mode-unavailable")
-    assert "faces=aligned" in problem["detail"]
+@pytest.mark.parametrize(
+    ("boxes", "complaint"),
+    [
+        ("10,10,20,20", "JSON list"),
+        ("{}", "JSON list"),
+        ("[]", "JSON list"),
+        ("[" * 4000, "JSON list"),
+        ("[10, 10, 20, 20]", "box 1 is not four numbers"),
+        ("[[1, 1, 20, 20], [1, 1, 20]]", "box 2 is not four numbers"),
+        ('[["1", 1, 20, 20]]', "box 1 is not four numbers"),
+        ("[[1, 1, 20, true]]", "box 1 is not four numbers"),
+        ("[[1, 1, 20, 0]]", "box 1 has no area"),
+        ("[[1, 1, -20, 20]]", "box 1 has no area"),
+        ("[[1, 1, 20, NaN]]", "box 1 is not finite"),
+        ("[[1, 1, 20, 1e999]]", "box 1 is not finite"),
+        ("[[1, 1, 20, 1" + "0" * 400 + "]]", "box 1 is not finite"),
+        (str([[1, 1, 20, 20]] * 33), "1 to 32 boxes"),
+    ],
+)
+async def test_boxes_that_are_none(post: Post, refused: Refused, boxes: str, complaint: str) -> None:
+    problem = await refused(await post(faces=None, boxes=boxes), 422, "invalid-parameter")
+    (error,) = problem["errors"]
+    assert error["parameter"] == "boxes"
+    assert complaint in error["reason"]
+
+
+@pytest.mark.parametrize("box", ["[64, 0, 9, 9]", "[0, 48.5, 9, 9]", "[-9, 0, 9, 9]", "[0, -20, 9, 9]"])
+async def test_a_box_beside_the_picture(post: Post, refused: Refused, picture: Picture, box: str) -> None:
+    image = ("photo.png", picture(64, 48))
+    response = await post(image=image, faces="boxes", boxes=f"[[1, 1, 20, 20], {box}]")
+    problem = await refused(response, 422, "invalid-parameter")
+    (error,) = problem["errors"]
+    assert "64 x 48" in error["reason"]
+
+
+async def test_boxes_are_judged_in_the_upright_picture(
+    post: Post, refused: Refused, picture: Picture
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side: 64 x 96 when upright
+    image = ("photo.jpg", picture(96, 64, kind="JPEG", exif=exif))
+    problem = await refused(
+        await post(image=image, faces=None, boxes="[[70, 4, 9, 9]]"), 422, "invalid-parameter"
+    )
+    assert "64 x 96" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"faces": "boxes"}, ["faces"]),
+        ({"faces": "all", "boxes": "[[1, 1, 20, 20]]"}, ["faces"]),
+        ({"faces": "aligned", "boxes": "[[1, 1, 20, 20]]"}, ["faces"]),
+        ({"faces": "aligned", "upscale": "2", "min_face": "30"}, ["min_face", "upscale"]),
+        ({"faces": "aligned", "reference_face": "largest"}, ["reference_face"]),
+    ],
+)
+async def test_knobs_that_contradict_each_other(
+    post: Post, refused: Refused, fields: dict[str, str], wrong: list[str]
+) -> None:
+    problem = await refused(await post(**fields), 422, "invalid-parameter")
+    assert [error["parameter"] for error in problem["errors"]] == wrong
+
+
+@pytest.mark.parametrize(
+    ("limits", "fields", "complaint"),
+    [
+        ({"max_image_pixels": 40_000}, {"upscale": "2"}, "240 x 180 pixels; at most 40000 pixels"),
+        ({"max_image_side": 400}, {"upscale": "4"}, "480 x 360 pixels; at most 400 pixels a side"),
+        ({"max_image_side": 20_000}, {"upscale": "4", "format": "webp"}, "WebP holds at most 16383"),
+    ],
+)
+async def test_an_enlarged_result_is_held_to_the_limits(
+    post: Post,
+    refused: Refused,
+    app: FastAPI,
+    picture: Picture,
+    limits: dict[str, int],
+    fields: dict[str, str],
+    complaint: str,
+) -> None:
+    side = (4100, 16) if "format" in fields else (120, 90)
+    settings = app.state.gateway.settings.model_copy(update=limits)
+    app.state.gateway = replace(app.state.gateway, settings=settings)
+    response = await post(image=("photo.png", picture(*side)), faces="all", **fields)
+    problem = await refused(response, 422, "result-too-large")
+    assert complaint in problem["detail"]
+    assert problem["parameter"] in fields
 
 
 async def test_a_body_that_is_no_form(client: httpx.AsyncClient, refused: Refused) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
+from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import JobFailure, JobQueue
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -62,6 +63,71 @@ async def test_an_accepted_restoration_is_stored_and_queued(
 )
 async def test_unusual_pictures_are_accepted(post: Post, picture: Picture, mode: str, kind: str) -> None:
     assert (await post(image=("face", picture(mode=mode, kind=kind)))).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("fields", "references", "mode"),
+    [
+        ({}, 0, "all"),
+        ({}, 1, "largest"),
+        ({"boxes": "[[1, 2, 30.5, 40]]"}, 1, "boxes"),
+        ({"faces": "boxes", "boxes": "[[1, 2, 30.5, 40]]"}, 0, "boxes"),
+        ({"faces": "all"}, 1, "all"),
+        ({"faces": "center"}, 0, "center"),
+    ],
+)
+async def test_whole_photographs_are_taken_in_any_shape(
+    post: Post, picture: Picture, queue: JobQueue, fields: dict[str, str], references: int, mode: str
+) -> None:
+    sent = [("r.jpg", picture(40, 90, kind="JPEG"))] * references
+    response = await post(image=("photo.png", picture(120, 70)), references=sent, **{"faces": None} | fields)
+    assert response.status_code == 202
+    job = await queue.get(response.json()["id"])
+    assert job is not None
+    assert job.request.faces == mode
+    assert job.request.boxes == (((1.0, 2.0, 30.5, 40.0),) if mode == "boxes" else ())
+
+
+async def test_the_knobs_of_whole_photographs_reach_the_worker(
+    post: Post, picture: Picture, queue: JobQueue
+) -> None:
+    knobs = {"min_face": "48", "upscale": "4", "reference_face": "largest", "keep_location": "true"}
+    job = await queue.get((await post(faces="all", **knobs)).json()["id"])
+    assert job is not None
+    asked = job.request
+    assert (asked.min_face, asked.upscale) == (48, 4)
+    assert (asked.reference_face, asked.keep_location) == ("largest", True)
+
+    job = await queue.get((await post(faces="all")).json()["id"])
+    assert job is not None
+    asked = job.request
+    assert (asked.min_face, asked.upscale) == (24, 1)
+    assert (asked.reference_face, asked.keep_location) == ("only", False)
+
+
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+async def test_every_file_type_that_is_written_may_be_asked_for(
+    post: Post, queue: JobQueue, kind: str
+) -> None:
+    job = await queue.get((await post(format=kind)).json()["id"])
+    assert job is not None
+    assert job.request.format == kind
+
+
+async def test_faces_and_references_are_reported(post: Post, picture: Picture, worker: Worker) -> None:
+    references = [("one.png", picture()), ("two.png", picture(70, 50))]
+    async with worker():
+        body = (await post(faces="all", references=references, headers=WAIT)).json()
+    restored, skipped = body["faces"]
+    assert restored["box"] == [0, 0, 32, 40]
+    assert restored["points"] == [[10, 14], [22, 14], [16, 20], [11, 28], [21, 28]]
+    assert restored["selected"] == [0.5, 0.5]
+    assert (skipped["action"], skipped["reason"], skipped["points"]) == ("skipped", "face-too-small", [])
+    used, left_out = body["references"]
+    assert (used["index"], used["name"], used["used"], used["reason"]) == (1, "one.png", True, None)
+    assert (left_out["index"], left_out["used"]) == (2, False)
+    assert (left_out["reason"], left_out["sharpness"]) == ("reference-too-blurred", 0.01)
+    assert left_out["box"] == [4, 4, 50, 50]
 
 
 async def test_squareness_is_judged_with_two_percent_of_grace(post: Post, picture: Picture) -> None:
@@ -191,6 +257,7 @@ async def test_a_failed_restoration_says_why(client: httpx.AsyncClient, post: Po
     assert body["status"] == "failed"
     assert body["error"]["type"] == "/problems/image-undecodable"
     assert body["error"]["detail"] == "the file is damaged"
+    assert [face["reason"] for face in body["faces"]] == ["face-too-small"], "what was found is told too"
     assert body["links"]["image"] is None
     response = await client.get(f"{body['links']['self']}/image")
     assert response.status_code == 409
