@@ -30,7 +30,7 @@ from PIL import (  # importing one registers its decoder; no other decoder is ev
     WebPImagePlugin,
 )
 
-from refstar_service.images import exif, raster
+from refstar_service.images import metadata, raster
 from refstar_service.images.containers import avif, jpeg, png, tiff
 from refstar_service.images.containers.header import Header
 from refstar_service.images.picture import ImageLimits, Picture
@@ -69,7 +69,8 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
         info=info,
         grayscale=grayscale,
         icc_profile=found.profile,
-        exif=exif.carried(header.exif),
+        metadata=metadata.carried(header, keep_location=False),
+        located=metadata.carried(header, keep_location=True),
     )
 
 
@@ -82,7 +83,7 @@ def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
         raise ImageRefused(
             RefusalCode.TRUNCATED, "The JPEG file's compressed data ends before its picture does."
         )
-    return raster.from_pillow(image, header.icc)
+    return raster.from_pillow(image, header.mode, header.icc)
 
 
 def _load(data: bytes, kind: str, header: Header) -> Image.Image:

@@ -1,34 +1,75 @@
 """EXIF blocks: the orientation, and what of a block is carried into the restored picture."""
 
+import math
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 
 from refstar_service.images import ifd
 
 PREFIX = b"Exif\0\0"
 ORIENTATION = 0x0112
-_EXIF_DIRECTORY = 0x8769
+_SHOT_AT, _PLACE_AT = 0x8769, 0x8825
 _UPRIGHT = 1
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_PER_INCH = {2: 1.0, 3: 2.54}  # resolution units: inch, centimeter; 1 says nothing
 # Of the first directory what describes the shot. The rest is the layout of the file it came from, or private.
 _CARRIED = {
     0x010E,  # description
     0x010F,  # make
     0x0110,  # model
-    0x011A,  # resolution, and its unit
-    0x011B,
-    0x0128,
     0x0131,  # software
     0x0132,  # date and time
     0x013B,  # artist
+    0x4746,  # rating
     0x8298,  # copyright
+    *range(0x9C9B, 0x9CA0),  # Windows' title, comment, author, keywords, subject
 }
 # Of the EXIF directory everything but these.
 _LEFT_OUT = {
+    0x9101,  # channels and compression of the picture as it was stored
+    0x9102,
+    0x9214,  # where the subject is, in its pixels
     0x927C,  # maker note: opaque, may hold a place or a face, and breaks when it is moved
-    0xA002,  # size of the picture as it was stored
+    0xA002,  # its size
     0xA003,
     0xA005,  # interoperability directory
+    0xA214,  # where the subject is, again
+    0xEA1C,  # padding
 }
+_COLOR_SPACE = 0xA001
+_FROM_TEXT = {"Description": 0x010E, "Software": 0x0131, "Author": 0x013B, "Copyright": 0x8298}
+_MOST_VALUE = 16_384  # bytes; what is larger is some program's private store
 _MOST_BYTES = 60_000  # a JPEG segment holds 65,533
+_MOST_PER_INCH = 30_000
+
+
+@dataclass(frozen=True)
+class Directories:
+    """What a block holds: of the file, of the shot, and of the place (GPS)."""
+
+    order: str  # byte order of all values, "<" or ">"
+    first: Mapping[int, ifd.Entry]
+    shot: Mapping[int, ifd.Entry]
+    place: Mapping[int, ifd.Entry]
+
+    def written(self, offset: int) -> bytes:
+        """All of them as they stand at ``offset`` (even) of a file, the first one first."""
+        entries = dict(self.first)
+        inner = [(tag, entries_of) for tag, entries_of in self._inner() if entries_of]
+        # The pointers do not change the length, so a first writing tells where they point to.
+        entries.update({tag: ifd.Entry(ifd.LONG, 1, bytes(4)) for tag, _ in inner})
+        at = offset + len(ifd.write(entries, self.order, offset))
+        blocks = []
+        for tag, directory in inner:
+            entries[tag] = ifd.Entry(ifd.LONG, 1, struct.pack(f"{self.order}I", at))
+            blocks.append(ifd.write(directory, self.order, at))
+            at += len(blocks[-1])
+        return b"".join([ifd.write(entries, self.order, offset), *blocks])
+
+    def _inner(self) -> tuple[tuple[int, Mapping[int, ifd.Entry]], ...]:
+        return (_SHOT_AT, self.shot), (_PLACE_AT, self.place)
 
 
 def block(payload: bytes) -> bytes | None:
@@ -40,66 +81,140 @@ def block(payload: bytes) -> bytes | None:
 
 def orientation(exif: bytes | None) -> int:
     """1..8; 1 where there is none or it cannot be read."""
-    try:
-        found = _first(exif) if exif else None
-    except struct.error:
-        return _UPRIGHT
-    if found is None:
-        return _UPRIGHT
-    order, first = found
-    return orientation_of(first, order)
+    found = read(exif)
+    return _UPRIGHT if found is None else orientation_of(found.first, found.order)
 
 
-def orientation_of(directory: ifd.Directory, order: str) -> int:
+def orientation_of(directory: Mapping[int, ifd.Entry], order: str) -> int:
     """The same for a directory that has been read."""
-    entry = directory.entries.get(ORIENTATION)
+    entry = directory.get(ORIENTATION)
     values = entry.integers(order) if entry else ()
     return values[0] if values and 1 <= values[0] <= 8 else _UPRIGHT
 
 
-def carried(exif: bytes | None) -> bytes | None:
-    """A new block for the upright picture: orientation 1, no place, thumbnail, maker note or file layout.
+def resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """Pixels per inch, horizontal and vertical, of the picture as stored; None if it does not say."""
+    found = read(exif)
+    if found is None:
+        return None
+    unit = found.first.get(_RESOLUTION_UNIT)
+    per_inch = _PER_INCH.get((unit.integers(found.order) or (0,))[0] if unit else 2)
+    x, y = (_number(found.first.get(tag), found.order) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    if per_inch is None or x is None or y is None:
+        return None
+    return sane_resolution(x * per_inch, y * per_inch)
 
-    None where nothing worth carrying is left, or the block is damaged or too large for a JPEG segment.
-    """
+
+def sane_resolution(x: float, y: float) -> tuple[float, float] | None:
+    """Both numbers if they can be a picture's pixels per inch, else None."""
+    return (x, y) if all(1 <= value <= _MOST_PER_INCH for value in (x, y)) else None
+
+
+def read(exif: bytes | None) -> Directories | None:
+    """All directories of a block (or of a TIFF file, which is laid out alike); None if it has no first one."""
+    order = ifd.byte_order(exif) if exif else None
+    if exif is None or order is None:
+        return None
     try:
-        found = _first(exif) if exif else None
-        if exif is None or found is None:
-            return None
-        order, first = found
-        kept = {tag: entry for tag, entry in first.entries.items() if tag in _CARRIED}
-        inner = _inner(exif, first, order)
+        (offset,) = struct.unpack_from(f"{order}I", exif, 4)
+        first = ifd.read(exif, order, offset).entries
     except struct.error:
         return None
-    if not kept and not inner:
+    shot, place = (_inner(exif, first.get(tag), order) for tag in (_SHOT_AT, _PLACE_AT))
+    return Directories(order, first, shot, place)
+
+
+def carried(
+    exif: bytes | None,
+    *,
+    resolution: tuple[float, float] | None = None,
+    keep_location: bool = False,
+    recolored: bool = False,
+) -> bytes | None:
+    """A new block for the upright picture: orientation 1, no thumbnail, maker note or file layout.
+
+    The GPS directory is in it only with ``keep_location``, the color space not if the picture was
+    ``recolored``; ``resolution`` replaces the block's own. None where nothing worth carrying is left, or
+    the block is damaged or too large for a JPEG segment.
+    """
+    found = read(exif)
+    if found is None:
         return None
-    kept[ORIENTATION] = ifd.Entry.of(order, _UPRIGHT)
-    header = exif[:4] + struct.pack(f"{order}I", 8)
-    if not inner:
-        written = header + ifd.write(kept, order, 8)
-    else:
-        kept[_EXIF_DIRECTORY] = ifd.Entry(ifd.LONG, 1, bytes(4))
-        inner_at = 8 + len(ifd.write(kept, order, 8))
-        kept[_EXIF_DIRECTORY] = ifd.Entry(ifd.LONG, 1, struct.pack(f"{order}I", inner_at))
-        written = header + ifd.write(kept, order, 8) + ifd.write(inner, order, inner_at)
+    left_out = _LEFT_OUT | {_COLOR_SPACE} if recolored else _LEFT_OUT
+    first = {tag: entry for tag, entry in found.first.items() if tag in _CARRIED}
+    kept = Directories(
+        found.order,
+        _bounded(first),
+        _bounded({tag: entry for tag, entry in found.shot.items() if tag not in left_out}),
+        _bounded(found.place) if keep_location else {},
+    )
+    if not kept.first and not kept.shot and not kept.place:
+        return None
+    return _block(kept, {**kept.first, **_resolution_entries(resolution, kept.order)})
+
+
+def completed(
+    exif: bytes | None,
+    texts: Mapping[str, str],
+    resolution: tuple[float, float] | None,
+    *,
+    oriented: bool = True,
+) -> bytes | None:
+    """A carried block with what a file type without text or resolution of its own would lose otherwise.
+
+    ``texts`` are PNG's, by keyword. What the block says itself goes first. Without the orientation if it is
+    not to be ``oriented``, for types that have another place for it.
+    """
+    found = read(exif) or Directories("<", {}, {}, {})
+    described = {"Description": texts["Title"], **texts} if "Title" in texts else texts
+    more = {
+        _FROM_TEXT[name]: ifd.Entry(ifd.ASCII, len(value), value)
+        for name, text in described.items()
+        if name in _FROM_TEXT and len(value := text.encode() + b"\0") <= _MOST_VALUE
+    }
+    first = {**more, **_resolution_entries(resolution, found.order), **found.first}
+    first.pop(ORIENTATION, None)
+    if not first and not found.shot and not found.place:
+        return None
+    return _block(found, first, oriented) or exif
+
+
+def _block(found: Directories, first: Mapping[int, ifd.Entry], oriented: bool = True) -> bytes | None:
+    if oriented:
+        first = {**first, ORIENTATION: ifd.Entry.of(found.order, _UPRIGHT)}
+    start = {"<": b"II*\0", ">": b"MM\0*"}[found.order] + struct.pack(f"{found.order}I", 8)
+    written = start + Directories(found.order, first, found.shot, found.place).written(8)
     return written if len(written) <= _MOST_BYTES else None
 
 
-def _first(exif: bytes) -> tuple[str, ifd.Directory] | None:
-    order = ifd.byte_order(exif)
-    if order is None:
+def _bounded(entries: Mapping[int, ifd.Entry]) -> dict[int, ifd.Entry]:
+    return {tag: entry for tag, entry in entries.items() if len(entry.value) <= _MOST_VALUE}
+
+
+def _resolution_entries(resolution: tuple[float, float] | None, order: str) -> dict[int, ifd.Entry]:
+    if resolution is None:
+        return {}
+    entries = {_RESOLUTION_UNIT: ifd.Entry.of(order, 2)}
+    for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), resolution, strict=True):
+        ratio = Fraction(value).limit_denominator(10_000)
+        packed = struct.pack(f"{order}II", ratio.numerator, ratio.denominator)
+        entries[tag] = ifd.Entry(ifd.RATIONAL, 1, packed)
+    return entries
+
+
+def _number(entry: ifd.Entry | None, order: str) -> float | None:
+    if entry is None or entry.type != ifd.RATIONAL or entry.count != 1:
         return None
-    (offset,) = struct.unpack_from(f"{order}I", exif, 4)
-    return order, ifd.read(exif, order, offset)
+    numerator, denominator = struct.unpack(f"{order}II", entry.value)
+    found = numerator / denominator if denominator else math.nan
+    return found if math.isfinite(found) else None
 
 
-def _inner(exif: bytes, first: ifd.Directory, order: str) -> dict[int, ifd.Entry]:
-    pointer = first.entries.get(_EXIF_DIRECTORY)
+def _inner(exif: bytes, pointer: ifd.Entry | None, order: str) -> dict[int, ifd.Entry]:
     offsets = pointer.integers(order) if pointer else ()
     if not offsets:
         return {}
     try:
-        inner = ifd.read(exif, order, offsets[0])
+        return ifd.read(exif, order, offsets[0]).entries
     except struct.error:
         return {}
-    return {tag: entry for tag, entry in inner.entries.items() if tag not in _LEFT_OUT}

@@ -1,10 +1,26 @@
 """The image types that are taken and given back."""
 
-from refstar_service.images.containers import webp
+import io
+
+from PIL import AvifImagePlugin, Image
+
+from refstar_service.images.containers import jpeg, webp
 from refstar_service.images.picture import ImageInfo
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
-OUTPUT_FORMATS = ("png", "jpeg", "webp")
+
+def _avif_writable() -> bool:
+    """Whether Pillow was built with an AVIF encoder, as its wheels are. Only trying tells."""
+    try:
+        Image.new("L", (1, 1)).save(
+            io.BytesIO(), AvifImagePlugin.AvifImageFile.format, speed=10, max_threads=1
+        )
+    except (KeyError, OSError, ValueError):
+        return False
+    return True
+
+
+OUTPUT_FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", *(("avif",) if _avif_writable() else ()))
 MEDIA_TYPES = {
     "jpeg": "image/jpeg",
     "png": "image/png",
@@ -13,6 +29,9 @@ MEDIA_TYPES = {
     "bmp": "image/bmp",
     "avif": "image/avif",
 }
+_NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "avif": "AVIF"}
+_WRITTEN = ", ".join(_NAMES[kind] for kind in OUTPUT_FORMATS)
+_MOST_SIDE = {"jpeg": jpeg.MAX_SIDE, "webp": webp.MAX_SIDE, "avif": 32_768}  # the last: of its decoders
 TAKEN = "JPEG, PNG, WebP, TIFF, BMP and AVIF"
 _OTHER_NAMES = {
     "image/jpg": "image/jpeg",
@@ -73,23 +92,30 @@ def claims_another(claimed: str | None, found: str) -> bool:
     return _OTHER_NAMES.get(name, name) != MEDIA_TYPES[found]
 
 
-def resolve_format(requested: str, info: ImageInfo) -> str:
+def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | None = None) -> str:
     """The output format for ``requested`` ("same" or one of OUTPUT_FORMATS).
 
-    "same" is the input's own type where that is an output format; else png for tiff and bmp, webp for
-    avif (png if it is too large for webp). Raises ValueError for another word, ImageRefused
-    (image-too-many-pixels) where the picture is larger than the type that was asked for can hold.
+    ``size`` is width and height of the result, where they are not the input's. "same" is the input's own
+    type; where that cannot hold the result, or is avif and there is no encoder, it is webp for avif and png
+    else, or if webp cannot hold it either. Raises ValueError for another word, ImageRefused where what was
+    asked for by name cannot be given: image-too-many-pixels if the result is too large for the type,
+    image-type-unsupported for avif without an encoder.
     """
-    if requested not in (*OUTPUT_FORMATS, "same"):
+    if requested not in (*MEDIA_TYPES, "same"):
         raise ValueError(f"format must be same, {', '.join(OUTPUT_FORMATS)}, not {requested!r}")
-    too_large = max(info.width, info.height) > webp.MAX_SIDE
-    if requested == "webp" and too_large:
-        detail = (
-            f"WebP holds at most {webp.MAX_SIDE} pixels a side; the picture is {info.width}x{info.height}."
+    width, height = size or (info.width, info.height)
+
+    def too_large(kind: str) -> bool:
+        return max(width, height) > _MOST_SIDE.get(kind, max(width, height))
+
+    if requested == "same":
+        wishes = (info.format, *(("webp",) if info.format == "avif" else ()))
+        return next((kind for kind in wishes if kind in OUTPUT_FORMATS and not too_large(kind)), "png")
+    if requested not in OUTPUT_FORMATS:
+        raise ImageRefused(
+            RefusalCode.TYPE_UNSUPPORTED, f"{_NAMES[requested]} is not written here; {_WRITTEN} are."
         )
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
-    if requested != "same":
-        return requested
-    if info.format in OUTPUT_FORMATS:
-        return info.format
-    return "webp" if info.format == "avif" and not too_large else "png"
+    if too_large(requested):
+        detail = f"{_NAMES[requested]} holds at most {_MOST_SIDE[requested]} pixels a side"
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{detail}; the picture is {width}x{height}.")
+    return requested

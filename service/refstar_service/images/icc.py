@@ -2,10 +2,13 @@
 
 import io
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 RGB, GRAY, CMYK = b"RGB ", b"GRAY", b"CMYK"
 _HEADER = 128  # bytes
+_BAND = 256  # rows
 _MOST_BYTES = 4 << 20  # press profiles reach 3 MB
 
 
@@ -16,6 +19,31 @@ def space(profile: bytes | None) -> bytes | None:
     if int.from_bytes(profile[:4]) > len(profile):
         return None
     return profile[16:20]
+
+
+def to_srgb(pixels: npt.NDArray[np.uint8], profile: bytes | None) -> npt.NDArray[np.uint8]:
+    """RGB [H, W, 3] or gray [H, W] of the profile's space in sRGB; unchanged without a usable profile."""
+    if profile is None:
+        return pixels
+    mode = "L" if pixels.ndim == 2 else "RGB"
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+    converted = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), _BAND):
+        part = slice(top, top + _BAND)
+        band = transform.apply(Image.fromarray(np.ascontiguousarray(pixels[part])))
+        # A gray profile gives equal channels.
+        converted[part] = np.asarray(band) if pixels.ndim == 3 else np.asarray(band)[..., 1]
+    return converted
 
 
 def cmyk_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:

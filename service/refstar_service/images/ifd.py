@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes, by type
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
-SHORT, LONG = 3, 4
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 _MOST_ENTRIES = 1024
 _MOST_VALUES = 1 << 16  # four planes of one-row strips, 16384 rows
 
@@ -27,10 +27,10 @@ class Entry:
         return struct.unpack(f"{order}{self.count}{code}", self.value)
 
     @classmethod
-    def of(cls, order: str, value: int) -> "Entry":
-        """One number, as SHORT where it fits."""
-        kind = SHORT if value < 1 << 16 else LONG
-        return cls(kind, 1, struct.pack(f"{order}{_INTEGERS[kind]}", value))
+    def of(cls, order: str, *values: int) -> "Entry":
+        """One number or several, as SHORT where they fit."""
+        kind = SHORT if max(values) < 1 << 16 else LONG
+        return cls(kind, len(values), struct.pack(f"{order}{len(values)}{_INTEGERS[kind]}", *values))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The values of this package: limits, what a header says, a decoded picture, encoded bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from refstar_service.images.metadata import Metadata
 
 # Pillow warns above 89,478,485 pixels, and warnings cannot be silenced for one thread only. Limits stay below
 # that, so that the check here always speaks first and Pillow's stays in place as the second wall.
@@ -52,7 +54,13 @@ class Picture:
     info: ImageInfo
     grayscale: bool  # the source was gray: `encode` writes gray again
     icc_profile: bytes | None  # describes `pixels`; None means sRGB
-    exif: bytes | None  # TIFF block without "Exif\0\0"; orientation 1, no GPS, no thumbnail, no maker note
+    metadata: Metadata = field(default_factory=Metadata)  # without any place
+    located: Metadata = field(default_factory=Metadata)  # the same with it, for those who ask for it
+
+    @property
+    def exif(self) -> bytes | None:
+        """The carried EXIF block without place."""
+        return self.metadata.exif
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ class Raster:
     profile: bytes | None  # describes `color`
 
 
-def from_pillow(image: Image.Image, profile: bytes | None) -> Raster:
-    """8 bits or fewer per channel, of every mode that the readers let through."""
+def from_pillow(image: Image.Image, mode: str, profile: bytes | None) -> Raster:
+    """8 bits or fewer per channel, of every ``mode`` that the readers let through."""
     if image.mode == "CMYK":
         # The pixels are sRGB then: the press profile says nothing about them.
         return Raster(_read(icc.cmyk_to_rgb(image, profile)), None, None)
-    gray = image.mode in ("1", "L", "LA")
+    # Decoders give gray AVIF with alpha as RGBA, and gray palettes as gray.
+    gray = image.mode in ("1", "L", "LA") or mode in ("L", "LA")
     if image.mode in ("LA", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         # A palette or one color may carry the transparency; Pillow resolves both.
         every = _read(image.convert("RGBA"))

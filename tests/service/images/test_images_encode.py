@@ -42,7 +42,7 @@ def test_bytes_are_what_they_are_said_to_be(photo, limits, form) -> None:
 
 
 @pytest.mark.parametrize("shape", ["gray", "rgb"])
-@pytest.mark.parametrize(("form", "quality"), [("png", 1), ("webp", 100)])
+@pytest.mark.parametrize(("form", "quality"), [("png", 1), ("webp", 100), ("tiff", 1), ("bmp", 1)])
 def test_lossless_forms_give_back_every_pixel(photo, limits, form, quality, shape) -> None:
     pixels = photo if shape == "rgb" else photo[..., 1]
     found = decode(encode(pixels, format=form, quality=quality).data, limits).pixels
@@ -68,7 +68,10 @@ def test_quality_decides_size_and_chroma(photo) -> None:
     )
 
 
-@pytest.mark.parametrize(("form", "mode"), [("png", "L"), ("jpeg", "L"), ("webp", "RGB")])
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [("png", "L"), ("jpeg", "L"), ("webp", "RGB"), ("tiff", "L"), ("bmp", "L"), ("avif", "L")],
+)
 def test_gray_stays_gray(photo, save, limits, form, mode) -> None:
     like = decode(save(photo[..., 0], "PNG"), limits)
     assert np.array_equal(
@@ -77,12 +80,12 @@ def test_gray_stays_gray(photo, save, limits, form, mode) -> None:
 
     colored = encode(photo, format=form, like=like)
     image = opened(colored.data)
-    assert image.mode == mode
+    assert image.mode == ("RGB" if form == "webp" else "L")
     channels = np.asarray(image.convert("RGB")).astype(int)
     assert np.ptp(channels, axis=2).max() <= 1
 
 
-@pytest.mark.parametrize("form", ["png", "webp"])
+@pytest.mark.parametrize("form", ["png", "webp", "tiff", "bmp", "avif"])
 @pytest.mark.parametrize("gray", [False, True])
 def test_alpha_is_kept(photo, save, limits, form, gray) -> None:
     alpha = photo[..., 2]
@@ -92,8 +95,9 @@ def test_alpha_is_kept(photo, save, limits, form, gray) -> None:
 
     image = opened(encode(like.pixels, format=form, like=like).data)
 
-    assert image.mode == ("LA" if gray and form == "png" else "RGBA")
-    assert np.array_equal(np.asarray(image)[..., -1], alpha)
+    assert image.mode == ("LA" if gray and form in ("png", "tiff") else "RGBA")
+    found = np.asarray(image)[..., -1]
+    assert np.abs(found.astype(int) - alpha).mean() < 2 if form == "avif" else np.array_equal(found, alpha)
 
 
 def test_alpha_follows_another_size(photo, save, limits) -> None:
@@ -116,7 +120,7 @@ def test_jpeg_lays_transparent_pixels_on_white(photo, save, limits) -> None:
 
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF"])
-@pytest.mark.parametrize("form", OUTPUT_FORMATS)
+@pytest.mark.parametrize("form", [form for form in OUTPUT_FORMATS if form != "bmp"])
 def test_metadata_goes_from_every_type_to_every_type(photo, save, camera, srgb, limits, source, form) -> None:
     like = decode(save(photo, source, exif=camera(6), icc_profile=srgb), limits)
     encoded = encode(like.pixels, format=form, like=like)
@@ -125,7 +129,7 @@ def test_metadata_goes_from_every_type_to_every_type(photo, save, camera, srgb, 
     assert image.info["icc_profile"] == srgb
     assert image.size == (96, 72)
     exif = image.getexif()
-    assert (exif[0x010F], exif[0x0112]) == ("Maker", 1)
+    assert (exif[0x010F], exif.get(0x0112, 1)) == ("Maker", 1)
     assert exif.get_ifd(0x8825) == {}
     again = decode(encoded.data, limits)
     assert (again.info.orientation, again.exif, again.icc_profile) == (1, like.exif, like.icc_profile)
@@ -142,7 +146,12 @@ def test_a_gray_profile_goes_with_gray_only(photo, save, gray_profile, limits) -
     like = decode(save(photo[..., 0], "PNG", icc_profile=gray_profile), limits)
     assert like.icc_profile == gray_profile
 
-    for form, expected in (("png", gray_profile), ("jpeg", gray_profile), ("webp", None)):
+    for form, expected in (
+        ("png", gray_profile),
+        ("tiff", gray_profile),
+        ("jpeg", gray_profile),
+        ("webp", None),
+    ):
         assert opened(encode(like.pixels, format=form, like=like).data).info.get("icc_profile") == expected
 
 

@@ -9,7 +9,15 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, decode, probe, resolve_format
+from refstar_service.images import (
+    ImageInfo,
+    ImageLimits,
+    ImageRefused,
+    decode,
+    formats,
+    probe,
+    resolve_format,
+)
 
 
 def refusal(data: bytes, limits: ImageLimits, **claims: Any) -> str:
@@ -150,16 +158,35 @@ def test_variants_that_are_not_taken_are_refused_by_their_header(photo, save, li
     [
         ("same", "jpeg", 512, "jpeg"),
         ("same", "webp", 512, "webp"),
-        ("same", "tiff", 512, "png"),
-        ("same", "bmp", 512, "png"),
-        ("same", "avif", 512, "webp"),
-        ("same", "avif", 16384, "png"),
+        ("same", "tiff", 512, "tiff"),
+        ("same", "bmp", 512, "bmp"),
+        ("same", "avif", 16384, "avif"),
+        ("same", "avif", 40000, "png"),
+        ("same", "webp", 16384, "png"),
         ("jpeg", "png", 512, "jpeg"),
     ],
 )
 def test_output_format(requested, given, size, expected) -> None:
     info = ImageInfo(given, f"image/{given}", size, 512, "RGB", 1, 1, has_alpha=False, bits=8)
     assert resolve_format(requested, info) == expected
+
+
+def test_output_format_of_a_result_that_is_larger() -> None:
+    info = ImageInfo("webp", "image/webp", 9000, 512, "RGB", 1, 1, has_alpha=False, bits=8)
+    assert resolve_format("same", info, size=(16383, 932)) == "webp"
+    assert resolve_format("same", info, size=(18000, 1024)) == "png"
+    with pytest.raises(ImageRefused, match="the picture is 18000x1024"):
+        resolve_format("webp", info, size=(18000, 1024))
+
+
+def test_avif_without_an_encoder(monkeypatch) -> None:
+    monkeypatch.setattr(formats, "OUTPUT_FORMATS", ("png", "jpeg", "webp", "tiff", "bmp"))
+    info = ImageInfo("avif", "image/avif", 512, 512, "RGB", 1, 1, has_alpha=False, bits=8)
+    assert resolve_format("same", info) == "webp"
+    assert resolve_format("same", info, size=(20_000, 1024)) == "png"
+    with pytest.raises(ImageRefused, match="AVIF is not written here") as caught:
+        resolve_format("avif", info)
+    assert caught.value.code == "image-type-unsupported"
 
 
 def test_output_format_that_cannot_be_had() -> None:

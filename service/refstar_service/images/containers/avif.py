@@ -79,6 +79,7 @@ def read(data: bytes) -> Header:
         orientation=_ORIENTATIONS[turn, mirror],
         exif=_exif(data, meta),
         icc=_profile(data, meta),
+        xmp=_packet(data, meta),
         complete=whole and all(stream is not None for stream in streams),
         work=sum(coded_pixels(stream) for stream in streams if stream is not None),
     )
@@ -248,6 +249,12 @@ def _exif(data: bytes, meta: _Meta) -> bytes | None:
             (skipped,) = struct.unpack_from(">I", payload)
             return exif.block(payload[4 + skipped :])
     return None
+
+
+def _packet(data: bytes, meta: _Meta) -> bytes | None:
+    """XMP, by its content: of the items of a MIME type it is the one that is a packet."""
+    found = [_item(data, meta, item) for item, kind in meta.kinds.items() if kind == b"mime"]
+    return next((packet for packet in found if packet and b"ns.adobe.com" in packet), None)
 
 
 def _item(data: bytes, meta: _Meta, item: int) -> bytes | None:

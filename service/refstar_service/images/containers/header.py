@@ -1,6 +1,7 @@
 """What every container module answers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,5 +17,9 @@ class Header:
     orientation: int = 1
     exif: bytes | None = None  # TIFF block, without "Exif\0\0"
     icc: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None  # IIM datasets, without what they were packed in
+    texts: Mapping[str, str] = field(default_factory=dict)  # by PNG's keywords, cleaned
+    resolution: tuple[float, float] | None = None  # pixels per inch as stored; EXIF's goes first
     complete: bool = True  # False: the file ends before its picture does
     work: int = 0  # pixels that decoding produces, where they may be more than width x height

@@ -2,21 +2,25 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from refstar_service.images import exif
+from refstar_service.images import exif, texts, xmp
 from refstar_service.images.containers.header import Header
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _MOST_CHUNKS = 20_000  # libpng writes 8 kB chunks: 2,560 in 20 MiB
-_MOST_PROFILE = 1 << 20  # inflated; RGB and gray profiles take kilobytes
+MOST_PROFILE = 1 << 20  # inflated, also what is written; RGB and gray profiles take kilobytes
+_XMP = b"XML:com.adobe.xmp"
+_INCHES_PER_METER = 1 / 0.0254
+_BAND = 1 << 20  # bytes that are filtered at once
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 
 
@@ -32,6 +36,9 @@ def read(data: bytes) -> Header:
         raise _refused("has a damaged header")
     exif_block: bytes | None = None
     icc: bytes | None = None
+    packet: bytes | None = None
+    found: dict[str, str | None] = {}
+    resolution: tuple[float, float] | None = None
     frames, has_alpha, kind = 1, color in (4, 6), b""
     seen: set[bytes] = set()
     for kind, start, end in _chunks(data):
@@ -47,6 +54,19 @@ def read(data: bytes) -> Header:
             exif_block = exif.block(data[start:end])
         elif kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, start)
+        elif kind == b"pHYs" and end - start == 9:
+            x, y, unit = struct.unpack_from(">IIB", data, start)
+            if unit == 1:
+                resolution = exif.sane_resolution(x / _INCHES_PER_METER, y / _INCHES_PER_METER)
+        elif kind in _TEXTS:
+            name, _, _ = data[start : min(end, start + 80)].partition(b"\0")
+            keyword = texts.keyword(name)
+            # Once for every keyword, so that no number of compressed texts takes long.
+            if kind == b"iTXt" and name == _XMP and packet is None:
+                packet, _ = _text(kind, data[start + len(name) + 1 : end], xmp.MOST_BYTES)
+            elif keyword is not None and keyword not in found:
+                value, encoding = _text(kind, data[start + len(name) + 1 : end], texts.MOST_BYTES)
+                found[keyword] = texts.clean(value, encoding)
         seen.add(kind)
     return Header(
         width=width,
@@ -58,6 +78,9 @@ def read(data: bytes) -> Header:
         orientation=exif.orientation(exif_block),
         exif=exif_block,
         icc=icc,
+        xmp=packet,
+        texts=texts.first_of_each(list(found.items())),
+        resolution=resolution,
         complete=kind == b"IEND",
     )
 
@@ -74,29 +97,62 @@ def plain(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def write(pixels: npt.NDArray[np.uint8], icc: bytes | None, exif_block: bytes | None) -> bytes:
-    """[H, W, C] with C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
+def write(
+    pixels: npt.NDArray[np.uint8],
+    alpha: npt.NDArray[np.uint8] | None = None,
+    *,
+    icc: bytes | None = None,
+    exif_block: bytes | None = None,
+    packet: bytes | None = None,
+    described: Mapping[str, str] | None = None,
+    resolution: tuple[float, float] | None = None,
+) -> bytes:
+    """Gray [H, W] or RGB [H, W, 3], and its alpha [H, W]; ``packet`` is XMP, ``described`` texts by keyword.
 
     Every row is its difference to the left neighbor, run-length and Huffman coded: photographs come out
     as small as by Pillow's default and several times quicker (12 megapixels in a third of a second, not
     in over two).
     """
-    height, width, channels = pixels.shape
-    flat = pixels.reshape(height, width * channels)
-    rows = np.empty((height, 1 + width * channels), np.uint8)
-    rows[:, 0] = 1
-    rows[:, 1 : 1 + channels] = flat[:, :channels]
-    np.subtract(flat[:, channels:], flat[:, :-channels], out=rows[:, 1 + channels :])
-    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    body = deflate.compress(rows.data) + deflate.flush()
+    height, width = pixels.shape[:2]
+    channels = (1 if pixels.ndim == 2 else 3) + (alpha is not None)
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOR_TYPES[channels], 0, 0, 0)
     chunks = [SIGNATURE, _chunk(b"IHDR", header)]
     if icc is not None:
         chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    if resolution is not None:
+        x, y = (round(value * _INCHES_PER_METER) for value in resolution)
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
     if exif_block is not None:
         chunks.append(_chunk(b"eXIf", exif_block))
-    chunks += [_chunk(b"IDAT", body), _chunk(b"IEND", b"")]
+    if packet is not None:
+        chunks.append(_chunk(b"iTXt", _XMP + bytes(5) + packet))
+    for keyword, text in (described or {}).items():
+        plain_text = text.encode("latin-1", "ignore").decode("latin-1") == text
+        kind, start, encoding = (b"tEXt", 1, "latin-1") if plain_text else (b"iTXt", 5, "utf-8")
+        chunks.append(_chunk(kind, keyword.encode() + bytes(start) + text.encode(encoding)))
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    bodies = (deflate.compress(rows.data) for rows in _filtered(pixels, alpha, channels))
+    chunks += [_chunk(b"IDAT", body) for body in bodies if body]
+    chunks += [_chunk(b"IDAT", deflate.flush()), _chunk(b"IEND", b"")]
     return b"".join(chunks)
+
+
+def _filtered(
+    pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, channels: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Bands of rows, each row its filter's number and its differences."""
+    height, width = pixels.shape[:2]
+    band = max(1, _BAND // (width * channels))
+    for top in range(0, height, band):
+        planes = pixels[top : top + band]
+        if alpha is not None:
+            planes = np.dstack((planes, alpha[top : top + band]))
+        flat = planes.reshape(len(planes), width * channels)
+        rows = np.empty((len(planes), 1 + width * channels), np.uint8)
+        rows[:, 0] = 1
+        rows[:, 1 : 1 + channels] = flat[:, :channels]
+        np.subtract(flat[:, channels:], flat[:, :-channels], out=rows[:, 1 + channels :])
+        yield rows
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -124,10 +180,32 @@ def _profile(body: bytes) -> bytes | None:
     _, _, rest = body.partition(b"\0")
     inflate = zlib.decompressobj()
     try:
-        profile = inflate.decompress(rest[1:], _MOST_PROFILE)
+        profile = inflate.decompress(rest[1:], MOST_PROFILE)
     except zlib.error:
         return None
     return profile if inflate.eof else None
+
+
+def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes, str]:
+    """(text, encoding) of what follows a keyword and its zero byte; empty where it is damaged or too long."""
+    if kind == b"tEXt":
+        return body, "latin-1"
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed, body = body[:1] == b"\1", body[2:]
+        _, _, body = body.partition(b"\0")  # language
+        _, _, body = body.partition(b"\0")  # the keyword in it
+    else:
+        body = body[1:]
+    if packed:
+        inflate = zlib.decompressobj()
+        try:
+            body = inflate.decompress(body, most)
+        except zlib.error:
+            return b"", "utf-8"
+        if not inflate.eof:
+            return b"", "utf-8"
+    return body, "latin-1" if kind == b"zTXt" else "utf-8"
 
 
 def _refused(what: str) -> ImageRefused:

@@ -1,6 +1,10 @@
 """TIFF: the first directory. Classic TIFF, 8 or 16 bit integers, the compressions that photographs use."""
 
 import struct
+import zlib
+
+import numpy as np
+import numpy.typing as npt
 
 from refstar_service.images import exif, ifd
 from refstar_service.images.containers.header import Header
@@ -9,7 +13,9 @@ from refstar_service.images.refusal import ImageRefused, RefusalCode
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _CHANNELS, _STRIP_BYTES = 273, 277, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
-_EXTRA, _SAMPLE_FORMAT, _ICC = 338, 339, 34675
+_ROWS_PER_STRIP, _PREDICTOR = 278, 317
+_EXTRA, _SAMPLE_FORMAT = 338, 339
+_XMP, _IPTC, _ICC = 700, 33723, 34675
 # What a decoder needs; rows per strip, planes, predictor, palette, JPEG tables and chroma layout among it.
 _NEEDED = {
     *(
@@ -35,6 +41,8 @@ _MODES = {_WHITE_IS_ZERO: "L", _BLACK_IS_ZERO: "L", _RGB: "RGB", _PALETTE: "P", 
 _DEEP = {(_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)}  # layouts with 16 bits: color space and channels
 _COLORS = {"L": 1, "P": 1, "RGB": 3, "CMYK": 4}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
+_DEFLATE, _DIFFERENCES = 8, 2  # as they are written
+_STRIP = 1 << 18  # bytes, before compression
 _MOST_TILE_PIXELS = 1 << 24  # a decoder allocates whole tiles, and the header may claim any size
 
 
@@ -62,7 +70,6 @@ def read(data: bytes) -> Header:
         raise _refused("has 16 bits and premultiplied alpha; straight alpha is taken")
     if _one(tags, _TILE_WIDTH, 1) * _one(tags, _TILE_HEIGHT, 1) > _MOST_TILE_PIXELS:
         raise _refused("claims tiles that are far larger than a picture needs")
-    icc = first.entries.get(_ICC)
     return Header(
         width=width,
         height=height,
@@ -70,11 +77,67 @@ def read(data: bytes) -> Header:
         bits=max(bits),
         has_alpha=alpha,
         frames=2 if first.next else 1,
-        orientation=exif.orientation_of(first, order),
+        orientation=exif.orientation_of(first.entries, order),
         exif=data,  # a TIFF file is laid out as an EXIF block is
-        icc=icc.value if icc else None,
+        icc=_value(first, _ICC),
+        xmp=_value(first, _XMP),
+        iptc=_value(first, _IPTC),
         complete=_complete(tags, len(data)),
     )
+
+
+def write(
+    pixels: npt.NDArray[np.uint8],
+    alpha: npt.NDArray[np.uint8] | None = None,
+    *,
+    icc: bytes | None = None,
+    exif_block: bytes | None = None,
+    packet: bytes | None = None,
+    iptc: bytes | None = None,
+) -> bytes:
+    """Gray [H, W] or RGB [H, W, 3], and its alpha [H, W]; ``packet`` is XMP. The block holds the resolution.
+
+    Strips of deflate over differences to the left neighbor: as PNG is, and as every reader of the last
+    twenty years takes it.
+    """
+    height, width = pixels.shape[:2]
+    channels = (1 if pixels.ndim == 2 else 3) + (alpha is not None)
+    found = exif.read(exif_block) or exif.Directories("<", {}, {}, {})
+    order = found.order
+    rows = max(1, _STRIP // (width * channels))
+    strips = [_strip(pixels, alpha, slice(top, top + rows), channels) for top in range(0, height, rows)]
+    offsets = []
+    at = 8
+    for strip in strips:
+        offsets.append(at)
+        at += len(strip) + len(strip) % 2
+    layout = {
+        _WIDTH: (width,),
+        _HEIGHT: (height,),
+        _BITS: (8,) * channels,
+        _COMPRESSION: (_DEFLATE,),
+        _PHOTOMETRIC: (_BLACK_IS_ZERO if pixels.ndim == 2 else _RGB,),
+        _STRIPS: tuple(offsets),
+        exif.ORIENTATION: (1,),
+        _CHANNELS: (channels,),
+        _ROWS_PER_STRIP: (rows,),
+        _STRIP_BYTES: tuple(map(len, strips)),
+        _PREDICTOR: (_DIFFERENCES,),
+    }
+    if alpha is not None:
+        layout[_EXTRA] = (_STRAIGHT,)
+    first = {**found.first, **{tag: ifd.Entry.of(order, *values) for tag, values in layout.items()}}
+    for tag, kind, value in (
+        (_XMP, ifd.BYTE, packet),
+        (_IPTC, ifd.UNDEFINED, iptc),
+        (_ICC, ifd.UNDEFINED, icc),
+    ):
+        if value is not None:
+            first[tag] = ifd.Entry(kind, len(value), value)
+    directory = exif.Directories(order, first, found.shot, found.place).written(at)
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", at)
+    padded = [part for strip in strips for part in (strip, b"\0" * (len(strip) % 2))]
+    return b"".join([start, *padded, directory])
 
 
 def plain(data: bytes) -> bytes:
@@ -92,6 +155,24 @@ def _directory(data: bytes) -> tuple[str, ifd.Directory]:
         raise _refused("is a BigTIFF file; classic TIFF is taken")
     (offset,) = struct.unpack_from(f"{order}I", data, 4)
     return order, ifd.read(data, order, offset)
+
+
+def _strip(
+    pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, rows: slice, channels: int
+) -> bytes:
+    planes = pixels[rows]
+    if alpha is not None:
+        planes = np.dstack((planes, alpha[rows]))
+    flat = planes.reshape(len(planes), -1)
+    differences = flat.copy()
+    np.subtract(flat[:, channels:], flat[:, :-channels], out=differences[:, channels:])
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return deflate.compress(differences.data) + deflate.flush()
+
+
+def _value(directory: ifd.Directory, tag: int) -> bytes | None:
+    entry = directory.entries.get(tag)
+    return entry.value if entry else None
 
 
 def _one(tags: dict[int, tuple[int, ...]], tag: int, default: int | None = None) -> int:

@@ -19,6 +19,7 @@ def read(data: bytes) -> Header:
     has_alpha, frames = False, 0
     exif_block: bytes | None = None
     icc: bytes | None = None
+    xmp: bytes | None = None
     for kind, start, end in _chunks(data):
         if kind == b"VP8X":
             has_alpha = bool(data[start] & _ALPHA)
@@ -40,6 +41,8 @@ def read(data: bytes) -> Header:
             icc = data[start:end]
         elif kind == b"EXIF":
             exif_block = exif.block(data[start:end])
+        elif kind == b"XMP ":
+            xmp = data[start:end]
     shape = canvas or frame
     if shape is None:
         raise ImageRefused(RefusalCode.TRUNCATED, "The WebP file ends before its frame header.")
@@ -52,6 +55,7 @@ def read(data: bytes) -> Header:
         orientation=exif.orientation(exif_block),
         exif=exif_block,
         icc=icc,
+        xmp=xmp,
         complete=8 + size <= len(data) and (frame is not None or frames > 0),
     )
 
