@@ -10,13 +10,14 @@ import refstar_service
 
 ROOT = Path(refstar_service.__file__).parent
 
-#: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime.
+#: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime. The
+#: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
     "jobs": set(),
     "blobs": set(),
     "images": set(),
     "engine": set(),
-    "faces": {"engine.session"},
+    "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
     "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics"},
     "gateway": {"jobs", "blobs", "images", "engine.manifest", "metrics", "settings"},
 }

@@ -52,16 +52,34 @@ def _kernel(scale: float) -> NDArray[np.float32]:
 
 
 def warp(
-    pixels: NDArray[np.generic], matrix: Matrix, width: int, height: int, *, smooth: bool = True
+    pixels: NDArray[np.generic],
+    matrix: Matrix,
+    width: int,
+    height: int,
+    *,
+    smooth: bool = True,
+    mirrored: bool = True,
 ) -> NDArray[np.generic]:
-    """``pixels`` seen through ``matrix`` [2, 3] (source -> target, pixel centers whole numbers), border mirrored.
+    """``pixels`` seen through ``matrix`` [2, 3] (source -> target, pixel centers whole numbers).
 
-    ``smooth``: cubic, else bilinear. No low-pass: give what ``low_passed`` returned, and its step in the matrix.
+    ``smooth``: cubic, else bilinear. ``mirrored``: beyond the border, else 0. No low-pass: give what ``low_passed``
+    returned, and its step in the matrix.
     """
     method = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpAffine(pixels, matrix, (width, height), flags=method, borderMode=cv2.BORDER_REFLECT_101)
-    )
+    border = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT
+    return np.asarray(cv2.warpAffine(pixels, matrix, (width, height), flags=method, borderMode=border))
+
+
+def regrained(matrix: Matrix, scale: float) -> Matrix:
+    """The same map for a target with ``scale`` as many pixels per side: edges, not centers, keep their places."""
+    out = matrix * scale
+    out[:, 2] += 0.5 * scale - 0.5
+    return out
+
+
+def coarse(matrix: Matrix, step: float) -> Matrix:
+    """The same map for a source whose pixels are ``step`` x ``step`` blocks of the former."""
+    return moved(matrix, source=(0.5 * step - 0.5, 0.5 * step - 0.5), step=step)
 
 
 def scale_of(matrix: Matrix) -> float:
