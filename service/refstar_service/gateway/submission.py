@@ -6,7 +6,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
@@ -225,7 +225,7 @@ def _check_result(options: RestorationOptions, info: ImageInfo, settings: Settin
             limit=settings.max_image_side,
         )
     try:
-        resolve_format(options.format, replace(info, width=width, height=height))
+        resolve_format(options.format, info, size=(width, height))
     except ImageRefused as refused:  # some file types hold less than the service does
         raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
