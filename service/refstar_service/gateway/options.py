@@ -96,7 +96,7 @@ class RestorationOptions(BaseModel):
 
     upscale: Annotated[Literal[1, 2, 4], BeforeValidator(_upscale)] = 1
     """How many times larger than the picture the result is. The background is enlarged by Lanczos, which
-    invents nothing; faces are put in at the higher resolution."""
+    invents nothing; faces are put in at the higher resolution. An aligned face is enlarged by Lanczos as a whole."""
 
     reference_face: Literal["only", "largest"] = "only"
     """Which face of a reference counts. `only`: a reference with several faces is refused (`several-faces`).
@@ -175,7 +175,6 @@ def _contradictions(options: RestorationOptions) -> list[dict[str, str]]:
         return []
     wrong = {
         "min_face": options.min_face != SMALLEST_FACE,
-        "upscale": options.upscale != 1,
         "reference_face": options.reference_face != "only",
     }
     reason = "is for whole photographs: leave it out with faces=aligned"

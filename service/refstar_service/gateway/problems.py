@@ -86,13 +86,14 @@ class ProblemType(Enum):
     REFERENCE_TOO_SMALL = (
         422,
         "The face in a reference is too small to help",
-        "The reference was left out; `references` gives the side of its face. Send one with 40 pixels or more "
-        "between the eyes.",
+        "It was left out; `references` gives the side of its face. Send one with 40 pixels or more between the "
+        "eyes. A restoration fails of this only if its model needs a reference and there is no other.",
     )
     REFERENCE_TOO_BLURRED = (
         422,
         "The face in a reference is too blurred to help",
-        "The reference was left out; `references` gives its measured sharpness. Send a sharper one.",
+        "It was left out; `references` gives its measured sharpness. Send a sharper one. A restoration fails of "
+        "this only if its model needs a reference and there is no other.",
     )
 
     # The pictures themselves

@@ -49,10 +49,12 @@ class FaceResource(Resource):
     action: Literal["restored", "skipped", "failed"]
     """`skipped`: left as it was because it was not asked for. `failed`: asked for, but left as it was."""
     reason: str | None
-    """Why it was skipped or failed: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`, or for a box
-    without a face `no-face-found`; else in words."""
+    """Why it was skipped or failed. Skipped: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`,
+    `too-many-faces`. Failed: `no-face-found` (a box without a face), `points-unusable`, `not-finite`, or the
+    problem for which the whole restoration failed."""
     selected: list[float]
-    """Per reference, the mean share of this face that may be taken from it, 0 to 1."""
+    """Per reference of the request, the mean share of this face that was taken from it, 0 to 1; 0 for one that
+    was left out. Empty unless the face came to the model."""
 
     @classmethod
     def of(cls, report: FaceReport) -> Self:

@@ -81,9 +81,11 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
     if faces == "aligned":
         for info, label in zip(infos, labels, strict=True):
             _check_square(info, label)
+        size = (models[model].input_size, models[model].input_size)  # whatever the size of the crop
     else:
         _check_boxes(options.boxes, infos[0])
-        _check_result(options, infos[0], settings)
+        size = (infos[0].width, infos[0].height)
+    _check_result(options, infos[0], size, settings)
     files = [_described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
     return Submission(
         job_id=job_id,
@@ -207,22 +209,23 @@ def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
         raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
 
 
-def _check_result(options: RestorationOptions, info: ImageInfo, settings: Settings) -> None:
-    width, height = info.width * options.upscale, info.height * options.upscale
-    what = f"With upscale={options.upscale} the result would have {width} x {height} pixels"
+def _check_result(
+    options: RestorationOptions, info: ImageInfo, size: tuple[int, int], settings: Settings
+) -> None:
+    width, height = size[0] * options.upscale, size[1] * options.upscale
+    excess = None
     if width * height > settings.max_image_pixels:
+        excess = settings.max_image_pixels, "pixels"
+    elif max(width, height) > settings.max_image_side:
+        excess = settings.max_image_side, "pixels a side"
+    if excess and options.upscale > 1:
+        limit, unit = excess
         raise Problem(
             ProblemType.RESULT_TOO_LARGE,
-            f"{what}; at most {settings.max_image_pixels} pixels are made.",
+            f"With upscale={options.upscale} the result would have {width} x {height} pixels; at most {limit} {unit} "
+            "are made.",
             parameter="upscale",
-            limit=settings.max_image_pixels,
-        )
-    if max(width, height) > settings.max_image_side:
-        raise Problem(
-            ProblemType.RESULT_TOO_LARGE,
-            f"{what}; at most {settings.max_image_side} pixels a side are made.",
-            parameter="upscale",
-            limit=settings.max_image_side,
+            limit=limit,
         )
     try:
         resolve_format(options.format, info, size=(width, height))

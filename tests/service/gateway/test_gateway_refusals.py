@@ -219,7 +219,7 @@ async def test_boxes_are_judged_in_the_upright_picture(
         ({"faces": "boxes"}, ["faces"]),
         ({"faces": "all", "boxes": "[[1, 1, 20, 20]]"}, ["faces"]),
         ({"faces": "aligned", "boxes": "[[1, 1, 20, 20]]"}, ["faces"]),
-        ({"faces": "aligned", "upscale": "2", "min_face": "30"}, ["min_face", "upscale"]),
+        ({"faces": "aligned", "min_face": "30", "upscale": "2"}, ["min_face"]),
         ({"faces": "aligned", "reference_face": "largest"}, ["reference_face"]),
     ],
 )
@@ -234,6 +234,7 @@ async def test_knobs_that_contradict_each_other(
     ("limits", "fields", "complaint"),
     [
         ({"max_image_pixels": 40_000}, {"upscale": "2"}, "240 x 180 pixels; at most 40000 pixels"),
+        ({"max_image_side": 1000}, {"upscale": "2", "faces": "aligned"}, "1024 x 1024 pixels; at most 1000"),
         ({"max_image_side": 400}, {"upscale": "4"}, "480 x 360 pixels; at most 400 pixels a side"),
         ({"max_image_side": 20_000}, {"upscale": "4", "format": "webp"}, "WebP holds at most 16383"),
     ],
@@ -247,10 +248,10 @@ async def test_an_enlarged_result_is_held_to_the_limits(
     fields: dict[str, str],
     complaint: str,
 ) -> None:
-    side = (4100, 16) if "format" in fields else (120, 90)
+    side = {"webp": (4100, 16), "aligned": (64, 64)}.get([*fields.values()][-1], (120, 90))
     settings = app.state.gateway.settings.model_copy(update=limits)
     app.state.gateway = replace(app.state.gateway, settings=settings)
-    response = await post(image=("photo.png", picture(*side)), faces="all", **fields)
+    response = await post(image=("photo.png", picture(*side)), **{"faces": "all"} | fields)
     problem = await refused(response, 422, "result-too-large")
     assert complaint in problem["detail"]
     assert problem["parameter"] in fields
