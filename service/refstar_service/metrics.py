@@ -100,9 +100,10 @@ class GatewayMetrics:
 
 @dataclass(frozen=True)
 class WorkerMetrics:
-    """What a worker counts. `stage` is one of fetch, decode, infer, encode."""
+    """What a worker counts. `stage` is one of fetch, decode, detect, infer, paste, encode."""
 
     jobs_finished: Counter
+    faces: Counter
     jobs_redelivered: Counter
     batch_size: Histogram
     stage_duration: Histogram
@@ -117,6 +118,13 @@ class WorkerMetrics:
                 "refstar_jobs_finished_total",
                 "Jobs brought to an end: succeeded, failed, or not_recorded (canceled or overtaken meanwhile).",
                 ["outcome"],
+                registry=registry,
+            ),
+            faces=Counter(
+                "refstar_faces_total",
+                "Faces in the reports of recorded jobs, by what became of them (restored, skipped, failed) and why "
+                "not: a slug as `faces` gives it, empty for restored ones.",
+                ["action", "reason"],
                 registry=registry,
             ),
             jobs_redelivered=Counter(

@@ -15,14 +15,15 @@ log = logging.getLogger("refstar")
 
 WORKER_GRACE = 30.0  # seconds that the worker gets to finish what it holds
 RESTART_AFTER = (0.2, 1.0, 5.0)  # seconds before a worker that died is started again; the last one repeats
-REFUSED = 78  # the worker's exit status when no model runs here: starting it again would change nothing
+REFUSED = 78  # the worker's exit status when no model or no detector runs here: starting it again would change nothing
 
 
 async def run_all(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, with an embedded Redis unless a URL is set.
 
     The worker is a process of its own: a picture that kills it does not take the gateway along, and it is started
-    again. Raises RuntimeError when the worker refuses its models or the embedded Redis ends: then all has ended.
+    again. Raises RuntimeError when the worker refuses its models or its detector, or when the embedded Redis ends: then
+    all has ended.
     """
     with contextlib.ExitStack() as stack:
         embedded, url = None, settings.redis_url
@@ -66,7 +67,7 @@ async def _keep_worker(settings: Settings, redis_url: str, stopping: asyncio.Eve
             return
         if code == REFUSED:
             stopping.set()
-            raise RuntimeError("the worker has no model that runs here, see its message above")
+            raise RuntimeError("the worker has no model or no detector that runs here, see its message above")
         died = died + 1 if time.monotonic() - began < 60 else 0
         pause = RESTART_AFTER[min(died, len(RESTART_AFTER) - 1)]
         log.error("the worker ended with status %d, starting another in %.1f s", code, pause)

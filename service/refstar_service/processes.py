@@ -24,7 +24,8 @@ from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
-    from refstar_service.worker.pipeline import Model
+    from refstar_service.faces.face import FaceDetector
+    from refstar_service.worker.job_steps import Model
 
 log = logging.getLogger("refstar")
 
@@ -122,7 +123,9 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
     from refstar_service.engine.session import available_cpus
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
+    from refstar_service.worker.job_steps import Viewer
     from refstar_service.worker.pipeline import Worker
+    from refstar_service.worker.references import ReferenceMemory
 
     registry = new_registry()
     metrics = WorkerMetrics.on(registry)
@@ -137,7 +140,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
-            models = await asyncio.to_thread(_load, settings, metrics)
+            models, detector = await asyncio.to_thread(_load, settings, metrics)
             async with _connected(settings, redis_url) as (queue, blobs):
                 worker = Worker(
                     queue,
@@ -145,8 +148,9 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
                     models,
                     WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
                     metrics=metrics,
-                    limits=image_limits(settings),
+                    viewer=Viewer(detector, ReferenceMemory(), image_limits(settings)),
                     max_batch=settings.max_batch,
+                    max_batch_pixels=settings.max_batch_pixels,
                     picture_threads=available_cpus(),
                 )
                 try:
@@ -164,14 +168,17 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
     log.info("worker ended")
 
 
-def _load(settings: Settings, metrics: WorkerMetrics) -> "dict[str, Model]":
-    """All models on their provider, warmed up. Raises ModelRefused or ProviderUnavailable."""
+def _load(settings: Settings, metrics: WorkerMetrics) -> "tuple[dict[str, Model], FaceDetector]":
+    """All models on their provider, warmed up, and the detector. Raises ModelRefused or ProviderUnavailable."""
     from refstar_service.engine.restorer import Restorer
     from refstar_service.engine.session import Provider
-    from refstar_service.worker.pipeline import Model
+    from refstar_service.faces.detect import load_detector
+    from refstar_service.worker.job_steps import Model
 
     began = time.monotonic()
     provider = Provider(settings.provider)
+    # First, because it is quick: a wrong path is not found out after minutes of tuning.
+    detector = load_detector(settings.models_dir, settings.detector, settings.threads)
     models = {}
     for name, manifest in _models(settings).items():
         restorer = Restorer(
@@ -183,10 +190,13 @@ def _load(settings: Settings, metrics: WorkerMetrics) -> "dict[str, Model]":
             engine_cache=settings.data_dir / "engines" if provider is Provider.TENSORRT else None,
         )
         restorer.warm_up()
-        models[name] = Model(restorer, manifest.input_size)
+        models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
         metrics.model_info.labels(name, manifest.version, manifest.precision, provider).set(1)
-    log.info("loaded %s on %s in %.1f s", ", ".join(models), provider, time.monotonic() - began)
-    return models
+    took = time.monotonic() - began
+    log.info(
+        "loaded %s on %s, and %s for faces, in %.1f s", ", ".join(models), provider, detector.label, took
+    )
+    return models, detector
 
 
 async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:

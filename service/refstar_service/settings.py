@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     """Folder with one folder per model. Default: the models shipped with the package. Gateway and workers
     must see the same models."""
 
+    detector: Path | None = None
+    """A YuNet network (`.onnx`, as OpenCV's zoo has it) that finds faces instead of the shipped detector: look at
+    its license and measure it on your pictures. Workers alone read it. One that cannot be loaded stops the
+    worker."""
+
     blobs: Literal["redis", "directory"] = "redis"
     """Where image bytes wait. `redis` needs nothing else and costs its memory, and its append-only file, once
     more; `directory` costs disk, and every gateway and worker must share the folder."""
@@ -145,8 +150,14 @@ class Settings(BaseSettings):
     for the gateway on the same machine."""
 
     max_batch: int = Field(8, ge=1, le=64)
-    """Most faces in one inference. A GPU gains throughput up to about 16; a CPU gains little, and the first
-    job of a batch waits for the last."""
+    """Most jobs taken, and most faces in one inference, at a time. A GPU gains throughput up to about 16; a CPU
+    gains little, and the first job of a batch waits for the last."""
+
+    max_batch_pixels: int = Field(100_000_000, ge=1_000_000)
+    """Most pixels that the pictures and results of one batch may hold; a batch with more is worked on in
+    portions, and one larger picture comes alone. A worker has up to five portions in memory, at 3 to 4 bytes a
+    pixel, and while it decodes twice that: 100 million take up to 2 GB. Less is slower for large
+    photographs."""
 
     feature_cache_bytes: int = Field(256 * MIB, ge=0)
     """Memory for the encoded features of references, in bytes; the least recently used go first. 0 encodes

@@ -1,188 +1,213 @@
-"""One job from bytes to bytes: decode, cut, (restore elsewhere,) put together, encode.
+"""One job from bytes to bytes: decode, find, cut, (restore elsewhere,) put back, encode.
 
 Plain functions without queue, blobs or HTTP, so that the command line restores with the same steps as the worker.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.feature_cache import Features
-from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture, RestoredFace
-from refstar_service.faces.align import NotAligned, fit_aligned
-from refstar_service.images import (
-    Encoded,
-    ImageLimits,
-    ImageRefused,
-    Picture,
-    decode,
-    encode,
-    resolve_format,
-)
+from refstar_service.engine.restorer import FaceRestorer, FaceTask, RestoredFace
+from refstar_service.faces.face import FaceDetector
+from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
+from refstar_service.images import Encoded, ImageLimits, ImageRefused, Picture, encode, resolve_format
+from refstar_service.jobs.job import FaceAction, FaceReport, ReferenceReport
+from refstar_service.worker import selection_picture
+from refstar_service.worker.candidates import Candidate, as_failed, found, whole
+from refstar_service.worker.knobs import Knobs
+from refstar_service.worker.references import Looking, ReferenceMemory, look_at
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.selection_picture import FaceSelection
+from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.upload import Upload
 
 Pixels = NDArray[np.uint8]
 
-#: Which reference a place was taken from, in the selection picture: eight colors that stay apart.
-REFERENCE_COLORS = (
-    (230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127),
-    (60, 84, 136), (145, 209, 194), (220, 0, 0), (126, 97, 72),
-)  # fmt: skip
+ALIGNED = "aligned"
 
-
-class StepRefused(ValueError):  # noqa: N818  a refusal is an answer, not a fault
-    """The job cannot be done; ``code`` is a problem slug, ``detail`` names the file and what was found."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code, self.detail = code, detail
+#: Why a chosen face was left as it was: the model gave values that are not numbers.
+NOT_FINITE = "not-finite"
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A file as it was sent. ``sha256`` names its content; ``name`` is only for messages."""
+class Model:
+    """A loaded model: its restorer, the side of its crops in pixels, whether it works without references."""
 
-    name: str
-    data: bytes
-    sha256: str
+    restorer: FaceRestorer
+    size: int
+    needs_references: bool = False
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """What the caller chose. ``format`` may be ``same``; quality 1..100; the other two 0..1."""
+class Viewer:
+    """What looks at pictures: the detector, what is remembered of references, and the limits of a file."""
 
-    faces: str
-    fidelity: float
-    reference_strength: float
-    format: str
-    quality: int
+    detector: FaceDetector | None  # None will do where all pictures are aligned faces
+    memory: ReferenceMemory
+    limits: ImageLimits
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A job ready for the model: one task per chosen face."""
+    """A job ready for the model: a task for each candidate that has a crop, in their order."""
 
     picture: Picture
+    knobs: Knobs
     format: str  # of the result
-    quality: int
-    boxes: tuple[tuple[float, float, float, float], ...]  # x, y, width, height in the upright input
+    candidates: tuple[Candidate, ...]
+    references: tuple[ReferenceReport, ...]
     tasks: tuple[FaceTask, ...]
-
-
-@dataclass(frozen=True)
-class FaceNote:
-    """What became of one face; ``selected`` is the mean mask per reference, 0..1."""
-
-    box: tuple[float, float, float, float]
-    restored: bool
-    reason: str | None
-    selected: tuple[float, ...]
+    timings: dict[str, float]  # seconds by stage: decode, detect
 
 
 @dataclass(frozen=True)
 class Composed:
     result: Encoded
-    selection: Encoded | None  # none when there was no reference
-    faces: tuple[FaceNote, ...]
+    selection: Encoded | None  # none when no reference was used
+    faces: tuple[FaceReport, ...]
+    references: tuple[ReferenceReport, ...]
+    timings: dict[str, float]  # seconds by stage: paste, encode
 
 
 def prepare(
-    image: Upload,
-    references: Sequence[Upload],
-    knobs: Knobs,
-    restorer: FaceRestorer,
-    size: int,
-    limits: ImageLimits,
+    image: Upload, references: Sequence[Upload], knobs: Knobs, model: Model, viewer: Viewer
 ) -> Prepared:
-    """Decode and cut everything a model of ``size`` needs. Raises StepRefused.
-
-    References that ``restorer`` has seen before are neither decoded nor encoded again.
-    """
-    if knobs.faces != "aligned":
-        raise StepRefused(
-            "faces-mode-unavailable", f"faces={knobs.faces} is not available, only faces=aligned"
-        )
-    picture = _decoded("image", image, limits)
-    low_quality = _aligned("image", image, picture, size)
-    known = tuple(_reference(i + 1, r, restorer, size, limits) for i, r in enumerate(references))
-    height, width = picture.pixels.shape[:2]
-    task = FaceTask(low_quality, known, knobs.reference_strength, knobs.fidelity)
-    try:
-        kind = resolve_format(knobs.format, picture.info)
-    except ImageRefused as error:
-        raise StepRefused(error.code, error.detail) from error
-    return Prepared(picture, kind, knobs.quality, ((0.0, 0.0, float(width), float(height)),), (task,))
+    """Decode, find and cut everything the model needs. Raises StepRefused, with reports of what was found."""
+    clock = Stopwatch()
+    with clock("decode"):
+        picture = image.decoded("image", viewer.limits)
+    kind = _result_format(image, picture, knobs, model.size, viewer.limits)
+    detector = None if knobs.faces == ALIGNED else viewer.detector
+    with clock("detect"):
+        if knobs.faces == ALIGNED:
+            candidates: tuple[Candidate, ...] = (whole(image, picture, model.size),)
+        elif detector is not None:
+            candidates = found(image, picture, knobs, detector, model.size)
+        else:
+            raise ValueError(f"faces={knobs.faces} needs a detector")
+    looking = Looking(
+        restorer=model.restorer,
+        size=model.size,
+        detector=detector,
+        memory=viewer.memory,
+        limits=viewer.limits,
+        face=knobs.reference_face,
+    )
+    seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
+    reports = tuple(reference.report for reference in seen)
+    used = tuple(reference.picture for reference in seen if reference.picture is not None)
+    refused = next((one for one in seen if one.refusal), None)
+    if refused is None and seen and not used and model.needs_references:
+        refused = seen[0]
+    if refused is not None:
+        code = refused.report.reason or ""
+        detail = refused.refusal or "No reference can be used, and this model needs one; see `references`."
+        raise StepRefused(code, detail, as_failed(candidates, code), reports)
+    tasks = tuple(
+        FaceTask(candidate.crop, used, knobs.reference_strength, knobs.fidelity)
+        for candidate in candidates
+        if candidate.crop is not None
+    )
+    return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds)
 
 
 def compose(prepared: Prepared, restored: Sequence[RestoredFace]) -> Composed:
-    """The result picture of an aligned job, [S, S] pixels. Raises StepRefused when no face came out.
+    """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
+    ``upscale``. Raises StepRefused when no face came out: the degraded picture is never handed back as a result.
 
-    The degraded picture is never handed back as a result.
+    The selection picture has the size of the result before ``upscale``.
     """
-    notes = tuple(
-        FaceNote(
-            box,
-            face.finite,
-            None if face.finite else "the model gave values that are not numbers",
-            tuple(float(mask.mean()) / 255 for mask in face.selection),
+    clock, knobs = Stopwatch(), prepared.knobs
+    used = [report.index - 1 for report in prepared.references if report.used]
+    outputs = iter(restored)
+    faces: list[FaceReport] = []
+    good: list[tuple[Candidate, RestoredFace]] = []
+    for candidate in prepared.candidates:
+        report = candidate.report
+        if candidate.crop is not None:
+            face = next(outputs)
+            selected = [0.0] * len(prepared.references)
+            for index, mask in zip(used, face.selection, strict=False):
+                selected[index] = float(mask.mean()) / 255
+            action, reason = (FaceAction.RESTORED, None) if face.finite else (FaceAction.FAILED, NOT_FINITE)
+            report = replace(report, action=action, reason=reason, selected=tuple(selected))
+            if face.finite:
+                good.append((candidate, face))
+        faces.append(report)
+    if not good:
+        raise StepRefused(
+            "inference-failed",
+            "The model gave no usable picture: its values are not finite.",
+            tuple(faces),
+            prepared.references,
         )
-        for box, face in zip(prepared.boxes, restored, strict=True)
-    )
-    if not any(note.restored for note in notes):
-        raise StepRefused("inference-failed", "The model gave no usable picture: its values are not finite.")
-    face = restored[0]
-    result = encode(face.pixels, format=prepared.format, quality=prepared.quality, like=prepared.picture)
+    with clock("paste"):
+        pixels = _put_back(prepared.picture, good, knobs)
+    with clock("encode"):
+        result = encode(
+            pixels,
+            format=prepared.format,
+            quality=knobs.quality,
+            like=prepared.picture,
+            keep_location=knobs.keep_location,
+        )
     selection = None
-    if len(face.selection):
-        overlay = selection_picture(face.pixels, face.selection)
-        selection = encode(overlay, format="png", quality=95)
-    return Composed(result, selection, notes)
+    if any(len(face.selection) for _, face in good):
+        with clock("paste"):
+            overlay = _selection(pixels, prepared.picture, good, knobs, used)
+        with clock("encode"):
+            selection = encode(overlay, format="png", quality=95)
+    return Composed(result, selection, tuple(faces), prepared.references, clock.seconds)
 
 
-def selection_picture(pixels: Pixels, selection: NDArray[np.uint8]) -> Pixels:
-    """What was taken from which reference: the result in gray, every reference's mask in its own color.
-
-    pixels [S, S, 3]; selection [R, g, g], 255 = all taken; returns [S, S, 3].
-    """
-    side = pixels.shape[0]
-    gray = pixels.astype(np.float32).mean(-1, keepdims=True) * 0.5 + 64
-    out = np.repeat(gray, 3, -1)
-    for mask, color in zip(selection, REFERENCE_COLORS, strict=False):
-        large = cv2.resize(mask.astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_LINEAR)[
-            ..., None
-        ]
-        out = out + 0.8 * large * (np.array(color, np.float32) - gray)
-    rounded: Pixels = np.clip(np.rint(out), 0, 255).astype(np.uint8)
-    return rounded
-
-
-def _reference(
-    number: int, upload: Upload, restorer: FaceRestorer, size: int, limits: ImageLimits
-) -> ReferencePicture | Features:
-    # The key also says how the face was cut out: the same file cut otherwise is another reference.
-    key = f"{upload.sha256}/aligned"
-    features = restorer.cached(key)
-    if features is not None:
-        return features
-    role = f"reference {number}"
-    return ReferencePicture(key, _aligned(role, upload, _decoded(role, upload, limits), size))
-
-
-def _decoded(role: str, upload: Upload, limits: ImageLimits) -> Picture:
+def _result_format(image: Upload, picture: Picture, knobs: Knobs, size: int, limits: ImageLimits) -> str:
+    info = picture.info
+    width, height = (size, size) if knobs.faces == ALIGNED else (info.width, info.height)
+    width, height = knobs.upscale * width, knobs.upscale * height
+    if knobs.upscale > 1 and (width * height > limits.max_pixels or max(width, height) > limits.max_side):
+        raise StepRefused(
+            "result-too-large",
+            f"{image.called('image')}: upscale={knobs.upscale} would make {width} x {height} pixels; a result has at "
+            f"most {limits.max_pixels} pixels and {limits.max_side} a side.",
+        )
     try:
-        return decode(upload.data, limits)
+        return resolve_format(knobs.format, info, size=(width, height))
     except ImageRefused as error:
-        raise StepRefused(error.code, f"{_named(role, upload)}: {error.detail}") from error
+        raise StepRefused(error.code, error.detail) from error
 
 
-def _aligned(role: str, upload: Upload, picture: Picture, size: int) -> Pixels:
-    try:
-        return fit_aligned(picture.pixels, size)
-    except NotAligned as error:
-        raise StepRefused("not-square", f"{_named(role, upload)}: {error}") from error
+def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], knobs: Knobs) -> Pixels:
+    if knobs.faces == ALIGNED:
+        ((_, face),) = good
+        return face.pixels if knobs.upscale == 1 else enlarge(face.pixels, knobs.upscale)
+    pasted = [
+        PastedFace(face.pixels, candidate.alignment, candidate.face.points)
+        for candidate, face in good
+        if candidate.alignment is not None and candidate.face is not None
+    ]
+    return paste_faces(picture.pixels, pasted, knobs.upscale)
 
 
-def _named(role: str, upload: Upload) -> str:
-    return f"{role} ({upload.name})" if upload.name else role
+def _selection(
+    pixels: Pixels,
+    picture: Picture,
+    good: Sequence[tuple[Candidate, RestoredFace]],
+    knobs: Knobs,
+    colors: Sequence[int],
+) -> Pixels:
+    """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
+    if knobs.faces == ALIGNED:
+        ((_, face),) = good
+        return selection_picture.of_crop(face.pixels, face.selection, colors)
+    if knobs.upscale > 1:
+        height, width = picture.pixels.shape[:2]
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    faces = [
+        FaceSelection(face.selection, candidate.alignment, candidate.face.points)
+        for candidate, face in good
+        if candidate.alignment is not None and candidate.face is not None
+    ]
+    return selection_picture.of_photograph(pixels, faces, colors)

@@ -1,7 +1,11 @@
 """The worker: fetch | infer | store, overlapped.
 
 While one batch is in the model, the next is reserved and decoded and the last one encoded and stored. Between the
-stages lies at most one batch each, so memory is bounded and a worker that dies holds little.
+stages lies at most one batch each, so memory is bounded and a worker that dies holds little. Batches of large pictures
+are taken in portions, so that five portions of decoded pixels are the most there is at a time.
+
+At the model, jobs take turns: each round takes a face of every job there before a second one of any, and a job that
+has all of its faces goes on to be stored.
 
 A started job ends in exactly one way: recorded by ``finish``, or given back. Heartbeats keep the held ones; when the
 process dies they stop, and another worker takes over.
@@ -13,28 +17,21 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redis.exceptions import RedisError
 
-from refstar_service.engine.restorer import FaceRestorer, RestoredFace
-from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import (
-    FaceAction,
-    FaceReport,
-    JobFailure,
-    JobRequest,
-    JobStatus,
-    Outcome,
-)
+from refstar_service.jobs.job import JobFailure, JobStatus, Outcome
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Composed, Knobs, Prepared, StepRefused, compose, prepare
+from refstar_service.worker.job_steps import Composed, Model, Viewer, compose, prepare
+from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.work import Turn, Work, next_round, portions
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,35 +40,6 @@ ANNOUNCE_EVERY = 3.0  # seconds
 PRESENT_FOR = 12.0  # seconds that an announcement holds: a few may be missed
 HOUSEKEEPING_EVERY = 600.0  # seconds
 LAST_WORDS = 5.0  # seconds for whatever is still under way when the stages have ended
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded model: its restorer and the side of its faces in pixels."""
-
-    restorer: FaceRestorer
-    size: int
-
-
-@dataclass(eq=False)
-class Work:
-    """One started job on its way through the stages."""
-
-    started: Started
-    timings: dict[str, float] = field(default_factory=dict)
-    prepared: Prepared | None = None
-    restored: list[RestoredFace] = field(default_factory=list)
-    failure: JobFailure | None = None
-    abandoned: bool = False  # its bytes cannot be had or kept now: let another worker try
-
-    @property
-    def request(self) -> JobRequest:
-        return self.started.request
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """The timings as they are reported: tenths of a millisecond are enough."""
-        return {stage: round(seconds, 4) for stage, seconds in self.timings.items()}
 
 
 class Worker:
@@ -85,20 +53,25 @@ class Worker:
         info: WorkerInfo,
         *,
         metrics: WorkerMetrics,
-        limits: ImageLimits,
+        viewer: Viewer,
         max_batch: int,
+        max_batch_pixels: int,
         picture_threads: int,
     ) -> None:
-        """``max_batch``: jobs reserved at a time; ``picture_threads`` decode and encode."""
+        """``max_batch``: jobs reserved, and faces restored, at a time; ``max_batch_pixels``: decoded at a time.
+
+        ``picture_threads`` decode, find faces, paste and encode.
+        """
         self.queue, self.files, self.models, self.info = queue, files, models, info
-        self.metrics, self.limits, self.max_batch = metrics, limits, max_batch
+        self.metrics, self.viewer = metrics, viewer
+        self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
         self._pictures = ThreadPoolExecutor(picture_threads, "picture")
         self._model = ThreadPoolExecutor(1, "model")  # one session, one thread
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
-        self._room = asyncio.Semaphore(1)  # one fetched batch may wait for the model
+        self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
         self._begun: set[str] = set()  # started jobs on their way through the stages
         self._quiet = asyncio.Event()  # set while there is none
         self._quiet.set()
@@ -141,30 +114,54 @@ class Worker:
                     batch = await patiently(self._reserve_and_start, stopping)
                 except GaveUp as error:
                     log.error("no job can be had: %s", error)
-            if batch:
-                await asyncio.gather(*(self._prepare(work) for work in batch))
-                await self._fetched.put(batch)
-                if any(work.started.attempt > 1 for work in batch):
-                    await self._quiet.wait()
+            await asyncio.gather(*(self._read(work) for work in batch))
+            for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
+                if number:
+                    await self._room.acquire()
+                if not stopping.is_set():  # else they are given back as they are
+                    await asyncio.gather(*(self._prepare(work) for work in portion))
+                await self._fetched.put(portion)
+            if any(work.started.attempt > 1 for work in batch):
+                await self._quiet.wait()
         await self._fetched.put(None)
 
     async def _infer(self, stopping: asyncio.Event) -> None:
-        while (batch := await self._fetched.get()) is not None:
-            self._room.release()
-            if stopping.is_set():
-                # Prefetched, not begun: another worker has it at once, and no attempt is counted.
-                await self._give_back([work.started for work in batch])
-                continue
-            unwanted = [work for work in batch if work.abandoned or work.started.job_id in self._unwanted]
-            await self._give_back([work.started for work in unwanted])
-            batch = [work for work in batch if work not in unwanted]
-            for name in dict.fromkeys(work.request.model for work in batch):
-                ready = [w for w in batch if w.request.model == name and w.prepared is not None]
-                if ready:
-                    await self._restore(name, ready)
-            if batch:
-                await self._inferred.put(batch)
+        here: list[Work] = []  # jobs with faces left
+        more = True
+        while more or here:
+            while more and self._takes_more(here):
+                portion = await self._fetched.get()
+                if portion is None:
+                    more = False
+                    break
+                self._room.release()
+                here += portion
+            given_back = [work for work in here if self._leaves(work, stopping.is_set())]
+            await self._give_back([work.started for work in given_back])
+            here = [work for work in here if work not in given_back]
+            if through := [work for work in here if not work.faces_left]:
+                await self._inferred.put(through)
+                here = [work for work in here if work.faces_left]
+            elif here:
+                turns = next_round(here, self.max_batch)
+                await self._restore(turns)
+                served = [turn.work for turn in turns]
+                here = [work for work in here if work not in served] + served
         await self._inferred.put(None)
+
+    def _takes_more(self, here: list[Work]) -> bool:
+        """Whether the model's stage takes another portion: it waits for one, or one is there and fits in beside."""
+        if not here:
+            return True
+        fits = len(here) < self.max_batch and sum(work.pixels for work in here) <= self.max_batch_pixels
+        return fits and not self._fetched.empty()
+
+    def _leaves(self, work: Work, stopping: bool) -> bool:
+        """Whether it goes back: out of reach, canceled, or not through when the worker ends. Then another worker has it
+        at once, and no attempt is counted."""
+        if work.abandoned or work.job_id in self._unwanted:
+            return True
+        return stopping and (work.faces_left > 0 or (work.prepared is None and work.failure is None))
 
     async def _store(self) -> None:
         while (batch := await self._inferred.get()) is not None:
@@ -208,96 +205,104 @@ class Worker:
     async def _record(self, outcomes: list[tuple[Started, Outcome]]) -> list[bool]:
         return await patiently(lambda: self.queue.finish(outcomes)) if outcomes else []
 
-    async def _prepare(self, work: Work) -> None:
+    async def _read(self, work: Work) -> None:
+        """Its uploads, and by their headers how much they will hold in memory."""
         began = time.monotonic()
-        request = work.request
         try:
-            files = await patiently(lambda: self.files.read(request))
-            fetched = time.monotonic()
-            model = self.models.get(request.model)
-            if model is None:
-                raise StepRefused("unknown-model", f"this worker has no model {request.model!r}")
-            knobs = Knobs(
-                request.faces, request.fidelity, request.reference_strength, request.format, request.quality
-            )
-            work.prepared = await self._in(
-                self._pictures, prepare, files[0], files[1:], knobs, model.restorer, model.size, self.limits
-            )
-            work.timings |= {"fetch": fetched - began, "decode": time.monotonic() - fetched}
+            work.files = await patiently(lambda: self.files.read(work.request))
         except StepRefused as error:
-            work.failure = JobFailure(error.code, error.detail)
+            work.refuse(error)
         except GaveUp as error:
-            log.error("job %s: its uploads cannot be read: %s", work.started.job_id, error)
+            log.error("job %s: its uploads cannot be read: %s", work.job_id, error)
             work.abandoned = True
-        except Exception as error:
-            log.exception("job %s: preparing failed", work.started.job_id)
-            work.failure = JobFailure(
-                "inference-failed", f"Preparing the pictures failed: {type(error).__name__}."
-            )
-        self._observe(work, "fetch", "decode")
+        else:
+            image, *references = (file.pixels(self.viewer.limits) for file in work.files)
+            # The picture and its result; of the references, one at a time is decoded and cut.
+            work.pixels = image * (1 + work.request.upscale**2) + max(references, default=0)
+        work.timings["fetch"] = time.monotonic() - began
+        self._observe(work, "fetch")
 
-    async def _restore(self, name: str, batch: list[Work]) -> None:
-        restorer = self.models[name].restorer
-        tasks = [task for work in batch if work.prepared for task in work.prepared.tasks]
+    async def _prepare(self, work: Work) -> None:
+        files, work.files = work.files, []
+        if work.failure is not None or work.abandoned or work.job_id in self._unwanted:
+            return
+        try:
+            model = self.models.get(work.request.model)
+            if model is None:
+                raise StepRefused("unknown-model", f"this worker has no model {work.request.model!r}")
+            knobs = Knobs.of(work.request)
+            work.prepared = await self._in(
+                self._pictures, prepare, files[0], files[1:], knobs, model, self.viewer
+            )
+            work.timings |= work.prepared.timings
+        except StepRefused as error:
+            work.refuse(error)
+        except Exception as error:
+            log.exception("job %s: preparing failed", work.job_id)
+            work.fail("inference-failed", f"Preparing the pictures failed: {type(error).__name__}.")
+        self._observe(work, "decode", "detect")
+
+    async def _restore(self, turns: list[Turn]) -> None:
+        name = turns[0].work.request.model
+        tasks = [task for turn in turns for task in turn.tasks]
         began = time.monotonic()
         try:
-            faces = await self._in(self._model, restorer.restore, tasks)
+            faces = await self._in(self._model, self.models[name].restorer.restore, tasks)
         except Exception as error:
-            log.exception("a batch of %d jobs failed in model %s", len(batch), name)
-            if len(batch) > 1:
+            log.exception("a round of %d jobs failed in model %s", len(turns), name)
+            if len(turns) > 1:
                 # One of them may have done it: the others must not pay for that.
-                for work in batch:
-                    await self._restore(name, [work])
+                for turn in turns:
+                    await self._restore([turn])
             else:
-                batch[0].failure = JobFailure(
-                    "inference-failed", f"The model failed: {type(error).__name__}."
-                )
+                turns[0].work.fail("inference-failed", f"The model failed: {type(error).__name__}.")
             return
         took = time.monotonic() - began
         self.metrics.batch_size.observe(len(tasks))
         self.metrics.last_batch.set_to_current_time()
         self.metrics.stage_duration.labels("infer").observe(took)
-        for work in batch:
-            assert work.prepared is not None
-            count = len(work.prepared.tasks)
-            work.restored, faces = faces[:count], faces[count:]
-            work.timings["infer"] = took
+        for turn in turns:
+            turn.work.restored += faces[: turn.count]
+            faces = faces[turn.count :]
+            turn.work.timings["infer"] = turn.work.timings.get("infer", 0.0) + took
 
     async def _outcome(self, work: Work) -> Outcome:
-        if work.failure is None and work.prepared is not None:
-            began = time.monotonic()
+        prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
+        if work.failure is None and prepared is not None:
             try:
-                composed: Composed = await self._in(self._pictures, compose, work.prepared, work.restored)
-                work.timings["encode"] = time.monotonic() - began
-                self._observe(work, "encode")
+                composed: Composed = await self._in(self._pictures, compose, prepared, work.restored)
+                work.timings |= composed.timings
+                self._observe(work, "paste", "encode")
                 result = await patiently(lambda: self.files.keep(work.started, composed))
-                return Outcome(JobStatus.SUCCEEDED, result, None, _reports(composed), work.seconds)
+                return Outcome(
+                    JobStatus.SUCCEEDED, result, None, composed.faces, work.seconds, composed.references
+                )
             except StepRefused as error:
-                work.failure = JobFailure(error.code, error.detail)
+                work.refuse(error)
             except GaveUp as error:
-                log.error("job %s: its result cannot be kept: %s", work.started.job_id, error)
+                log.error("job %s: its result cannot be kept: %s", work.job_id, error)
                 work.abandoned = True
             except Exception as error:
-                log.exception("job %s: storing failed", work.started.job_id)
-                work.failure = JobFailure(
-                    "inference-failed", f"Making the result failed: {type(error).__name__}."
-                )
+                log.exception("job %s: storing failed", work.job_id)
+                work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
-        return Outcome(JobStatus.FAILED, None, failure, (), work.seconds)
+        return Outcome(JobStatus.FAILED, None, failure, work.faces, work.seconds, work.references)
 
     async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Uploads go when the job has ended, results go when they were not recorded."""
         self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded").inc()
+        for face in outcome.faces if kept else ():
+            self.metrics.faces.labels(face.action, face.reason or "").inc()
         try:
             if not kept:
                 if outcome.result is not None:
                     await self.files.drop_result(outcome.result)
-                job = await self.queue.get(work.started.job_id)
+                job = await self.queue.get(work.job_id)
                 if job is not None and not job.status.terminal:
                     return  # somebody else is at it and needs the uploads
             await self.files.drop_uploads(work.request)
         except (RedisError, OSError) as error:
-            log.warning("job %s: blobs stay until they expire (%s)", work.started.job_id, error)
+            log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)
 
     async def _clear_buried(self, job_id: str) -> None:
         """A job that ended without being started here (out of attempts, canceled) leaves its uploads behind."""
@@ -354,16 +359,3 @@ class Worker:
         for stage in stages:
             if stage in work.timings:
                 self.metrics.stage_duration.labels(stage).observe(work.timings[stage])
-
-
-def _reports(composed: Composed) -> tuple[FaceReport, ...]:
-    return tuple(
-        FaceReport(
-            box=note.box,
-            score=1.0,
-            action=FaceAction.RESTORED if note.restored else FaceAction.FAILED,
-            reason=note.reason,
-            selected=note.selected,
-        )
-        for note in composed.faces
-    )

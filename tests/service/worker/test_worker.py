@@ -3,49 +3,42 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+import skimage.data
+from inverting import Inverting
+from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.feature_cache import Features
-from refstar_service.engine.restorer import FaceTask, RestoredFace
+from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
+from refstar_service.jobs import FaceAction, Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.worker import pipeline
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.pipeline import Model, Worker
+from refstar_service.worker.job_steps import Model, Viewer
+from refstar_service.worker.pipeline import Worker
+from refstar_service.worker.references import ReferenceMemory
 
 SIZE = 32
-
-
-class Inverting:
-    """Restores by inverting, so that every result tells whose input it was. ``act`` may raise or wait."""
-
-    def __init__(
-        self, act: Callable[[Sequence[FaceTask]], None] = lambda tasks: None, finite: bool = True
-    ) -> None:
-        self.act, self.finite = act, finite
-        self.batches: list[int] = []
-
-    def cached(self, key: str) -> Features | None:
-        return None
-
-    def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
-        self.act(tasks)
-        self.batches.append(len(tasks))
-        masks = [np.full((len(t.references), 4, 4), 51, np.uint8) for t in tasks]
-        return [RestoredFace(255 - t.low_quality, m, self.finite) for t, m in zip(tasks, masks, strict=True)]
 
 
 class Bench:
     """A queue, blobs, and a worker over them."""
 
-    def __init__(self, redis: Redis, restorer: Inverting) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        restorer: Inverting,
+        detector: KnownFaces | None = None,
+        max_batch_pixels: int = 100_000_000,
+        size: int = SIZE,
+    ) -> None:
+        self.metrics = WorkerMetrics.on(new_registry())
         self.queue = JobQueue(redis, stale_after=5)
         self.blobs = RedisBlobs(redis)
         self.stopping = asyncio.Event()
@@ -53,11 +46,12 @@ class Bench:
         self.worker = Worker(
             self.queue,
             JobFiles(self.blobs, 60),
-            {"refstar": Model(restorer, SIZE)},
+            {"refstar": Model(restorer, size)},
             WorkerInfo("w", ("refstar",), "cpu", time.time()),
-            metrics=WorkerMetrics.on(new_registry()),
-            limits=ImageLimits(),
+            metrics=self.metrics,
+            viewer=Viewer(detector or KnownFaces(), ReferenceMemory(), ImageLimits()),
             max_batch=8,
+            max_batch_pixels=max_batch_pixels,
             picture_threads=2,
         )
 
@@ -93,6 +87,9 @@ class Bench:
 
 def picture(level: int, size: int = SIZE) -> bytes:
     return file_of(np.full((size, size, 3), level, np.uint8))
+
+
+PHOTOGRAPH = file_of(skimage.data.astronaut(), ".jpg")
 
 
 async def test_every_job_gets_its_own_result_and_inputs_go(redis: Redis) -> None:
@@ -132,7 +129,7 @@ async def test_a_failing_batch_is_repeated_one_by_one(redis: Redis) -> None:
 
 
 async def test_numbers_that_are_not_finite_fail_the_job_and_leave_no_result(redis: Redis) -> None:
-    bench = Bench(redis, Inverting(finite=False))
+    bench = Bench(redis, Inverting(finite=lambda task: False))
     await bench.submit("sick", picture(3))
     async with bench.working():
         job = await bench.ended("sick")
@@ -148,7 +145,8 @@ async def test_numbers_that_are_not_finite_fail_the_job_and_leave_no_result(redi
         (picture(3), [b"no picture at all"], {}, "not-an-image", "reference 1 (1.png)"),
         (file_of(np.zeros((30, 60, 3), np.uint8)), [], {}, "not-square", "60 x 30"),
         (picture(3), [], {"model": "other"}, "unknown-model", "other"),
-        (picture(3), [], {"faces": "all"}, "faces-mode-unavailable", "all"),
+        (picture(3), [], {"faces": "all"}, "no-face-found", "32 x 32"),
+        (PHOTOGRAPH, [picture(3)], {"faces": "all"}, "reference-without-face", "reference 1 (1.png)"),
     ],
 )
 async def test_a_job_that_cannot_be_done_says_why(
@@ -289,3 +287,86 @@ async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
     assert job is not None
     assert job.failure is not None
     assert job.failure.code == "inference-failed"
+
+
+async def test_a_photograph_comes_back_whole_with_its_reports(redis: Redis) -> None:
+    picture, faces = astronauts(2)
+    detector = KnownFaces({(1024, 512): faces, (512, 512): [face_at()]})
+    bench = Bench(redis, Inverting(), detector, size=128)  # of a smaller crop, no reference is sharp
+    await bench.submit("whole", file_of(picture), [PHOTOGRAPH], faces="largest", upscale=2)
+    async with bench.working():
+        job = await bench.ended("whole")
+        assert job.result is not None
+        data = await bench.blobs.get(job.result.image.key)
+        assert data is not None
+        assert pixels_of(data).shape == (1024, 2048, 3)
+    assert [(f.action, f.reason) for f in job.faces] == [
+        (FaceAction.RESTORED, None),
+        (FaceAction.SKIPPED, "not-largest"),
+    ]
+    assert len(job.faces[0].points) == 5
+    assert [(r.name, r.used) for r in job.references] == [("1.png", True)]
+    assert set(job.timings) == {"fetch", "decode", "detect", "infer", "paste", "encode"}
+    counted = bench.metrics.faces
+    assert counted.labels("restored", "")._value.get() == 1
+    assert counted.labels("skipped", "not-largest")._value.get() == 1
+
+
+async def test_a_job_without_a_restored_face_fails_and_says_what_was_found(redis: Redis) -> None:
+    bench = Bench(redis, Inverting())
+    await bench.submit("small", PHOTOGRAPH, faces="all", min_face=200)
+    async with bench.working():
+        job = await bench.ended("small")
+    assert job.failure is not None
+    assert job.failure.code == "face-too-small"
+    assert [(f.action, f.reason) for f in job.faces] == [(FaceAction.SKIPPED, "face-too-small")]
+    assert not [key async for key in redis.scan_iter("*small/*")]
+
+
+async def test_a_group_photograph_shares_the_model_with_single_faces(redis: Redis) -> None:
+    group = [face_at(scale=1 - i / 100) for i in range(30)]
+    bench = Bench(redis, restorer := Inverting(), KnownFaces({(512, 512): group}))
+    await bench.submit("group", PHOTOGRAPH, faces="all")
+    for level in range(4):
+        await bench.submit(f"job{level}", picture(level))
+    finished: list[str] = []
+    async with bench.working():
+
+        async def note(name: str) -> None:
+            await bench.ended(name)
+            finished.append(name)
+
+        await asyncio.gather(*(note(name) for name in ("group", "job0", "job1", "job2", "job3")))
+        assert len((await bench.ended("group")).faces) == 30
+    assert finished[-1] == "group"
+    assert max(restorer.batches) <= 8
+    assert restorer.batches[0] == 8  # four of the group and the four others
+    assert sum(restorer.batches) == 34
+
+
+async def test_a_group_photograph_that_is_not_through_goes_back_when_the_worker_ends(redis: Redis) -> None:
+    group = [face_at(scale=1 - i / 100) for i in range(30)]
+    bench = Bench(redis, restorer := Inverting(), KnownFaces({(512, 512): group}))
+    restorer.act = lambda tasks: bench.stopping.set()
+    await bench.submit("group", PHOTOGRAPH, faces="all")
+    async with bench.working():
+        await bench.stopping.wait()
+    other = JobQueue(redis)
+    left = await other.get("group")
+    assert left is not None
+    assert (left.status, left.attempts) == (JobStatus.QUEUED, 0)
+    assert restorer.batches == [8]
+    await other.aclose()
+
+
+async def test_large_pictures_are_decoded_in_portions(redis: Redis) -> None:
+    pixels = 512 * 512 * 2  # the picture and its result
+    bench = Bench(redis, restorer := Inverting(), max_batch_pixels=2 * pixels)
+    for number in range(6):
+        await bench.submit(f"job{number}", PHOTOGRAPH, faces="all")
+    async with bench.working():
+        for number in range(6):
+            assert (await bench.ended(f"job{number}")).status is JobStatus.SUCCEEDED
+    assert restorer.batches[0] == 2
+    assert sum(restorer.batches) == 6
+    assert max(restorer.batches) <= 4

@@ -1,0 +1,34 @@
+"""A file as it was sent, and its pixels."""
+
+from dataclasses import dataclass
+
+from refstar_service.images import ImageLimits, ImageRefused, Picture, decode, probe
+from refstar_service.worker.refusal import StepRefused
+
+
+@dataclass(frozen=True)
+class Upload:
+    """``sha256`` names its content; ``name`` is only for messages."""
+
+    name: str
+    data: bytes
+    sha256: str
+
+    def called(self, role: str) -> str:
+        """How messages call it: its ``role`` ("image", "reference 2") and its name, if it has one."""
+        return f"{role} ({self.name})" if self.name else role
+
+    def decoded(self, role: str, limits: ImageLimits) -> Picture:
+        """Its upright pixels; raises StepRefused with the slug of what is wrong with the file."""
+        try:
+            return decode(self.data, limits)
+        except ImageRefused as error:
+            raise StepRefused(error.code, f"{self.called(role)}: {error.detail}") from error
+
+    def pixels(self, limits: ImageLimits) -> int:
+        """How many its header announces; 0 for a file that will be refused."""
+        try:
+            info = probe(self.data, limits)
+        except ImageRefused:
+            return 0
+        return info.width * info.height

@@ -1,0 +1,99 @@
+"""One started job on its way through the worker, and the turns that jobs take at the model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from refstar_service.engine.restorer import FaceTask, RestoredFace
+from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, ReferenceReport
+from refstar_service.jobs.reservation import Started
+from refstar_service.worker.job_steps import Prepared
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.upload import Upload
+
+
+@dataclass(eq=False)
+class Work:
+    """What is known of a job so far. ``pixels``: how many its pictures hold in memory from decoding to storing."""
+
+    started: Started
+    files: list[Upload] = field(default_factory=list)  # the picture, then its references
+    pixels: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+    prepared: Prepared | None = None
+    restored: list[RestoredFace] = field(
+        default_factory=list
+    )  # of the first tasks; the others are still to come
+    failure: JobFailure | None = None
+    faces: tuple[FaceReport, ...] = ()  # of a failure
+    references: tuple[ReferenceReport, ...] = ()
+    abandoned: bool = False  # its bytes cannot be had or kept now: let another worker try
+
+    @property
+    def request(self) -> JobRequest:
+        return self.started.request
+
+    @property
+    def job_id(self) -> str:
+        return self.started.job_id
+
+    @property
+    def faces_left(self) -> int:
+        """How many faces still wait for the model."""
+        if self.prepared is None or self.failure is not None:
+            return 0
+        return len(self.prepared.tasks) - len(self.restored)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The timings as they are reported: tenths of a millisecond are enough."""
+        return {stage: round(seconds, 4) for stage, seconds in self.timings.items()}
+
+    def fail(self, code: str, detail: str) -> None:
+        self.failure = JobFailure(code, detail)
+
+    def refuse(self, refusal: StepRefused) -> None:
+        self.fail(refusal.code, refusal.detail)
+        self.faces, self.references = refusal.faces, refusal.references
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """The next ``count`` faces of a job."""
+
+    work: Work
+    count: int
+
+    @property
+    def tasks(self) -> tuple[FaceTask, ...]:
+        assert self.work.prepared is not None
+        done = len(self.work.restored)
+        return self.work.prepared.tasks[done : done + self.count]
+
+
+def next_round(works: Sequence[Work], most: int) -> list[Turn]:
+    """The faces of one inference, at most ``most``: for the model of the first job, one face of each job in turn.
+
+    So a picture of thirty people takes what room the others leave, and nobody waits until all of them are done.
+    """
+    model = works[0].request.model
+    waiting = {work: work.faces_left for work in works if work.request.model == model and work.faces_left}
+    taken = dict.fromkeys(waiting, 0)
+    room = most
+    while room and any(taken[work] < waiting[work] for work in waiting):
+        for work in waiting:
+            if room and taken[work] < waiting[work]:
+                taken[work] += 1
+                room -= 1
+    return [Turn(work, count) for work, count in taken.items() if count]
+
+
+def portions(works: Sequence[Work], most_pixels: int) -> Iterator[list[Work]]:
+    """Works in order, in groups that hold at most ``most_pixels`` together; a larger one is a group of its own."""
+    group: list[Work] = []
+    for work in works:
+        if group and sum(other.pixels for other in group) + work.pixels > most_pixels:
+            yield group
+            group = []
+        group.append(work)
+    if group:
+        yield group

@@ -1,0 +1,38 @@
+"""A restorer in place of the network: small, quick, and its results tell whose input they came from."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from refstar_service.engine.feature_cache import Features
+from refstar_service.engine.restorer import FaceTask, ReferencePicture, RestoredFace
+
+
+class Inverting:
+    """Restores by inverting. ``act`` may raise or wait; ``finite`` says of each face whether it came out.
+
+    With ``remembering``, references that were seen once are known from then on.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[Sequence[FaceTask]], None] = lambda tasks: None,
+        finite: Callable[[FaceTask], bool] = lambda task: True,
+        remembering: bool = False,
+    ) -> None:
+        self.act, self.finite, self.remembering = act, finite, remembering
+        self.batches: list[int] = []
+        self.known: dict[str, Features] = {}
+
+    def cached(self, key: str) -> Features | None:
+        return self.known.get(key)
+
+    def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
+        self.act(tasks)
+        self.batches.append(len(tasks))
+        if self.remembering:
+            pictures = [r for t in tasks for r in t.references if isinstance(r, ReferencePicture)]
+            self.known |= {picture.key: {"features": picture.pixels} for picture in pictures}
+        masks = [np.full((len(t.references), 4, 4), 51, np.uint8) for t in tasks]
+        return [
+            RestoredFace(255 - t.low_quality, m, self.finite(t)) for t, m in zip(tasks, masks, strict=True)
+        ]

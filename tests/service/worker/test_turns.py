@@ -1,0 +1,52 @@
+"""Whose faces come to the model next, and how much is decoded at a time."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from refstar_service.jobs import JobRequest, Priority
+from refstar_service.jobs.reservation import Reservation, Started
+from refstar_service.worker.work import Work, next_round, portions
+
+
+@pytest.fixture
+def work(request_for_jobs: JobRequest) -> Any:
+    def make(name: str, faces: int = 1, model: str = "refstar", pixels: int = 0) -> Work:
+        request = JobRequest(**(vars(request_for_jobs) | {"model": model}))
+        held = Reservation(name, Priority.NORMAL, "0-1", retried=False)
+        prepared: Any = SimpleNamespace(tasks=tuple(range(faces)))
+        return Work(Started(name, 1, "f", request, held), prepared=prepared, pixels=pixels)
+
+    return make
+
+
+def names(works: list[Work], most: int) -> dict[str, int]:
+    return {turn.work.job_id: turn.count for turn in next_round(works, most)}
+
+
+def test_a_group_takes_what_room_the_others_leave(work: Any) -> None:
+    assert names([work("group", 30), work("one"), work("two", 2)], 8) == {"group": 5, "one": 1, "two": 2}
+
+
+def test_more_jobs_than_room_come_in_order(work: Any) -> None:
+    assert names([work(f"{i}", 3) for i in range(5)], 3) == {"0": 1, "1": 1, "2": 1}
+
+
+def test_a_round_is_for_one_model(work: Any) -> None:
+    works = [work("a", 2), work("b", 2, model="ented"), work("c")]
+    assert names(works, 8) == {"a": 2, "c": 1}
+    assert names(works[1:], 8) == {"b": 2}
+
+
+def test_a_turn_goes_on_where_the_last_one_ended(work: Any) -> None:
+    group = work("group", 5)
+    group.restored = [object()] * 2
+    (turn,) = next_round([group], 2)
+    assert turn.tasks == (2, 3)
+    assert group.faces_left == 3
+
+
+def test_portions_keep_order_and_a_large_picture_is_alone(work: Any) -> None:
+    works = [work(str(i), pixels=p) for i, p in enumerate([4, 4, 4, 20, 1, 0, 9])]
+    assert [[w.pixels for w in portion] for portion in portions(works, 10)] == [[4, 4], [4], [20], [1, 0, 9]]
+    assert list(portions([], 10)) == []
