@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 MOST_BYTES = 1 << 20  # of a packet that is read
 _MOST_DEPTH = 48
 _MOST_ELEMENTS = 20_000
+_MOST_VOCABULARIES = 100
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
@@ -70,7 +71,10 @@ def carried(packet: bytes | None, *, keep_location: bool = False, turned: bool =
         return None
     wrapped = ET.Element(f"{{{_META}}}xmpmeta")
     wrapped.append(description)
-    body = "".join(_written(wrapped, _names(wrapped, prefixes)))
+    names = _names(wrapped, prefixes)
+    if len(names) > _MOST_VOCABULARIES:
+        return None
+    body = "".join(_written(wrapped, names))
     start = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     written = f'{start}\n{body}\n<?xpacket end="w"?>'.encode()
     return written if len(written) <= MOST_BYTES else None
@@ -158,7 +162,7 @@ def _names(root: ET.Element, prefixes: dict[str, str]) -> dict[str, str]:
     every = (name for element in root.iter() for name in (element.tag, *element.attrib))
     used = dict.fromkeys(_split(name)[0] for name in every)
     names = {_XML: "xml"}
-    for namespace in used:
+    for namespace in list(used)[: _MOST_VOCABULARIES + 1]:
         if namespace and namespace not in names:
             wanted = {_META: "x", _RDF: "rdf"}.get(namespace) or prefixes.get(namespace) or "ns"
             number = 1

@@ -29,6 +29,7 @@ _ORIENTATIONS = {
     (3, 0): 7,
     (3, 1): 5,
 }
+_RDF = b"application/rdf+xml\0"
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _MOST_BOXES = 10_000
 _MOST_ITEMS = 512
@@ -252,9 +253,13 @@ def _exif(data: bytes, meta: _Meta) -> bytes | None:
 
 
 def _packet(data: bytes, meta: _Meta) -> bytes | None:
-    """XMP, by its content: of the items of a MIME type it is the one that is a packet."""
-    found = [_item(data, meta, item) for item, kind in meta.kinds.items() if kind == b"mime"]
-    return next((packet for packet in found if packet and b"ns.adobe.com" in packet), None)
+    for item, kind in meta.kinds.items():
+        at = meta.kinds_at[item]
+        # After the type two strings that end in a zero: the item's name, and its content's type.
+        name_end = data.find(b"\0", at + 4, at + 256)
+        if kind == b"mime" and name_end >= 0 and data.startswith(_RDF, name_end + 1):
+            return _item(data, meta, item)
+    return None
 
 
 def _item(data: bytes, meta: _Meta, item: int) -> bytes | None:
