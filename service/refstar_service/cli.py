@@ -5,6 +5,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
 WRONG_USE = 2
-REFUSED = 78  # EX_CONFIG: no model runs with these settings, and trying again changes nothing
+REFUSED = 78  # EX_CONFIG: no model or detector runs with these settings, and trying again changes nothing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model runs here."""
+    """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model or no detector runs here."""
     options = _parser().parse_args(arguments)
     chosen = {
         name: value for name in Settings.model_fields if (value := getattr(options, name, None)) is not None
@@ -83,20 +84,50 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "-r", "--reference", type=Path, action="append", default=[], help="repeat for several"
     )
-    restore.add_argument("--model", default="refstar")
+    restore.add_argument("--model", help="default: refstar; without references ganprior where there is one")
     restore.add_argument(
-        "--faces", choices=["aligned", "all", "largest", "center"], help="where the faces are"
+        "--faces",
+        choices=["all", "largest", "center", "boxes", "aligned"],
+        help="which are restored (default: largest with references, else all); aligned: each file is one face crop",
+    )
+    restore.add_argument(
+        "--boxes",
+        type=_box,
+        action="append",
+        default=[],
+        metavar="X,Y,W,H",
+        help="restore the face in this box, in pixels of the upright picture; repeat for several",
+    )
+    restore.add_argument(
+        "--min-face", type=int, default=24, help="side in pixels below which a face is skipped (24)"
+    )
+    restore.add_argument(
+        "--upscale", type=int, choices=[1, 2, 4], default=1, help="enlarge the picture so often"
+    )
+    restore.add_argument(
+        "--reference-face",
+        choices=["only", "largest"],
+        default="only",
+        help="of a reference with several faces: refuse it (only), or take the largest",
     )
     restore.add_argument(
         "--fidelity", type=_share, default=0.5, help="0 most detail .. 1 nearest to the input"
     )
     restore.add_argument("--reference-strength", type=_share, default=1.0, help="0 ignores the references")
     restore.add_argument(
-        "--format", choices=["same", "png", "jpeg", "webp"], help="default: by OUT's name, else same"
+        "--format",
+        choices=["same", "png", "jpeg", "webp", "tiff", "bmp", "avif"],
+        help="default: by OUT's name, else same",
     )
-    restore.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1..100")
+    restore.add_argument("--quality", type=int, default=95, help="of JPEG, WebP and AVIF, 1..100")
+    restore.add_argument(
+        "--keep-location", action="store_true", help="keep where the picture was taken (GPS) in the result"
+    )
     restore.add_argument(
         "--selection", type=Path, help="also write what was taken from which reference (PNG)"
+    )
+    restore.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="also write what became of every picture and face"
     )
     _engine(restore)
     restore.set_defaults(run=_restore)
@@ -114,6 +145,9 @@ def _address(parser: argparse.ArgumentParser) -> None:
 
 def _engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models-dir", type=Path, dest="models_dir", help="folder of model folders")
+    parser.add_argument(
+        "--detector", type=Path, help="a YuNet file that finds faces instead of the shipped one"
+    )
     parser.add_argument("--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (cpu)")
     parser.add_argument("--threads", type=int, help="CPU threads of one inference (all)")
 
@@ -123,6 +157,16 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not in 0..1")
     return value
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, width, height = (float(side) for side in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,WIDTH,HEIGHT") from None
+    if not all(map(isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is a box without an area")
+    return x, y, width, height
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
@@ -162,12 +206,18 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
             output=options.output,
             references=tuple(options.reference),
             model=options.model,
-            faces=options.faces or ("largest" if options.reference else "all"),
+            faces=options.faces,
+            boxes=tuple(options.boxes),
+            min_face=options.min_face,
+            upscale=options.upscale,
+            reference_face=options.reference_face,
             fidelity=options.fidelity,
             reference_strength=options.reference_strength,
             format=options.format,
             quality=options.quality,
+            keep_location=options.keep_location,
             selection=options.selection,
+            report=options.report,
         ),
     )
 

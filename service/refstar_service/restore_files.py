@@ -1,34 +1,84 @@
 """``refstar restore``: pictures from disk to disk, with the steps of the worker and without a server."""
 
+from __future__ import annotations
+
 import hashlib
+import json
+import logging
 import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from refstar_service.engine.manifest import load_manifests
+from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.images import Encoded
+from refstar_service.jobs import FaceAction, FaceReport, ReferenceReport
 from refstar_service.settings import Settings
+from refstar_service.worker.knobs import Knobs
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.upload import Upload
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
-_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
-_SUFFIX_OF = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+_FORMATS = {suffix: suffix.removeprefix(".") for suffix in SUFFIXES} | {".jpg": "jpeg", ".tif": "tiff"}
+_SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
+
+log = logging.getLogger("refstar")
 
 
 @dataclass(frozen=True)
 class RestoreFiles:
-    """What to restore; see ``refstar restore --help``. ``format`` None: by the output's name, else as the input."""
+    """What to restore; see ``refstar restore --help``. ``format`` None: by the output's name, else as the input.
+
+    ``model`` and ``faces`` None: what the HTTP API takes for the same references.
+    """
 
     input: Path
     output: Path
-    references: tuple[Path, ...]
-    model: str
-    faces: str
-    fidelity: float
-    reference_strength: float
-    format: str | None
-    quality: int
-    selection: Path | None
+    references: tuple[Path, ...] = ()
+    model: str | None = None
+    faces: str | None = None
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    min_face: int = 24
+    upscale: int = 1
+    reference_face: str = "only"
+    fidelity: float = 0.5
+    reference_strength: float = 1.0
+    format: str | None = None
+    quality: int = 95
+    keep_location: bool = False
+    selection: Path | None = None
+    report: Path | None = None
+
+
+@dataclass
+class Entry:
+    """What became of one picture; a line of the report."""
+
+    input: str
+    output: str | None = None
+    selection: str | None = None
+    error: dict[str, str] | None = None
+    faces: tuple[FaceReport, ...] = ()
+    references: tuple[ReferenceReport, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        if self.error is not None:
+            return f"failed: {self.error['code']}: {self.error['detail']}"
+        restored = sum(face.action is FaceAction.RESTORED for face in self.faces)
+        noun = "face" if len(self.faces) == 1 else "faces"
+        why = Counter(face.reason for face in self.faces if face.action is not FaceAction.RESTORED)
+        others = [f"{count} {reason}" for reason, count in why.items()]
+        others += [f"reference {r.index} {r.reason}" for r in self.references if not r.used]
+        return f"{restored} of {len(self.faces)} {noun} restored{_listed(others)}  {self.output}"
+
+
+#: One picture through all the steps.
+Restore = Callable[[Upload, Knobs, Entry], tuple[Encoded, Encoded | None]]
 
 
 def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
@@ -36,33 +86,56 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
 
     A picture that fails does not end a folder: the rest is restored, and the status says that one failed.
     """
-    # Imported late: `refstar gateway` shares this program and may be installed without onnxruntime.
+    began = time.monotonic()
+    sources, passed_over = _sources(wanted)
+    _check(wanted, sources)
+    knobs = _knobs(wanted)
+    references = [_upload(path, settings) for path in wanted.references]
+    restore = _loaded(settings, wanted, knobs, references)
+    # What must not be written over, whatever names the results get.
+    named = [path for path in (wanted.selection, wanted.report) if path is not None]
+    kept = {path.resolve() for path in (*sources, *wanted.references, *named)}
+    entries: list[Entry] = []
+    try:
+        for number, source in enumerate(sources, 1):
+            entry, start = Entry(str(source)), time.monotonic()
+            entries.append(entry)
+            _one(source, wanted, knobs, settings, restore, entry, kept)
+            took = time.monotonic() - start
+            print(
+                f"[{number}/{len(sources)}] {source.name}: {entry.summary}  {took:.2f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    finally:
+        if wanted.report is not None:
+            _write(wanted.report, _as_json(entries))
+    failed = Counter(entry.error["code"] for entry in entries if entry.error is not None)
+    if wanted.input.is_dir():
+        why = _listed([f"{count} {code}" for code, count in failed.most_common()])
+        others = f", {passed_over} other files or folders passed over" if passed_over else ""
+        print(
+            f"{len(entries) - failed.total()} restored, {failed.total()} failed{why}{others}, "
+            f"{time.monotonic() - began:.1f} s",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: Sequence[Upload]) -> Restore:
+    """The model, and the detector if one is needed, ready to restore."""
+    # Imported late: these load onnxruntime, and a mistake in the arguments should be told before.
     from refstar_service.engine.restorer import Restorer
     from refstar_service.engine.session import Provider
+    from refstar_service.faces.detect import load_detector
     from refstar_service.processes import image_limits
-    from refstar_service.worker.job_steps import Knobs, StepRefused, Upload, compose, prepare
+    from refstar_service.worker.job_steps import ALIGNED, Model, Viewer, compose, prepare
+    from refstar_service.worker.references import ReferenceMemory
 
-    jobs = _files(wanted)
-    if not jobs:
-        raise FileNotFoundError(f"{wanted.input} holds no picture ({', '.join(sorted(SUFFIXES))})")
-    if wanted.selection is not None and len(jobs) > 1:
-        raise ValueError("--selection is for one picture, not for a folder")
-    if not 1 <= wanted.quality <= 100:
-        raise ValueError(f"--quality is 1..100, not {wanted.quality}")
-    manifest = load_manifests(settings.models_dir).get(wanted.model)
-    if manifest is None:
-        known = ", ".join(load_manifests(settings.models_dir))
-        raise ValueError(f"no model {wanted.model!r} in {settings.models_dir}, there is: {known or 'none'}")
-    if len(wanted.references) > manifest.max_references:
-        raise ValueError(
-            f"{len(wanted.references)} references, {manifest.label} takes {manifest.max_references}"
-        )
-
-    def upload(path: Path) -> Upload:
-        data = path.read_bytes()
-        return Upload(path.name, data, hashlib.sha256(data).hexdigest())
-
-    references = [upload(path) for path in wanted.references]
+    manifest = _manifest(settings, wanted)
+    detector = None
+    if knobs.faces != ALIGNED:
+        detector = load_detector(settings.models_dir, settings.detector, settings.threads)
     restorer = Restorer(
         manifest,
         Provider(settings.provider),
@@ -70,45 +143,163 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
         max_batch=1,
         cache_bytes=settings.feature_cache_bytes,
     )
-    failed = 0
-    for number, (source, target) in enumerate(jobs, 1):
-        began = time.monotonic()
+    model = Model(restorer, manifest.input_size, manifest.needs_references)
+    # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
+    viewer = Viewer(detector, ReferenceMemory(), image_limits(settings))
+
+    def restore(image: Upload, knobs: Knobs, entry: Entry) -> tuple[Encoded, Encoded | None]:
+        prepared = prepare(image, references, knobs, model, viewer)
+        start = time.monotonic()
+        faces = restorer.restore(prepared.tasks)
+        infer = time.monotonic() - start
+        done = compose(prepared, faces)
+        timings = prepared.timings | {"infer": infer} | done.timings
+        entry.timings = {stage: round(seconds, 4) for stage, seconds in timings.items()}
+        entry.faces, entry.references = done.faces, done.references
+        return done.result, done.selection
+
+    return restore
+
+
+def _one(
+    source: Path,
+    wanted: RestoreFiles,
+    knobs: Knobs,
+    settings: Settings,
+    restore: Restore,
+    entry: Entry,
+    kept: set[Path],
+) -> None:
+    """One picture from file to file; what goes wrong is written into its entry."""
+    try:
+        target = wanted.output
+        if wanted.input.is_dir() or target.is_dir():
+            target = target / source.name
         kind = wanted.format or _FORMATS.get(target.suffix.lower(), "same")
-        knobs = Knobs(wanted.faces, wanted.fidelity, wanted.reference_strength, kind, wanted.quality)
-        try:
-            prepared = prepare(
-                upload(source), references, knobs, restorer, manifest.input_size, image_limits(settings)
-            )
-            done = compose(prepared, restorer.restore(prepared.tasks))
-            target = _named(target, done.result)
-            _write(target, done.result.data)
-            if wanted.selection is not None and done.selection is not None:
-                _write(wanted.selection, done.selection.data)
-            says = f"{target}  {time.monotonic() - began:.2f} s"
-        except (StepRefused, OSError) as error:
-            failed += 1
-            says = f"failed: {error}"
-        print(f"[{number}/{len(jobs)}] {source.name}: {says}", file=sys.stderr, flush=True)
-    if len(jobs) > 1:
-        print(f"{len(jobs) - failed} restored, {failed} failed", file=sys.stderr)
-    return 1 if failed else 0
+        result, selection = restore(_upload(source, settings), replace(knobs, format=kind), entry)
+        target = _free(_named(target, result), source if wanted.input.is_dir() else None, kept)
+        _write(target, result.data)
+        kept.add(target.resolve())
+        entry.output = str(target)
+        if wanted.selection is not None and selection is not None:
+            _write(wanted.selection, selection.data)
+            entry.selection = str(wanted.selection)
+    except StepRefused as error:
+        entry.error = {"code": error.code, "detail": error.detail}
+        entry.faces, entry.references = error.faces, error.references
+    except OSError as error:
+        entry.error = {"code": "file-error", "detail": str(error)}
+    except Exception as error:  # one picture, whatever it does, must not take the rest of a folder with it
+        log.debug("%s", source, exc_info=True)
+        entry.error = {"code": "inference-failed", "detail": f"{type(error).__name__}: {error}"}
 
 
-def _files(wanted: RestoreFiles) -> list[tuple[Path, Path]]:
-    """Sources and targets; a folder's pictures keep their names."""
+def _sources(wanted: RestoreFiles) -> tuple[list[Path], int]:
+    """The pictures to restore, and how many other things lie in the folder."""
     if not wanted.input.is_dir():
-        return [
-            (wanted.input, wanted.output / wanted.input.name if wanted.output.is_dir() else wanted.output)
-        ]
-    sources = sorted(p for p in wanted.input.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-    return [(source, wanted.output / source.name) for source in sources]
+        return [wanted.input], 0
+    inside = sorted(wanted.input.iterdir())
+    sources = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not sources:
+        raise FileNotFoundError(f"{wanted.input} holds no picture ({', '.join(sorted(SUFFIXES))})")
+    return sources, len(inside) - len(sources)
+
+
+def _check(wanted: RestoreFiles, sources: Sequence[Path]) -> None:
+    """Raise ValueError for what cannot be meant."""
+    folder = wanted.input.is_dir()
+    if wanted.selection is not None and folder:
+        raise ValueError("--selection is for one picture, not for a folder")
+    if not 1 <= wanted.quality <= 100:
+        raise ValueError(f"--quality is 1..100, not {wanted.quality}")
+    if not 16 <= wanted.min_face <= 512:
+        raise ValueError(f"--min-face is 16..512 pixels, not {wanted.min_face}")
+    if wanted.boxes and wanted.faces not in (None, "boxes"):
+        raise ValueError(
+            f"--boxes names the faces to restore, so --faces {wanted.faces} cannot stand beside it"
+        )
+    if wanted.faces == "boxes" and not wanted.boxes:
+        raise ValueError("--faces boxes needs at least one --boxes X,Y,WIDTH,HEIGHT")
+    if folder and wanted.output.resolve() == wanted.input.resolve():
+        raise ValueError(f"the results would overwrite the pictures in {wanted.input}: name another folder")
+    if folder and wanted.output.is_file():
+        raise ValueError(f"{wanted.output} is a file; the results of a folder need a folder")
+    read = {path.resolve() for path in (*sources, *wanted.references)}
+    output = wanted.output / wanted.input.name if wanted.output.is_dir() and not folder else wanted.output
+    written = {"--output": output, "--selection": wanted.selection, "--report": wanted.report}
+    paths = {flag: path.resolve() for flag, path in written.items() if path is not None}
+    for flag, path in paths.items():
+        if path in read:
+            raise ValueError(
+                f"{flag} {written[flag]} is read too and would be overwritten: name another file"
+            )
+    if len(set(paths.values())) < len(paths):
+        raise ValueError(f"{', '.join(paths)} name the same file")
+
+
+def _knobs(wanted: RestoreFiles) -> Knobs:
+    faces = wanted.faces or ("boxes" if wanted.boxes else "largest" if wanted.references else "all")
+    return Knobs(
+        faces=faces,
+        fidelity=wanted.fidelity,
+        reference_strength=wanted.reference_strength,
+        format=wanted.format or "same",
+        quality=wanted.quality,
+        boxes=wanted.boxes,
+        min_face=wanted.min_face,
+        upscale=wanted.upscale,
+        reference_face=wanted.reference_face,
+        keep_location=wanted.keep_location,
+    )
+
+
+def _manifest(settings: Settings, wanted: RestoreFiles) -> ModelManifest:
+    manifests = load_manifests(settings.models_dir)
+    preferred = ["refstar"] if wanted.references else ["ganprior", "refstar"]  # as the gateway chooses
+    name = wanted.model or next((name for name in (*preferred, *sorted(manifests)) if name in manifests), "")
+    manifest = manifests.get(name)
+    if manifest is None:
+        known = ", ".join(manifests)
+        raise ValueError(f"no model {name!r} in {settings.models_dir}, there is: {known or 'none'}")
+    count = len(wanted.references)
+    if count > manifest.max_references:
+        raise ValueError(f"{count} references, {manifest.label} takes {manifest.max_references}")
+    if manifest.needs_references and not count:
+        raise ValueError(f"{manifest.label} needs at least one --reference")
+    return manifest
+
+
+def _upload(path: Path, settings: Settings) -> Upload:
+    """The file's bytes; one beyond the limit is not even read."""
+    size = path.stat().st_size
+    if size > settings.max_image_bytes:
+        raise StepRefused(
+            "image-too-many-bytes",
+            f"{path.name} has {size} bytes, at most {settings.max_image_bytes} are taken",
+        )
+    data = path.read_bytes()
+    return Upload(path.name, data, hashlib.sha256(data).hexdigest())
 
 
 def _named(target: Path, result: Encoded) -> Path:
     """The target with a suffix that tells the truth."""
-    if _FORMATS.get(target.suffix.lower()) == result.media_type.removeprefix("image/"):
+    kind = result.media_type.removeprefix("image/")
+    if _FORMATS.get(target.suffix.lower()) == kind:
         return target
-    return target.with_suffix(_SUFFIX_OF[result.media_type])
+    return target.with_suffix(_SUFFIX_OF.get(kind, f".{kind}"))
+
+
+def _free(target: Path, source: Path | None, kept: set[Path]) -> Path:
+    """The target, or where a folder's ``a.png`` and ``a.bmp`` both become ``a.png``, ``a.bmp.png`` for the second.
+
+    ``source``: the picture, if it lies in a folder that is restored. Raises StepRefused when the result would overwrite
+    a picture that is read, or another result.
+    """
+    if source is not None and target.resolve() in kept:
+        target = target.with_name(source.name + target.suffix)
+    if target.resolve() in kept:
+        raise StepRefused("file-error", f"the result would overwrite {target}: name another output")
+    return target
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -120,3 +311,12 @@ def _write(path: Path, data: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _as_json(entries: Sequence[Entry]) -> bytes:
+    lines: list[dict[str, Any]] = [asdict(entry) for entry in entries]
+    return json.dumps(lines, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f" ({', '.join(parts)})" if parts else ""

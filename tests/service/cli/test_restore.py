@@ -1,9 +1,13 @@
-"""`refstar restore` and `refstar models`, with the shipped model."""
+"""`refstar restore` and `refstar models`, with the shipped model, and a detector that knows the astronaut."""
 
+import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import skimage.data
+from known_faces import KnownFaces, astronauts, face_at
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.cli import run
 
@@ -42,20 +46,155 @@ def test_a_folder_goes_on_after_a_bad_file_and_says_so(
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "c.png"]
     said = capsys.readouterr().err
     assert "b.png: failed: not-an-image" in said
-    assert "2 restored, 1 failed" in said
+    assert "2 restored, 1 failed (1 not-an-image), " in said
 
 
-def test_the_suffix_says_what_the_file_is(folder: Path) -> None:
-    assert restore(folder / "face.jpg", "-o", folder / "out.tiff") == 0
-    assert (folder / "out.jpg").is_file()
-
-
-def test_whole_photographs_are_refused_until_faces_can_be_found(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "arguments", "written"),
+    [("out.gif", [], "out.jpg"), ("out.bmp", [], "out.bmp"), ("out.png", ["--format", "tiff"], "out.tif")],
+)
+def test_the_suffix_says_what_the_file_is(
+    folder: Path, name: str, arguments: list[str], written: str
 ) -> None:
-    assert run(["restore", str(folder / "face.jpg"), "-o", str(folder / "out.jpg")]) == 1
-    assert "faces-mode-unavailable" in capsys.readouterr().err
-    assert not (folder / "out.jpg").exists()
+    assert restore(folder / "face.jpg", "-o", folder / name, *arguments) == 0
+    assert [path.name for path in folder.glob("out.*")] == [written]
+
+
+@pytest.fixture
+def photographs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> KnownFaces:
+    """In `folder`: one astronaut, two of them, and a picture without a face; and the detector that knows."""
+    two, faces = astronauts(2)
+    blurred = cv2.GaussianBlur(two, (0, 0), 2.5)
+    (folder / "one.png").write_bytes(file_of(blurred[:, :512]))
+    (folder / "two.png").write_bytes(file_of(blurred))
+    (folder / "coffee.jpg").write_bytes(file_of(skimage.data.coffee(), ".jpg"))
+    (folder / "sharp.png").write_bytes(file_of(skimage.data.astronaut()))
+    detector = KnownFaces({(512, 512): [face_at()], (1024, 512): faces})
+    monkeypatch.setattr("refstar_service.faces.detect.load_detector", lambda *arguments: detector)
+    monkeypatch.chdir(folder)
+    return detector
+
+
+def whole(*arguments: str) -> int:
+    return run(["restore", *arguments])
+
+
+def test_a_photograph_comes_back_whole_with_a_report(photographs: KnownFaces, folder: Path) -> None:
+    arguments = ["two.png", "-o", "out.png", "-r", "sharp.png"]
+    assert whole(*arguments, "--selection", "mask.png", "--report", "report.json") == 0
+    before, after = (pixels_of((folder / name).read_bytes()) for name in ("two.png", "out.png"))
+    different = (before != after).any(-1)
+    assert different[90:140, 200:250].mean() > 0.9
+    assert not different[:, 512:].any()  # with references, the largest face alone
+    assert pixels_of((folder / "mask.png").read_bytes()).shape == before.shape
+    (entry,) = json.loads((folder / "report.json").read_text())
+    assert entry["output"] == "out.png"
+    assert [face["action"] for face in entry["faces"]] == ["restored", "skipped"]
+    assert entry["references"][0]["used"]
+    assert set(entry["timings"]) == {"decode", "detect", "infer", "paste", "encode"}
+
+
+def test_every_knob_of_photographs_is_obeyed(photographs: KnownFaces, folder: Path) -> None:
+    assert whole("two.png", "-o", "both.png") == 0
+    assert whole("two.png", "-o", "right.png", "--boxes", "691,62,90,112", "--upscale", "2") == 0
+    before, both, right = (pixels_of((folder / n).read_bytes()) for n in ("two.png", "both.png", "right.png"))
+    changed = (before != both).any(-1)
+    assert changed[:, :512].any()
+    assert changed[:, 512:].any()
+    assert right.shape == (1024, 2048, 3)
+    assert (
+        right[:, :1024] == cv2.resize(before, (2048, 1024), interpolation=cv2.INTER_LANCZOS4)[:, :1024]
+    ).all()
+
+
+def test_a_picture_without_a_face_fails_and_nothing_is_written(
+    photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert whole("coffee.jpg", "-o", "out.jpg") == 1
+    assert "no-face-found" in capsys.readouterr().err
+    assert whole("one.png", "-o", "out.png", "--min-face", "200", "--report", "report.json") == 1
+    assert "face-too-small" in capsys.readouterr().err
+    assert not list(folder.glob("out.*"))
+    (entry,) = json.loads((folder / "report.json").read_text())
+    assert entry["error"]["code"] == "face-too-small"
+    assert entry["faces"][0]["reason"] == "face-too-small"
+
+
+def test_a_folder_of_photographs_is_summed_up(
+    photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = folder / "in"
+    (pictures / "more").mkdir(parents=True)
+    for name in ("one.png", "two.png", "coffee.jpg"):
+        (folder / name).rename(pictures / name)
+    (pictures / "notes.txt").write_text("no picture")
+    assert whole("in", "-o", "out", "-r", "sharp.png") == 1
+    said = capsys.readouterr().err
+    assert "[1/3] coffee.jpg: failed: no-face-found" in said
+    assert "[3/3] two.png: 1 of 2 faces restored (1 not-largest)" in said
+    assert "2 restored, 1 failed (1 no-face-found), 2 other files or folders passed over, " in said
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["one.png", "two.png"]
+    assert photographs.asked.count((512, 512)) == 2  # one.png, and the reference once
+
+
+def test_two_pictures_of_one_name_do_not_end_in_one_file(photographs: KnownFaces, folder: Path) -> None:
+    (folder / "in").mkdir()
+    for name in ("a.png", "a.jpg"):
+        (folder / "in" / name).write_bytes(file_of(skimage.data.astronaut(), name[1:]))
+    assert whole("in", "-o", "out", "--format", "jpeg") == 0
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.jpg", "a.png.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["one.png", "-o", "one.png"], "--output one.png is read too"),
+        (["one.png", "-o", "."], "--output one.png is read too"),
+        (["one.png", "-o", "one.jpg", "--format", "png"], "would overwrite"),
+        (["one.png", "-o", "x.png", "-r", "sharp.png", "--selection", "sharp.png"], "--selection sharp.png"),
+        (["one.png", "-o", "x.png", "--report", "x.png"], "name the same file"),
+        ([".", "-o", "."], "name another folder"),
+        ([".", "-o", "one.png"], "is a file"),
+    ],
+)
+def test_nothing_that_is_read_is_overwritten(
+    photographs: KnownFaces,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert whole(*arguments) == 1
+    assert says in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_picture_that_breaks_something_does_not_end_a_folder(
+    photographs: KnownFaces,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def find(pixels: np.ndarray) -> list[object]:
+        raise RuntimeError("odd" if pixels.shape[1] == 1024 else "never")
+
+    known = photographs.find
+    monkeypatch.setattr(photographs, "find", lambda p: find(p) if p.shape[1] == 1024 else known(p))
+    (folder / "in").mkdir()
+    for name in ("one.png", "two.png", "sharp.png"):
+        (folder / name).rename(folder / "in" / name)
+    assert whole("in", "-o", "out") == 1
+    assert "two.png: failed: inference-failed: RuntimeError: odd" in capsys.readouterr().err
+    assert len(list((folder / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "1,1,0,5", "1,1,nan,5"])
+def test_a_box_that_is_none_is_wrong_use(box: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        whole("one.png", "-o", "x.png", "--boxes", box)
+    assert ended.value.code == 2
+    assert box in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -64,6 +203,8 @@ def test_whole_photographs_are_refused_until_faces_can_be_found(
         (["missing.png", "-o", "out.png"], "missing.png"),
         (["face.jpg", "-o", "out.png", "--model", "other"], "no model 'other'"),
         (["face.jpg", "-o", "out.png", "--quality", "0"], "--quality is 1..100"),
+        (["face.jpg", "-o", "out.png", "--min-face", "3"], "--min-face is 16..512"),
+        (["face.jpg", "-o", "out.png", "--boxes", "1,2,30,40"], "--faces aligned cannot stand beside it"),
         (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "9 references"),
     ],
 )
@@ -85,6 +226,17 @@ def test_a_provider_that_is_not_there_has_a_status_of_its_own(
 ) -> None:
     assert restore(folder / "face.jpg", "-o", folder / "out.jpg", "--provider", "cuda") == 78
     assert "CUDAExecutionProvider was asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["restore", "face.jpg", "-o", "out.jpg"], ["worker"]])
+def test_a_detector_that_is_not_there_has_that_status_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("REFSTAR_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("REFSTAR_DETECTOR", "missing.onnx")
+    assert run(command) == 78
+    assert "missing.onnx: there is no such file" in capsys.readouterr().err
 
 
 def test_a_knob_out_of_range_is_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
