@@ -109,13 +109,13 @@ class RestorationOptions(BaseModel):
     """How much may be taken from the references: 0 nothing, 1 as much as the model finds fitting."""
 
     format: Annotated[str, AfterValidator(_format)] = Field("same", json_schema_extra={"enum": list(FORMATS)})
-    """File type of the result. `same`: the type of the picture, or a lossless one if that is not written."""
+    """File type of the result. `same`: the type of the picture; where that cannot be written, PNG (of AVIF: WebP)."""
 
     quality: int = Field(95, ge=1, le=100)
     """Quality of a JPEG, WebP or AVIF result, in percent."""
 
     keep_location: bool = False
-    """`true` keeps the place (GPS) in the result's metadata. Everything else of the EXIF data stays anyway."""
+    """`true` keeps the place (GPS) in the result's metadata; it is dropped otherwise."""
 
     priority: Literal["normal", "high"] = "normal"
     """`high` is taken first, but never to the exclusion of normal ones."""
