@@ -152,7 +152,7 @@ def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: 
         start = time.monotonic()
         faces = restorer.restore(prepared.tasks)
         infer = time.monotonic() - start
-        done = compose(prepared, faces)
+        done = compose(prepared, faces, selection=wanted.selection is not None)
         timings = prepared.timings | {"infer": infer} | done.timings
         entry.timings = {stage: round(seconds, 4) for stage, seconds in timings.items()}
         entry.faces, entry.references = done.faces, done.references

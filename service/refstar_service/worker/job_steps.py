@@ -6,7 +6,6 @@ Plain functions without queue, blobs or HTTP, so that the command line restores 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +65,7 @@ class Prepared:
 @dataclass(frozen=True)
 class Composed:
     result: Encoded
-    selection: Encoded | None  # none when no reference was used
+    selection: Encoded | None  # none when no reference was used, or it is not wanted
     faces: tuple[FaceReport, ...]
     references: tuple[ReferenceReport, ...]
     timings: dict[str, float]  # seconds by stage: paste, encode
@@ -114,11 +113,11 @@ def prepare(
     return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds)
 
 
-def compose(prepared: Prepared, restored: Sequence[RestoredFace]) -> Composed:
+def compose(prepared: Prepared, restored: Sequence[RestoredFace], *, selection: bool = True) -> Composed:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
     ``upscale``. Raises StepRefused when no face came out: the degraded picture is never handed back as a result.
 
-    The selection picture has the size of the result before ``upscale``.
+    The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less.
     """
     clock, knobs = Stopwatch(), prepared.knobs
     used = [report.index - 1 for report in prepared.references if report.used]
@@ -154,13 +153,13 @@ def compose(prepared: Prepared, restored: Sequence[RestoredFace]) -> Composed:
             like=prepared.picture,
             keep_location=knobs.keep_location,
         )
-    selection = None
-    if any(len(face.selection) for _, face in good):
+    shown = None
+    if selection and any(len(face.selection) for _, face in good):
         with clock("paste"):
             overlay = _selection(pixels, prepared.picture, good, knobs, used)
         with clock("encode"):
-            selection = encode(overlay, format="png", quality=95)
-    return Composed(result, selection, tuple(faces), prepared.references, clock.seconds)
+            shown = encode(overlay, format="png", quality=95)
+    return Composed(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
 def _result_format(image: Upload, picture: Picture, knobs: Knobs, size: int, limits: ImageLimits) -> str:
@@ -202,12 +201,10 @@ def _selection(
     if knobs.faces == ALIGNED:
         ((_, face),) = good
         return selection_picture.of_crop(face.pixels, face.selection, colors)
-    if knobs.upscale > 1:
-        height, width = picture.pixels.shape[:2]
-        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     faces = [
         FaceSelection(face.selection, candidate.alignment, candidate.face.points)
         for candidate, face in good
         if candidate.alignment is not None and candidate.face is not None
     ]
-    return selection_picture.of_photograph(pixels, faces, colors)
+    size = (picture.pixels.shape[1], picture.pixels.shape[0])
+    return selection_picture.of_photograph(pixels, size, faces, colors)

@@ -20,6 +20,10 @@ REFERENCE_COLORS = (
 )  # fmt: skip
 
 
+#: Longest side of the picture, in pixels: it is for looking at, and of 50 megapixels it would weigh 26 MB.
+LONG_SIDE = 2048
+
+
 @dataclass(frozen=True, eq=False)
 class FaceSelection:
     """The masks of one pasted face: ``masks`` [R, g, g], 255 = all taken; ``points`` [5, 2] in the picture."""
@@ -44,17 +48,30 @@ def of_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int])
     return _rounded(out)
 
 
-def of_photograph(pixels: Pixels, faces: Sequence[FaceSelection], colors: Sequence[int]) -> Pixels:
-    """The same for a whole result [H, W, 3]; each face's masks lie where it was pasted, and nowhere else."""
-    height, width = pixels.shape[:2]
+def of_photograph(
+    pixels: Pixels, size: tuple[int, int], faces: Sequence[FaceSelection], colors: Sequence[int]
+) -> Pixels:
+    """The same for a whole result [H, W, 3]; each face's masks lie where it was pasted, and nowhere else.
+
+    ``size``: width and height of the photograph, which the result may exceed. The picture is of that size, or smaller
+    with ``LONG_SIDE``.
+    """
+    shrink = max(1.0, max(size) / LONG_SIDE)
+    width, height = (max(1, round(side / shrink)) for side in size)
+    if (width, height) != (pixels.shape[1], pixels.shape[0]):
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    out = np.repeat(cv2.convertScaleAbs(gray, alpha=0.5, beta=64)[..., None], 3, -1)
+    out = cv2.cvtColor(cv2.convertScaleAbs(gray, alpha=0.5, beta=64), cv2.COLOR_GRAY2RGB)
+    step = np.array([size[0] / width, size[1] / height])  # photograph pixels per pixel
     for face in faces:
-        size = face.alignment.size
-        inside = face_mask(face.alignment.to_crop(face.points), size)
+        matrix, side = face.alignment.matrix, face.alignment.size
+        # A pixel's center p lies at p * step + (step - 1) / 2 of the photograph.
+        shift = matrix[:, 2] + matrix[:, :2] @ ((step - 1) / 2)
+        placed = Alignment(np.column_stack([matrix[:, :2] * step, shift]), side)
+        inside = face_mask(face.alignment.to_crop(face.points), side)
         for mask, color in zip(face.masks, colors, strict=True):
-            layer = cv2.resize(mask.astype(np.float32) / 255, (size, size), interpolation=cv2.INTER_LINEAR)
-            region, laid = lay_out(np.asarray(layer * inside, np.float32), face.alignment, width, height)
+            layer = cv2.resize(mask.astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_LINEAR)
+            region, laid = lay_out(np.asarray(layer * inside, np.float32), placed, width, height)
             ground = gray[region].astype(np.float32)[..., None] * 0.5 + 64
             out[region] = _rounded(_tinted(out[region].astype(np.float32), ground, laid, color))
     return np.asarray(out, np.uint8)

@@ -14,6 +14,7 @@ from refstar_service.faces.face import Face
 from refstar_service.faces.paste import enlarge
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import FaceAction
+from refstar_service.worker import selection_picture
 from refstar_service.worker.candidates import POINTS_UNUSABLE
 from refstar_service.worker.finding import MOST_FACES, TOO_MANY_FACES
 from refstar_service.worker.job_steps import NOT_FINITE, Composed, Model, Viewer, compose, prepare
@@ -216,3 +217,18 @@ def test_selection_colors_only_the_face() -> None:
     assert colored[110:130, 215:235].all()
     assert not colored[200:].any()
     assert not colored[:, :150].any()
+
+
+def test_the_selection_of_a_large_photograph_is_smaller_and_in_the_right_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selection_picture, "LONG_SIDE", 256)
+    picture = skimage.data.astronaut()
+    done = restored(upload(picture), ALL, KnownFaces(), upload(picture), size=256)
+    assert done.selection is not None
+    overlay = pixels_of(done.selection.data).astype(int)
+    assert overlay.shape == (256, 256, 3)
+    colored = np.ptp(overlay, axis=-1) > 3
+    assert colored[55:65, 107:117].all()
+    assert not colored[100:].any()
+    assert not colored[:, :75].any()
