@@ -210,15 +210,17 @@ class Worker:
         began = time.monotonic()
         try:
             work.files = await patiently(lambda: self.files.read(work.request))
+            image, *references = (file.pixels(self.viewer.limits) for file in work.files)
+            # The picture and its result; of the references, one at a time is decoded and cut.
+            work.pixels = image * (1 + work.request.upscale**2) + max(references, default=0)
         except StepRefused as error:
             work.refuse(error)
         except GaveUp as error:
             log.error("job %s: its uploads cannot be read: %s", work.job_id, error)
             work.abandoned = True
-        else:
-            image, *references = (file.pixels(self.viewer.limits) for file in work.files)
-            # The picture and its result; of the references, one at a time is decoded and cut.
-            work.pixels = image * (1 + work.request.upscale**2) + max(references, default=0)
+        except Exception as error:
+            log.exception("job %s: reading failed", work.job_id)
+            work.fail("inference-failed", f"Reading the pictures failed: {type(error).__name__}.")
         work.timings["fetch"] = time.monotonic() - began
         self._observe(work, "fetch")
 

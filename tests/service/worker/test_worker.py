@@ -23,6 +23,7 @@ from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
 from refstar_service.worker.references import ReferenceMemory
+from refstar_service.worker.upload import Upload
 
 SIZE = 32
 
@@ -285,6 +286,27 @@ async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
     async with bench.working():
         job = await bench.queue.wait("odd", 3)
     assert job is not None
+    assert job.failure is not None
+    assert job.failure.code == "inference-failed"
+
+
+async def test_an_upload_whose_header_breaks_something_fails_its_job_alone(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Upload.pixels
+
+    def look(upload: Upload, limits: ImageLimits) -> int:
+        if upload.data == PHOTOGRAPH:
+            raise RuntimeError("odd")
+        return known(upload, limits)
+
+    monkeypatch.setattr(Upload, "pixels", look)
+    bench = Bench(redis, Inverting())
+    await bench.submit("odd", PHOTOGRAPH, faces="all")
+    await bench.submit("good", picture(5))
+    async with bench.working():
+        job = await bench.ended("odd")
+        assert (await bench.ended("good")).status is JobStatus.SUCCEEDED
     assert job.failure is not None
     assert job.failure.code == "inference-failed"
 
