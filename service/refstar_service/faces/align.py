@@ -111,7 +111,8 @@ def cut(pixels: Pixels, alignment: Alignment) -> Pixels:
     top, bottom = _span(corners[:, 1], margin, height)
     source, step = low_passed(pixels[top:bottom, left:right], scale)
     matrix = moved(alignment.matrix, source=(left, top), step=step)
-    return np.asarray(warp(source, matrix, size, size, smooth=scale < 1), np.uint8)
+    # What is left after the low-pass is fine enough for a bilinear filter unless it nearly fills the crop's resolution.
+    return np.asarray(warp(source, matrix, size, size, smooth=0.5 <= scale * step < 1), np.uint8)
 
 
 def is_square(width: int, height: int) -> bool:

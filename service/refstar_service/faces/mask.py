@@ -51,19 +51,26 @@ def face_mask(points: ArrayLike, size: int) -> Map:
     return np.asarray(soft * ramp[:, None] * ramp[None], np.float32)
 
 
-def give_way(mask: Map, difference: NDArray[np.float32], color: NDArray[np.float32]) -> Map:
-    """The mask [n, n] without what lies over the face at its edge: a hand, a microphone, a strand of hair, a cap.
+def foreign(difference: NDArray[np.float32], color: NDArray[np.float32]) -> Map:
+    """Where something lies over the face [n, n]: a hand, a microphone, a strand of hair, a cap.
 
     ``difference`` [n, n, 3]: input minus restored, gray levels; ``color`` [n, n, 3]: the part of it that is a mere
-    change of color. Only a zone inside the edge gives way: eyes, nose and mouth are the model's to judge.
+    change of color.
+    """
+    # As blurred as this, a sharp face and its blurred copy look the same: blur alone makes no foreign thing.
+    left = cv2.GaussianBlur(difference - color, (0, 0), 20 * difference.shape[0] / TEMPLATE_SIZE)
+    return smooth_step(np.abs(left).max(-1), _TOLERATED, _FOREIGN)
+
+
+def give_way(mask: Map, things: Map) -> Map:
+    """The mask [n, n] without the foreign ``things`` at its edge.
+
+    Only a zone inside the edge gives way: eyes, nose and mouth are the model's to judge.
     """
     pixel = mask.shape[0] / TEMPLATE_SIZE
-    # As blurred as this, a sharp face and its blurred copy look the same: blur alone makes no foreign thing.
-    left = cv2.GaussianBlur(difference - color, (0, 0), 20 * pixel)
-    foreign = smooth_step(np.abs(left).max(-1), _TOLERATED, _FOREIGN)
     depth = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / pixel
     zone = 1 - smooth_step(depth, _EDGE, _CORE)
-    yielded = cv2.GaussianBlur(foreign * zone, (0, 0), 6 * pixel)
+    yielded = cv2.GaussianBlur(things * zone, (0, 0), 6 * pixel)
     return np.asarray(mask * (1 - yielded), np.float32)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.faces.align import Alignment, cut
-from refstar_service.faces.color import carried_inside, is_gray, without_color
-from refstar_service.faces.mask import face_mask, give_way, smooth_step
-from refstar_service.faces.sampling import coarse, low_passed, moved, regrained, scale_of, warp
+from refstar_service.faces.color import carried_inside, tone_of
+from refstar_service.faces.mask import face_mask, foreign, give_way, smooth_step
+from refstar_service.faces.sampling import coarse, low_passed, moved, regrained, scale_of, to_bytes, warp
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -54,8 +54,8 @@ def enlarge(pixels: Pixels, upscale: int) -> Pixels:
 def paste_faces(picture: Pixels, faces: Sequence[PastedFace], upscale: int = 1) -> Pixels:
     """A new picture [H * upscale, W * upscale, 3] with ``faces`` in it, the later over the earlier.
 
-    Outside of the faces' masks it equals ``enlarge(picture, upscale)`` in every bit. A gray face stays gray. Detail
-    of a face larger than its crop, finer than the crop can show, is kept where the model saw no noise in it.
+    Outside of the faces' masks it equals ``enlarge(picture, upscale)`` in every bit. A gray or sepia face stays so.
+    Detail of a face larger than its crop, finer than the crop can show, is kept where the model saw no noise in it.
     Raises ValueError for an ``upscale`` other than 1, 2, 4.
     """
     canvas = enlarge(picture, upscale)
@@ -89,13 +89,17 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
     """One face, written into the canvas."""
     alignment, restored = face.alignment, face.restored
     size = alignment.size
-    gray = is_gray(low_quality)
-    if gray:
-        low_quality, restored = without_color(low_quality), without_color(restored)
+    tone = tone_of(low_quality)
+    if tone is not None:
+        restored = tone.of(restored)
     mask, color = _blend(low_quality, restored, alignment.to_crop(face.points))
     grown = cv2.resize(color, (size, size), interpolation=cv2.INTER_LINEAR)
-    matched = np.asarray(cv2.add(restored, grown, dtype=cv2.CV_8U), np.uint8)
     kept = _kept_detail(low_quality, restored, mask, alignment.scale)
+    # The picture's own share is added where it stands: kept * picture + (restored - kept * its crop).
+    matched = cv2.add(restored, grown, dtype=cv2.CV_32F)
+    if kept is not None:
+        share = cv2.resize(kept, (size, size), interpolation=cv2.INTER_LINEAR)
+        matched -= low_quality * share[..., None]
 
     matrix = regrained(alignment.inverse, upscale)
     source, step = low_passed(matched, scale_of(matrix))
@@ -103,8 +107,8 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
     seen = np.nonzero(mask.any(0))[0], np.nonzero(mask.any(1))[0]
     if not len(seen[0]):
         return
-    # Two more on each side: as far as the cubic filter carries the mask.
-    box = (seen[0][0] - 2, seen[1][0] - 2, seen[0][-1] + 3, seen[1][-1] + 3)
+    # One more on each side: as far as the bilinear filter carries the mask.
+    box = (seen[0][0] - 1, seen[1][0] - 1, seen[0][-1] + 2, seen[1][-1] + 2)
     rows, columns = _covered(coarse(matrix, grain), box, canvas.shape[1], canvas.shape[0])
     width = columns.stop - columns.start
     if width <= 0:
@@ -114,12 +118,12 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
         strip = canvas[top : min(top + height, rows.stop), columns]
         place = _from(matrix, columns.start, top)
         shape = (width, strip.shape[0])
-        share = np.clip(warp(mask, coarse(place, grain), *shape, mirrored=False), 0, 1)
-        laid = warp(source, moved(place, step=step), *shape)
-        if kept > 0:
-            fine = cv2.subtract(strip, warp(low_quality, place, *shape), dtype=cv2.CV_32F)
-            laid = cv2.add(laid, fine * np.float32(kept), dtype=cv2.CV_8U)
-        strip[:] = cv2.blendLinear(strip, laid, 1 - share, share)
+        share = np.clip(warp(mask, coarse(place, grain), *shape, smooth=False, mirrored=False), 0, 1)
+        laid = np.asarray(warp(source, moved(place, step=step), *shape), np.float32)
+        if kept is not None:
+            own = np.asarray(warp(kept, coarse(place, grain), *shape, smooth=False), np.float32)
+            laid = laid + strip * own[..., None]
+        strip[:] = cv2.blendLinear(strip, to_bytes(laid), 1 - share, share)
 
 
 def _blend(
@@ -134,27 +138,36 @@ def _blend(
         for p in (low_quality, restored)
     )
     difference = before - after
-    mask = give_way(mask, difference, carried_inside(difference, mask, coarsest_only=True))
-    return mask, carried_inside(difference, mask)
+    edge = 4 * mask * (1 - mask)
+    things = foreign(difference, carried_inside(difference, edge, slow_only=True))
+    mask = give_way(mask, things)
+    # The color of a cap must not run into the forehead.
+    return mask, carried_inside(difference, 4 * mask * (1 - mask) * (1 - things))
 
 
-def _kept_detail(low_quality: Pixels, restored: Pixels, mask: NDArray[np.float32], scale: float) -> float:
-    """Share 0..1 of the picture's detail beyond the crop's resolution that is added to the restored face.
+def _kept_detail(
+    low_quality: Pixels, restored: Pixels, mask: NDArray[np.float32], scale: float
+) -> NDArray[np.float32] | None:
+    """Share 0..1 [n, n] of the picture's detail beyond the crop's resolution that is added to the restored face.
 
-    Such detail exists only in faces larger than the crop. Whether it is detail or noise shows in the finest that the
-    crop still holds: the model kept what is detail, so that input and restored face agree there.
+    Such detail exists only in faces larger than the crop: None for others. Whether it is detail or noise shows in the
+    finest that the crop still holds: the model keeps detail and removes noise, so where input and restored face agree
+    there, it is detail.
     """
     if scale >= 1:
-        return 0.0
+        return None
     fine = []
     for pixels in (low_quality, restored):
         light = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
         fine.append(light - cv2.GaussianBlur(light, (0, 0), 1.5))
-    weight = cv2.resize(mask, fine[0].shape, interpolation=cv2.INTER_LINEAR)
-    both, first, second = (float((weight * a * b).sum()) for a, b in (fine, fine[:1] * 2, fine[1:] * 2))
-    agreement = np.float32(both / max(np.sqrt(first * second), 1e-6))
-    sure = float(smooth_step(np.asarray(agreement), 0.3, 0.6))
-    return sure * min(1.0, (1 - scale) / 0.2)
+    a, b = fine
+    both, first, second = (
+        cv2.GaussianBlur(cv2.resize(p, mask.shape, interpolation=cv2.INTER_AREA), (0, 0), 3.0)
+        for p in (a * b, a * a, b * b)
+    )
+    agreement = np.asarray(both / np.sqrt(np.maximum(first * second, 1e-6)), np.float32)
+    # A face hardly larger than the crop has lost nothing to it.
+    return smooth_step(agreement, 0.3, 0.6) * np.float32(min(1.0, (1 - scale) / 0.2))
 
 
 def _covered(matrix: Matrix, box: tuple[int, int, int, int], width: int, height: int) -> tuple[slice, slice]:

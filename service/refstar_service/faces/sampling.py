@@ -67,7 +67,15 @@ def warp(
     """
     method = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
     border = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT
-    return np.asarray(cv2.warpAffine(pixels, matrix, (width, height), flags=method, borderMode=border))
+    # The cubic warp of OpenCV 4.14 takes 2.5 times as long for bytes as for floats.
+    source = pixels.astype(np.float32) if smooth else pixels
+    seen = cv2.warpAffine(source, matrix, (width, height), flags=method, borderMode=border)
+    return to_bytes(seen) if smooth and pixels.dtype == np.uint8 else np.asarray(seen)
+
+
+def to_bytes(values: NDArray[np.generic]) -> Pixels:
+    """Rounded and cut to 0..255."""
+    return np.asarray(cv2.addWeighted(values, 1, values, 0, 0, dtype=cv2.CV_8U), np.uint8)
 
 
 def regrained(matrix: Matrix, scale: float) -> Matrix:
