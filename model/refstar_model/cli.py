@@ -11,9 +11,14 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
 
     train = commands.add_parser("train", help="train a network; goes on where --out has a checkpoint")
-    train.add_argument("system", choices=["refstar"])
+    train.add_argument("system", choices=["refstar", "detector"])
     train.add_argument("--data", type=Path, default=_data("faces"), help="folder of faces.csv and pictures")
     train.add_argument("--recognizer", type=Path, default=_data("models/mobileface/mobileface_v3.onnx"))
+    train.add_argument(
+        "--teachers", type=Path, default=_data("models"), help="detector: folder of yunet/ and mediapipe/"
+    )
+    train.add_argument("--backgrounds", type=Path, help="detector: folder of face-free photographs")
+    train.add_argument("--part", choices=["finder", "refiner"], help="detector: only this network")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
     train.add_argument("--steps", type=int, help="steps of the whole run")
     train.add_argument(
@@ -23,7 +28,7 @@ def main() -> None:
     train.set_defaults(run=_train)
 
     export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
-    export.add_argument("system", choices=["refstar"])
+    export.add_argument("system", choices=["refstar", "detector"])
     export.add_argument("--weights", type=Path, required=True, help="weights.pt of a training run")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
     export.add_argument("--data", type=Path, default=_data("faces"), help="real faces for the parity check")
@@ -53,6 +58,9 @@ def _data(part: str) -> Path | None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    if arguments.system == "detector":
+        _train_detector(arguments)
+        return
     from refstar_model.data.photos import load_photos
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.training import RefStarTraining, train
@@ -64,13 +72,43 @@ def _train(arguments: argparse.Namespace) -> None:
     print(train(load_photos(arguments.data), recognizer, how, arguments.out, arguments.minutes))
 
 
+def _train_detector(arguments: argparse.Namespace) -> None:
+    from refstar_model.data.photos import load_photos
+    from refstar_model.detector.labels import Teachers
+    from refstar_model.detector.training import PARTS, DetectorTraining, train
+
+    if arguments.teachers is None:
+        raise SystemExit("--teachers is missing (or set REFSTAR_DATA)")
+    teachers = Teachers(
+        arguments.teachers / "yunet/face_detection_yunet_2023mar.onnx",
+        arguments.teachers / "mediapipe/face_landmark.tflite",
+    )
+    how = DetectorTraining(seed=arguments.seed)
+    if arguments.steps:
+        how = replace(
+            how,
+            finder=replace(how.finder, steps=arguments.steps),
+            refiner=replace(how.refiner, steps=arguments.steps),
+        )
+    parts = (arguments.part,) if arguments.part else PARTS
+    photos = load_photos(arguments.data)
+    print(train(photos, teachers, arguments.backgrounds, how, arguments.out, arguments.minutes, parts))
+
+
 def _export(arguments: argparse.Namespace) -> None:
     from refstar_model.data.photos import load_photos
-    from refstar_model.refstar.publishing import publish
-    from refstar_model.refstar.training import load
 
-    net, steps = load(arguments.weights)
-    manifest = publish(net, steps, arguments.out, load_photos(arguments.data) if arguments.data else None)
+    photos = load_photos(arguments.data) if arguments.data else None
+    if arguments.system == "detector":
+        from refstar_model.detector import publishing
+        from refstar_model.detector.training import load as load_detector
+
+        manifest = publishing.publish(*load_detector(arguments.weights), arguments.out, photos)
+    else:
+        from refstar_model.refstar.publishing import publish
+        from refstar_model.refstar.training import load
+
+        manifest = publish(*load(arguments.weights), arguments.out, photos)
     for name, graph in manifest["graphs"].items():
         size = (arguments.out / graph["file"]).stat().st_size
         print(f"{name}: {size / 1e6:.1f} MB, parity {graph['parity']:.1e}")

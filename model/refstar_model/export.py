@@ -31,7 +31,8 @@ class ParityError(RuntimeError):
 class Graph:
     """One graph to export. The first dimension of every input is the batch; ``reference_inputs`` also have R second.
 
-    ``check_only`` names outputs that are compared and then taken off the written graph.
+    ``view_input`` names an input [1, H, W, 3] whose sides are any multiples of 16 instead. ``check_only`` names outputs
+    that are compared and then taken off the written graph.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Graph:
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     reference_inputs: tuple[str, ...] = ()
+    view_input: str = ""
     check_only: tuple[str, ...] = ()
 
 
@@ -52,7 +54,10 @@ def round_weights(module: nn.Module) -> None:
 def export_graph(graph: Graph, path: Path) -> float:
     """Write one graph to ``path``; returns the largest difference of a float output (0..1 scale) from torch."""
     batch, count = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("references", min=1, max=8)
+    rows, columns = torch.export.Dim("rows", min=2, max=512), torch.export.Dim("columns", min=2, max=512)
     shapes = {n: ({0: batch, 1: count} if n in graph.reference_inputs else {0: batch}) for n in graph.inputs}
+    if graph.view_input:
+        shapes[graph.view_input] = {1: 16 * rows, 2: 16 * columns}
     graph.module.eval()
     with warnings.catch_warnings():
         # The exporter's own deprecations and its notes on absent torchvision are no news to the user.

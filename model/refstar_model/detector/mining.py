@@ -1,0 +1,51 @@
+"""What the finder takes for faces where there are none: the refiner's hardest lessons."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
+from refstar_model.detector.network import CROP, STRIDE, UNIT, Finder
+from refstar_model.detector.samples import Cast
+from refstar_model.detector.scenes import spoil
+
+Pixels = NDArray[np.uint8]
+LOOK_AGAIN = 0.12  # the finder's score from which the service looks again
+AT_ONCE = 16  # views
+MOST_PER_VIEW = 6
+
+
+def mine(finder: Finder, cast: Cast, count: int, seed: int, side: int = 192) -> Pixels:
+    """``count`` crops [count, 64, 64, 3] of face-free pictures, cut where ``finder`` saw a face."""
+    rng = np.random.default_rng(seed)
+    finder.eval()
+    crops: list[Pixels] = []
+    barren = 0
+    while len(crops) < count and barren < 50:
+        views = [_view(cast, side, rng) for _ in range(AT_ONCE)]
+        shown = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            answer = finder(shown.contiguous(memory_format=torch.channels_last)).float()
+        scores = answer[:, 0].sigmoid()
+        # One crop per hill of the scores.
+        best = torch.nn.functional.max_pool2d(scores[:, None], 3, 1, 1)[:, 0]
+        found = (scores >= LOOK_AGAIN) & (scores == best)
+        barren = 0 if bool(found.any()) else barren + 1
+        for index, view in enumerate(views):
+            rows, columns = torch.nonzero(found[index], as_tuple=True)
+            order = scores[index, rows, columns].argsort(descending=True)[:MOST_PER_VIEW]
+            for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+                at = np.array([column, row]) * STRIDE + (STRIDE - 1) / 2
+                points = at + UNIT * answer[index, 5:, row, column].numpy().reshape(5, 2)
+                crops.append(cut_crop(view, similarity(points, CROP_TEMPLATE)))
+    return np.stack(crops[:count]) if crops else np.zeros((0, CROP, CROP, 3), np.uint8)
+
+
+def _view(cast: Cast, side: int, rng: np.random.Generator) -> Pixels:
+    """A face-free view; half of the time seen from far, with details as small as a picture of a camera has them."""
+    scale = int(rng.choice([1, 2, 3]))
+    picture = cast.background(side * scale, side * scale, rng)
+    view = (
+        picture.reshape(side, scale, side, scale, 3).mean((1, 3)).astype(np.uint8) if scale > 1 else picture
+    )
+    return spoil(view, rng, float(np.exp(rng.uniform(np.log(10), np.log(80)))))
