@@ -121,13 +121,14 @@ LENGTHS = {
 def mutated(kind: str, corpus: list[bytes], chance: Random) -> bytes:
     """One damaged file: changed bits and bytes, cuts, units doubled, lengths changed, two files spliced."""
     data = bytearray(chance.choice(corpus))
+    if kind == "png" and chance.random() < 0.3:
+        _rows(data, chance)
+        return bytes(data)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         if len(data) > 32:
             chance.choice((_bits, _bytes, _cut, _hole, _repeat, _units, _units, _lengths, _lengths, _splice))(
                 kind, data, corpus, chance
             )
-    if kind == "png" and chance.random() < 0.3:
-        _rows(data, chance)
     if kind == "png" and chance.random() < 0.8:
         _sums(data)
     if kind == "webp" and chance.random() < 0.6:

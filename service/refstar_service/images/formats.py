@@ -32,6 +32,8 @@ MEDIA_TYPES = {
 _NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "avif": "AVIF"}
 _WRITTEN = ", ".join(_NAMES[kind] for kind in OUTPUT_FORMATS)
 _MOST_SIDE = {"jpeg": jpeg.MAX_SIDE, "webp": webp.MAX_SIDE, "avif": 32_768}  # the last: of its decoders
+# The AVIF encoder takes 40 bytes for each: a gigabyte here, for others it is at most a third of that.
+_MOST_PIXELS = {"avif": 25_000_000}
 TAKEN = "JPEG, PNG, WebP, TIFF, BMP and AVIF"
 _OTHER_NAMES = {
     "image/jpg": "image/jpeg",
@@ -106,7 +108,8 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
     width, height = size or (info.width, info.height)
 
     def too_large(kind: str) -> bool:
-        return max(width, height) > _MOST_SIDE.get(kind, max(width, height))
+        pixels = width * height
+        return max(width, height) > _MOST_SIDE.get(kind, pixels) or pixels > _MOST_PIXELS.get(kind, pixels)
 
     if requested == "same":
         wishes = (info.format, *(("webp",) if info.format == "avif" else ()))
@@ -116,6 +119,9 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
             RefusalCode.TYPE_UNSUPPORTED, f"{_NAMES[requested]} is not written here; {_WRITTEN} are."
         )
     if too_large(requested):
-        detail = f"{_NAMES[requested]} holds at most {_MOST_SIDE[requested]} pixels a side"
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{detail}; the picture is {width}x{height}.")
+        most = f"at most {_MOST_SIDE[requested]} pixels a side"
+        if requested in _MOST_PIXELS:
+            most += f" and {_MOST_PIXELS[requested]} in all"
+        detail = f"A result as {_NAMES[requested]} has {most}; the picture is {width}x{height}."
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
     return requested

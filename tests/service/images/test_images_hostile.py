@@ -9,12 +9,13 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from refstar_service.images import ImageLimits, ImageRefused, Picture, decode, encode, probe
+from refstar_service.images import OUTPUT_FORMATS, ImageLimits, ImageRefused, Picture, decode, encode, probe
 
 # Wide enough for all mutations of small files, and every test ends in bounded memory.
 SMALL = ImageLimits(max_pixels=1_000_000, max_side=2048)
@@ -102,9 +103,60 @@ def test_a_picture_of_a_damaged_file_can_be_encoded(samples, limits) -> None:
             picture = decode(data, SMALL)
         except ImageRefused:
             continue
-        for form in ("png", "jpeg", "webp"):
+        for form in OUTPUT_FORMATS:
             encoded = encode(picture.pixels, format=form, like=picture)
             assert decode(encoded.data, limits).pixels.shape == picture.pixels.shape
+
+
+def captioned(photo: np.ndarray, save: Any, camera: Any) -> dict[str, bytes]:
+    """Files that are nearly all metadata, by a type that has room for each kind."""
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+        b'tiff:Make="a maker" exif:GPSLatitude="48,51.5N"><tiff:Artist><rdf:Seq><rdf:li>Somebody</rdf:li></rdf:Seq>'
+        b"</tiff:Artist></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    captions = b"\x1c\2\5\0\5title\x1c\2\x5a\0\5Paris\x1c\2\x74\0\5(c) x"
+    resource = b"8BIM\4\4\0\0" + struct.pack(">I", len(captions)) + captions + bytes(len(captions) % 2)
+    body = b"Photoshop 3.0\0" + resource
+    segment = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
+    options = {"exif": camera(6), "xmp": xmp, "extra": segment, "comment": "a comment", "dpi": (300, 300)}
+    source = decode(save(photo[:16, :16], "JPEG", **options), SMALL)
+    return {
+        form: encode(source.pixels, format=form, like=source, keep_location=True).data
+        for form in OUTPUT_FORMATS
+    }
+
+
+@pytest.mark.parametrize("form", OUTPUT_FORMATS)
+def test_damaged_metadata_is_dropped_or_can_be_written(photo, save, camera, form) -> None:
+    """Every byte outside the pixels is as likely to be changed; checksums of a PNG are made right again."""
+    found = 0
+    data = captioned(photo, save, camera)[form]
+    for index, damaged in enumerate(mutations(data, f"metadata {form}")):
+        try:
+            picture = decode(summed(damaged) if form == "png" else damaged, SMALL)
+        except ImageRefused:
+            continue
+        found += 1
+        to = OUTPUT_FORMATS[index % len(OUTPUT_FORMATS)]
+        again = decode(encode(picture.pixels, format=to, like=picture).data, SMALL)
+        assert again.info.orientation == 1
+        assert again.located == again.metadata
+        located = encode(picture.pixels, format=to, like=picture, keep_location=True)
+        assert decode(located.data, SMALL).pixels.shape == picture.pixels.shape
+    assert found > MUTATIONS // 20
+
+
+def summed(png: bytes) -> bytes:
+    fixed, at = bytearray(png), 8
+    while at + 12 <= len(png):
+        end = at + 8 + int.from_bytes(png[at : at + 4])
+        fixed[end : end + 4] = (
+            struct.pack(">I", zlib.crc32(png[at + 4 : end])) if end + 4 <= len(png) else b""
+        )
+        at = end + 4
+    return bytes(fixed)
 
 
 def test_compressed_metadata_is_never_inflated_whole(photo, save, chunk, limits) -> None:

@@ -162,6 +162,7 @@ def test_variants_that_are_not_taken_are_refused_by_their_header(photo, save, li
         ("same", "bmp", 512, "bmp"),
         ("same", "avif", 16384, "avif"),
         ("same", "avif", 40000, "png"),
+        ("same", "jpeg", 70000, "png"),
         ("same", "webp", 16384, "png"),
         ("jpeg", "png", 512, "jpeg"),
     ],
@@ -177,6 +178,11 @@ def test_output_format_of_a_result_that_is_larger() -> None:
     assert resolve_format("same", info, size=(18000, 1024)) == "png"
     with pytest.raises(ImageRefused, match="the picture is 18000x1024"):
         resolve_format("webp", info, size=(18000, 1024))
+    info = ImageInfo("avif", "image/avif", 5000, 5000, "RGB", 1, 1, has_alpha=False, bits=8)
+    assert resolve_format("same", info) == "avif"
+    assert resolve_format("same", info, size=(10_000, 10_000)) == "webp"  # AVIF would take gigabytes
+    with pytest.raises(ImageRefused, match="25000000 in all; the picture is 10000x10000"):
+        resolve_format("avif", info, size=(10_000, 10_000))
 
 
 def test_avif_without_an_encoder(monkeypatch) -> None:
