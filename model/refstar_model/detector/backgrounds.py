@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 #: In shares of an aligned photograph's side: places without face (x, y, width, height).
-AROUND = ((0.0, 0.0, 0.2, 0.3), (0.8, 0.0, 0.2, 0.3), (0.0, 0.55, 0.2, 0.45), (0.8, 0.55, 0.2, 0.45))
+AROUND = (
+    (0.0, 0.0, 0.2, 0.3), (0.8, 0.0, 0.2, 0.3), (0.0, 0.55, 0.2, 0.45), (0.8, 0.55, 0.2, 0.45),
+    (0.0, 0.86, 1.0, 0.14), (0.05, 0.0, 0.9, 0.12),
+)  # fmt: skip
+HEAD = ((0.5, 0.53), (0.33, 0.46))  # center and half axes of an oval that covers face, forehead and chin
 #: Parts of a face that are no face: eyes, one eye, nose, mouth, forehead, chin, left and right half.
 PARTS = (
     (0.3, 0.38, 0.4, 0.16), (0.32, 0.4, 0.14, 0.14), (0.54, 0.4, 0.14, 0.14), (0.4, 0.45, 0.2, 0.2),
@@ -59,8 +63,11 @@ def patchwork(
     rng: np.random.Generator,
 ) -> Pixels:
     """A face-free picture of photographic texture, RGB [height, width, 3], out of aligned photographs ``faces``."""
-    if scenery and rng.random() < 0.5:
+    kind = rng.random()
+    if scenery and kind < 0.4:
         return _cut(scenery[int(rng.integers(len(scenery)))], height, width, rng)
+    if kind < 0.65:
+        return _cut(_beheaded(faces, rng), height, width, rng)
     out = drawn(height, width, rng)
     for _ in range(int(rng.integers(1, 6))):
         source = faces[int(rng.integers(len(faces)))]
@@ -159,6 +166,22 @@ def _warped(patch: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     size = (max(2, round(patch.shape[1] * scale)), max(2, round(patch.shape[0] * scale)))
     out = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return np.asarray(np.rot90(out, int(rng.integers(4)))[:, :: rng.choice([-1, 1])], np.uint8)
+
+
+def _beheaded(faces: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
+    """A photograph whose face is covered by something else, mostly softly: hair, collar, suit and flag are left."""
+    source = faces[int(rng.integers(len(faces)))]
+    side = source.shape[0]
+    if rng.random() < 0.6:
+        other = _part(faces[int(rng.integers(len(faces)))], AROUND[int(rng.integers(len(AROUND)))])
+        filling = _cut(np.ascontiguousarray(other), side, side, rng)
+    else:
+        filling = drawn(side, side, rng)
+    cover = np.zeros((side, side), np.float32)
+    (x, y), (a, b) = HEAD
+    cv2.ellipse(cover, (int(x * side), int(y * side)), (int(a * side), int(b * side)), 0, 0, 360, 1.0, -1)
+    cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 8))[..., None]
+    return np.asarray(source + (filling.astype(np.float32) - source) * cover, np.uint8)
 
 
 def _shuffled(face: Pixels, rng: np.random.Generator) -> Pixels:

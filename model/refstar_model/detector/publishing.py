@@ -17,8 +17,9 @@ from refstar_model.refstar.publishing import TRAINING_DATA
 
 VERSION = "0.1.0"
 SCENERY = (
-    "Face-free pictures that scikit-image 0.26 ships (brick, chelsea, grass, gravel, hubble deep field, moon, retina), "
-    "CC0 or public domain"
+    "Face-free pictures that scikit-image ships (brick, chelsea, coffee, grass, gravel, hubble deep field, moon, "
+    "retina), CC0 or public domain; the raccoon of SciPy, public domain",
+    "china.jpg by danielbuechele and flower.jpg by vultilion, of scikit-learn, CC BY 2.0",
 )
 LIMITS = (
     "Trained on composites of 716 photographs of 560 adults, mostly frontal: no profiles, no children, tilted by at "
@@ -47,7 +48,7 @@ def publish(
         "version": VERSION,
         "system": "detector",
         "license": "Apache-2.0",
-        "training_data": (*TRAINING_DATA, SCENERY),
+        "training_data": (*TRAINING_DATA, *SCENERY),
         "commit": commit(),
         "steps": steps,
         "input_size": CROP,

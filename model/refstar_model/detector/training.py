@@ -1,8 +1,8 @@
 """Training the detector: ``refstar-model train detector --data FOLDER --teachers FOLDER --out runs/detector``.
 
 First the finder, then the refiner, each with a checkpoint of its own below the folder. Before the refiner is trained,
-the finder's mistakes on face-free pictures are collected: it must learn to tell those from faces. An hour and a half on two CPU
-cores; docs/training.md has the figures.
+the finder's mistakes on face-free pictures are collected: it must learn to tell those from faces. An hour and a half
+on two CPU cores; docs/training.md has the figures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
