@@ -1,6 +1,8 @@
 """How near a restored face is to the truth. Pictures are [N, 3, h, w] in 0..1, results [N]."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,10 +20,12 @@ def ssim(picture: Tensor, truth: Tensor) -> Tensor:
     """Structural similarity (Wang 2004): Gaussian window 11, sigma 1.5, mean over RGB."""
     axis = torch.arange(11, dtype=torch.float32) - 5
     line = torch.exp(-axis.square() / (2 * 1.5**2))
-    window = torch.outer(line / line.sum(), line / line.sum()).expand(3, 1, 11, 11)
+    line = line / line.sum()
 
     def blur(x: Tensor) -> Tensor:
-        return F.conv2d(x, window, groups=3)
+        # Two lines instead of one square: the same window at a fifth of the time.
+        rows = F.conv2d(x, line.reshape(1, 1, 1, 11).expand(x.shape[1], 1, 1, 11), groups=x.shape[1])
+        return F.conv2d(rows, line.reshape(1, 1, 11, 1).expand(x.shape[1], 1, 11, 1), groups=x.shape[1])
 
     mean_a, mean_b = blur(picture), blur(truth)
     var_a = blur(picture.square()) - mean_a.square()
@@ -33,14 +37,29 @@ def ssim(picture: Tensor, truth: Tensor) -> Tensor:
     return score.mean((1, 2, 3))
 
 
-def sharpness(picture: Tensor, truth: Tensor) -> Tensor:
-    """Energy of the two finest Laplacian bands inside the face window, as a share of the truth's (1 = as sharp)."""
+def sharpness(picture: Tensor, truth: Tensor, outside: bool = False) -> Tensor:
+    """Energy of the two finest Laplacian bands as a share of the truth's (1 = as sharp).
+
+    Inside the template's face window, or ``outside`` it: hair, ears, neck and background.
+    """
 
     def energy(x: Tensor) -> Tensor:
         total = torch.zeros(len(x))
         for band in laplacian(x, 2):
             window = resize_grid(face_window(64)[None, None], band.shape[-1])
-            total = total + (band.abs().mean(1, keepdim=True) * window).mean((1, 2, 3))
+            part = 1 - window if outside else window
+            total = total + (band.abs().mean(1, keepdim=True) * part).mean((1, 2, 3))
         return total
 
     return energy(picture) / energy(truth).clamp(min=1e-6)
+
+
+def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Frechet distance of two sets of features [N, D] seen as Gaussians (FID, Heusel 2017).
+
+    |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)). The last trace is the sum of the singular values of A B^T,
+    where C1 = A^T A and C2 = B^T B: no D x D root is taken. Few pictures flatter nobody: the value is biased upward.
+    """
+    a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (first, second))
+    shared = float(np.linalg.svd(a @ b.T, compute_uv=False).sum())
+    return float(((first.mean(0) - second.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * shared)
