@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
-from refstar_model.detector.network import CROP, STRIDE, UNIT, Finder
+from refstar_model.detector.network import CROP, STRIDE, UNIT, Finder, Refiner
 from refstar_model.detector.samples import Cast
 from refstar_model.detector.scenes import spoil
 
@@ -13,15 +13,22 @@ Pixels = NDArray[np.uint8]
 LOOK_AGAIN = 0.12  # the finder's score from which the service looks again
 AT_ONCE = 16  # views
 MOST_PER_VIEW = 6
+STUBBORN = 0.1  # the refiner's score from which a crop still is one of its mistakes
 
 
-def mine(finder: Finder, cast: Cast, count: int, seed: int, side: int = 192) -> Pixels:
-    """``count`` crops [count, 64, 64, 3] of face-free pictures, cut where ``finder`` saw a face."""
+def mine(
+    finder: Finder, cast: Cast, count: int, seed: int, refiner: Refiner | None = None, side: int = 192
+) -> Pixels:
+    """At most ``count`` crops [n, 64, 64, 3] of face-free pictures, cut where ``finder`` saw a face.
+
+    With a ``refiner`` only those that it takes for a face too. Gives up where views bring nothing any more.
+    """
     rng = np.random.default_rng(seed)
     finder.eval()
     crops: list[Pixels] = []
     barren = 0
     while len(crops) < count and barren < 50:
+        before = len(crops)
         views = [_view(cast, side, rng) for _ in range(AT_ONCE)]
         shown = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -30,15 +37,26 @@ def mine(finder: Finder, cast: Cast, count: int, seed: int, side: int = 192) -> 
         # One crop per hill of the scores.
         best = torch.nn.functional.max_pool2d(scores[:, None], 3, 1, 1)[:, 0]
         found = (scores >= LOOK_AGAIN) & (scores == best)
-        barren = 0 if bool(found.any()) else barren + 1
+        fresh: list[Pixels] = []
         for index, view in enumerate(views):
             rows, columns = torch.nonzero(found[index], as_tuple=True)
             order = scores[index, rows, columns].argsort(descending=True)[:MOST_PER_VIEW]
             for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
                 at = np.array([column, row]) * STRIDE + (STRIDE - 1) / 2
                 points = at + UNIT * answer[index, 5:, row, column].numpy().reshape(5, 2)
-                crops.append(cut_crop(view, similarity(points, CROP_TEMPLATE)))
+                fresh.append(cut_crop(view, similarity(points, CROP_TEMPLATE)))
+        crops += fresh if refiner is None else _believed(fresh, refiner)
+        barren = 0 if len(crops) > before else barren + 1
     return np.stack(crops[:count]) if crops else np.zeros((0, CROP, CROP, 3), np.uint8)
+
+
+def _believed(crops: list[Pixels], refiner: Refiner) -> list[Pixels]:
+    if not crops:
+        return []
+    refiner.eval()
+    with torch.no_grad():
+        scores = refiner(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float())[:, 0].sigmoid()
+    return [crop for crop, score in zip(crops, scores.tolist(), strict=True) if score >= STUBBORN]
 
 
 def _view(cast: Cast, side: int, rng: np.random.Generator) -> Pixels:

@@ -1,8 +1,9 @@
 """Training the detector: ``refstar-model train detector --data FOLDER --teachers FOLDER --out runs/detector``.
 
 First the finder, then the refiner, each with a checkpoint of its own below the folder. Before the refiner is trained,
-the finder's mistakes on face-free pictures are collected: it must learn to tell those from faces. An hour and a half
-on two CPU cores; docs/training.md has the figures.
+the finder's mistakes on face-free pictures are collected: it must learn to tell those from faces. A later slice of its
+training begins with collecting what both networks together still get wrong. An hour and a half on two CPU cores;
+docs/training.md has the figures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,7 @@ def train(
             if name == "finder":
                 samples, step = FinderSamples(actors, how.views, how.view_side, seed), finder_step(module)
             else:
-                taught = replace(actors, mined=_mined(actors, how, folder))
+                taught = replace(actors, mined=_mined(actors, how, folder, loop.done))
                 samples, step = RefinerSamples(taught, how.candidates, seed), refiner_step(module)
             # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs.
             apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
@@ -126,14 +127,21 @@ def _answer(module: nn.Module, pictures: Tensor) -> Tensor:
         return cast(Tensor, module(pictures.float().contiguous(memory_format=torch.channels_last)))
 
 
-def _mined(actors: Cast, how: DetectorTraining, folder: Path) -> Path:
-    """The file of the finder's mistakes; made when it is not there."""
-    path = folder / "mistakes.npy"
+def _mined(actors: Cast, how: DetectorTraining, folder: Path, done: int) -> Path:
+    """The file of mistakes for the refiner: the finder's at first, later also three copies of those of both."""
+    first, path = folder / "mistakes.npy", folder / f"mistakes-{done}.npy"
+    finder = Finder(how.network)
+    finder.load_state_dict(torch.load(folder / "finder/checkpoint.pt", weights_only=True)["average"])
+    if not first.is_file():
+        np.save(first, mine(finder, actors, how.mistakes, how.seed + 9))
+    if not done:
+        return first
     if not path.is_file():
-        checkpoint = torch.load(folder / "finder/checkpoint.pt", weights_only=True)
-        judge = Finder(how.network)
-        judge.load_state_dict(checkpoint["average"])
-        np.save(path, mine(judge, actors, how.mistakes, how.seed + 9))
+        refiner = Refiner(how.network)
+        refiner.load_state_dict(torch.load(folder / "refiner/checkpoint.pt", weights_only=True)["average"])
+        stubborn = mine(finder, actors, how.mistakes // 5, how.seed + done, refiner)
+        print(f"refiner: {len(stubborn)} mistakes of both networks")
+        np.save(path, np.concatenate([np.load(first), *[stubborn] * 3]))
     return path
 
 
