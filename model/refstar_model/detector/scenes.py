@@ -63,7 +63,10 @@ def varied(actor: Actor, rng: np.random.Generator) -> Actor:
         box = np.array([SIDE - box[0] - box[2], *box[1:]], np.float32)
     if rng.random() < 0.5:
         picture, points, box = _turned(picture, points, box, rng)
-    picture = _relit(np.ascontiguousarray(picture), rng)
+    picture = np.ascontiguousarray(picture)
+    if rng.random() < 0.2:
+        picture = _bearded(picture, points, rng)
+    picture = _relit(picture, rng)
     if rng.random() < 0.25:
         _cover(picture, points, rng)
     return Actor(picture, points.astype(np.float32), box.astype(np.float32))
@@ -141,7 +144,7 @@ def _turned(
     picture: Pixels, points: NDArray[np.float32], box: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[Pixels, NDArray[np.float32], NDArray[np.float32]]:
     """As if the head turned a little: one side narrower, the whole narrower; x' = x + bend x (1 - x^2)."""
-    bend, narrow = rng.uniform(-0.35, 0.35), rng.uniform(0.82, 1.1)
+    bend, narrow = rng.uniform(-0.45, 0.45), rng.uniform(0.75, 1.1)
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
     forward = (axis + bend * axis * (1 - axis**2) * np.sign(axis)) * narrow  # where a column goes
     forward = np.maximum.accumulate(forward)
@@ -161,6 +164,31 @@ def _turned(
         np.stack([moved(points[:, 0]), points[:, 1]], -1),
         np.array([edges[0], box[1], edges[1] - edges[0], box[3]], np.float32),
     )
+
+
+def _bearded(picture: Pixels, points: NDArray[np.float32], rng: np.random.Generator) -> Pixels:
+    """A beard or a moustache, as old portraits have them and our photographs hardly: streaks over mouth and chin."""
+    iod = float(np.linalg.norm(points[1] - points[0]))
+    mouth, nose = points[3:].mean(0), points[2]
+    cover = np.zeros((SIDE, SIDE), np.float32)
+    lip = nose + (mouth - nose) * rng.uniform(0.5, 0.8)
+    half = (int(iod * rng.uniform(0.35, 0.6)), int(iod * rng.uniform(0.1, 0.25)))
+    cv2.ellipse(cover, (int(lip[0]), int(lip[1])), half, 0, 0, 360, 1.0, -1, cv2.LINE_AA)
+    if rng.random() < 0.65:
+        low = mouth + np.array([0, iod * rng.uniform(0.4, 0.9)])
+        half = (int(iod * rng.uniform(0.5, 1.0)), int(iod * rng.uniform(0.5, 1.1)))
+        cv2.ellipse(cover, (int(low[0]), int(low[1])), half, 0, 0, 360, 1.0, -1, cv2.LINE_AA)
+        if rng.random() < 0.5:  # the mouth is seen
+            gap = (int(iod * rng.uniform(0.2, 0.4)), max(1, int(iod * rng.uniform(0.03, 0.12))))
+            cv2.ellipse(cover, (int(mouth[0]), int(mouth[1])), gap, 0, 0, 360, 0.0, -1, cv2.LINE_AA)
+    cover = cv2.GaussianBlur(cover, (0, 0), iod * rng.uniform(0.02, 0.08))
+    streaks = rng.normal(0, 1, (SIDE // 4, SIDE)).astype(np.float32)
+    streaks = cv2.GaussianBlur(cv2.resize(streaks, (SIDE, SIDE)), (0, 0), rng.uniform(0.5, 2))
+    shade = rng.uniform(15, 235) + rng.uniform(20, 60) * streaks
+    tint = np.array([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.7, 1.0)], np.float32)
+    hair = np.clip(shade[..., None] * tint, 0, 255)
+    share = (cover * np.float32(rng.uniform(0.75, 1.0)))[..., None]
+    return np.asarray(picture + (hair - picture) * share, np.uint8)
 
 
 def _relit(picture: Pixels, rng: np.random.Generator) -> Pixels:

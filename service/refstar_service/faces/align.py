@@ -91,8 +91,7 @@ def align(points: ArrayLike, size: int) -> Alignment:
     # Pixel edges, not centers, keep their share of the side when the crop is another size than the template.
     zoom = size / TEMPLATE_SIZE
     turn, shift = turn * zoom, (shift + 0.5 + 0.5j) * zoom - 0.5 - 0.5j
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-    return Alignment(matrix, size)
+    return Alignment(_matrix(turn, shift), size)
 
 
 def cut(pixels: Pixels, alignment: Alignment) -> Pixels:
@@ -115,6 +114,13 @@ def cut(pixels: Pixels, alignment: Alignment) -> Pixels:
     return np.asarray(warp(source, matrix, size, size, smooth=0.5 <= scale * step < 1), np.uint8)
 
 
+def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+    """The least-squares similarity [2, 3] from points [n, 2] to points [n, 2], every point counting alike."""
+    a, b = (np.asarray(points, np.float64) @ np.array([1, 1j]) for points in (source, target))
+    turn, shift = _fit(a, b, np.ones(len(a)))
+    return _matrix(turn, shift)
+
+
 def is_square(width: int, height: int) -> bool:
     return abs(width - height) <= SQUARE_WITHIN * max(width, height)
 
@@ -129,6 +135,10 @@ def fit_aligned(pixels: Pixels, size: int) -> Pixels:
     # Block means when it shrinks (no aliasing), bilinear when it grows: degraded training faces grew that way.
     method = cv2.INTER_AREA if width > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=method), np.uint8)
+
+
+def _matrix(turn: complex, shift: complex) -> NDArray[np.float64]:
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def _fit(

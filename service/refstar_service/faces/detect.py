@@ -16,8 +16,9 @@ from refstar_service.engine.manifest import ModelManifest, load_manifest
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import golden_picture
 from refstar_service.engine.session import Provider, Session
-from refstar_service.faces.align import TEMPLATE
+from refstar_service.faces.align import TEMPLATE, similarity
 from refstar_service.faces.face import Face, FaceDetector
+from refstar_service.faces.sampling import scale_of
 
 Pixels = NDArray[np.uint8]
 
@@ -27,7 +28,7 @@ MULTIPLE = 16  # a view's sides, as the graph wants them
 CANDIDATE = 0.15  # finder's score from which a place is looked at again
 MOST_CANDIDATES = 400
 AT_ONCE = 32  # crops in one run of the refiner
-LEAST_SCORE = 0.5
+LEAST_SCORE = 0.6  # mean of both networks' scores: apart they err on different things
 SAME_FACE = 0.4  # intersection over union from which two boxes are one face
 
 CROP = 64
@@ -72,11 +73,12 @@ class ShippedDetector:
         views = picture_views(pixels)
         boxes, scores, points = self._candidates(views)
         kept = distinct(boxes, scores)[:MOST_CANDIDATES]
-        boxes, points = boxes[kept], points[kept]
+        boxes, points, first = boxes[kept], points[kept], scores[kept]
         layers = [View(pixels, 1.0, 1.0), *views] if views[0].x_scale > 1 else views
         before = points
         for _ in range(2):  # the second look starts from the first one's points
             points, scores = self._refined(layers, points)
+        scores = np.sqrt(first * scores)
         boxes = np.array([_moved(b, p, q) for b, p, q in zip(boxes, before, points, strict=True)])
         sure = np.flatnonzero(scores >= LEAST_SCORE)
         order = sure[distinct(boxes[sure], scores[sure])] if len(sure) else sure
@@ -175,8 +177,8 @@ def _crop(layers: list[View], points: NDArray[np.float64]) -> tuple[Pixels, NDAr
 
     It is cut from the smallest layer that has the detail, so nothing is skipped when a large face shrinks.
     """
-    matrix = _similarity(points, CROP_TEMPLATE)
-    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))  # crop pixels per picture pixel
+    matrix = similarity(points, CROP_TEMPLATE)
+    scale = scale_of(matrix)  # crop pixels per picture pixel
     layer = next((v for v in reversed(layers) if v.x_scale * scale <= 1.0), layers[0])
     # picture = layer * s + (s - 1) / 2
     factors = np.array([layer.x_scale, layer.y_scale])
@@ -187,21 +189,12 @@ def _crop(layers: list[View], points: NDArray[np.float64]) -> tuple[Pixels, NDAr
     return np.asarray(crop, np.uint8), matrix
 
 
-def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares similarity [2, 3] without reflection (Umeyama 1991), in complex numbers."""
-    a, b = source @ (1, 1j), target @ (1, 1j)
-    a0, b0 = a - a.mean(), b - b.mean()
-    turn = (a0.conj() @ b0) / max(float((a0.conj() @ a0).real), 1e-9)
-    shift = b.mean() - turn * a.mean()
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
 def _moved(
     box: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The finder's box, moved and scaled as its points were."""
-    matrix = _similarity(before, after)
-    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
+    matrix = similarity(before, after)
+    scale = scale_of(matrix)
     middle = matrix[:, :2] @ (box[:2] + box[2:] / 2 - 0.5) + matrix[:, 2] + 0.5
     return np.concatenate([middle - box[2:] * scale / 2, box[2:] * scale])
 
