@@ -292,7 +292,8 @@ class Worker:
 
     async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Uploads go when the job has ended, results go when they were not recorded."""
-        self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded").inc()
+        reason = outcome.failure.code if outcome.failure is not None else ""
+        self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded", reason).inc()
         for face in outcome.faces if kept else ():
             self.metrics.faces.labels(face.action, face.reason or "").inc()
         try:
