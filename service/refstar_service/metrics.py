@@ -116,8 +116,8 @@ class WorkerMetrics:
         return cls(
             jobs_finished=Counter(
                 "refstar_jobs_finished_total",
-                "Jobs brought to an end: succeeded, failed, or not_recorded (canceled or overtaken meanwhile); `reason` is "
-                "the problem of a failed one, as the API names it, else empty.",
+                "Jobs brought to an end: succeeded, failed, or not_recorded (canceled or overtaken meanwhile); "
+                "`reason` is the problem of a failed one, as the API names it, else empty.",
                 ["outcome", "reason"],
                 registry=registry,
             ),
