@@ -1,4 +1,7 @@
-"""How near a restored face is to the truth. Pictures are [N, 3, h, w] in 0..1, results [N]."""
+"""How near restored faces are to the truth.
+
+Pictures are [N, 3, h, w] in 0..1, the truth may be one for all; results [N].
+"""
 
 import numpy as np
 import torch
@@ -37,21 +40,24 @@ def ssim(picture: Tensor, truth: Tensor) -> Tensor:
     return score.mean((1, 2, 3))
 
 
-def sharpness(picture: Tensor, truth: Tensor, outside: bool = False) -> Tensor:
+def sharpness(picture: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Energy of the two finest Laplacian bands as a share of the truth's (1 = as sharp).
 
-    Inside the template's face window, or ``outside`` it: hair, ears, neck and background.
+    Two shares: inside the template's face window, and outside it (hair, ears, neck and background).
     """
+    of_picture, of_truth = _detail(picture), _detail(truth).clamp(min=1e-6)
+    inside, outside = (of_picture / of_truth).unbind(1)
+    return inside, outside
 
-    def energy(x: Tensor) -> Tensor:
-        total = torch.zeros(len(x))
-        for band in laplacian(x, 2):
-            window = resize_grid(face_window(64)[None, None], band.shape[-1])
-            part = 1 - window if outside else window
-            total = total + (band.abs().mean(1, keepdim=True) * part).mean((1, 2, 3))
-        return total
 
-    return energy(picture) / energy(truth).clamp(min=1e-6)
+def _detail(x: Tensor) -> Tensor:
+    """[N, 2]: energy inside and outside the face window."""
+    total = torch.zeros(len(x), 2)
+    for band in laplacian(x, 2):
+        inside = resize_grid(face_window(64)[None, None], band.shape[-1])
+        strength = band.abs().mean(1, keepdim=True)
+        total += torch.stack([(strength * part).mean((1, 2, 3)) for part in (inside, 1 - inside)], 1)
+    return total
 
 
 def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

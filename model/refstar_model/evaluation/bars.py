@@ -1,0 +1,99 @@
+"""The bars a shipped RefSTAR is held to, and by how much it misses them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MEASURABLE = 0.5  # a knob changes the picture: levels of 255, mean over the picture
+
+
+@dataclass(frozen=True)
+class Bar:
+    """``value`` must be at least ``bar``, or at most where ``at_most``."""
+
+    level: str
+    name: str
+    value: float
+    bar: float
+    at_most: bool = False
+
+    @property
+    def missed_by(self) -> float:
+        """0 where the bar is met."""
+        short = self.value - self.bar if self.at_most else self.bar - self.value
+        return max(0.0, round(short, 4))
+
+    @property
+    def met(self) -> bool:
+        return self.missed_by == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"met": self.met, "missed_by": self.missed_by}
+
+
+def bars(table: dict[str, Any]) -> list[Bar]:
+    """All bars that the table of ``study.evaluate`` has figures for."""
+    made = []
+    for level, rules in (("severe", _severe), ("moderate", _moderate)):
+        if level in table:
+            made += rules(table[level]) + _both(table, level)
+    return [Bar(b.level, b.name, round(b.value, 4), round(b.bar, 4), b.at_most) for b in made]
+
+
+def _severe(of: dict[str, Any]) -> list[Bar]:
+    right, none, given = of["right"], of["none"], of["input"]
+    level = "severe"
+    made = [
+        Bar(level, "identity", right["identity"], 0.78),
+        Bar(level, "identity over none", right["identity"] - none["identity"], 0.35),
+        Bar(level, "PSNR over the input", right["psnr"] - given["psnr"], 2.5),
+        Bar(level, "PSNR over none", right["psnr"] - none["psnr"], 0),
+    ]
+    if "identity_distinct_pictures" in right:
+        distinct = right["identity_distinct_pictures"]
+        made.append(Bar(level, "identity, truly different pictures", distinct, 0.70))
+    if "landmarks" in right:
+        made.append(
+            Bar(level, "landmark distance, at most none's", right["landmarks"], none["landmarks"], True)
+        )
+    return made
+
+
+def _moderate(of: dict[str, Any]) -> list[Bar]:
+    right, none, given = of["right"], of["none"], of["input"]
+    return [
+        Bar("moderate", "identity", right["identity"], 0.90),
+        Bar("moderate", "identity over none", right["identity"] - none["identity"], 0),
+        Bar("moderate", "PSNR over the input", right["psnr"] - given["psnr"], 2),
+    ]
+
+
+def _both(table: dict[str, Any], level: str) -> list[Bar]:
+    of = table[level]
+    right, none = of["right"], of["none"]
+    made = [
+        Bar(level, "sharpness in the face", right["sharpness"], 0.65),
+        Bar(level, "sharpness outside it", right["sharpness_outside"], 0.65),
+    ]
+    for kind in ("wrong", "look-alike"):
+        if kind in of:
+            wrong = of[kind]
+            made += [
+                Bar(level, f"{kind}: identity over none", wrong["identity"] - none["identity"], -0.02),
+                Bar(level, f"{kind}: PSNR over none", wrong["psnr"] - none["psnr"], -0.15),
+                Bar(
+                    level,
+                    f"{kind}: mean mask, at most half of right's",
+                    wrong["mean_mask"],
+                    right["mean_mask"] / 2,
+                    True,
+                ),
+            ]
+    for control, found in table.get("at_equal_psnr", {}).get(level, {}).items():
+        made.append(Bar(level, f"identity over {control} at equal PSNR", found["lead"], 0))
+    turned = table.get("knobs", {}).get(level, {})
+    for knob in ("fidelity 0", "fidelity 1", "reference_strength 0.5"):
+        if knob in turned:
+            made.append(
+                Bar(level, f"{knob} changes the picture (levels)", turned[knob]["change"], MEASURABLE)
+            )
+    return made

@@ -1,0 +1,131 @@
+"""What is judged: anything that restores one aligned face of 512 with any number of references."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from refstar_model.refstar.export_view import EncodeReferences, Restore
+from refstar_model.refstar.network import RefStar
+
+Pixels = NDArray[np.uint8]
+SIDE = 512
+REMEMBERED = 16  # encoded references kept by a folder's model, some 3 MB each
+
+
+class Restored(NamedTuple):
+    picture: Pixels  # [512, 512, 3]
+    selection: NDArray[np.uint8]  # [R, g, g], mean mask over the bands, 255 = all taken
+    finite: bool
+
+
+class Restorer(Protocol):
+    def __call__(
+        self,
+        low_quality: Pixels,
+        references: Sequence[Pixels],
+        strength: float = 1.0,
+        fidelity: float = 0.5,
+    ) -> Restored:
+        """Restore a face [512, 512, 3] with references of that size; none is an empty list."""
+        ...
+
+
+class FolderModel:
+    """The graphs of a model folder in onnxruntime, one face at a time."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self.encode, self.restore = (
+            open_graph(folder / f"{name}.onnx", threads) for name in ("encode_references", "restore")
+        )
+        self.features = [o.name for o in self.encode.get_outputs()]
+        self.size = int(json.loads((folder / "model.json").read_text())["input_size"])
+        self._encoded: dict[bytes, list[NDArray[np.generic]]] = {}
+
+    def __call__(
+        self,
+        low_quality: Pixels,
+        references: Sequence[Pixels],
+        strength: float = 1.0,
+        fidelity: float = 0.5,
+    ) -> Restored:
+        pictures = references or [np.zeros_like(low_quality)]
+        encoded = [self._features(fit(picture, self.size)) for picture in pictures]
+        stacked = [np.concatenate(values)[None] for values in zip(*encoded, strict=True)]
+        weight = np.full((1, len(pictures)), strength if references else 0.0, np.float32)
+        restored, selection, finite = self.restore.run(
+            ["restored", "selection", "finite"],
+            {
+                "low_quality": fit(low_quality, self.size)[None],
+                **dict(zip(self.features, stacked, strict=True)),
+                "reference_weight": weight,
+                "fidelity": np.array([fidelity], np.float32),
+            },
+        )
+        return Restored(fit(restored[0]), selection[0], bool(finite[0]))
+
+    def _features(self, picture: Pixels) -> list[NDArray[np.generic]]:
+        key = picture.tobytes()
+        if key not in self._encoded:
+            while len(self._encoded) >= REMEMBERED:
+                self._encoded.pop(next(iter(self._encoded)))
+            self._encoded[key] = self.encode.run(self.features, {"references": picture[None]})
+        return self._encoded[key]
+
+
+class NetModel:
+    """A network in training seen as the graphs that it would become, on the device where it is."""
+
+    def __init__(self, net: RefStar) -> None:
+        self.net, self.size = net, net.params.size
+
+    def __call__(
+        self,
+        low_quality: Pixels,
+        references: Sequence[Pixels],
+        strength: float = 1.0,
+        fidelity: float = 0.5,
+    ) -> Restored:
+        device = next(self.net.parameters()).device
+        pictures = references or [np.zeros_like(low_quality)]
+        training = self.net.training
+        encode, restore = EncodeReferences(self.net).eval(), Restore(self.net).eval()
+        try:
+            with torch.no_grad():
+                seen = torch.from_numpy(np.stack([fit(p, self.size) for p in pictures])).to(device)
+                features = [f.unsqueeze(0) for f in encode(seen)]
+                weight = torch.full((1, len(pictures)), strength if references else 0.0, device=device)
+                restored, selection, finite = restore(
+                    torch.from_numpy(fit(low_quality, self.size))[None].to(device),
+                    *features,
+                    weight,
+                    torch.full((1,), fidelity, device=device),
+                )[:3]
+        finally:
+            self.net.train(training)
+        return Restored(fit(restored[0].cpu().numpy()), selection[0].cpu().numpy(), bool(finite[0]))
+
+
+def open_graph(path: Path, threads: int = 0) -> Any:
+    """An onnxruntime session on the CPU; 0 threads means one for each core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that spin while they wait take the cores from the judges, and from a training beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def fit(picture: Pixels, size: int = SIDE) -> Pixels:
+    """The square picture at ``size``."""
+    side = picture.shape[0]
+    if side == size:
+        return np.ascontiguousarray(picture)
+    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=how), np.uint8)

@@ -1,0 +1,101 @@
+"""One restored picture in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refstar_model import metrics
+from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
+from refstar_model.evaluation.restorers import fit
+from refstar_model.landmarks import FaceFinder, FaceMesh, landmark_distance
+from refstar_model.layers.pyramid import down
+from refstar_model.recognition import Recognizer
+
+Pixels = NDArray[np.uint8]
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who judges. What is None is reported as off."""
+
+    identity: Recognizer  # one that training has not used
+    mesh: FaceMesh | None = None
+    finder: FaceFinder | None = None
+    perceptual: PerceptualDistance | None = None
+    inception: Inception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a restored face is compared with, looked at once per case."""
+
+    truth: Pixels  # at the size of the comparison
+    truth_vector: Tensor  # [1, D]
+    reference_vector: Tensor  # [1, D]
+    truth_points: NDArray[np.float32] | None
+
+
+def know(truth: Pixels, reference: Pixels, judges: Judges) -> Known:
+    """``truth`` at the size where it is sharp; ``reference`` is the photograph of the right person."""
+    vectors = embed([truth, reference], judges.identity)
+    points = judges.mesh.points(truth) if judges.mesh is not None else None
+    return Known(truth, vectors[:1], vectors[1:], points)
+
+
+def judge(pictures: Sequence[Pixels], known: Known, judges: Judges) -> list[Scores]:
+    """Scores of several restored faces [512, 512, 3] of one case.
+
+    Pixel measures are taken at the truth's size; ``psnr_at_256`` and ``sharpness_at_256`` at 256, where all truths can
+    be compared with each other. ``failures`` is 1 where mesh or YuNet sees no face.
+    """
+    vectors = embed(pictures, judges.identity)
+    seen, wanted = tensor([fit(p, len(known.truth)) for p in pictures]), tensor([known.truth])
+    seen_256, wanted_256 = down(tensor(pictures)), tensor([fit(known.truth, 256)])
+    inside, outside = metrics.sharpness(seen, wanted)
+    measured = {
+        "psnr": metrics.psnr(seen, wanted),
+        "ssim": metrics.ssim(seen, wanted),
+        "identity": vectors @ known.truth_vector[0],
+        "identity_to_reference": vectors @ known.reference_vector[0],
+        "sharpness": inside,
+        "sharpness_outside": outside,
+        "psnr_at_256": metrics.psnr(seen_256, wanted_256),
+        "sharpness_at_256": metrics.sharpness(seen_256, wanted_256)[0],
+    }
+    scored = []
+    for index, picture in enumerate(pictures):
+        scores = {name: float(values[index]) for name, values in measured.items()}
+        scores |= face_scores(picture, known.truth_points, judges)
+        if judges.perceptual is not None:
+            scores["lpips"] = judges.perceptual(fit(picture, 256), fit(known.truth, 256))
+        scored.append(scores)
+    return scored
+
+
+def face_scores(picture: Pixels, truth_points: NDArray[np.float32] | None, judges: Judges) -> Scores:
+    """Landmark distance (where the truth's points are known) and whether a face is found at all."""
+    scores: Scores = {}
+    found = judges.finder is None or judges.finder.finds(picture)
+    if judges.mesh is not None:
+        face = judges.mesh.look(picture)
+        found = found and face.presence > 0
+        if truth_points is not None:
+            scores["landmarks"] = landmark_distance(face.points, truth_points)
+    return scores | {"failures": float(not found)}
+
+
+def embed(pictures: Sequence[Pixels], recognizer: Recognizer) -> Tensor:
+    """Unit vectors [N, D] of square pictures, all looked at in 256."""
+    halves = [down(tensor([p])) if len(p) == 512 else tensor([fit(p, 256)]) for p in pictures]
+    with torch.no_grad():
+        return recognizer.embed(torch.cat(halves))
+
+
+def tensor(pictures: Sequence[Pixels]) -> Tensor:
+    """Pictures [h, w, 3] as [N, 3, h, w] in 0..1."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
