@@ -23,8 +23,9 @@ def warp_field(target: Points, source: Points, side: int = SIDE, sigma: float = 
     axis = np.arange(0, side + step, step, dtype=np.float64)
     x, y = np.meshgrid(axis, axis)
     places = np.stack([x, y], -1).reshape(-1, 2)
-    distance = ((places[:, None] - target[None]) ** 2).sum(-1)
-    weight = np.exp(-distance / (2 * sigma**2))
+    near, at = places.astype(np.float32), np.asarray(target, np.float32)
+    distance = (near**2).sum(1)[:, None] - 2 * near @ at.T + (at**2).sum(1)
+    weight = np.exp(-distance / np.float32(2 * sigma**2))
     # Without the constant the nearest point would rule the background, however far it is.
     bend = weight @ left_over / (weight.sum(1, keepdims=True) + 0.2)
     coarse = (np.hstack([places, np.ones((len(places), 1))]) @ affine + bend).reshape(len(axis), -1, 2)

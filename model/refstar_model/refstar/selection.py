@@ -1,12 +1,16 @@
 """Selection: from the degraded face and one reference, how far each band of the reference may be taken at each place.
 
 The paper's RefSel predicts one binary mask; ours is soft and has one channel per Laplacian band, since a reference may
-be right about the pores of a cheek and wrong about its shading.
+be right about the pores of a cheek and wrong about its shading. Besides features it is shown the plain evidence: how
+the reference's bands agree with those of the picture restored without it. Whether it is the right person at all is
+asked elsewhere (`person_gate`).
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from refstar_model.layers.pyramid import laplacian, resize_grid
 
 #: Center and half axes of the face on the 512 template, in picture widths: the start of the position logit.
 FACE_CENTER, FACE_AXES = (0.5, 0.57), (0.30, 0.38)
@@ -20,14 +24,35 @@ def face_window(grid: int) -> Tensor:
     return torch.sigmoid((1 - radius) / 0.05)
 
 
+def evidence(own: Tensor, other: Tensor, bands: int, grid: int) -> Tensor:
+    """How far two luminances agree, per band and place: [N, 2 bands, grid, grid].
+
+    own, other [N, 1, H, W] in 0..1. First the structure of every band, (2 cov + c) / (var + var' + c) in -1..1, then
+    its balance, (sd' - sd) / (sd' + sd + c) in -1..1, 1 where only the other has detail; in 5x5 windows of the grid.
+    """
+    structure, balance = [], []
+    for a, b in zip(laplacian(own, bands), laplacian(other, bands), strict=True):
+        ours, theirs, common = (
+            F.avg_pool2d(resize_grid(p, grid), 5, 1, 2, count_include_pad=False)
+            for p in (a * a, b * b, a * b)
+        )
+        structure.append((2 * common + 3e-4) / (ours + theirs + 3e-4))
+        deviation, deviation_other = (v.clamp(min=1e-8).sqrt() for v in (ours, theirs))
+        balance.append((deviation_other - deviation) / (deviation_other + deviation + 0.01))
+    return torch.cat(structure + balance, 1)
+
+
 class SelectionHead(nn.Module):
     """Trust per band and reference, judged for each reference alone."""
 
     def __init__(self, channels: int, hidden: int, bands: int, unshuffle: int, grid: int) -> None:
         super().__init__()
-        self.unshuffle = unshuffle
+        self.unshuffle, self.bands = unshuffle, bands
         self.difference = nn.Conv2d(3 * unshuffle**2, channels, 1)
         self.mix = nn.Conv2d(3 * channels + 1, hidden, 1)
+        # New in weights that had no evidence: adds zero until it is trained.
+        self.evidence = nn.Conv2d(2 * bands, hidden, 1, bias=False)
+        nn.init.zeros_(self.evidence.weight)
         self.middle = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.out = nn.Conv2d(hidden, bands, 3, padding=1)
         nn.init.zeros_(self.out.weight)
@@ -36,11 +61,19 @@ class SelectionHead(nn.Module):
         # A new net starts by taking from inside the face and hardly anything outside it.
         self.position = nn.Parameter((face_window(grid) * 5 - 4).repeat(bands, 1, 1))
 
-    def forward(self, y: Tensor, reference: Tensor, difference: Tensor, fidelity: Tensor) -> Tensor:
+    def forward(
+        self,
+        y: Tensor,
+        reference: Tensor,
+        difference: Tensor,
+        fidelity: Tensor,
+        self_stream: Tensor | None = None,
+    ) -> Tensor:
         """Logits [B, R, bands, g, g].
 
         y [B, C, g, g]: decoder features; reference [B, R, C, g, g]: reference features on the same grid;
-        difference [B, R, 3, H, W]: restored without reference minus reference picture; fidelity [B] in 0..1.
+        difference [B, R, 3, H, W]: restored without reference minus reference picture; fidelity [B] in 0..1;
+        self_stream [B, 3, H, W]: the picture restored without reference; without it there is no evidence.
         """
         batch, count = reference.shape[:2]
         beside = y.unsqueeze(1).expand(-1, count, -1, -1, -1)
@@ -48,6 +81,16 @@ class SelectionHead(nn.Module):
             0, (batch, count)
         )
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
-        h = F.gelu(self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1)))
+        mixed = self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1))
+        if self_stream is not None:
+            mixed = mixed + self.evidence(self._seen(self_stream, difference, y.shape[-1]).to(mixed.dtype))
+        h = F.gelu(mixed)
         h = F.gelu(self.middle(h))
         return (self.out(h) + self.position).unflatten(0, (batch, count))
+
+    def _seen(self, self_stream: Tensor, difference: Tensor, grid: int) -> Tensor:
+        weights = torch.tensor([0.299, 0.587, 0.114], device=self_stream.device).reshape(1, 3, 1, 1)
+        own = F.conv2d(self_stream.float(), weights).unsqueeze(1)
+        apart = F.conv2d(difference.float().flatten(0, 1), weights).unflatten(0, difference.shape[:2])
+        other = own - apart
+        return evidence(own.expand_as(other).flatten(0, 1), other.flatten(0, 1), self.bands, grid)

@@ -1,0 +1,98 @@
+"""What the selection learns from: the mask against its labels, and the person gate against who it is.
+
+Labels come from clean photographs (`data/selection_masks.py`). Where a sample has none, weak labels from local band
+correlation stand in for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from refstar_model.layers.pyramid import laplacian, resize_grid
+from refstar_model.refstar.selection import face_window
+
+if TYPE_CHECKING:
+    from refstar_model.refstar.losses import Target
+    from refstar_model.refstar.network import Restoration
+
+
+def mask_loss(result: Restoration, target: Target, references: Tensor) -> Tensor:
+    """Confidence-weighted binary cross-entropy of the trust, a mean over the references that are present.
+
+        loss = sum c BCE(trust, label) / sum c  over bands and places, per reference
+
+    ``references`` [B, R, 3, T, T], as the blend sees them. Labels are ``target.labels`` with ``target.confidence``
+    [B, R, bands, g, g] where given (0 = ignore); a reference without any confidence gets the weak labels of
+    `correlation_labels`. A wrong person's label is zero everywhere, whatever was given.
+    """
+    bands = result.trust.shape[2]
+    skip = bands - (result.self_stream.shape[-1].bit_length() - 4)
+    trust = result.trust[:, :, skip:]
+    with torch.no_grad():
+        label = correlation_labels(
+            result.self_stream, target.truth, references, trust.shape[2], trust.shape[-1]
+        )
+        confidence = torch.ones_like(label)
+        if target.labels is not None and target.confidence is not None:
+            given = target.confidence[:, :, skip:].to(label.dtype)
+            known = (given.amax((2, 3, 4), keepdim=True) > 0).to(label.dtype)
+            label = known * target.labels[:, :, skip:].to(label.dtype) + (1 - known) * label
+            confidence = known * given + (1 - known) * confidence
+        right = target.right.reshape(*target.right.shape, 1, 1, 1)
+        label = label * right
+        confidence = torch.where(right, confidence, torch.ones_like(confidence))
+    loss = F.binary_cross_entropy_with_logits(trust, label, reduction="none") * confidence
+    loss = loss.sum((2, 3, 4)) / confidence.sum((2, 3, 4)).clamp(min=1)
+    return (loss * target.present).sum() / target.present.sum().clamp(min=1)
+
+
+def gate_loss(gate: Tensor, present: Tensor, right: Tensor) -> Tensor:
+    """Binary cross-entropy of the person gate's logits [B, R] against who the references are, bool [B, R].
+
+    Right and wrong people weigh the same, however many there are of each: a gate that lets everybody pass must not
+    be nearly good.
+    """
+    loss = F.binary_cross_entropy_with_logits(gate.float(), right.float(), reduction="none")
+    parts = [(loss * of).sum() / of.sum().clamp(min=1) for of in (present & right, present & ~right)]
+    return torch.stack(parts).mean()
+
+
+def correlation_labels(
+    self_stream: Tensor, truth: Tensor, references: Tensor, bands: int, grid: int
+) -> Tensor:
+    """Weak labels [B, R, bands, g, g] in 0..1: where a reference explains the truth's bands better than S does.
+
+        label = face window * sigmoid((ncc(R_b, Y_b) + 0.5 - ncc(S_b, Y_b) min(1, std S_b / std Y_b)) / 0.1)
+
+    with 7x7 windows on the mask's grid. They keep the mask inside the face; the blend's own gradient does the rest
+    (at weight 0.1 they were seen to cap the transfer).
+    """
+    batch, count = references.shape[:2]
+    window = face_window(grid).to(truth.device)
+    labels = []
+    for y, s, r in zip(
+        laplacian(truth, bands),
+        laplacian(self_stream, bands),
+        laplacian(references.flatten(0, 1), bands),
+        strict=True,
+    ):
+        std_y = _local(y.square(), grid).sqrt()
+        own = _correlation(s, y, grid) * (_local(s.square(), grid).sqrt() / (std_y + 1e-4)).clamp(max=1)
+        other = _correlation(r, y.repeat_interleave(count, 0), grid).reshape(batch, count, grid, grid)
+        labels.append(torch.sigmoid((other + 0.5 - own) / 0.1) * window)
+    return torch.stack(labels, 2)
+
+
+def _local(x: Tensor, grid: int) -> Tensor:
+    """Mean of a picture's channels over 7x7 windows of the grid: [N, 1, g, g]."""
+    return F.avg_pool2d(resize_grid(x.mean(1, keepdim=True), grid), 7, 1, 3, count_include_pad=False)
+
+
+def _correlation(a: Tensor, b: Tensor, grid: int) -> Tensor:
+    """Local correlation of two zero-mean bands: [N, 1, g, g] in -1..1."""
+    power = _local(a.square(), grid) * _local(b.square(), grid)
+    return _local(a * b, grid) / (power.sqrt() + 1e-6)
