@@ -1,16 +1,27 @@
 """What the RefSTAR network promises whatever its weights are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from refstar_model.layers.pyramid import collapse, down, laplacian, up
 from refstar_model.refstar.network import TINY, ReferenceFeatures, RefStar, Restoration, apply_fidelity
+from refstar_model.refstar.params import Attention, BackboneKind
 from refstar_model.refstar.transfer import compete
 
+VARIANTS = {
+    "naf": TINY,
+    "vq": replace(TINY, backbone=BackboneKind.VQ),
+    "joint softmax": replace(TINY, attention=Attention.JOINT),
+    "no attention": replace(TINY, attention=Attention.NONE),
+    "bare": replace(TINY, reach=0.0, refinement=0, gate=False),
+}
 
-@pytest.fixture
-def net() -> RefStar:
+
+@pytest.fixture(params=VARIANTS)
+def net(request: pytest.FixtureRequest) -> RefStar:
     torch.manual_seed(1)
-    net = RefStar(TINY).eval()
+    net = RefStar(VARIANTS[request.param]).eval()
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.1)
@@ -45,7 +56,8 @@ def test_the_content_of_an_absent_reference_does_not_matter(net: RefStar) -> Non
 
 
 def test_the_order_of_references_does_not_matter(net: RefStar) -> None:
-    references, weight = pictures(3), torch.tensor([[1.0, 0.5, 0.0]] * 2)
+    references = pictures(8)
+    weight = torch.tensor([[1.0, 0.5, 0.0, 0.2, 0.9, 0.7, 1.0, 0.1]] * 2)
     forward = restore(net, references, weight)
     backward = restore(net, references.flip(1), weight.flip(1))
     assert torch.allclose(forward.restored, backward.restored, atol=1e-5)
@@ -53,6 +65,8 @@ def test_the_order_of_references_does_not_matter(net: RefStar) -> None:
 
 
 def test_the_same_reference_twice_counts_once(net: RefStar) -> None:
+    if net.params.attention is Attention.JOINT:
+        pytest.skip("with one softmax a reference given twice has twice the keys")
     references = pictures(1)
     once = restore(net, references, torch.ones(2, 1))
     twice = restore(net, references.repeat(1, 2, 1, 1, 1), torch.ones(2, 2))
@@ -62,11 +76,17 @@ def test_the_same_reference_twice_counts_once(net: RefStar) -> None:
 def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
     with torch.no_grad():
         net.selection.position.fill_(100.0)
+        if net.params.gate:
+            net.gate.weigh.bias.fill_(100.0)
     references = pictures(1)
     result = restore(net, references, torch.ones(2, 1))
     bands = net.params.bands
     low_pass = result.self_stream - collapse(laplacian(result.self_stream, bands))
-    assert torch.allclose(result.restored, low_pass + collapse(laplacian(references[:, 0], bands)), atol=1e-4)
+    assert result.aligned is not None
+    wanted = low_pass + collapse(laplacian(result.aligned[:, 0], bands))
+    assert torch.allclose(result.restored, wanted, atol=1e-4)
+    if not net.params.reach:
+        assert torch.equal(result.aligned, references)
 
 
 def test_half_the_strength_takes_half_the_mask() -> None:
@@ -121,4 +141,7 @@ def test_the_reference_gets_gradients_through_the_mask_but_not_the_self_stream(n
     result.restored.square().mean().backward()
     assert net.selection.out.weight.grad is not None
     assert net.selection.out.weight.grad.abs().sum() > 0
-    assert net.to_picture.weight.grad is None  # the blend must not train S
+    # The blend must not train S, nor may the picture train the field.
+    trained = {name.rpartition(".")[0] for name, value in net.named_parameters() if value.grad is not None}
+    assert "backbone.decoder.to_picture" not in trained
+    assert not any(name.startswith(("alignment", "refinement")) for name in trained)

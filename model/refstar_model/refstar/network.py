@@ -1,4 +1,4 @@
-"""RefSTAR: selection, transfer and reconstruction around a compact restoration backbone.
+"""RefSTAR: selection, transfer and reconstruction around a restoration backbone.
 
 The degraded face is restored once without trusting anybody (self stream S); then, band by band of a Laplacian
 pyramid, the references' own bands R replace those of S wherever the selection mask M allows it:
@@ -9,61 +9,35 @@ Without a reference M = 0 and out = S exactly. Doing the dual stream in the pict
 what makes a small network use the reference at all (docs/training.md gives the measurements).
 """
 
-from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from refstar_model.layers.blocks import PixelUp, naf_blocks
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
+from refstar_model.refstar.alignment import AlignmentHead, warp
+from refstar_model.refstar.backbone import Backbone, Grids, PictureEncoder
+from refstar_model.refstar.backbone_naf import NafBackbone
+from refstar_model.refstar.backbone_vq import VqBackbone
+from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
+from refstar_model.refstar.person_gate import PersonGate, gated
+from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
-from refstar_model.refstar.transfer import DualStreamCrossAttention, add_up, compete
+from refstar_model.refstar.transfer import FeatureTransfer, add_up, compete
 
+__all__ = [
+    "BASE",
+    "SMALL",
+    "TINY",
+    "RefStar",
+    "RefStarParams",
+    "ReferenceFeatures",
+    "Restoration",
+    "apply_fidelity",
+]
 
-@dataclass(frozen=True)
-class RefStarParams:
-    """Everything that fixes the shapes. ``size`` is the side of the aligned face in pixels."""
-
-    size: int = 512
-    unshuffle: int = 8
-    widths: tuple[int, int, int] = (64, 128, 256)
-    encoder_blocks: tuple[int, int] = (1, 2)
-    middle_blocks: int = 4
-    decoder_blocks: tuple[int, int] = (3, 2)
-    reference_blocks: tuple[int, int, int] = (1, 1, 1)
-    selection_hidden: int = 64
-
-    @property
-    def grid(self) -> int:
-        """Side of the widest feature grid; masks live on it."""
-        return self.size // self.unshuffle
-
-    @property
-    def bands(self) -> int:
-        """Laplacian bands down to a low-pass of 8x8."""
-        return self.size.bit_length() - 4
-
-    def to_dict(self) -> dict[str, object]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, object]) -> "RefStarParams":
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})  # type: ignore[arg-type]
-
-
-SMALL = RefStarParams()
-#: A net for tests: same code, 64 px, some thousand parameters.
-TINY = RefStarParams(64, 4, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
-
-
-class ReferenceFeatures(NamedTuple):
-    """What the encoder says of references, fine to coarse; R may be 0-padded where weight is 0."""
-
-    fine: Tensor  # [B, R, widths[0], g, g]
-    middle: Tensor  # [B, R, widths[1], g/2, g/2]
-    coarse: Tensor  # [B, R, widths[2], g/4, g/4]
+#: What the encoder says of references, fine to coarse, [B, R, ...]; R may be 0-padded where weight is 0.
+ReferenceFeatures = Grids
 
 
 class Restoration(NamedTuple):
@@ -71,56 +45,33 @@ class Restoration(NamedTuple):
     self_stream: Tensor  # [B, 3, H, W], S before the fidelity knob
     trust: Tensor  # [B, R, bands, g, g], logits, each reference judged alone
     masks: Tensor  # [B, R, bands, g, g], in 0..1, what was taken
-
-
-class ReferenceEncoder(nn.Module):
-    def __init__(self, params: RefStarParams) -> None:
-        super().__init__()
-        fine, middle, coarse = params.widths
-        self.unshuffle = params.unshuffle
-        self.stem = nn.Conv2d(3 * params.unshuffle**2, fine, 3, padding=1)
-        self.fine = naf_blocks(fine, params.reference_blocks[0])
-        self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
-        self.middle = naf_blocks(middle, params.reference_blocks[1])
-        self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
-        self.coarse = naf_blocks(coarse, params.reference_blocks[2])
-
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pictures [N, 3, H, W] in 0..1; returns features on the three grids."""
-        fine = self.fine(self.stem(F.pixel_unshuffle(pictures * 2 - 1, self.unshuffle)))
-        middle = self.middle(self.to_middle(fine))
-        return fine, middle, self.coarse(self.to_coarse(middle))
+    aligned: Tensor | None = None  # [B, R, 3, H, W], the reference pictures as the blend saw them
+    displacement: Tensor | None = None  # [B, R, 2, c, c], in widths, of the alignment where there is one
+    codes: Tensor | None = None  # [B, codes, g/4, g/4], logits of a backbone that predicts codes
+    gate: Tensor | None = None  # [B, R], logits that the reference shows the same person
 
 
 class RefStar(nn.Module):
+    """The three parts around a backbone; ``params`` says which."""
+
+    backbone: Backbone
+
     def __init__(self, params: RefStarParams = SMALL) -> None:
         super().__init__()
         self.params = params
-        fine, middle, coarse = params.widths
-        grid = params.grid
-        self.reference_encoder = ReferenceEncoder(params)
-        self.stem = nn.Conv2d(3 * params.unshuffle**2, fine, 3, padding=1)
-        self.encode_fine = naf_blocks(fine, params.encoder_blocks[0])
-        self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
-        self.encode_middle = naf_blocks(middle, params.encoder_blocks[1])
-        self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
-        self.transfer_coarse = DualStreamCrossAttention(
-            coarse, grid // 4, 2, 32, 1 / 5, coarse, pool_self=False
+        fine, _, coarse = params.widths
+        self.reference_encoder = PictureEncoder(params, params.reference_blocks)
+        self.backbone = NafBackbone(params) if params.backbone is BackboneKind.NAF else VqBackbone(params)
+        self.transfer = FeatureTransfer(params)
+        self.selection = SelectionHead(
+            fine, params.selection_hidden, params.bands, params.unshuffle, params.grid
         )
-        self.coarse = naf_blocks(coarse, params.middle_blocks)
-        self.up_middle = PixelUp(coarse, middle)
-        # Values also carry the finer grid, folded into channels: the keys need place, the values need detail.
-        self.transfer_middle = DualStreamCrossAttention(
-            middle, grid // 2, 1, 48, 1 / 16, middle + 4 * fine, pool_self=True
-        )
-        self.decode_middle = naf_blocks(middle, params.decoder_blocks[1])
-        self.up_fine = PixelUp(middle, fine)
-        self.decode_fine = naf_blocks(fine, params.decoder_blocks[0])
-        self.to_picture = nn.Conv2d(fine, 3 * params.unshuffle**2, 3, padding=1)
-        nn.init.zeros_(self.to_picture.weight)
-        assert self.to_picture.bias is not None
-        nn.init.zeros_(self.to_picture.bias)
-        self.selection = SelectionHead(fine, params.selection_hidden, params.bands, params.unshuffle, grid)
+        if params.gate:
+            self.gate = PersonGate(coarse, coarse, params.grid // 4)
+        if params.reach:
+            self.alignment = AlignmentHead(coarse, params.selection_hidden, params.grid // 4, params.reach)
+        if params.refinement:
+            self.refinement = Refinement(params)
 
     def encode(self, pictures: Tensor) -> ReferenceFeatures:
         """pictures [B, R, 3, H, W] in 0..1."""
@@ -128,17 +79,6 @@ class RefStar(nn.Module):
         return ReferenceFeatures(
             *(f.unflatten(0, (batch, count)) for f in self.reference_encoder(pictures.flatten(0, 1)))
         )
-
-    def _features(self, low_quality: Tensor, features: ReferenceFeatures, weight: Tensor) -> Tensor:
-        fine = self.encode_fine(self.stem(F.pixel_unshuffle(low_quality * 2 - 1, self.params.unshuffle)))
-        middle = self.encode_middle(self.to_middle(fine))
-        coarse = self.to_coarse(middle)
-        coarse = self.transfer_coarse(coarse, features.coarse, features.coarse, weight)
-        middle = middle + self.up_middle(self.coarse(coarse))
-        folded = F.pixel_unshuffle(features.fine.flatten(0, 1), 2).unflatten(0, features.fine.shape[:2])
-        value = torch.cat([features.middle, folded], 2)
-        middle = self.decode_middle(self.transfer_middle(middle, features.middle, value, weight))
-        return self.decode_fine(fine + self.up_fine(middle))
 
     def forward(
         self,
@@ -156,16 +96,27 @@ class RefStar(nn.Module):
         detail. ``skip`` leaves out that many finest bands: results then have side H / 2^skip (for training on
         pictures that are not sharp at H).
         """
-        y = self._features(low_quality, features, weight)
-        residual = F.pixel_shuffle(self.to_picture(y), self.params.unshuffle).float()
-        low_quality = low_quality.float()
-        self_stream = low_quality + residual
+        seen = self.backbone.analyze(low_quality)
+        displacement = gate = None
+        if self.params.gate:
+            gate = self.gate(seen.coarse, features.coarse)
+            weight = gated(weight, gate)
+        if self.params.reach:
+            displacement = self.alignment(seen.coarse, features.coarse)
+            # Only corresponding points may train the field (see refstar.alignment).
+            field = displacement.detach().flatten(0, 1)
+            pictures = _warped(pictures, field)
+            features = ReferenceFeatures(*(_warped(f, field) for f in features))
+        drawing = self.backbone.draw(low_quality, seen, self.transfer(features, weight))
+        y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
+        if self.params.refinement:
+            self_stream = self.refinement(self_stream, low_quality, y)
 
         # The selection judges S and the blend uses it, but neither may train it: half-detached blends make S an
         # anti-gradient of R (it destroyed a run within minutes).
         fixed = self_stream.detach() if self.training else self_stream
         difference = fixed.unsqueeze(1) - pictures
-        trust = self.selection(y, features.fine, difference.to(y.dtype), fidelity).float()
+        trust = self.selection(y, features.fine, difference.to(y.dtype), fidelity, fixed).float()
         masks = compete(torch.sigmoid(trust), weight)
 
         kept = apply_fidelity(fixed, low_quality, fidelity)
@@ -174,7 +125,7 @@ class RefStar(nn.Module):
             kept, missing = down(kept), down(missing.flatten(0, 1)).unflatten(0, missing.shape[:2])
             self_stream = down(self_stream)
         restored = kept + self._taken(missing, masks, skip)
-        return Restoration(restored, self_stream, trust, masks)
+        return Restoration(restored, self_stream, trust, masks, pictures, displacement, drawing.codes, gate)
 
     def _taken(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""
@@ -186,6 +137,11 @@ class RefStar(nn.Module):
             mask = resize_grid(flat[:, index + skip : index + skip + 1], band.shape[-1])
             taken.append(add_up((mask * band).unflatten(0, (batch, count))))
         return collapse(taken)
+
+
+def _warped(x: Tensor, field: Tensor) -> Tensor:
+    """x [B, R, C, h, h] through displacements [B * R, 2, c, c]."""
+    return warp(x.flatten(0, 1), field).unflatten(0, x.shape[:2])
 
 
 def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ which the RefSTAR abstract (arXiv 2507.10470) calls the trivial solution. The ma
 
     out = x + s * ((1 - sum_r m_r) A_self + sum_r m_r A_r)
 
-Formulas and placement are ours; the paper's method section was not at hand.
+Formulas and placement are ours; the paper's method section was not at hand. The joint softmax, and no attention at all,
+can be chosen in its place to measure what the two streams are worth.
 """
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.refstar.backbone import UNAIDED, Grids, Transfer
+from refstar_model.refstar.params import Attention, RefStarParams
 
 
 def add_up(x: Tensor) -> Tensor:
@@ -43,8 +46,8 @@ def compete(trust: Tensor, weight: Tensor) -> Tensor:
     return trust.amax(1, keepdim=True) * share
 
 
-class DualStreamCrossAttention(nn.Module):
-    """DSCA on one grid.
+class CrossAttention(nn.Module):
+    """Attention of a face to itself and to references on one grid, with two softmaxes or with one.
 
     The logits carry a fixed Gaussian distance term (sigma in widths of the grid): both faces stand on the same
     template, so a place should first look at its own surroundings in the reference.
@@ -62,10 +65,11 @@ class DualStreamCrossAttention(nn.Module):
         sigma: float,
         value_channels: int,
         pool_self: bool,
+        dual: bool = True,
     ) -> None:
         """``value_channels``: channels of the reference values; ``pool_self`` halves the grid of the self keys."""
         super().__init__()
-        self.heads, self.grid, self.pool_self = heads, grid, pool_self
+        self.heads, self.grid, self.pool_self, self.dual = heads, grid, pool_self, dual
         self.norm = ChannelNorm(channels)
         self.norm_reference = ChannelNorm(channels)
         self.query = nn.Conv2d(channels, heads * key_dim, 1)
@@ -73,7 +77,8 @@ class DualStreamCrossAttention(nn.Module):
         self.self_value = nn.Conv2d(channels, channels, 1)
         self.reference_key = nn.Conv2d(channels, heads * key_dim, 1)
         self.reference_value = nn.Conv2d(value_channels, channels, 1)
-        self.trust = nn.Conv2d(2 * channels, 1, 1)
+        if dual:
+            self.trust = nn.Conv2d(2 * channels, 1, 1)
         self.project = nn.Conv2d(channels, channels, 1)
         self.scale = nn.Parameter(torch.full((channels, 1, 1), 0.3))
         self.register_buffer("reference_bias", _distance_bias(grid, grid, sigma), persistent=False)
@@ -81,35 +86,100 @@ class DualStreamCrossAttention(nn.Module):
             "self_bias", _distance_bias(grid, grid // 2 if pool_self else grid, sigma), persistent=False
         )
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        n, channels = value.shape[:2]
-        q, k, v = (
-            t.reshape(n, self.heads, -1, t.shape[-2] * t.shape[-1]).transpose(2, 3)
-            for t in (query, key, value)
-        )
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-        return attended.transpose(2, 3).reshape(n, channels, self.grid, self.grid)
-
     def forward(self, x: Tensor, reference: Tensor, value: Tensor, weight: Tensor) -> Tensor:
         """x [B, C, g, g]; reference [B, R, C, g, g]; value [B, R, V, g, g]; weight [B, R]. Returns [B, C, g, g]."""
-        batch, count = reference.shape[:2]
         normed = self.norm(x)
-        query = self.query(normed)
+        query = self._heads(self.query(normed))
         kept = F.avg_pool2d(normed, 2) if self.pool_self else normed
-        own = self._attend(query, self.self_key(kept), self.self_value(kept), self.self_bias)
-
+        own = self._heads(self.self_key(kept)), self._heads(self.self_value(kept))
         flat = self.norm_reference(reference.flatten(0, 1))
-        repeated = query.unsqueeze(1).expand(-1, count, -1, -1, -1).flatten(0, 1)
-        other = self._attend(
-            repeated, self.reference_key(flat), self.reference_value(value.flatten(0, 1)), self.reference_bias
+        other = (
+            self._heads(self.reference_key(flat)),
+            self._heads(self.reference_value(value.flatten(0, 1))),
         )
+        mix = self._two_streams if self.dual else self._one_softmax
+        return x + self.scale * self.project(mix(normed, query, own, other, weight))
+
+    def _two_streams(
+        self,
+        normed: Tensor,
+        query: Tensor,
+        own: tuple[Tensor, Tensor],
+        other: tuple[Tensor, Tensor],
+        weight: Tensor,
+    ) -> Tensor:
+        batch, count = weight.shape
+        mine = self._attend(query, *own, self.self_bias)
+        repeated = query.unsqueeze(1).expand(-1, count, -1, -1, -1).flatten(0, 1)
+        theirs = self._attend(repeated, *other, self.reference_bias)
         beside = normed.unsqueeze(1).expand(-1, count, -1, -1, -1).flatten(0, 1)
-        trust = torch.sigmoid(self.trust(torch.cat([beside, other], 1))).reshape(
+        trust = torch.sigmoid(self.trust(torch.cat([beside, theirs], 1))).reshape(
             batch, count, 1, self.grid, self.grid
         )
         mask = compete(trust, weight.to(trust.dtype))
-        mixed = (1 - add_up(mask)) * own + add_up(mask * other.unflatten(0, (batch, count)))
-        return x + self.scale * self.project(mixed)
+        return (1 - add_up(mask)) * mine + add_up(mask * theirs.unflatten(0, (batch, count)))
+
+    def _one_softmax(
+        self,
+        normed: Tensor,
+        query: Tensor,
+        own: tuple[Tensor, Tensor],
+        other: tuple[Tensor, Tensor],
+        weight: Tensor,
+    ) -> Tensor:
+        """Keys of the face and of all references side by side; a weight scales its reference's terms of the softmax."""
+        batch, count = weight.shape
+        places = self.grid**2
+        key, value = (
+            torch.cat([a, b.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)], 2)
+            for a, b in zip(own, other, strict=True)
+        )
+        # exp(-1e4) is exactly 0 in fp32 and bf16, so what an absent reference holds does not matter.
+        share = torch.where(weight > 0, weight.clamp(min=1e-4).log(), torch.full_like(weight, -1e4))
+        bias = self.reference_bias + share.reshape(batch, count, 1, 1)
+        bias = bias.transpose(1, 2).reshape(batch, places, count * places)
+        self_bias = self.self_bias.expand(batch, -1, -1)
+        return self._attend(query, key, value, torch.cat([self_bias, bias], 2).unsqueeze(1))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[N, C, h, w] to [N, heads, h * w, C / heads]."""
+        return x.reshape(x.shape[0], self.heads, -1, x.shape[-2] * x.shape[-1]).transpose(2, 3)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        return attended.transpose(2, 3).reshape(query.shape[0], -1, self.grid, self.grid)
+
+
+class FeatureTransfer(nn.Module):
+    """Attention on the coarse and the middle grid; without attention it holds nothing."""
+
+    def __init__(self, params: RefStarParams) -> None:
+        super().__init__()
+        fine, middle, coarse = params.widths
+        grid, dual = params.grid, params.attention is Attention.DUAL
+        self.active = params.attention is not Attention.NONE
+        if self.active:
+            self.coarse = CrossAttention(coarse, grid // 4, 2, 32, 1 / 5, coarse, pool_self=False, dual=dual)
+            # Values also carry the finer grid, folded into channels: the keys need place, the values need detail.
+            self.middle = CrossAttention(
+                middle, grid // 2, 1, 48, 1 / 16, middle + 4 * fine, pool_self=True, dual=dual
+            )
+
+    def forward(self, references: Grids, weight: Tensor) -> Transfer:
+        """What the references' features [B, R, ...] add to a backbone's; weight [B, R], 0 = absent."""
+        if not self.active:
+            return UNAIDED
+
+        def coarse(x: Tensor) -> Tensor:
+            return self.coarse(x, references.coarse, references.coarse, weight)
+
+        def middle(x: Tensor) -> Tensor:
+            folded = F.pixel_unshuffle(references.fine.flatten(0, 1), 2).unflatten(
+                0, references.fine.shape[:2]
+            )
+            return self.middle(x, references.middle, torch.cat([references.middle, folded], 2), weight)
+
+        return Transfer(middle, coarse)
 
 
 def _distance_bias(query_grid: int, key_grid: int, sigma: float) -> Tensor:

@@ -1,0 +1,94 @@
+"""The values that fix the network: sizes, backbone, attention."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class BackboneKind(StrEnum):
+    NAF = "naf"  # compact U-Net of gated blocks, adds to the input
+    VQ = "vq"  # predicts codes of an autoencoder that knows only good faces
+
+
+class Attention(StrEnum):
+    """How features of the reference reach those of the face; the blend in the picture is there in all three."""
+
+    NONE = "none"
+    JOINT = "joint"  # one softmax over the keys of the face and of all references
+    DUAL = "dual"  # a softmax for each, a mask decides
+
+
+@dataclass(frozen=True)
+class RefStarParams:
+    """Everything that fixes the shapes. ``size`` is the side of the aligned face in pixels.
+
+    The defaults of the fields from ``backbone`` on are those of weights that do not name them.
+    """
+
+    size: int = 512
+    unshuffle: int = 8
+    widths: tuple[int, int, int] = (64, 128, 256)
+    encoder_blocks: tuple[int, int] = (1, 2)
+    middle_blocks: int = 4
+    decoder_blocks: tuple[int, int] = (3, 2)
+    reference_blocks: tuple[int, int, int] = (1, 1, 1)
+    selection_hidden: int = 64
+    backbone: BackboneKind = BackboneKind.NAF
+    attention: Attention = Attention.DUAL
+    reach: float = 0.0  # furthest that the alignment moves a reference, in picture widths; 0: no alignment
+    refinement: int = 0  # channels of the refinement at half size, best multiples of 16; 0: none
+    gate: bool = False  # whether references are judged as persons first
+    codes: int = 512  # vq only: entries of the dictionary
+    code_channels: int = 64  # vq only
+
+    @property
+    def grid(self) -> int:
+        """Side of the widest feature grid; masks live on it."""
+        return self.size // self.unshuffle
+
+    @property
+    def bands(self) -> int:
+        """Laplacian bands down to a low-pass of 8x8."""
+        return self.size.bit_length() - 4
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values only, so that ``torch.load(weights_only=True)`` reads them."""
+        return {k: v.value if isinstance(v, StrEnum) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "RefStarParams":
+        read = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        read["backbone"] = BackboneKind(str(read.get("backbone", BackboneKind.NAF)))
+        read["attention"] = Attention(str(read.get("attention", Attention.DUAL)))
+        return cls(**read)  # type: ignore[arg-type]
+
+
+#: 0.08 widths are 41 pixels at 512: nearly all mesh points of two photographs of one person (docs/training.md).
+REACH = 0.08
+#: For a CPU: 5 million parameters.
+SMALL = RefStarParams(reach=REACH, refinement=16, gate=True)
+#: For a GPU: twice as many.
+BASE = RefStarParams(
+    widths=(96, 192, 320),
+    middle_blocks=6,
+    selection_hidden=96,
+    reach=REACH,
+    refinement=32,
+    gate=True,
+    codes=1024,
+)
+#: A net for tests: same code, 64 px, some thousand parameters.
+TINY = RefStarParams(
+    64,
+    4,
+    (8, 8, 16),
+    (1, 1),
+    1,
+    (1, 1),
+    (1, 1, 1),
+    8,
+    reach=REACH,
+    refinement=4,
+    gate=True,
+    codes=16,
+    code_channels=8,
+)

@@ -1,0 +1,67 @@
+"""Trained weights as files: reading them, and carrying old ones over to new networks.
+
+A file holds ``params`` (plain values), ``step`` and ``weights`` (a state_dict).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from refstar_model.refstar.network import RefStar, RefStarParams
+
+#: Names of the parts before backbones could be exchanged, and since.
+RENAMED = {
+    "stem": "backbone.encoder.stem",
+    "encode_fine": "backbone.encoder.fine",
+    "to_middle": "backbone.encoder.to_middle",
+    "encode_middle": "backbone.encoder.middle",
+    "to_coarse": "backbone.encoder.to_coarse",
+    "coarse": "backbone.bottom",
+    "up_middle": "backbone.decoder.up_middle",
+    "decode_middle": "backbone.decoder.middle",
+    "up_fine": "backbone.decoder.up_fine",
+    "decode_fine": "backbone.decoder.fine",
+    "to_picture": "backbone.decoder.to_picture",
+    "transfer_coarse": "transfer.coarse",
+    "transfer_middle": "transfer.middle",
+}
+
+
+def load(path: Path) -> tuple[RefStar, int]:
+    """The net of a ``weights.pt`` in evaluation mode, and how many steps it was trained for."""
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    module = RefStar(RefStarParams.from_dict(state["params"]))
+    module.load_state_dict(migrate(state["weights"]))
+    return module.eval(), int(state["step"])
+
+
+def migrate(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state_dict under today's names, and with the inputs of layers that have got more since, at zero."""
+    if "stem.weight" in weights:
+        parts = ((name.partition("."), value) for name, value in weights.items())
+        weights = {f"{RENAMED.get(part, part)}.{rest}": value for (part, _, rest), value in parts}
+    if "selection.evidence.weight" not in weights:
+        hidden, bands = weights["selection.mix.weight"].shape[0], weights["selection.position"].shape[0]
+        weights = {**weights, "selection.evidence.weight": torch.zeros(hidden, 2 * bands, 1, 1)}
+    return weights
+
+
+def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict[str, Any]:
+    """The content of a ``weights.pt`` for a network that has more parts; it computes the same.
+
+    Parts that ``state`` does not know start neutral, drawn from ``seed``: the result is the same exactly, but for a new
+    person gate, which is open to 0.9975. Raises ValueError when weights would be lost
+    or do not fit: sizes and backbone must be those of ``state``.
+    """
+    old = migrate(state["weights"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = RefStar(params).state_dict()
+    lost = [name for name, value in old.items() if name not in weights or weights[name].shape != value.shape]
+    if lost:
+        raise ValueError(
+            f"these weights have no place in the new network: {', '.join(lost[:5])} ({len(lost)} in all)"
+        )
+    return {"params": params.to_dict(), "step": state["step"], "weights": {**weights, **old}}
