@@ -27,11 +27,19 @@ LEAST_VIEW = 40  # pixels of the smallest view's longer side: there a face that 
 MULTIPLE = 16  # a view's sides, as the graph wants them
 CANDIDATE = 0.15  # finder's score from which a place is looked at again
 MOST_CANDIDATES = 400
-AT_ONCE = 32  # crops in one run of the refiner
-LEAST_SCORE = 0.6  # mean of both networks' scores: apart they err on different things
+AT_ONCE = 32  # candidates in one run of the refiner
+LEAST_SCORE = (
+    0.7  # geometric mean of the finder's and the refiner's score: apart they err on different things
+)
+SMALL, LEAST_SCORE_SMALL = (
+    32.0,
+    0.8,
+)  # side in pixels below which there is little to see, and more is asked for
+LEAST_SIZE = 12.0  # pixels: smaller ones are more often anything else
 SAME_FACE = 0.4  # intersection over union from which two boxes are one face
 
 CROP = 64
+MIRRORED = [1, 0, 2, 4, 3]  # the five points' order in a mirrored picture
 ZOOM, CENTER = 1.3, (256.0, 300.0)  # the crop shows 1 / 1.3 of the 512 template around this place
 CROP_TEMPLATE = (TEMPLATE - CENTER) * (CROP / 512 * ZOOM) + (CROP - 1) / 2
 
@@ -76,11 +84,14 @@ class ShippedDetector:
         boxes, points, first = boxes[kept], points[kept], scores[kept]
         layers = [View(pixels, 1.0, 1.0), *views] if views[0].x_scale > 1 else views
         before = points
-        for _ in range(2):  # the second look starts from the first one's points
-            points, scores = self._refined(layers, points)
-        scores = np.sqrt(first * scores)
+        points, _, _ = self._refined(layers, points)  # the second look starts from the first one's points
+        points, second, mirrored = self._refined(layers, points)
+        scores = np.sqrt(first * np.sqrt(second * mirrored))
         boxes = np.array([_moved(b, p, q) for b, p, q in zip(boxes, before, points, strict=True)])
-        sure = np.flatnonzero(scores >= LEAST_SCORE)
+        size = np.sqrt(np.prod(boxes[:, 2:], 1)) if len(boxes) else np.zeros(0)
+        sure = np.flatnonzero(
+            (size >= LEAST_SIZE) & (scores >= np.where(size < SMALL, LEAST_SCORE_SMALL, LEAST_SCORE))
+        )
         order = sure[distinct(boxes[sure], scores[sure])] if len(sure) else sure
         return [_face(boxes[i], scores[i], points[i]) for i in order]
 
@@ -101,18 +112,26 @@ class ShippedDetector:
 
     def _refined(
         self, layers: list[View], points: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Better points and scores for candidates at ``points`` [n, 5, 2]."""
-        scores, better = np.zeros(len(points)), points.copy()
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Better points for candidates at ``points`` [n, 5, 2], their scores, and those of their mirror images.
+
+        A face is one in the mirror too, and its points are the mean of both looks; what resembles one often is not.
+        """
+        scores, mirrored, better = np.zeros(len(points)), np.zeros(len(points)), points.copy()
         for start in range(0, len(points), AT_ONCE):
             chunk = points[start : start + AT_ONCE]
             cuts = [_crop(layers, p) for p in chunk]
-            answer = self._refine.run({"crops": np.stack([crop for crop, _ in cuts])})
-            scores[start : start + AT_ONCE] = answer["scores"]
+            crops = np.stack([crop for crop, _ in cuts])
+            answer = self._refine.run({"crops": np.concatenate([crops, crops[:, :, ::-1]])})
+            count = len(chunk)
+            scores[start : start + count] = answer["scores"][:count]
+            mirrored[start : start + count] = answer["scores"][count:]
+            other = answer["points"][count:, MIRRORED] * (-1, 1) + (CROP - 1, 0)
+            found = (answer["points"][:count] + other) / 2
             for row, (_, matrix) in enumerate(cuts):
                 back = cv2.invertAffineTransform(matrix)
-                better[start + row] = answer["points"][row] @ back[:, :2].T + back[:, 2]
-        return better, scores
+                better[start + row] = found[row] @ back[:, :2].T + back[:, 2]
+        return better, scores, mirrored
 
 
 def load_detector(models_dir: Path, yunet: Path | None = None, threads: int = 0) -> FaceDetector:
