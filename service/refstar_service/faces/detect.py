@@ -28,13 +28,10 @@ MULTIPLE = 16  # a view's sides, as the graph wants them
 CANDIDATE = 0.15  # finder's score from which a place is looked at again
 MOST_CANDIDATES = 400
 AT_ONCE = 32  # candidates in one run of the refiner
-LEAST_SCORE = (
-    0.7  # geometric mean of the finder's and the refiner's score: apart they err on different things
-)
-SMALL, LEAST_SCORE_SMALL = (
-    32.0,
-    0.8,
-)  # side in pixels below which there is little to see, and more is asked for
+#: Least score, the geometric mean of the finder's and the refiner's: apart they err on different things.
+LEAST_SCORE = 0.6
+#: Side in pixels below which there is little to see, and the score that is asked for there.
+SMALL, LEAST_SCORE_SMALL = 32.0, 0.7
 LEAST_SIZE = 12.0  # pixels: smaller ones are more often anything else
 SAME_FACE = 0.4  # intersection over union from which two boxes are one face
 
