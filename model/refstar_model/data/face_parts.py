@@ -116,10 +116,10 @@ def part_state(picture: Pixels, points: Points, regions: dict[Part, Map]) -> Par
 
 def part_regions(points: Points) -> dict[Part, Map]:
     """Where every part is; the maps add up to the head, the background is 0 in all of them."""
-    unit = eye_distance(points) / 4  # about one grid cell
-    eyes = _grow(polygon(points[list(EYE_ONE)]) + polygon(points[list(EYE_TWO)]), 0.45 * unit)
-    brows = _grow(polygon(points[list(BROW_ONE)]) + polygon(points[list(BROW_TWO)]), 0.2 * unit)
-    lips = _grow(polygon(points[list(LIPS)]), 0.25 * unit)
+    unit = eye_distance(points) / 63  # grid cells, on a face of the usual size
+    eyes = _grow(polygon(points[list(EYE_ONE)]) + polygon(points[list(EYE_TWO)]), unit)
+    brows = _grow(polygon(points[list(BROW_ONE)]) + polygon(points[list(BROW_TWO)]), 0.6 * unit)
+    lips = _grow(polygon(points[list(LIPS)]), unit)
     face = polygon(points[list(OUTLINE)])
     hair, sides = head_around(points)
     left = np.ones((GRID, GRID), np.float32)
