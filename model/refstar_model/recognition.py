@@ -4,6 +4,7 @@ The MobileFace graphs are small enough to be run node by node in torch, which gi
 no weights are shipped. Input is the ArcFace 112 crop, cut from the 512 template by one fixed similarity.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,37 @@ class Recognizer(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        values: dict[str, Tensor] = {self.input: crops}
+        for name, value in self._walk(crops):
+            if name == self.output:
+                return F.normalize(value, dim=1)
+        raise ValueError(f"the graph has no output {self.output}")
+
+    def pyramid(self, pictures: Tensor, levels: int) -> list[Tensor]:
+        """The last features on each of the first ``levels`` grids, fine to coarse.
+
+        RGB [N, 3, h, w] in 0..255 of any size: these layers are convolutions.
+        """
+        kept: list[Tensor] = []
+        for _, value in self._walk(pictures):
+            if value.dim() != 4:
+                break  # the embedding: made for one size only
+            if value.shape[-1] == pictures.shape[-1]:
+                continue
+            if not kept or value.shape[-1] != kept[-1].shape[-1]:
+                if len(kept) == levels:
+                    break
+                kept.append(value)
+            kept[-1] = value
+        return kept
+
+    def _walk(self, pictures: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Run the graph; yields every node's output as it is made."""
+        values: dict[str, Tensor] = {self.input: pictures}
         for name, buffer in self.names.items():
             values[name] = getattr(self, buffer)
         for op, inputs, output, attributes in self.nodes:
             values[output] = _run(op, [values[i] for i in inputs], attributes)
-        return F.normalize(values[self.output], dim=1)
+            yield output, values[output]
 
     def embed(self, faces: Tensor) -> Tensor:
         """Unit vectors of faces on the 512 template; [N, 3, S, S] in 0..1, any S."""

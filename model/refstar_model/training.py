@@ -1,18 +1,22 @@
 """The one training loop: precision, schedule, averaged weights, checkpoints, resume.
 
 It knows nothing of a system: a system gives it a module, an endless stream of batches and a step that returns the
-loss and its parts.
+loss and its parts; where it has them also a rival (a network that learns against the module) and a watch (who judges
+the averaged weights now and then).
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from refstar_model.journal import Journal
+from refstar_model.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,56 @@ class LoopParams:
     clip: float = 1.0  # gradient norm
     average: float = 0.997  # decay of the averaged weights
     save_every: int = 200  # steps
+    accumulate: int = 1  # batches whose mean gradient makes one step
+    rival_rate: float = 4e-4  # the rival's learning rate; follows the same curve
+    judge_every: int = 0  # steps; 0: only at the end
+    sheet_every: int = 500  # steps between two sample sheets; 0: none
 
 
 Step = Callable[[object, float], tuple[Tensor, dict[str, float]]]
 
 
-class Loop:
-    """Training state of one module, resumable from ``folder/checkpoint.pt``."""
+class Rival(Protocol):
+    """A network that learns against the trained one. It has an optimizer of its own."""
 
-    def __init__(self, module: nn.Module, params: LoopParams, folder: Path) -> None:
-        self.module, self.params, self.folder = module, params, folder
-        self.done = 0
+    @property
+    def module(self) -> nn.Module: ...
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]] | None:
+        """Its loss on what the step just made; None when that step did not ask it anything."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks at the averaged weights during a run; both get the module in evaluation mode, without gradients.
+
+    ``judge`` returns measures, among them ``score`` (larger is better): the best weights are kept by it. ``show`` draws
+    a sheet [3, h, w] in 0..1.
+    """
+
+    judge: Callable[[nn.Module], dict[str, float]] | None = None
+    show: Callable[[nn.Module], Tensor] | None = None
+
+
+class Loop:
+    """Training state of one module, resumable from ``folder/checkpoint.pt``.
+
+    ``about`` is written into every file of weights beside them.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        params: LoopParams,
+        folder: Path,
+        rival: Rival | None = None,
+        about: Mapping[str, object] | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        self.module, self.params, self.folder, self.rival = module, params, folder, rival
+        self.about, self.processes = dict(about or {}), processes or Processes()
+        self.done, self.best = 0, float("-inf")
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         decayed = [p for p in module.parameters() if p.dim() > 1]
         plain = [p for p in module.parameters() if p.dim() <= 1]
@@ -45,6 +88,12 @@ class Loop:
             lr=params.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=params.weight_decay,
+        )
+        # No momentum in the rival: what it must tell apart changes under its feet.
+        self.rival_optimizer = (
+            torch.optim.Adam(rival.module.parameters(), lr=params.rival_rate, betas=(0.0, 0.99))
+            if rival is not None
+            else None
         )
 
     def rate(self) -> float:
@@ -58,45 +107,116 @@ class Loop:
             low + (1 - low) * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
         )
 
-    def run(self, batches: Iterator[object], step: Step, minutes: float = float("inf")) -> None:
+    def run(
+        self,
+        batches: Iterator[object],
+        step: Step,
+        minutes: float = float("inf"),
+        watch: Watch | None = None,
+    ) -> None:
         """Train until all steps are done or the time is over; the state is saved either way.
 
-        ``step`` gets a batch and the progress in 0..1. A step with a loss that is not finite is left out.
+        ``step`` gets a batch and the progress in 0..1. A step with a loss or gradient that is not finite is left out.
         """
+        params, watch = self.params, watch or Watch()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.module.train()
+        for module in self._modules():
+            self.processes.share(module)
+            module.train()
         started, began_at, sums, counted = time.monotonic(), self.done, dict[str, float](), 0
-        with (self.folder / "log.jsonl").open("a") as log:
-            while self.done < self.params.steps and time.monotonic() - started < 60 * minutes:
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.rate()
-                loss, parts = step(next(batches), self.done / self.params.steps)
-                self.optimizer.zero_grad(set_to_none=True)
-                if bool(torch.isfinite(loss)):
-                    loss.backward()
-                    nn.utils.clip_grad_norm_(self.module.parameters(), self.params.clip)
-                    self.optimizer.step()
-                    self._fold_in()
+        with Journal(self.folder, self.done, self.processes.first) as journal:
+            while self.done < params.steps:
+                if self.processes.any(time.monotonic() - started >= 60 * minutes):
+                    break
+                for name, value in self._step(batches, step).items():
+                    sums[name] = sums.get(name, 0.0) + value
                 self.done += 1
                 counted += 1
-                for name, value in parts.items():
-                    sums[name] = sums.get(name, 0.0) + value
-                if self.done % 50 == 0 or self.done == self.params.steps:
+                last = self.done == params.steps
+                if self.done % 50 == 0 or last:
                     speed = (self.done - began_at) / (time.monotonic() - started)
-                    left = (self.params.steps - self.done) / speed / 60
-                    line = {
-                        "step": self.done,
-                        "steps_per_second": round(speed, 3),
-                        "minutes_left": round(left, 1),
-                    }
+                    left = (params.steps - self.done) / speed / 60
+                    line = {"steps_per_second": round(speed, 3), "minutes_left": round(left, 1)}
                     line |= {name: round(value / counted, 5) for name, value in sums.items()}
-                    log.write(json.dumps(line) + "\n")
-                    log.flush()
-                    print(line, flush=True)
+                    journal.line(self.done, line)
                     sums, counted = {}, 0
-                if self.done % self.params.save_every == 0:
+                if watch.show and params.sheet_every and self.done % params.sheet_every == 0:
+                    with self.averaged() as module:
+                        journal.sheet(self.done, watch.show(module))
+                if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
+                    self._judge(watch.judge, journal)
+                if self.done % params.save_every == 0:
                     self.save()
         self.save()
+
+    def _step(self, batches: Iterator[object], step: Step) -> dict[str, float]:
+        """One step of the module and of its rival, over ``accumulate`` batches; returns the mean parts."""
+        rate, share = self.rate(), 1 / self.params.accumulate
+        pairs: list[tuple[torch.optim.Optimizer, nn.Module, float]] = [(self.optimizer, self.module, rate)]
+        if self.rival is not None and self.rival_optimizer is not None:
+            rival_rate = rate * self.params.rival_rate / self.params.learning_rate
+            pairs.append((self.rival_optimizer, self.rival.module, rival_rate))
+        for optimizer, _, wanted in pairs:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = wanted
+        sums: dict[str, float] = {}
+        asked = False
+        for _ in range(self.params.accumulate):
+            losses = [step(next(batches), self.done / self.params.steps)]
+            _backward(losses[0][0] * share)
+            if self.rival is not None and (answer := self.rival.loss(self.done)) is not None:
+                losses.append(answer)
+                _backward(answer[0] * share)
+                asked = True
+            for _, parts in losses:
+                for name, value in parts.items():
+                    sums[name] = sums.get(name, 0.0) + value * share
+        for optimizer, module, _ in pairs if asked else pairs[:1]:
+            self.processes.average_gradients(module)
+            norm = nn.utils.clip_grad_norm_(module.parameters(), self.params.clip)
+            # Judged after the processes have met: all of them leave the step out, or none.
+            if bool(torch.isfinite(norm)):
+                optimizer.step()
+                if module is self.module:
+                    self._fold_in()
+        return sums
+
+    def _judge(self, judge: Callable[[nn.Module], dict[str, float]], journal: Journal) -> None:
+        if not self.processes.first:
+            return
+        with self.averaged() as module:
+            scores = judge(module)
+        journal.line(self.done, {f"val_{name}": round(value, 4) for name, value in scores.items()})
+        if scores["score"] > self.best:
+            self.best = scores["score"]
+            self.write(self.folder / "best.pt", {"scores": scores})
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The module with the averaged weights, in evaluation mode, without gradients."""
+        kept = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        random = torch.get_rng_state()
+        self.module.load_state_dict(self.average)
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                yield self.module
+        finally:
+            # Looking must not change the run: neither its weights nor its draws.
+            self.module.load_state_dict(kept)
+            self.module.train()
+            torch.set_rng_state(random)
+
+    def write(self, path: Path, more: Mapping[str, object] | None = None) -> Path:
+        """Write the averaged weights with ``about``, ``step`` and ``more``."""
+        if self.processes.first:
+            weights = {k: v.cpu() for k, v in self.average.items()}
+            _replace(path, {**self.about, "step": self.done, "weights": weights, **(more or {})})
+        return path
+
+    def _modules(self) -> list[nn.Module]:
+        return [self.module] if self.rival is None else [self.module, self.rival.module]
 
     def _fold_in(self) -> None:
         # A short memory at first, so that the average does not carry the random start along.
@@ -108,26 +228,56 @@ class Loop:
                 self.average[name].copy_(value)
 
     def save(self) -> None:
-        state = {
+        if not self.processes.first:
+            return
+        state: dict[str, object] = {
             "done": self.done,
+            "best": self.best,
             "module": self.module.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
-        part = self.folder / "checkpoint.pt.part"
-        torch.save(state, part)
-        part.replace(self.folder / "checkpoint.pt")
+        if self.rival is not None and self.rival_optimizer is not None:
+            state["rival"] = self.rival.module.state_dict()
+            state["rival_optimizer"] = self.rival_optimizer.state_dict()
+        if torch.cuda.is_available():
+            state["random_cuda"] = torch.cuda.get_rng_state()
+        _replace(self.folder / "checkpoint.pt", state)
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False when there is none."""
+        """Go on from the folder's checkpoint; False when there is none. A rival that it lacks starts anew."""
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         self.module.load_state_dict(state["module"])
-        self.average = state["average"]
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.rival is not None and self.rival_optimizer is not None and "rival" in state:
+            self.rival.module.load_state_dict(state["rival"])
+            self.rival_optimizer.load_state_dict(state["rival_optimizer"])
         torch.set_rng_state(state["random"])
-        self.done = state["done"]
+        if torch.cuda.is_available() and "random_cuda" in state:
+            torch.cuda.set_rng_state(state["random_cuda"])
+        if not self.processes.first:  # the first process's draws, moved on
+            torch.manual_seed(int(torch.randint(2**31, ())) + self.processes.rank)
+        self.done, self.best = state["done"], state.get("best", float("-inf"))
         return True
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin a new run, with a fresh schedule, at weights that another one made."""
+        self.module.load_state_dict(dict(weights))
+        self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+
+
+def _backward(loss: Tensor) -> None:
+    """Gradients of a loss; of one that is not finite all are NaN, so that its step is left out."""
+    (loss if bool(torch.isfinite(loss)) else loss * float("nan")).backward()
+
+
+def _replace(path: Path, state: Mapping[str, object]) -> None:
+    part = path.with_name(path.name + ".part")
+    torch.save(dict(state), part)
+    part.replace(path)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from pictures import aligned_face, psnr
 from refstar_model.data.degradation import LEVELS, degrade
-from refstar_model.data.pairs import Batch, SampleMix, Samples, pseudo_reference
+from refstar_model.data.pairs import Batch, SampleMix, Samples
 from refstar_model.data.photos import PhotoSet, load_photos
+from refstar_model.data.pseudo import pseudo_reference
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.training import RefStarTraining, load, train, training_step

@@ -1,22 +1,28 @@
 """Training samples: a degraded face, its references, the truth, and which references are right.
 
 A right reference is another photograph of the person where there is one, else a *pseudo reference*: the truth
-mirrored, moved, bent, relit. A wrong reference is another person, half of the time a look-alike.
+mirrored, moved, bent, relit (``pseudo.py``). A wrong reference is another person, half of the time a look-alike.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from refstar_model.data.degradation import degrade
+from refstar_model.data.degradation import degrade, second_order
 from refstar_model.data.degradation import training as draw_degradation
+from refstar_model.data.face_parts import GRID
 from refstar_model.data.photos import PhotoSet
+from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
+from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionLabels
+from refstar_model.landmarks import Points
 
 Pixels = NDArray[np.uint8]
 FULL, HALF = 512, 256  # the working size of the nets, and that of photographs that are sharp only there
@@ -32,60 +38,86 @@ class SampleMix:
     two_references: float = 0.2  # batches in which every face gets two
     full_size: float = 0.25  # batches at full size, from pictures that are sharp there
     default_fidelity: float = 0.5  # else uniform in 0..1
+    lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
+    expression: float = 0.0  # of the pseudo references: with another expression
+    second_order: float = 0.0  # of the degradations
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Half size first, then full size: pictures that are sharp at full size are few, and are learned by heart.
+
+    ``start`` is the share of the run before which every batch is at half size; ``full_batch`` the faces of a batch at
+    full size (0: as many as at half size), whose losses are four times as large in memory.
+    """
+
+    start: float = 0.0
+    full_batch: int = 0
 
 
 @dataclass(frozen=True)
 class Batch:
     """truth [B, 3, T, T] with T = size or size / 2; low_quality and references at full size; all uint8.
 
-    ``present`` and ``right`` are bool [B, R]; fidelity float [B].
+    ``present`` and ``right`` are bool [B, R]; fidelity float [B]. Where the stream has labels: ``labels`` (0 or 1) and
+    ``confidence`` (0..1, 0 = no label) [B, R, bands, 64, 64], dense points in picture widths ``truth_points`` [B, K, 2]
+    and ``reference_points`` [B, R, K, 2], known where ``points_known`` [B, R].
     """
 
-    truth: torch.Tensor
-    low_quality: torch.Tensor
-    references: torch.Tensor
-    present: torch.Tensor
-    right: torch.Tensor
-    fidelity: torch.Tensor
+    truth: Tensor
+    low_quality: Tensor
+    references: Tensor
+    present: Tensor
+    right: Tensor
+    fidelity: Tensor
+    labels: Tensor | None = None
+    confidence: Tensor | None = None
+    truth_points: Tensor | None = None
+    reference_points: Tensor | None = None
+    points_known: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Called by the loader's thread, so that ``to`` a GPU does not wait."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {name: change(v) for name, v in values.items() if v is not None}
+        return replace(self, **changed)
 
 
-def pseudo_reference(picture: Pixels, rng: np.random.Generator) -> Pixels:
-    """The same photograph made different: mirror, small affine move, elastic bend, light, sometimes blur."""
-    side = picture.shape[0]
-    scale = side / 256
-    out = picture[:, ::-1] if rng.random() < 0.7 else picture
-    angle, zoom = rng.uniform(-6, 6), rng.uniform(0.94, 1.06)
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, zoom)
-    matrix[:, 2] += rng.uniform(-6, 6, 2) * scale
-    bend = rng.normal(0, 5 * scale / 2.5, (5, 5, 2)).astype(np.float32)
-    flow = cv2.resize(bend, (side, side), interpolation=cv2.INTER_CUBIC)
-    y, x = np.mgrid[:side, :side].astype(np.float32)
-    inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
-    map_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] + flow[..., 0]
-    map_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] + flow[..., 1]
-    out = cv2.remap(
-        np.ascontiguousarray(out), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    out = relight(out, rng, 0.2)
-    if rng.random() < 0.3:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.2) * scale)
-    return np.asarray(out, np.uint8)
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    picture: Pixels
+    present: bool
+    right: bool
+    label: SelectionLabel | None = None
+    points: Points | None = None
 
 
-def relight(picture: Pixels, rng: np.random.Generator, amount: float) -> Pixels:
-    """Gain per channel, gamma and offset, each within ``amount``."""
-    gain = rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3)
-    gamma = rng.uniform(1 - amount, 1 + amount)
-    table = np.clip(255 * (np.arange(256)[:, None] / 255) ** gamma * gain + rng.uniform(-10, 10), 0, 255)
-    return np.stack([table[:, c].astype(np.uint8)[picture[..., c]] for c in range(3)], -1)
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    truth: Pixels
+    low_quality: Pixels
+    references: list[_Reference]
+    fidelity: float
+    points: Points | None = None
 
 
 class Samples(IterableDataset[Batch]):
-    """An endless stream of batches, the same for the same seed.
+    """An endless stream of batches; batch number i depends on the seed and i alone.
+
+    So the stream is the same whichever number of loaders draws it, a resumed run goes on with ``start`` where it was,
+    and of several processes each takes every ``stride``-th batch. ``total`` batches are the whole run, for the
+    curriculum.
 
     Full-size batches take photographs that are sharp at 512, the others those at 256, with truths at half size.
     ``lookalikes`` maps a file to files of other people who resemble them. The pictures are read when the first batch
-    is drawn, that is, in the loader's process.
+    is drawn, that is, in the loader's process. ``labels`` are those of the photos' pairs, with everybody's points; a
+    net that can move a reference by ``reach`` pixels (at 512) is asked for what comes into place by that.
     """
 
     def __init__(
@@ -95,9 +127,21 @@ class Samples(IterableDataset[Batch]):
         batch: int,
         seed: int,
         lookalikes: Mapping[str, list[str]] | None = None,
+        start: int = 0,
+        stride: int = 1,
+        curriculum: Curriculum | None = None,
+        total: int = 1,
+        labels: SelectionLabels | None = None,
+        reach: float = 0.0,
     ) -> None:
         self.photos, self.mix, self.batch, self.seed = photos, mix, batch, seed
         self.lookalikes = lookalikes or {}
+        self.start, self.stride = start, stride
+        self.curriculum, self.total = curriculum or Curriculum(), total
+        self.labels, self.reach = labels, reach
+        points = labels.points if labels else {}
+        self.points = {file: np.asarray((p + 0.5) / 256, np.float32) for file, p in points.items()}
+        self.mirrored = mirror_order(np.mean(list(self.points.values()), 0)) if self.points else None
         self.person = {p.file: p.person for p in photos.photos}
         self.others: dict[str, list[str]] = {}
         for pair in photos.pairs:
@@ -116,26 +160,51 @@ class Samples(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        loader, loaders = (worker.id, worker.num_workers) if worker else (0, 1)
         cv2.setNumThreads(1)
+        index = self.start + loader * self.stride
         while True:
-            yield self.draw(rng)
+            yield self.draw(np.random.default_rng([self.seed, index]), index / self.total)
+            index += loaders * self.stride
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        pool = self.full if self.full and rng.random() < self.mix.full_size else self.half
+    def draw(self, rng: np.random.Generator, progress: float = 1.0) -> Batch:
+        """A batch at a ``progress`` of the run in 0..1."""
+        full = bool(self.full) and rng.random() < self.mix.full_size and progress >= self.curriculum.start
+        pool = self.full if full else self.half
+        batch = (self.curriculum.full_batch if full else 0) or self.batch
         count = 2 if rng.random() < self.mix.two_references else 1
         files = list(pool)
         # Photographs with a second one of the person are few: they are drawn more often than their share.
         paired = [f for f in files if any(o in pool for o in self.others.get(f, []))]
-        rows = [self._sample(pool, files, paired, count, rng) for _ in range(self.batch)]
-        truth, low_quality, references, present, right, fidelity = zip(*rows, strict=True)
-        return Batch(
-            _stack(truth),
-            _stack(low_quality),
-            torch.stack([_stack(r) for r in references]),
-            torch.tensor(np.array(present)),
-            torch.tensor(np.array(right)),
-            torch.tensor(fidelity, dtype=torch.float32),
+        rows = [self._sample(pool, files, paired, count, rng) for _ in range(batch)]
+        references = [r for row in rows for r in row.references]
+
+        def per_reference(values: Iterable[bool | NDArray[np.generic]]) -> Tensor:
+            return torch.from_numpy(np.array(list(values))).unflatten(0, (batch, count))
+
+        drawn = Batch(
+            _stack([row.truth for row in rows]),
+            _stack([row.low_quality for row in rows]),
+            _stack([_at_full_size(r.picture) for r in references]).unflatten(0, (batch, count)),
+            per_reference(r.present for r in references),
+            per_reference(r.right for r in references),
+            torch.tensor([row.fidelity for row in rows], dtype=torch.float32),
+        )
+        if self.labels is None:
+            return drawn
+        empty = np.zeros((BANDS, GRID, GRID), np.float32)
+        nowhere = np.zeros_like(next(iter(self.points.values()), np.zeros((1, 2), np.float32)))
+        return replace(
+            drawn,
+            labels=per_reference(empty if r.label is None else r.label.take for r in references),
+            confidence=per_reference(empty if r.label is None else r.label.confidence for r in references),
+            truth_points=torch.from_numpy(
+                np.stack([nowhere if row.points is None else row.points for row in rows])
+            ),
+            reference_points=per_reference(nowhere if r.points is None else r.points for r in references),
+            points_known=per_reference(
+                r.points is not None and row.points is not None for row in rows for r in row.references
+            ),
         )
 
     def _sample(
@@ -145,42 +214,85 @@ class Samples(IterableDataset[Batch]):
         paired: list[str],
         count: int,
         rng: np.random.Generator,
-    ) -> tuple[Pixels, Pixels, list[Pixels], list[bool], list[bool], float]:
+    ) -> _Sample:
         use_pair = bool(paired) and rng.random() < self.mix.real_pair
         file = str(rng.choice(paired if use_pair else files))
         truth = pool[file]
-        references, present, right = [], [], []
+        references = []
         for _ in range(count):
             kind = rng.random()
             if kind < self.mix.absent:
-                references.append(np.zeros_like(truth))
+                references.append(_Reference(np.zeros_like(truth), False, False))
             elif kind < self.mix.absent + self.mix.wrong:
-                references.append(relight(pool[self._stranger(file, pool, files, rng)], rng, 0.08))
+                stranger = self._stranger(file, pool, files, rng)
+                references.append(_Reference(relight(pool[stranger], rng, 0.08), True, False))
             elif use_pair:
                 other = str(rng.choice([o for o in self.others[file] if o in pool]))
-                references.append(relight(pool[other], rng, 0.08))
+                label = self.labels.get(file, other) if self.labels else None
+                references.append(
+                    _Reference(
+                        relight(pool[other], rng, 0.08),
+                        True,
+                        True,
+                        label.within(self.reach) if label else None,
+                        self.points.get(other),
+                    )
+                )
             else:
-                references.append(pseudo_reference(truth, rng))
-            present.append(kind >= self.mix.absent)
-            right.append(kind >= self.mix.absent + self.mix.wrong)
-        low_quality = degrade(truth, draw_degradation(rng), rng)
-        if rng.random() < 0.5:
-            truth, low_quality = truth[:, ::-1], low_quality[:, ::-1]
-            references = [r[:, ::-1] for r in references]
-        references = [_at_full_size(r) for r in references]
+                references.append(self._pseudo(file, truth, rng))
+        twice = self.mix.second_order > 0 and rng.random() < self.mix.second_order
+        how = second_order(rng) if twice else draw_degradation(rng)
+        low_quality = degrade(truth, how, rng, quick=True)
+        mirror = rng.random() < 0.5
         fidelity = 0.5 if rng.random() < self.mix.default_fidelity else float(rng.random())
-        return truth, low_quality, references, present, right, fidelity
+        sample = _Sample(truth, low_quality, references, fidelity, self.points.get(file))
+        return _mirrored(sample) if mirror else sample
+
+    def _pseudo(self, file: str, truth: Pixels, rng: np.random.Generator) -> _Reference:
+        # No label: comparing the two pictures would take four times as long as all the rest of a sample.
+        view = pseudo_view(truth, rng, self.mix.expression)
+        points = self.points.get(file)
+        if points is not None and self.mirrored is not None:
+            if view.mirrored:
+                points = _flip(points)[self.mirrored]
+            points = view.carry(points)
+        return _Reference(view.picture, True, True, None, points)
 
     def _stranger(
         self, file: str, pool: Mapping[str, Pixels], files: list[str], rng: np.random.Generator
     ) -> str:
         alike = [f for f in self.lookalikes.get(file, []) if f in pool]
-        if alike and rng.random() < 0.5:
+        if alike and rng.random() < self.mix.lookalike:
             return str(rng.choice(alike))
         while True:
             other = str(rng.choice(files))
             if self.person[other] != self.person[file]:
                 return other
+
+
+def _mirrored(sample: _Sample) -> _Sample:
+    references = [
+        replace(
+            r,
+            picture=r.picture[:, ::-1],
+            label=r.label.mirrored() if r.label else None,
+            points=None if r.points is None else _flip(r.points),
+        )
+        for r in sample.references
+    ]
+    points = None if sample.points is None else _flip(sample.points)
+    return replace(
+        sample,
+        truth=sample.truth[:, ::-1],
+        low_quality=sample.low_quality[:, ::-1],
+        references=references,
+        points=points,
+    )
+
+
+def _flip(points: Points) -> Points:
+    """The same points, under the same numbers, in the mirrored picture."""
+    return np.asarray(points * np.array([-1, 1]) + np.array([1, 0]), np.float32)
 
 
 def _at_full_size(picture: Pixels) -> Pixels:
@@ -189,6 +301,6 @@ def _at_full_size(picture: Pixels) -> Pixels:
     return np.asarray(cv2.resize(picture, (FULL, FULL), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _stack(pictures: tuple[Pixels, ...] | list[Pixels]) -> torch.Tensor:
-    """HWC pictures to uint8 [N, 3, h, w]."""
-    return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy())
+def _stack(pictures: Sequence[Pixels]) -> Tensor:
+    """HWC pictures to uint8 [N, 3, h, w], laid out as they are: a copy into planes cost more than the blur."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)

@@ -3,22 +3,31 @@
 Two CPU cores do about 1.3 steps of four faces a second; docs/training.md has the learning curve.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from refstar_model.data.pairs import Batch, SampleMix, Samples
+from refstar_model.data.pairs import Batch, Curriculum, SampleMix, Samples
 from refstar_model.data.photos import PhotoSet
+from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.layers.pyramid import down
+from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
+from refstar_model.refstar.alignment import alignment_loss
+from refstar_model.refstar.cycle import cycle_loss
+from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
-from refstar_model.training import Loop, LoopParams
+from refstar_model.refstar.perception import Vgg
+from refstar_model.refstar.weights import load as load
+from refstar_model.refstar.weights import upgrade
+from refstar_model.training import Loop, LoopParams, Watch
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,20 @@ class RefStarTraining:
     batch: int = 4
     seed: int = 0
     identity_from: float = 0.5  # share of the run after which the identity loss fades in
+    adversarial_from: float = (
+        0.3  # likewise the discriminator, which has nothing to say of blurred beginnings
+    )
+    cycle_every: int = (
+        4  # steps; the cycle is a second pass, its weight is scaled up to make up for the steps without
+    )
+    discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    loaders: int = 1  # processes that draw samples; some 140 faces a second each
+    start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
+    labels: Path | None = (
+        None  # masks and points of the photos' pairs (data/selection_masks.py); else weak labels
+    )
+    vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
 
 
 def train(
@@ -38,52 +61,160 @@ def train(
     how: RefStarTraining,
     folder: Path,
     minutes: float = float("inf"),
+    judge: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Goes on from ``folder`` when it holds a checkpoint. ``recognizer`` gives the identity loss and the look-alikes;
-    without one both are off.
+    Goes on from ``folder`` when it holds a checkpoint. ``recognizer`` gives the identity loss, the perceptual one and
+    the look-alikes; without one all are off. ``judge`` scores the averaged net now and then (``judge_every``); the best
+    weights are kept in ``best.pt``. Sample sheets show the first batch of the call: input | self stream | result |
+    first reference | truth.
     """
     torch.manual_seed(how.seed)
+    processes = Processes()
+    device = processes.device
     people = photos.split("train")
-    module = RefStar(how.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = Loop(module, how.loop, folder)
+    module = RefStar(how.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    critics = Critics(
+        recognizer.to(device) if recognizer is not None else None,
+        Vgg(how.vgg).to(device) if how.vgg is not None and how.losses.vgg else None,
+        Adversary(how.discriminator) if how.losses.adversarial or how.losses.matching else None,
+    )
+    if critics.adversary is not None:
+        critics.adversary.module.to(device)
+    loop = Loop(module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes)
     if loop.resume():
         print(f"resuming at step {loop.done} of {how.loop.steps}")
-    alike = lookalikes(people, recognizer) if recognizer is not None else {}
-    # A resumed run must not see the first run's draws again.
-    samples = Samples(people, how.mix, how.batch, how.seed + 1_000_003 * loop.done, alike)
-    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
-    loader = DataLoader(
-        samples, batch_size=None, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+    else:
+        if how.start is not None:
+            state = torch.load(how.start, weights_only=True, map_location="cpu")
+            loop.start_from(upgrade(state, how.network)["weights"])
+        if not processes.first:  # each process draws its own jitter
+            torch.manual_seed(how.seed + processes.rank)
+    alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
+    batches = how.loop.accumulate * processes.count  # of a step
+    samples = Samples(
+        people,
+        how.mix,
+        how.batch,
+        how.seed,
+        alike,
+        start=loop.done * batches + processes.rank,
+        stride=processes.count,
+        curriculum=how.curriculum,
+        total=how.loop.steps * batches,
+        labels=SelectionLabels.load(how.labels) if how.labels is not None else None,
+        reach=how.network.reach * 512,
     )
+    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
+    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
+    loader = DataLoader(
+        samples,
+        batch_size=None,
+        num_workers=how.loaders,
+        pin_memory=device.type == "cuda",
+        **(apart if how.loaders else {}),
+    )
+    shown: list[Batch] = []
 
     def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        fade = (progress - how.identity_from) / 0.1
-        return training_step(module, cast(Batch, item), how.losses, recognizer, min(1.0, max(0.0, fade)))
+        batch = cast(Batch, item).to(device)
+        if not shown:
+            shown.append(batch)
+        return training_step(
+            module,
+            batch,
+            how.losses,
+            critics.recognizer,
+            fade(progress, how.identity_from),
+            critics,
+            fade(progress, how.adversarial_from),
+            how.cycle_every if loop.done % how.cycle_every == 0 else 0,
+        )
 
-    loop.run(cast(Iterator[object], iter(loader)), step, minutes)
-    weights = folder / "weights.pt"
-    torch.save({"params": how.network.to_dict(), "step": loop.done, "weights": loop.average}, weights)
-    return weights
+    watch = Watch(judge, lambda net: sheet(cast(RefStar, net), shown[0]))
+    loop.run(cast(Iterator[object], iter(loader)), step, minutes, watch)
+    return loop.write(folder / "weights.pt")
+
+
+def fade(progress: float, start: float) -> float:
+    """0 before ``start``, 1 from a tenth of the run after it."""
+    return min(1.0, max(0.0, (progress - start) / 0.1))
+
+
+@dataclass(frozen=True)
+class Critics:
+    """The networks that judge a result, as far as they are there."""
+
+    recognizer: Recognizer | None = None
+    vgg: Vgg | None = None
+    adversary: Adversary | None = None
 
 
 def training_step(
-    module: RefStar, batch: Batch, losses: LossWeights, recognizer: Recognizer | None, identity_share: float
+    module: RefStar,
+    batch: Batch,
+    losses: LossWeights,
+    recognizer: Recognizer | None,
+    identity_share: float,
+    critics: Critics | None = None,
+    adversarial_share: float = 0.0,
+    cycle_share: float = 0.0,
 ) -> tuple[Tensor, dict[str, float]]:
-    truth = batch.truth.float() / 255
-    references = batch.references.float() / 255
-    low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
-    skip = (low_quality.shape[-1] // truth.shape[-1]).bit_length() - 1
+    """The loss of one batch and its parts. The shares scale what is faded in, or asked only now and then."""
+    critics = critics or Critics(recognizer)
+    truth, references, low_quality, skip = _pictures(batch)
     weight = batch.present.float()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(truth.device.type, torch.bfloat16):
         features = module.encode(references)
         result = module(low_quality, references, features, weight, batch.fidelity, skip)
-    seen = references
+    aligned = references if result.aligned is None else result.aligned
+    seen = aligned
     for _ in range(skip):
         seen = down(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
-    target = Target(truth, batch.present, batch.right, batch.fidelity)
-    return restoration_loss(result, target, seen, losses, recognizer, identity_share)
+    target = Target(truth, batch.present, batch.right, batch.fidelity, batch.labels, batch.confidence)
+    total, parts = restoration_loss(result, target, seen, losses, recognizer, identity_share, critics.vgg)
+    if critics.adversary is not None and adversarial_share > 0:
+        fooled, apart = critics.adversary.judge([result.self_stream, result.restored], truth)
+        for name, value, scale in (
+            ("adversarial", fooled, losses.adversarial),
+            ("matching", apart, losses.matching),
+        ):
+            total = total + adversarial_share * scale * value
+            parts[name] = adversarial_share * scale * float(value.detach())
+    for name, term in module.backbone.losses(result.codes, truth).items():
+        total = total + term
+        parts[name] = float(term.detach())
+    if result.displacement is not None and batch.truth_points is not None:
+        assert batch.reference_points is not None
+        assert batch.points_known is not None
+        moved = losses.alignment * alignment_loss(
+            result.displacement, batch.truth_points, batch.reference_points, batch.points_known
+        )
+        total = total + moved
+        parts["alignment"] = float(moved.detach())
+    if losses.cycle and cycle_share > 0:
+        again = cycle_loss(module, result, aligned, batch.right, batch.fidelity, skip)
+        total = total + cycle_share * losses.cycle * again
+        parts["cycle"] = cycle_share * losses.cycle * float(again.detach())
+    return total, parts
+
+
+def sheet(module: RefStar, batch: Batch, rows: int = 4) -> Tensor:
+    """Input | self stream | result | first reference | truth of up to ``rows`` faces; [3, h, w] in 0..1."""
+    truth, references, low_quality, skip = _pictures(batch)
+    features = module.encode(references)
+    result = module(low_quality, references, features, batch.present.float(), batch.fidelity, skip)
+    columns = [low_quality, result.self_stream, result.restored, references[:, 0], truth]
+    smaller = [F.adaptive_avg_pool2d(c[:rows].float(), min(256, c.shape[-1])) for c in columns]
+    return torch.cat([torch.cat(list(c), 1) for c in smaller], 2).clamp(0, 1)
+
+
+def _pictures(batch: Batch) -> tuple[Tensor, Tensor, Tensor, int]:
+    """truth, references, low_quality in 0..1, and how many bands finer than the truth they are."""
+    low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
+    skip = (low_quality.shape[-1] // batch.truth.shape[-1]).bit_length() - 1
+    return batch.truth.float() / 255, batch.references.float() / 255, low_quality, skip
 
 
 def lookalikes(photos: PhotoSet, recognizer: Recognizer, count: int = 8) -> dict[str, list[str]]:
@@ -92,18 +223,11 @@ def lookalikes(photos: PhotoSet, recognizer: Recognizer, count: int = 8) -> dict
     people = [p.person for p in photos.photos]
     with torch.no_grad():
         rows = []
+        device = next(recognizer.buffers()).device
         for start in range(0, len(files), 32):
             pictures = [torch.from_numpy(photos.read(f, 256)) for f in files[start : start + 32]]
-            rows.append(recognizer.embed(torch.stack(pictures).permute(0, 3, 1, 2).float() / 255))
-        cosine = torch.cat(rows) @ torch.cat(rows).T
+            rows.append(recognizer.embed(torch.stack(pictures).to(device).permute(0, 3, 1, 2).float() / 255))
+        cosine = (torch.cat(rows) @ torch.cat(rows).T).cpu()
     same = torch.tensor([[a == b for b in people] for a in people])
     best = cosine.masked_fill(same, -2).topk(count, 1).indices
     return {file: [files[int(i)] for i in row] for file, row in zip(files, best, strict=True)}
-
-
-def load(path: Path) -> tuple[RefStar, int]:
-    """The net of a ``weights.pt`` in evaluation mode, and how many steps it was trained for."""
-    state = torch.load(path, weights_only=True)
-    module = RefStar(RefStarParams.from_dict(state["params"]))
-    module.load_state_dict(state["weights"])
-    return module.eval(), int(state["step"])

@@ -1,0 +1,64 @@
+"""What a training run says of itself: lines in ``log.jsonl`` and on the console, sheets as PNG in ``sheets/``, and
+both in TensorBoard (``board/``) where it is installed."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+
+class Journal:
+    def __init__(self, folder: Path, step: int, speaks: bool = True) -> None:
+        """``step``: where the run starts; TensorBoard forgets what an earlier slice wrote after it.
+
+        With ``speaks`` False (every process but the first) nothing is written.
+        """
+        self.folder, self.speaks = folder, speaks
+        self.log = (folder / "log.jsonl").open("a") if speaks else None
+        self.board = _board(folder / "board", step) if speaks else None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.log is not None:
+            self.log.close()
+        if self.board is not None:
+            self.board.close()
+
+    def line(self, step: int, values: dict[str, float]) -> None:
+        if self.log is None:
+            return
+        line = {"step": step, **values}
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+        print(line, flush=True)
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+
+    def sheet(self, step: int, picture: Tensor) -> None:
+        """Keep a picture [3, h, w] in 0..1."""
+        if not self.speaks:
+            return
+        folder = self.folder / "sheets"
+        folder.mkdir(exist_ok=True)
+        pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        cv2.imwrite(str(folder / f"{step:07d}.png"), np.ascontiguousarray(pixels[..., ::-1]))
+        if self.board is not None:
+            self.board.add_image("sheet", pixels, step, dataformats="HWC")
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer, or None where tensorboard (extra ``train``) is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)

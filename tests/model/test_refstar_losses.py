@@ -1,0 +1,177 @@
+"""What each loss pushes towards, and what it must not push towards."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from refstar_model.layers.pyramid import down, up
+from refstar_model.recognition import Recognizer
+from refstar_model.refstar.cycle import cycle_loss, ruin
+from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams, gradient_penalty
+from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
+from refstar_model.refstar.network import TINY, RefStar, Restoration
+from refstar_model.refstar.perception import Vgg, recognizer_distance
+from refstar_model.refstar.structure import outside_sharpness_loss, structure_loss
+from torch import Tensor, nn
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    """Two strided convolutions and an embedding, as an ONNX file."""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (4, 3, 3, 3), "s1": (4, 1, 1), "w2": (6, 4, 3, 3), "w3": (8, 6 * 28 * 28), "b3": (8,)}
+    tensors = [
+        numpy_helper.from_array(rng.normal(0, 0.1, s).astype(np.float32), n) for n, s in shapes.items()
+    ]
+    conv = {"strides": [2, 2], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
+    nodes = [
+        helper.make_node("Conv", ["data", "w1"], ["c1"], **conv),
+        helper.make_node("PRelu", ["c1", "s1"], ["p1"]),
+        helper.make_node("Conv", ["p1", "w2"], ["c2"], **conv),
+        helper.make_node("Flatten", ["c2"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3", "b3"], ["out"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recognizer",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, 112, 112])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 8])],
+        tensors,
+    )
+    path = tmp_path_factory.mktemp("recognizer") / "tiny.onnx"
+    onnx.save(helper.make_model(graph), str(path))
+    return Recognizer(path)
+
+
+def restoration(right: bool = True) -> tuple[RefStar, Restoration, Target, Tensor]:
+    net = RefStar(TINY)
+    truth, references = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 3, 64, 64)
+    result = net(ruin(truth), references, net.encode(references), torch.ones(2, 1), torch.full((2,), 0.5))
+    yes = torch.ones(2, 1, dtype=torch.bool)
+    return net, result, Target(truth, yes, yes if right else ~yes, torch.full((2,), 0.5)), references
+
+
+def test_structure_minds_blur_and_not_brightness() -> None:
+    truth = torch.rand(2, 3, 64, 64)
+    assert structure_loss(truth, truth).abs().max() < 1e-6
+    darker = structure_loss(truth * 0.95 - 0.02, truth)
+    blurred = structure_loss(up(down(truth)), truth)
+    assert (darker < 0.02).all()
+    assert (blurred > 0.2).all()
+
+
+def test_sharpness_is_asked_for_outside_the_face_only() -> None:
+    truth = torch.rand(1, 3, 128, 128)
+    soft = up(down(truth))
+    face, corner = truth.clone(), truth.clone()
+    face[..., 56:88, 48:80] = soft[..., 56:88, 48:80]
+    corner[..., :32, :32] = soft[..., :32, :32]
+    assert outside_sharpness_loss(truth, truth) == 0
+    assert outside_sharpness_loss(corner, truth) > 50 * outside_sharpness_loss(face, truth)
+
+
+def test_the_recognizers_first_layers_compare_pictures_of_any_size(recognizer: Recognizer) -> None:
+    grids = recognizer.pyramid(torch.rand(1, 3, 64, 64) * 255, 2)
+    assert [tuple(g.shape[1:]) for g in grids] == [(4, 32, 32), (6, 16, 16)]
+    truth = torch.rand(2, 3, 64, 64)
+    picture = up(down(truth)).requires_grad_(True)
+    distance = recognizer_distance(recognizer, picture, truth, 2)
+    assert (distance > recognizer_distance(recognizer, truth, truth, 2)).all()
+    distance.sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
+
+
+def test_vgg_weights_of_the_user_are_read_and_others_refused(tmp_path: Path) -> None:
+    state, index, channels = {}, 0, 3
+    for count in Vgg.BLOCKS:  # torchvision's numbering: convolution, ReLU, ..., pooling
+        for _ in range(count):
+            state[f"features.{index}.weight"] = torch.randn(4, channels, 3, 3)
+            state[f"features.{index}.bias"] = torch.zeros(4)
+            index, channels = index + 2, 4
+        index += 1
+    torch.save(state, tmp_path / "vgg.pth")
+    vgg = Vgg(tmp_path / "vgg.pth")
+    truth = torch.rand(1, 3, 32, 32)
+    assert [f.shape[-1] for f in vgg(truth)] == [32, 16, 8, 4, 2]
+    assert vgg.distance(truth, truth) == 0 < vgg.distance(1 - truth, truth)
+    del state["features.0.weight"]
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="15 convolutions"):
+        Vgg(tmp_path / "other.pth")
+
+
+def test_judging_teaches_the_picture_and_not_the_discriminator() -> None:
+    adversary = Adversary(DiscriminatorParams(width=4))
+    assert adversary.loss(0) is None
+    fake, truth = torch.rand(2, 3, 32, 32, requires_grad=True), torch.rand(2, 3, 32, 32)
+    fooled, apart = adversary.judge([fake], truth)
+    (fooled + apart).backward()
+    assert fake.grad is not None
+    assert fake.grad.abs().sum() > 0
+    assert all(p.grad is None for p in adversary.module.parameters())
+    answer = adversary.loss(0)
+    assert answer is not None
+    answer[0].backward()
+    assert all(p.grad is not None for p in adversary.module.parameters())
+    assert adversary.loss(1) is None
+
+
+def test_the_discriminator_learns_to_tell_sharp_from_soft() -> None:
+    adversary = Adversary(DiscriminatorParams(width=4))
+    optimizer = torch.optim.Adam(adversary.module.parameters(), 5e-3, betas=(0.0, 0.99))
+    truth = torch.rand(4, 3, 32, 32)
+    for step in range(30):
+        adversary.judge([up(down(truth))], truth)
+        answer = adversary.loss(step)
+        assert answer is not None
+        optimizer.zero_grad()
+        answer[0].backward()
+        optimizer.step()
+    assert answer[1]["rival_gap"] > 0.5
+
+
+def test_the_gradient_penalty_is_that_of_a_known_slope() -> None:
+    slope = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(slope.weight, 3.0)
+    # d logit / d pixel = 3 in 0..1 units, 1.5 in -1..1 units; one pixel a logit
+    assert float(gradient_penalty(slope, torch.rand(2, 1, 4, 4)).detach()) == pytest.approx(2.25)
+
+
+def test_the_cycle_opens_masks_and_never_gains_by_closing_them() -> None:
+    net, result, target, references = restoration()
+    result.trust.retain_grad()
+    loss = cycle_loss(net, result, references, target.right, target.fidelity)
+    loss.backward()
+    assert result.trust.grad is not None
+    assert result.trust.grad.sum() < 0  # a step against the gradient raises the trust
+    with torch.no_grad():
+        closed = result._replace(restored=result.self_stream, masks=result.masks * 1e-3)
+        assert cycle_loss(net, closed, references, target.right, target.fidelity) > 0.5 * loss
+
+
+def test_the_cycle_asks_nothing_of_wrong_references() -> None:
+    net, result, target, references = restoration(right=False)
+    assert cycle_loss(net, result, references, target.right, target.fidelity) == 0
+
+
+def test_every_term_is_off_at_weight_zero_and_counts_at_its_weight(recognizer: Recognizer) -> None:
+    _, result, target, references = restoration()
+    off = restoration_loss(result, target, references, LossWeights(), recognizer, 0.0)[1]
+    assert not {"structure", "perceptual", "outside"} & set(off)
+    on = LossWeights(structure=1.0, perceptual=1.0, outside=1.0)
+    once = restoration_loss(result, target, references, on, recognizer, 0.0)[1]
+    twice = restoration_loss(
+        result, target, references, LossWeights(structure=2.0, perceptual=2.0, outside=2.0), recognizer, 0.0
+    )[1]
+    for name in ("structure", "perceptual", "outside"):
+        assert twice[name] == pytest.approx(2 * once[name], rel=1e-5)
+        assert once[name] > 0

@@ -1,0 +1,118 @@
+"""What training sees: degradations, pseudo references, the stream of batches."""
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from pictures import aligned_face, psnr
+from refstar_model.data.degradation import Degradation, degrade, second_order
+from refstar_model.data.pairs import Curriculum, SampleMix, Samples
+from refstar_model.data.photos import PhotoSet
+from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
+from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
+
+
+def test_the_quick_blur_is_the_same_blur() -> None:
+    picture = aligned_face()
+    for sigma in (8.0, 12.0):
+        how = Degradation(sigma, 6, 0, 100)
+        slow, quick = (
+            degrade(picture, how, np.random.default_rng(0), quick=q).astype(int) for q in (False, True)
+        )
+        assert np.abs(slow - quick).mean() < 1
+
+
+def test_a_second_order_repeats_with_its_seed_and_loses_more() -> None:
+    picture = aligned_face()
+    how = second_order(np.random.default_rng(3))
+    one, two = (degrade(picture, how, np.random.default_rng(4)) for _ in range(2))
+    assert np.array_equal(one, two)
+    assert one.shape == (512, 512, 3)
+    light = replace(how, blur=0.0, down=2.0, noise=2.0)
+    once = degrade(picture, replace(light, earlier=None), np.random.default_rng(4))
+    assert psnr(degrade(picture, light, np.random.default_rng(4)), picture) < psnr(once, picture)
+
+
+def test_an_expression_moves_eyes_and_mouth_and_leaves_the_rest() -> None:
+    fields = np.stack([expression_field(np.random.default_rng(seed), 256) for seed in range(8)])
+    moved = np.linalg.norm(fields, axis=-1)
+    assert moved[:, 186, 100].mean() > 1  # a mouth corner
+    assert moved.max() < 15  # 30 pixels at 512
+    edge = np.concatenate([moved[:, :16].ravel(), moved[:, :, :8].ravel(), moved[:, :, -8:].ravel()])
+    assert edge.max() < 0.1
+    half, full = (expression_field(np.random.default_rng(1), side) for side in (256, 512))
+    assert np.abs(full[::2, ::2] - 2 * half).max() < 0.3
+
+
+def test_points_go_where_a_pseudo_reference_shows_them() -> None:
+    picture = aligned_face()[::2, ::2].copy()
+    points = np.array([[0.4, 0.45], [0.6, 0.45], [0.5, 0.7]], np.float32)
+    view = pseudo_view(picture, np.random.default_rng(2), expression=1.0)
+    there = view.carry(points) * 256 - 0.5
+    x, y = np.rint(there).astype(int).T
+    back = view.places[y, x] + (there - np.rint(there))  # nearest place, and the rest of a pixel
+    assert np.abs(back - (points * 256 - 0.5)).max() < 0.5
+
+
+def test_a_mirrored_face_keeps_its_left_eye_left() -> None:
+    mean = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6]], np.float32)
+    assert mirror_order(mean).tolist() == [1, 0, 2]
+
+
+def test_the_stream_goes_on_where_it_was_and_can_be_shared(photos: PhotoSet) -> None:
+    def take(count: int, **where: int) -> list[torch.Tensor]:
+        samples = Samples(photos.split("train"), SampleMix(full_size=0), 1, 5, **where)  # type: ignore[arg-type]
+        return [b.low_quality for b in islice(samples, count)]
+
+    whole = take(4)
+    assert torch.equal(whole[2], take(1, start=2)[0])
+    assert torch.equal(whole[3], take(2, start=1, stride=2)[1])
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_a_curriculum_begins_at_half_size_and_has_its_own_full_batch(photos: PhotoSet) -> None:
+    samples = Samples(
+        photos.split("train"), SampleMix(full_size=1.0), 2, 0, curriculum=Curriculum(0.5, full_batch=1)
+    )
+    early, late = (samples.draw(np.random.default_rng(0), progress) for progress in (0.4, 0.6))
+    assert early.truth.shape == (2, 3, 256, 256)
+    assert late.truth.shape == (1, 3, 512, 512)
+
+
+def test_lookalikes_come_as_often_as_asked(photos: PhotoSet) -> None:
+    train = photos.split("train")
+    alike = {p.file: ["p3_0.png"] for p in train.photos if p.person != "p3"}
+    mix = SampleMix(lookalike=1.0)
+    samples = Samples(train, mix, 1, 0, alike)
+    files = list(samples.half)
+    rng = np.random.default_rng(0)
+    assert {samples._stranger("p0_0.png", samples.half, files, rng) for _ in range(5)} == {"p3_0.png"}
+
+
+def test_labels_and_points_are_mirrored_with_their_pictures(photos: PhotoSet) -> None:
+    train = photos.split("train")
+    ramp = np.broadcast_to(np.arange(64) < 32, (6, 64, 64)).astype(np.float32)
+    label = SelectionLabel(ramp, np.ones_like(ramp), np.zeros((64, 64), np.float32))
+    both = {(a, b): label for p in train.pairs for a, b in ((p.first, p.second), (p.second, p.first))}
+    points = {p.file: np.array([[63.5, 100.0], [127.5, 10.0]], np.float32) for p in train.photos}
+    mix = SampleMix(real_pair=1.0, absent=0.0, wrong=0.0, two_references=0.0, full_size=0.0)
+    samples = Samples(train, mix, 8, 0, labels=SelectionLabels(both, points))
+    drawn = samples.draw(np.random.default_rng(0))
+    assert drawn.labels is not None
+    assert drawn.truth_points is not None
+    assert drawn.reference_points is not None
+    assert drawn.points_known is not None
+    assert drawn.points_known.all()
+    mirrored = drawn.labels[:, 0, 0, 0, 0] == 0
+    assert mirrored.any()
+    assert not mirrored.all()
+    assert torch.allclose(drawn.truth_points[:, 0, 0], torch.where(mirrored, 0.75, 0.25))
+    assert torch.allclose(drawn.truth_points, drawn.reference_points[:, 0])
+
+    pseudo = Samples(train, replace(mix, real_pair=0.0), 2, 0, labels=SelectionLabels(both, points))
+    view = pseudo.draw(np.random.default_rng(0))
+    assert view.confidence is not None
+    assert view.points_known is not None
+    assert not view.confidence.any()
+    assert view.points_known.all()

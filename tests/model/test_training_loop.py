@@ -1,0 +1,156 @@
+"""The training loop on networks of a few numbers: it repeats, goes on, keeps the best, and feeds a rival."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from refstar_model.training import Loop, LoopParams, Watch
+from torch import Tensor, nn
+
+PARAMS = LoopParams(steps=8, warmup=2, save_every=4, sheet_every=0)
+
+
+class Critic:
+    """A rival that wants its number to be what the module last said."""
+
+    def __init__(self) -> None:
+        self.module = nn.Linear(1, 1)
+        self.said: Tensor | None = None
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]] | None:
+        if self.said is None:
+            return None
+        return (self.module(self.said) - 1).square().mean(), {"critic": 0.0}
+
+
+class Trainee:
+    def __init__(self, folder: Path, params: LoopParams = PARAMS) -> None:
+        torch.manual_seed(3)
+        self.module, self.critic = nn.Linear(2, 1), Critic()
+        self.loop = Loop(self.module, params, folder, self.critic)
+
+    def step(self, item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
+        assert isinstance(item, Tensor)
+        out = self.module(item + 0.1 * torch.randn(item.shape))
+        self.critic.said = out.detach()
+        return out.square().mean(), {"loss": float(out.detach().square().mean())}
+
+    def numbers(self) -> Tensor:
+        return torch.cat(
+            [p.detach().flatten() for m in (self.module, self.critic.module) for p in m.parameters()]
+        )
+
+
+def stream(start: int, stop: int = 1000) -> Iterator[object]:
+    for index in range(start, stop):
+        yield torch.randn(4, 2, generator=torch.Generator().manual_seed(index))
+
+
+def test_a_run_that_died_ends_where_one_without_a_break_does(tmp_path: Path) -> None:
+    whole = Trainee(tmp_path / "whole")
+    whole.loop.run(stream(0), whole.step)
+    first = Trainee(tmp_path / "broken")
+    with pytest.raises(StopIteration):  # the stream breaks off in the seventh step; the fourth was saved
+        first.loop.run(stream(0, 6), first.step)
+    second = Trainee(tmp_path / "broken")
+    assert second.loop.resume()
+    assert second.loop.done == 4
+    second.loop.run(stream(4), second.step)
+    assert torch.equal(second.numbers(), whole.numbers())
+    for name, value in whole.loop.average.items():
+        assert torch.equal(second.loop.average[name], value)
+
+
+def test_two_small_batches_make_the_step_of_one_large_one(tmp_path: Path) -> None:
+    ends = []
+    for accumulate in (1, 2):
+        torch.manual_seed(0)
+        module = nn.Linear(2, 1)
+        loop = Loop(module, replace(PARAMS, steps=2, accumulate=accumulate), tmp_path / str(accumulate))
+        halves = list(islice(stream(0), 4))
+        batches = halves if accumulate == 2 else [torch.cat(halves[:2]), torch.cat(halves[2:])]  # type: ignore[arg-type]
+        loop.run(iter(batches), lambda item, _, m=module: (m(item).square().mean(), {}))
+        ends.append(module.weight.detach().clone())
+    assert torch.allclose(*ends, atol=1e-6)
+
+
+def test_the_best_averaged_weights_are_kept_and_looking_changes_nothing(tmp_path: Path) -> None:
+    scores = iter([0.1, 0.9, 0.5, 0.2])
+    seen: list[Tensor] = []
+
+    def judge(module: nn.Module) -> dict[str, float]:
+        assert not module.training
+        torch.randn(3)  # a judge's own draws must not shift those of the run
+        seen.append(module.weight.detach().clone())  # type: ignore[operator,union-attr]
+        return {"score": next(scores), "psnr": 25.0}
+
+    watched = Trainee(tmp_path / "watched", replace(PARAMS, judge_every=2, sheet_every=4))
+    watched.loop.about = {"params": {"size": 64}}
+    sheet = torch.linspace(0, 1, 3 * 8 * 8).reshape(3, 8, 8)
+    watched.loop.run(stream(0), watched.step, watch=Watch(judge, lambda module: sheet))
+    best = torch.load(tmp_path / "watched/best.pt", weights_only=True)
+    assert (best["step"], best["params"], best["scores"]["score"]) == (4, {"size": 64}, 0.9)
+    assert torch.equal(best["weights"]["weight"], seen[1])
+    assert cv2.imread(str(tmp_path / "watched/sheets/0000004.png")).shape == (8, 8, 3)
+    lines = [json.loads(line) for line in (tmp_path / "watched/log.jsonl").read_text().splitlines()]
+    assert [line["val_score"] for line in lines if "val_score" in line] == [0.1, 0.9, 0.5, 0.2]
+
+    alone = Trainee(tmp_path / "alone")
+    alone.loop.run(stream(0), alone.step)
+    assert torch.equal(watched.numbers(), alone.numbers())
+
+
+def test_a_step_whose_gradient_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    module = nn.Linear(2, 2)
+    before = module.weight.detach().clone()
+    # sqrt at zero: the loss is finite, its gradient is not
+    Loop(module, replace(PARAMS, steps=1), tmp_path).run(
+        stream(0), lambda item, _: ((module.weight * 0).sum().sqrt(), {})
+    )
+    assert torch.equal(module.weight, before)
+
+
+def test_a_new_run_can_start_at_the_weights_of_another(tmp_path: Path) -> None:
+    other = nn.Linear(2, 1)
+    trainee = Trainee(tmp_path)
+    trainee.loop.start_from(other.state_dict())
+    assert trainee.loop.done == 0
+    assert torch.equal(trainee.module.weight, other.weight)
+    assert torch.equal(trainee.loop.average["weight"], other.weight)
+
+
+WORKER = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from refstar_model.processes import Processes
+from refstar_model.training import Loop, LoopParams
+processes = Processes()
+torch.manual_seed(processes.rank)  # unlike weights at first: the first process's must win
+module = nn.Linear(2, 1)
+loop = Loop(module, LoopParams(steps=3, warmup=1), Path(sys.argv[1]), processes=processes)
+batch = torch.tensor([[1.0, 2.0]]) * (processes.rank + 1)
+loop.run(iter([batch] * 3), lambda item, _: (module(item).square().mean(), {}))
+torch.save(module.state_dict(), f"{sys.argv[1]}/rank{processes.rank}.pt")
+"""
+
+
+def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="extra `train` is not installed")
+    workers = []
+    for rank in range(2):
+        group = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
+        environment = os.environ | group | {"MASTER_PORT": "29517", "ACCELERATE_USE_CPU": "true"}
+        workers.append(subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], env=environment))
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (tmp_path / "log.jsonl").read_text().count("\n") == 1
