@@ -9,6 +9,7 @@ real ones, whole and in quarters. Times are of one 1920x1080 scene with two thre
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -116,6 +117,9 @@ def main() -> None:
     )
     parser.add_argument("--zoo", type=Path, help="a models folder, instead of the shipped one")
     parser.add_argument("--only-own", action="store_true")
+    parser.add_argument(
+        "--write", action="store_true", help="put the own figures into the detector's model.json"
+    )
     arguments = parser.parse_args()
     data = Path(os.environ["REFSTAR_DATA"])
     photos = load_photos(data / "faces").split("val")
@@ -140,6 +144,7 @@ def main() -> None:
         f"{len(scenes)} scenes, {count} faces; {len(made)} made and {len(real)} real pictures without a face"
     )
     for name, detector in detectors.items():
+        quality: dict[str, object] = {}
         print(f"\n{name} ({detector.label})")
         for level, pictures in levels.items():
             whole, small = Score(), Score()
@@ -149,10 +154,15 @@ def main() -> None:
                 if float(np.median([f.size for f in scene.faces])) < 64:
                     small.add(scene.faces, found)
             print(f"  {level:9s} {_line(whole)}   below 64 px: {_line(small)}")
+            quality[level] = {
+                "recall": round(whole.found / whole.faces, 4),
+                "error": round(float(np.mean(whole.errors or [0.0])), 4),
+            }
         for label, pictures in (("made", made), ("real", real)):
             if pictures:
                 false = [len(detector.find(p)) for p in pictures]
                 print(f"  {label} empty: {sum(false)} false faces in {len(pictures)} pictures")
+                quality[f"false_faces_per_100_{label}_pictures"] = round(100 * sum(false) / len(pictures), 2)
         picture = next(p for p in levels["clean"] if p.shape[1] == 1920)
         cv2.setNumThreads(2)
         times = []
@@ -161,6 +171,10 @@ def main() -> None:
             detector.find(picture)
             times.append(time.perf_counter() - began)
         print(f"  1920x1080: median {1e3 * float(np.median(times)):.0f} ms, least {1e3 * min(times):.0f} ms")
+        if arguments.write and name == "own":
+            path = zoo / "detector/model.json"
+            manifest = json.loads(path.read_text())
+            path.write_text(json.dumps(manifest | {"quality": quality}, indent=2) + "\n")
 
 
 def _line(score: Score) -> str:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
+import skimage.data
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.settings import Settings
 
@@ -91,6 +93,45 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = start(tmp_path_factory.mktemp("serve"), REFSTAR_STALE_AFTER="2")
     yield served
     assert end(served) == 0
+
+
+def test_a_whole_photograph_comes_back_with_its_face_restored_and_nothing_else_touched(
+    served: Served,
+) -> None:
+    truth = np.ascontiguousarray(skimage.data.astronaut())
+    small = cv2.resize(cv2.GaussianBlur(truth, (0, 0), 2.5), (140, 140), interpolation=cv2.INTER_AREA)
+    ruined = np.asarray(cv2.resize(small, (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8)
+    files = [
+        ("image", ("group.png", file_of(ruined), "image/png")),
+        ("references", ("her.png", file_of(np.ascontiguousarray(truth[:, ::-1])), "image/png")),
+    ]
+    answer = served.client.post("/v1/restorations", files=files)  # nothing said of faces: the largest one
+    job = served.ended(answer.json()["id"])
+    assert job["status"] == "succeeded", job["error"]
+    assert [face["action"] for face in job["faces"]].count("restored") == 1
+    assert [(one["used"], one["reason"]) for one in job["references"]] == [(True, None)]
+    result = pixels_of(served.client.get(job["links"]["image"]).content)
+    x, y, width, height = (
+        round(side) for face in job["faces"] if face["action"] == "restored" for side in face["box"]
+    )
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    assert psnr(result[rows, columns], truth[rows, columns]) > psnr(
+        ruined[rows, columns], truth[rows, columns]
+    )
+    changed = (result != ruined).any(-1)
+    assert changed[rows, columns].mean() > 0.4
+    # The mask's soft edge ends near the box; beyond it every bit is the picture's own.
+    margin = width // 3
+    changed[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin] = False
+    assert not changed.any()
+
+
+def test_a_photograph_without_a_face_fails_and_says_so(served: Served) -> None:
+    files = [("image", ("rocket.png", file_of(np.asarray(skimage.data.rocket())), "image/png"))]
+    job = served.ended(served.client.post("/v1/restorations", files=files).json()["id"])
+    assert job["status"] == "failed"
+    assert job["error"]["type"].endswith("no-face-found")
+    assert served.client.get(f"/v1/restorations/{job['id']}/image").status_code == 409
 
 
 def test_a_picture_goes_in_and_a_better_one_comes_out(served: Served) -> None:
