@@ -29,7 +29,14 @@ from refstar_model.evaluation import (
     write_report,
 )
 from refstar_model.evaluation.bars import bars
-from refstar_model.evaluation.cases import cases, few_cases, nearest_strangers, pseudo_views, real_cases
+from refstar_model.evaluation.cases import (
+    as_shown,
+    cases,
+    few_cases,
+    nearest_strangers,
+    pseudo_views,
+    real_cases,
+)
 from refstar_model.evaluation.controls import band_transfer, fixed_mask, identity_at
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
 from refstar_model.evaluation.study import Record, differences
@@ -301,10 +308,21 @@ def test_real_portraits_are_those_of_val_people_and_those_with_a_known_original(
     assert found[2].same_photo is not None
     table, _ = evaluate(copier, own, Judges(ColorRecognizer()), extent=Extent(levels=()))
     real = table["real"]
-    assert (real["val people"]["cases"], real["people of the training set"]["cases"]) == (2, 1)
+    assert {name: group["cases"] for name, group in real.items()} == {
+        "val people": 2,
+        "trained people without a reference": 1,
+    }
     people = real["val people"]
     assert people["right"]["identity_to_reference"] > people["none"]["identity_to_reference"]
     assert real_cases(photos) == []
+
+
+def test_an_original_is_mirrored_if_the_small_portrait_is() -> None:
+    whole = aligned_face()
+    mirrored = np.ascontiguousarray(whole[:, ::-1])
+    small = cv2.resize(cv2.resize(whole, (48, 48), interpolation=cv2.INTER_AREA), (512, 512))
+    assert np.array_equal(as_shown(whole, small), whole)
+    assert np.array_equal(as_shown(mirrored, small), whole)
 
 
 def _graph(path: Path, names: Sequence[str], nodes: Sequence[onnx.NodeProto]) -> Path:

@@ -157,15 +157,16 @@ def real_cases(photos: PhotoSet) -> list[RealCase]:
         small = cv2.imread(str(photos.folder / "reallq" / row["file"]))
         if small is None:
             raise FileNotFoundError(f"{photos.folder / 'reallq' / row['file']}: no picture")
+        low_quality = fit(small[..., ::-1])
         made.append(
             RealCase(
                 name=row["file"],
                 person=row["person"],
                 seen_in_training=row["person"] in trained,
-                low_quality=fit(small[..., ::-1]),
+                low_quality=low_quality,
                 right=picture(photos, row["reference"]) if row["reference"] else None,
                 wrong=picture(photos, stranger["reference"]),
-                same_photo=picture(photos, row["same"]) if row["same"] else None,
+                same_photo=as_shown(picture(photos, row["same"]), low_quality) if row["same"] else None,
             )
         )
     return made
@@ -174,6 +175,16 @@ def real_cases(photos: PhotoSet) -> list[RealCase]:
 def picture(photos: PhotoSet, file: str) -> Pixels:
     """A photograph at 512, enlarged where it is sharp only at 256."""
     return fit(photos.read(file, 512 if _sharp(photos, file) else 256))
+
+
+def as_shown(same: Pixels, low_quality: Pixels) -> Pixels:
+    """The photograph, mirrored if the small portrait is: publishers turn faces the way that their page wants."""
+    seen = fit(low_quality, 64).astype(np.float64).mean(-1)
+    ways = (same, np.ascontiguousarray(same[:, ::-1]))
+    agreed = [
+        np.corrcoef(fit(way, 64).astype(np.float64).mean(-1).ravel(), seen.ravel())[0, 1] for way in ways
+    ]
+    return ways[int(np.argmax(agreed))]
 
 
 def _sharp(photos: PhotoSet, file: str) -> bool:

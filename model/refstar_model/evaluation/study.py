@@ -33,8 +33,8 @@ Pixels = NDArray[np.uint8]
 Show = Callable[[str, str, Sequence[Pixels]], None]  # sheet, caption, pictures of one row
 
 FIDELITIES, STRENGTHS = (0.0, 0.25, 0.75, 1.0), (0.25, 0.5, 0.75)  # besides 0.5, and besides 0 and 1
-#: Restored with references of which kind, for the table. What is not the input and not a control is the model's.
-MODEL = ("right", "wrong", "look-alike", "none", "2 references", "4 references", "right + wrong")
+#: Whose real portraits: figures of trained people flatter, and only like may stand beside like.
+REAL_GROUPS = ("val people", "trained people", "trained people without a reference")
 COMPARED = (
     ("right", "none"),
     ("right", "input"),
@@ -288,9 +288,9 @@ def _real(model: Restorer, found: Sequence[RealCase], judges: Judges, show: Show
     """Real small portraits, ``{group: {variant: {measure: mean}}}``.
 
     ``identity`` is that to the same photograph in high resolution, where there is one; sharpness is relative to it,
-    else to the reference.
+    else (inside the face only: backgrounds differ) to the reference.
     """
-    groups: dict[str, list[Record]] = {"val people": [], "people of the training set": []}
+    groups: dict[str, list[Record]] = {name: [] for name in REAL_GROUPS}
     for case in found:
         known = [p for p in (case.right, case.same_photo) if p is not None]
         vectors = embed(known, judges.identity)
@@ -312,11 +312,13 @@ def _real(model: Restorer, found: Sequence[RealCase], judges: Judges, show: Show
                 scores["identity"] = float(vector @ vectors[-1])
             seen = tensor([fit(picture, 256)])
             inside, outside = metrics.sharpness(seen, tensor([sharp]))
-            scores |= {"sharpness": float(inside), "sharpness_outside": float(outside)}
+            scores["sharpness"] = float(inside)
+            if case.same_photo is not None:
+                scores["sharpness_outside"] = float(outside)
             if name in answers:
                 _add_answer(scores, answers[name], has_mask=name != "none")
-            group = "people of the training set" if case.seen_in_training else "val people"
-            groups[group].append(Record(case.name, case.person, False, name, scores))
+            group = 0 if not case.seen_in_training else 1 if case.right is not None else 2
+            groups[REAL_GROUPS[group]].append(Record(case.name, case.person, False, name, scores))
             captioned[name] = scores
         if show is not None:
             blank = np.full_like(case.low_quality, 255)
