@@ -4,6 +4,7 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -25,6 +26,25 @@ def main() -> None:
         "--minutes", type=float, default=float("inf"), help="stop this slice after so many minutes"
     )
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--size", choices=["small", "base"], default="small", help="refstar: for a CPU, for a GPU"
+    )
+    train.add_argument("--backbone", choices=["naf", "vq"], default="naf", help="refstar")
+    train.add_argument(
+        "--attention", choices=["none", "joint", "dual"], default="dual", help="refstar: in the features"
+    )
+    train.add_argument(
+        "--init", "--start", type=Path, help="refstar: weights.pt to begin from, with a fresh schedule"
+    )
+    train.add_argument(
+        "--judge",
+        type=Path,
+        default=_data("models/mobileface/mobileface_v2.onnx"),
+        help="refstar: scores val pairs now and then, for best.pt; another one than --recognizer",
+    )
+    train.add_argument(
+        "--vgg", type=Path, help="refstar: torchvision's VGG-19 weights for the loss of that name"
+    )
     train.set_defaults(run=_train)
 
     export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
@@ -34,17 +54,34 @@ def main() -> None:
     export.add_argument("--data", type=Path, default=_data("faces"), help="real faces for the parity check")
     export.set_defaults(run=_export)
 
-    evaluate = commands.add_parser("evaluate", help="measure a model folder on the val pairs")
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a model folder on the val pairs and real portraits"
+    )
     evaluate.add_argument("folder", type=Path)
     evaluate.add_argument("--data", type=Path, default=_data("faces"))
     evaluate.add_argument("--judge", type=Path, default=_data("models/mobileface/mobileface_v2.onnx"))
+    evaluate.add_argument(
+        "--lookalikes",
+        type=Path,
+        default=_data("models/mobileface/mobileface_v3.onnx"),
+        help="recognizer that finds the look-alikes; not the judge",
+    )
+    evaluate.add_argument(
+        "--teachers", type=Path, default=_data("models"), help="folder of yunet/ and mediapipe/"
+    )
+    evaluate.add_argument("--lpips", type=Path, help="LPIPS as ONNX (docs/training.md); off without")
+    evaluate.add_argument("--inception", type=Path, help="Inception features as ONNX, for FID; off without")
     evaluate.add_argument("--sheets", type=Path, help="folder for contact sheets")
+    evaluate.add_argument("--report", type=Path, help="folder for evaluation.md and evaluation.json")
+    evaluate.add_argument("--quick", action="store_true", help="a dozen cases, a few figures, a minute")
+    evaluate.add_argument("--seed", type=int, default=7)
     evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
     evaluate.set_defaults(run=_evaluate)
 
     arguments = parser.parse_args()
-    for name in ("data", "judge"):
-        if arguments.run is not _export and getattr(arguments, name, Path()) is None:
+    needed = {_train: ("data",), _evaluate: ("data", "judge")}.get(arguments.run, ())
+    for name in needed:
+        if getattr(arguments, name) is None:
             parser.error(
                 f"--{name} is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)"
             )
@@ -62,14 +99,28 @@ def _train(arguments: argparse.Namespace) -> None:
         _train_detector(arguments)
         return
     from refstar_model.data.photos import load_photos
+    from refstar_model.evaluation import NetModel, quick_scores
     from refstar_model.recognition import Recognizer
+    from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
     from refstar_model.refstar.training import RefStarTraining, train
 
-    how = RefStarTraining(seed=arguments.seed)
+    network = replace(
+        BASE if arguments.size == "base" else SMALL,
+        backbone=BackboneKind(arguments.backbone),
+        attention=Attention(arguments.attention),
+    )
+    how = RefStarTraining(network=network, seed=arguments.seed, start=arguments.init, vgg=arguments.vgg)
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer) if arguments.recognizer else None
-    print(train(load_photos(arguments.data), recognizer, how, arguments.out, arguments.minutes))
+    photos = load_photos(arguments.data)
+    scorer = Recognizer(arguments.judge) if arguments.judge else None
+
+    def judge(net: Any) -> dict[str, float]:
+        assert scorer is not None
+        return quick_scores(NetModel(net), photos.split("val"), scorer)
+
+    print(train(photos, recognizer, how, arguments.out, arguments.minutes, judge if scorer else None))
 
 
 def _train_detector(arguments: argparse.Namespace) -> None:
@@ -115,14 +166,44 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from refstar_model import evaluation
     from refstar_model.data.photos import load_photos
-    from refstar_model.evaluation import FolderModel, evaluate, write_quality
+    from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
+    from refstar_model.landmarks import FaceFinder, FaceMesh
     from refstar_model.recognition import Recognizer
 
-    photos = load_photos(arguments.data).split("val")
-    table = evaluate(FolderModel(arguments.folder), photos, Recognizer(arguments.judge), arguments.sheets)
+    photos, judge = load_photos(arguments.data), Recognizer(arguments.judge)
+    model = evaluation.FolderModel(arguments.folder)
+    if arguments.quick:
+        if arguments.write:
+            raise SystemExit("--quick is for choosing; --write wants the whole table")
+        for name, value in evaluation.quick_scores(model, photos.split("val"), judge).items():
+            print(f"{name}: {value:.3f}")
+        return
+    teachers = arguments.teachers
+    judges = evaluation.Judges(
+        judge,
+        FaceMesh(teachers / "mediapipe/face_landmark.tflite") if teachers else None,
+        FaceFinder(teachers / "yunet/face_detection_yunet_2023mar.onnx") if teachers else None,
+        PerceptualDistance(arguments.lpips) if arguments.lpips else None,
+        Inception(arguments.inception) if arguments.inception else None,
+    )
+    sheets = evaluation.Sheets(arguments.sheets) if arguments.sheets else None
+    table, records = evaluation.evaluate(
+        model,
+        photos,
+        judges,
+        Recognizer(arguments.lookalikes) if arguments.lookalikes else None,
+        evaluation.Extent(seed=arguments.seed),
+        sheets.show if sheets else None,
+    )
+    if sheets:
+        sheets.close()
+    print(evaluation.markdown(table))
+    if arguments.report:
+        evaluation.write_report(arguments.report, table, records)
     if arguments.write:
-        write_quality(arguments.folder, table)
+        evaluation.write_quality(arguments.folder, table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """torch and the written graphs agree, or nothing is written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,28 @@ import onnx
 import pytest
 import torch
 from refstar_model import golden
-from refstar_model.evaluation import FolderModel, band_transfer
+from refstar_model.evaluation import FolderModel
 from refstar_model.export import Graph, ParityError, export_graph, write_folder
-from refstar_model.refstar.network import RefStar, RefStarParams
+from refstar_model.refstar.network import TINY, RefStar
+from refstar_model.refstar.params import Attention, BackboneKind
 from refstar_model.refstar.publishing import publish
 from refstar_service.engine import restorer
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
-PARAMS = RefStarParams(128, 8, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
+PARAMS = replace(TINY, size=128, unshuffle=8)
+VARIANTS = {
+    "naf": PARAMS,
+    "vq, one softmax": replace(
+        PARAMS, backbone=BackboneKind.VQ, attention=Attention.JOINT, reach=0.0, refinement=0, gate=False
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=VARIANTS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    net = RefStar(PARAMS)
+    net = RefStar(VARIANTS[request.param])
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.02)
@@ -40,6 +48,37 @@ def test_the_service_runs_what_the_exporter_wrote(folder: Path) -> None:
     )
     assert [len(r.selection) for r in results] == [0, 1, 3]
     assert all(r.finite for r in results)
+
+
+def test_both_knobs_reach_the_result_and_references_may_come_in_any_order(folder: Path) -> None:
+    model = Restorer(load_manifest(folder), max_batch=4)
+    face = golden.golden_picture(128)
+    references = tuple(ReferencePicture(str(i), np.roll(face, 16 * i, (0, 1))) for i in range(8))
+    # One level is what rounding makes of sums in another order.
+    for count in (2, 8):
+        forward, backward = model.restore(
+            [FaceTask(face, order, 1.0, 0.5) for order in (references[:count], references[:count][::-1])]
+        )
+        assert len(forward.selection) == count
+        assert np.abs(forward.pixels.astype(int) - backward.pixels).max() <= 1
+        assert np.abs(forward.selection[::-1].astype(int) - backward.selection).max() <= 1
+    usual, *others = (
+        model.restore([FaceTask(face, references[1:2], *knobs)])[0].pixels.astype(int)
+        for knobs in ((1.0, 0.5), (0.5, 0.5), (0.0, 0.5), (1.0, 0.0), (1.0, 1.0))
+    )
+    assert all(np.abs(usual - other).mean() > 0.2 for other in others)
+
+
+def test_a_face_gets_the_same_bytes_alone_and_in_company(folder: Path) -> None:
+    model = Restorer(load_manifest(folder), max_batch=4)
+    face = golden.golden_picture(128)
+    tasks = [
+        FaceTask(np.roll(face, 9 * i, 0), (ReferencePicture(str(i), face),) * i, 1.0, 0.3)
+        for i in (1, 0, 2, 3)
+    ]
+    together = model.restore(tasks)
+    for task, result in zip(tasks, together, strict=True):
+        assert np.array_equal(model.restore([task])[0].pixels, result.pixels)
 
 
 def test_the_graphs_keep_the_contract(folder: Path) -> None:
@@ -101,20 +140,10 @@ def test_exporter_and_service_draw_the_same_golden_picture() -> None:
 
 def test_the_evaluator_runs_a_folder_with_and_without_references(folder: Path) -> None:
     model = FolderModel(folder)
-    face = golden.golden_picture(128)
-    restored, selection = model(face, [face, face])
-    assert restored.shape == face.shape
-    assert selection.shape[0] == 2
-    none, empty = model(face, [])
-    assert not empty.any()
-    assert not np.array_equal(none, restored)
-
-
-def test_band_transfer_brings_the_references_detail_into_the_face_window_only() -> None:
-    flat = np.full((512, 512, 3), 128, np.uint8)
-    reference = (
-        np.where(np.indices((512, 512)).sum(0)[..., None] % 8 < 4, 100, 156).astype(np.uint8).repeat(3, -1)
-    )
-    out = band_transfer(flat, reference)
-    assert out[280:300, 240:260].std() > 10
-    assert np.array_equal(out[:10], flat[:10])
+    face = golden.golden_picture(512)
+    helped = model(face, [face, face])
+    assert helped.picture.shape == face.shape
+    assert len(helped.selection) == 2
+    alone = model(face, [])
+    assert not alone.selection.any()
+    assert not np.array_equal(alone.picture, helped.picture)

@@ -145,3 +145,31 @@ def test_the_reference_gets_gradients_through_the_mask_but_not_the_self_stream(n
     trained = {name.rpartition(".")[0] for name, value in net.named_parameters() if value.grad is not None}
     assert "backbone.decoder.to_picture" not in trained
     assert not any(name.startswith(("alignment", "refinement")) for name in trained)
+
+
+def test_the_code_backbone_learns_its_dictionary_and_to_predict_it() -> None:
+    torch.manual_seed(2)
+    net = RefStar(VARIANTS["vq"]).train()
+    truth = torch.nn.functional.interpolate(torch.rand(4, 3, 8, 8), size=64, mode="bilinear")
+    low_quality, nobody = down(down(truth)), torch.zeros(4, 1)
+    low_quality = up(up(low_quality))
+    references = torch.zeros(4, 1, 3, 64, 64)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    before, after = dict[str, float](), dict[str, float]()
+    for _ in range(15):
+        result = net(low_quality, references, net.encode(references), nobody, torch.full((4,), 0.5))
+        parts = net.backbone.losses(result.codes, truth)
+        parts["self"] = (result.self_stream - truth).abs().mean()
+        optimizer.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        optimizer.step()
+        after = {name: float(value.detach()) for name, value in parts.items()}
+        before = before or after
+    assert set(after) == {"autoencoder", "codes", "self"}
+    assert all(after[name] < 0.95 * before[name] for name in after), (before, after)
+
+
+def test_the_code_backbone_takes_truths_of_half_size() -> None:
+    net = RefStar(VARIANTS["vq"])
+    logits = torch.randn(1, 16, 4, 4)
+    assert all(loss.isfinite() for loss in net.backbone.losses(logits, torch.rand(1, 3, 32, 32)).values())

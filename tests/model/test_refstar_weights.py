@@ -1,0 +1,96 @@
+"""Weights outlive changes of the network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from refstar_model.refstar.network import TINY, RefStar, Restoration
+from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, RefStarParams
+from refstar_model.refstar.weights import RENAMED, load, migrate, upgrade
+
+BARE = replace(TINY, reach=0.0, refinement=0, gate=False)
+
+
+def trained(params: RefStarParams) -> RefStar:
+    torch.manual_seed(4)
+    net = RefStar(params).eval()
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.1)
+    return net
+
+
+def answer(net: RefStar) -> Restoration:
+    generator = torch.Generator().manual_seed(5)
+    face, references = (
+        torch.rand(*shape, generator=generator) for shape in ((1, 3, 64, 64), (1, 2, 3, 64, 64))
+    )
+    with torch.no_grad():
+        return net(face, references, net.encode(references), torch.tensor([[1.0, 0.5]]), torch.tensor([0.3]))
+
+
+def saved(net: RefStar) -> dict[str, object]:
+    return {"params": net.params.to_dict(), "step": 7, "weights": net.state_dict()}
+
+
+def test_params_survive_a_file() -> None:
+    for params in (SMALL, BASE, replace(TINY, backbone=BackboneKind.VQ, attention=Attention.JOINT)):
+        assert RefStarParams.from_dict(params.to_dict()) == params
+
+
+def test_a_file_of_the_first_version_loads_and_computes_the_same(tmp_path: Path) -> None:
+    net = trained(BARE)
+    with torch.no_grad():
+        net.selection.evidence.weight.zero_()
+    old_names = {new: old for old, new in RENAMED.items()}
+    weights = {}
+    for name, value in net.state_dict().items():
+        part = next((p for p in old_names if name.startswith(p + ".")), None)
+        weights[name if part is None else old_names[part] + name[len(part) :]] = value
+    del weights["selection.evidence.weight"]
+    assert "stem.weight" in weights
+    assert not any(name.startswith(("backbone", "transfer.")) for name in weights)
+    params = {k: v for k, v in BARE.to_dict().items() if k in list(BARE.to_dict())[:8]}
+    torch.save({"params": params, "step": 7, "weights": weights}, tmp_path / "weights.pt")
+    loaded, steps = load(tmp_path / "weights.pt")
+    assert steps == 7
+    assert torch.equal(answer(loaded).restored, answer(net).restored)
+
+
+def test_new_parts_change_nothing_until_they_are_trained() -> None:
+    net = trained(BARE)
+    params = replace(TINY, gate=False)
+    state = upgrade(saved(net), params)
+    larger = RefStar(params).eval()
+    larger.load_state_dict(state["weights"])
+    assert torch.equal(answer(larger).restored, answer(net).restored)
+    displacement = answer(larger).displacement
+    assert displacement is not None
+    assert not displacement.any()
+
+
+def test_a_new_gate_is_all_but_open() -> None:
+    net = trained(BARE)
+    gated = RefStar(TINY).eval()
+    gated.load_state_dict(upgrade(saved(net), TINY)["weights"])
+    assert torch.allclose(answer(gated).masks, answer(net).masks, atol=0.003)
+
+
+def test_weights_that_would_be_lost_are_refused() -> None:
+    state = saved(trained(TINY))
+    with pytest.raises(ValueError, match=r"no place in the new network: .*trust"):
+        upgrade(state, replace(TINY, attention=Attention.JOINT))
+    with pytest.raises(ValueError, match="no place"):
+        upgrade(state, replace(TINY, widths=(16, 16, 16)))
+
+
+def test_weights_of_today_are_left_as_they_are() -> None:
+    weights = trained(TINY).state_dict()
+    assert migrate(weights) is weights
+
+
+def test_base_is_wider_than_small() -> None:
+    with torch.device("meta"):
+        small, base = (sum(p.numel() for p in RefStar(params).parameters()) for params in (SMALL, BASE))
+    assert 4e6 < small < 6e6 < 1.5 * small < base < 3 * small
