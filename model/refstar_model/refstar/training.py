@@ -33,7 +33,7 @@ from refstar_model.training import Loop, LoopParams, Watch
 @dataclass(frozen=True)
 class RefStarTraining:
     network: RefStarParams = SMALL
-    loop: LoopParams = field(default_factory=LoopParams)
+    loop: LoopParams = field(default_factory=lambda: LoopParams(judge_every=500))
     mix: SampleMix = field(default_factory=SampleMix)
     losses: LossWeights = field(default_factory=LossWeights)
     batch: int = 4
