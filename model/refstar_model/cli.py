@@ -37,6 +37,9 @@ def main() -> None:
         "--init", "--start", type=Path, help="refstar: weights.pt to begin from, with a fresh schedule"
     )
     train.add_argument(
+        "--labels", type=Path, help="refstar: selection masks and mesh points (data/selection_masks.py)"
+    )
+    train.add_argument(
         "--judge",
         type=Path,
         default=_data("models/mobileface/mobileface_v2.onnx"),
@@ -109,7 +112,9 @@ def _train(arguments: argparse.Namespace) -> None:
         backbone=BackboneKind(arguments.backbone),
         attention=Attention(arguments.attention),
     )
-    how = RefStarTraining(network=network, seed=arguments.seed, start=arguments.init, vgg=arguments.vgg)
+    how = RefStarTraining(
+        network=network, seed=arguments.seed, start=arguments.init, vgg=arguments.vgg, labels=arguments.labels
+    )
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer) if arguments.recognizer else None
