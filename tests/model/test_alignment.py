@@ -12,7 +12,8 @@ def test_a_new_head_moves_nothing_and_a_field_of_zero_returns_the_picture_exactl
     assert not field.any()
     for side in (16, 64, 512):
         picture = torch.rand(1, 3, side, side)
-        assert torch.equal(warp(picture, torch.zeros(1, 2, 8, 8)), picture)
+        for cubic in (False, True):
+            assert torch.equal(warp(picture, torch.zeros(1, 2, 8, 8), cubic), picture)
 
 
 def test_no_head_moves_further_than_its_reach() -> None:

@@ -105,7 +105,7 @@ class RefStar(nn.Module):
             displacement = self.alignment(seen.coarse, features.coarse)
             # Only corresponding points may train the field (see refstar.alignment).
             field = displacement.detach().flatten(0, 1)
-            pictures = _warped(pictures, field)
+            pictures = _warped(pictures, field, cubic=True)
             features = ReferenceFeatures(*(_warped(f, field) for f in features))
         drawing = self.backbone.draw(low_quality, seen, self.transfer(features, weight))
         y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
@@ -139,9 +139,9 @@ class RefStar(nn.Module):
         return collapse(taken)
 
 
-def _warped(x: Tensor, field: Tensor) -> Tensor:
+def _warped(x: Tensor, field: Tensor, cubic: bool = False) -> Tensor:
     """x [B, R, C, h, h] through displacements [B * R, 2, c, c]."""
-    return warp(x.flatten(0, 1), field).unflatten(0, x.shape[:2])
+    return warp(x.flatten(0, 1), field, cubic).unflatten(0, x.shape[:2])
 
 
 def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> Tensor:
