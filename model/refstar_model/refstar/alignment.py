@@ -52,8 +52,8 @@ class AlignmentHead(nn.Module):
 def warp(x: Tensor, displacement: Tensor, cubic: bool = False) -> Tensor:
     """x [N, C, h, h] seen through a displacement [N, 2, c, c] in widths; h and c are powers of two, borders repeat.
 
-    ``cubic`` is for pictures: bilinear sampling took a tenth of the result's sharpness. A displacement of zero returns x
-    exactly: sides being powers of two, the sampling places are exact.
+    ``cubic`` is for pictures: bilinear sampling took a tenth of the result's sharpness. A displacement of zero returns
+    x exactly: sides being powers of two, the sampling places are exact.
     """
     side = x.shape[-1]
     field = smooth_field(displacement, side)
