@@ -122,6 +122,6 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
         most = f"at most {_MOST_SIDE[requested]} pixels a side"
         if requested in _MOST_PIXELS:
             most += f" and {_MOST_PIXELS[requested]} in all"
-        detail = f"A result as {_NAMES[requested]} has {most}; the picture is {width}x{height}."
+        detail = f"A result as {_NAMES[requested]} has {most}; this one would have {width}x{height}."
         raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
     return requested
