@@ -16,7 +16,7 @@ from refstar_model.golden import block_means, golden_picture
 from refstar_model.refstar.export_view import FEATURES, EncodeReferences, Restore
 from refstar_model.refstar.network import RefStar
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 MAX_REFERENCES = 8
 TRAINING_DATA = (
     "Face Research Lab London Set v5, DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0",
@@ -29,7 +29,7 @@ LIMITS = (
     "Trained on 716 photographs of 560 adults, mostly frontal, smiling, well lit; no profiles, no children.",
     "Detail may be invented or carried over from the reference (expression, glasses, beard, age). "
     "Not for identification or evidence.",
-    "At severe degradation another person's reference is partly believed.",
+    "Another person's reference is mostly, but not always, recognized as such and left alone.",
 )
 
 
