@@ -78,7 +78,7 @@ serve)
 test)
     install_torch
     say 'model and tools: training package, linters, type checker, test runner'
-    install --editable model --group dev
+    install --editable model --editable 'service[cpu,embedded,s3,tracing]' --group dev
     ;;
 *) fail "unknown goal $goal" ;;
 esac
