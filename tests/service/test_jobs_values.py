@@ -1,13 +1,30 @@
 """Jobs as values: what is written is what is read."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from refstar_service.jobs import JobFailure, JobRequest, JobStatus, Outcome
+from refstar_service.jobs import (
+    JobFailure,
+    JobRequest,
+    JobStatus,
+    Outcome,
+    PersonReference,
+    StoredPerson,
+    Task,
+)
 
 
 def test_a_request_survives_json(request_for_jobs: JobRequest) -> None:
     assert JobRequest.from_json(request_for_jobs.to_json()) == request_for_jobs
+
+
+def test_a_request_that_names_a_person_survives_json(request_for_jobs: JobRequest, success: Outcome) -> None:
+    good, bad = success.references
+    person = StoredPerson("p", (PersonReference(good, request_for_jobs.image), PersonReference(bad, None)))
+    request = replace(request_for_jobs, references=(), person=person, task=Task.ENROLL, request_id="r-1")
+    assert JobRequest.from_json(request.to_json()) == request
+    assert (request.outline().person, request.outline().request_id) == (None, "r-1")
 
 
 def test_the_outline_of_a_request_says_nothing_of_its_files(request_for_jobs: JobRequest) -> None:
@@ -24,12 +41,23 @@ def test_outcomes_survive_json(success: Outcome, failure: Outcome) -> None:
 
 def test_a_request_of_an_older_version_is_read(request_for_jobs: JobRequest) -> None:
     old = json.loads(request_for_jobs.to_json())
-    for name in ("boxes", "min_face", "upscale", "reference_face", "keep_location"):
+    added = (
+        "boxes",
+        "min_face",
+        "upscale",
+        "reference_face",
+        "keep_location",
+        "request_id",
+        "task",
+        "person",
+    )
+    for name in added:
         del old[name]
     read = JobRequest.from_json(json.dumps(old))
     assert (read.boxes, read.min_face, read.upscale) == ((), 24, 1)
     assert (read.reference_face, read.keep_location) == ("only", False)
     assert (read.image, read.quality) == (request_for_jobs.image, 92)
+    assert (read.request_id, read.task, read.person) == ("", Task.RESTORE, None)
 
 
 def test_an_outcome_of_an_older_version_is_read(success: Outcome) -> None:

@@ -10,9 +10,12 @@ from refstar_service.jobs.job import (
     JobResult,
     JobStatus,
     Outcome,
+    PersonReference,
     Priority,
     ReferenceReport,
     StoredFile,
+    StoredPerson,
+    Task,
 )
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.queue import JobQueue, LineStatus, QueueFull
@@ -31,11 +34,14 @@ __all__ = [
     "JobStatus",
     "LineStatus",
     "Outcome",
+    "PersonReference",
     "Priority",
     "QueueFull",
     "ReferenceReport",
     "Reservation",
     "Started",
     "StoredFile",
+    "StoredPerson",
+    "Task",
     "WorkerInfo",
 ]

@@ -27,6 +27,11 @@ class Priority(StrEnum):
     HIGH = "high"  # taken first, but never to the exclusion of normal ones
 
 
+class Task(StrEnum):
+    RESTORE = "restore"  # a picture
+    ENROLL = "enroll"  # a person's references are checked, cut and encoded; `image` is the first of them
+
+
 class FaceAction(StrEnum):
     RESTORED = "restored"
     SKIPPED = "skipped"  # found, but not chosen by the request; `reason` says why
@@ -49,6 +54,40 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class ReferenceReport:
+    """What was seen in one reference, and whether it was used.
+
+    `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
+    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
+    """
+
+    index: int
+    name: str
+    box: Box | None
+    score: float | None
+    size: float | None
+    sharpness: float | None
+    used: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class PersonReference:
+    """A reference of a stored person: what was seen in it, and its aligned face if it is of use."""
+
+    report: ReferenceReport
+    crop: StoredFile | None
+
+
+@dataclass(frozen=True)
+class StoredPerson:
+    """A person as a job names it. `references`: none while they are yet to be enrolled."""
+
+    id: str
+    references: tuple[PersonReference, ...]
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """Everything a worker must know. What has a default is missing from jobs of older versions.
 
@@ -56,6 +95,8 @@ class JobRequest:
     of a face's box in pixels below which it is skipped. `upscale`: 1, 2 or 4 times the picture's size.
     `reference_face`: which face of a reference with several counts, "only" (none: that is refused) or "largest".
     `format`: same or a type that `images` writes. `quality`: 1 to 100. `keep_location`: EXIF's GPS block too.
+    `request_id`: of the HTTP request that asked. `person`: whose stored references are used; then `references` is
+    empty.
     """
 
     image: StoredFile
@@ -71,6 +112,9 @@ class JobRequest:
     upscale: int = 1
     reference_face: str = "only"
     keep_location: bool = False
+    request_id: str = ""
+    task: Task = Task.RESTORE
+    person: StoredPerson | None = None
 
     def to_json(self) -> str:
         return _compact(asdict(self))
@@ -81,11 +125,13 @@ class JobRequest:
         data["image"] = StoredFile(**data["image"])
         data["references"] = tuple(StoredFile(**reference) for reference in data["references"])
         data["boxes"] = tuple(_box(box) for box in data.get("boxes", ()))
+        data["task"] = Task(data.get("task", Task.RESTORE))
+        data["person"] = _person(data.get("person"))
         return cls(**data)
 
     def outline(self) -> JobRequest:
         """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
-        return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=())
+        return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=(), person=None)
 
 
 @dataclass(frozen=True)
@@ -102,24 +148,6 @@ class FaceReport:
     reason: str | None
     selected: tuple[float, ...]
     points: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class ReferenceReport:
-    """What was seen in one reference, and whether it was used.
-
-    `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
-    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
-    """
-
-    index: int
-    name: str
-    box: Box | None
-    score: float | None
-    size: float | None
-    sharpness: float | None
-    used: bool
-    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -169,7 +197,7 @@ class Outcome:
             failure=JobFailure(**data["failure"]) if data["failure"] else None,
             faces=tuple(_face(face) for face in data["faces"]),
             timings=data["timings"],
-            references=tuple(_reference(reference) for reference in data.get("references", ())),
+            references=tuple(reference_report(reference) for reference in data.get("references", ())),
         )
 
 
@@ -245,8 +273,21 @@ def _face(data: dict[str, Any]) -> FaceReport:
     )
 
 
-def _reference(data: dict[str, Any]) -> ReferenceReport:
+def reference_report(data: dict[str, Any]) -> ReferenceReport:
+    """From the mapping that `dataclasses.asdict` made of one and JSON brought back."""
     return ReferenceReport(**data | {"box": _box(data["box"]) if data["box"] else None})
+
+
+def person_reference(data: dict[str, Any]) -> PersonReference:
+    """The same for a person's reference."""
+    crop = StoredFile(**data["crop"]) if data["crop"] else None
+    return PersonReference(reference_report(data["report"]), crop)
+
+
+def _person(data: dict[str, Any] | None) -> StoredPerson | None:
+    if data is None:
+        return None
+    return StoredPerson(data["id"], tuple(person_reference(one) for one in data["references"]))
 
 
 def _result(data: dict[str, Any] | None) -> JobResult | None:
