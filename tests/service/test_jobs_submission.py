@@ -175,6 +175,7 @@ async def test_a_finished_job_expires_and_then_is_forgotten(
 
     await asyncio.sleep(0.31)
     assert await queue.get("one") is None
+    assert (await queue.jobs_of("key-1", limit=1)).jobs == ()  # and whoever looks clears the index of it
     assert {key for key in await redis.keys("*") if b":queue:" not in key} == set()
 
 

@@ -17,6 +17,7 @@ from refstar_service.jobs.job import (
     StoredPerson,
     Task,
 )
+from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.queue import JobQueue, LineStatus, QueueFull
 from refstar_service.jobs.reservation import Held, Reservation, Started
@@ -28,6 +29,7 @@ __all__ = [
     "Held",
     "Job",
     "JobFailure",
+    "JobPage",
     "JobQueue",
     "JobRequest",
     "JobResult",
@@ -35,6 +37,7 @@ __all__ = [
     "LineStatus",
     "Outcome",
     "PersonReference",
+    "Place",
     "Priority",
     "QueueFull",
     "ReferenceReport",

@@ -4,6 +4,7 @@
     {refstar}:queue:normal    stream   the same
     {refstar}:job:<id>        hash     the job while it can be read; fields below
     {refstar}:gone:<id>       string   its tombstone, written with it and outliving it; fields as JSON
+    {refstar}:jobs:<owner>    zset     ids of an owner's jobs, by the microsecond they were accepted
     {refstar}:changes         channel  "<version> <status> <id>" after each change of a job
     {refstar}:workers         set      names of workers that announced themselves
     {refstar}:worker:<name>   string   one of them, as JSON, with its time to live
@@ -34,6 +35,9 @@ class Keys:
 
     def gone(self, job_id: str) -> str:
         return f"{{{self.prefix}}}:gone:{job_id}"
+
+    def jobs_of(self, owner: str) -> str:
+        return f"{{{self.prefix}}}:jobs:{owner}"
 
     def worker(self, name: str) -> str:
         return f"{{{self.prefix}}}:worker:{name}"

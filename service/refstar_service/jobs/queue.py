@@ -25,8 +25,9 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from refstar_service.jobs.changes import Changes
-from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority
+from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority, Task
 from refstar_service.jobs.keys import GROUP, Keys
+from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.reservation import Held, Reservation, Started
 from refstar_service.jobs.scripting import Call, Scripts, fields, text
@@ -86,6 +87,7 @@ class JobQueue:
         self.stale_after = stale_after
         self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._redis = redis
+        self._lifetime = 2 * job_ttl + result_ttl + tombstone_ttl  # the longest that a job is remembered
         self._keys = Keys(prefix)
         self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
         self._scripts = Scripts(redis)
@@ -118,9 +120,11 @@ class JobQueue:
         """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull."""
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
         keys = [*self._of(job_id), line, other]
+        if request.task is Task.RESTORE:
+            keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
-        values = [job_id, self._keys.changes, *limits, priority, owner, *documents]
+        values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime]
         reply = await self._run(self._scripts.submit, keys, values)
         if isinstance(reply, int):
             raise QueueFull(reply, self.limit)
@@ -132,6 +136,16 @@ class JobQueue:
             pipe.get(self._keys.gone(job_id))
             job, gone = await pipe.execute()
         return self._job(job_id, job or json.loads(gone or "{}"))
+
+    async def jobs_of(
+        self, owner: str, *, limit: int, status: JobStatus | None = None, after: Place | None = None
+    ) -> JobPage:
+        """The owner's jobs that are remembered, expired ones too, newest first; enrollments are not listed."""
+        score, job_id = (after.moment, after.job_id) if after else ("+inf", "")
+        values = [score, job_id, limit, status or "", self._keys.job(""), self._keys.gone("")]
+        found, rest = await self._run(self._scripts.list, [self._keys.jobs_of(owner)], values)
+        jobs = tuple(Job.from_fields(text(one), fields(row)) for one, row in found)
+        return JobPage(jobs, Place(text(rest[0]), text(rest[1])) if rest else None)
 
     async def wait(self, job_id: str, timeout: float) -> Job | None:  # noqa: ASYNC109
         """The job once it is terminal, or as it stands after `timeout` seconds; None once it is gone."""
@@ -156,9 +170,13 @@ class JobQueue:
 
     async def position(self, job_id: str) -> int | None:
         """How many jobs come before it (0: next, or with a worker already); None unless it is queued."""
-        keys = [self._keys.job(job_id), self._high, self._normal]
-        ahead = await self._run(self._scripts.position, keys, [GROUP])
-        return None if ahead is None else int(ahead)
+        return (await self.positions([job_id]))[0]
+
+    async def positions(self, job_ids: Sequence[str]) -> tuple[int | None, ...]:
+        """The same for several jobs at hardly more than the cost of one."""
+        keys = [self._high, self._normal, *(self._keys.job(job_id) for job_id in job_ids)]
+        ahead = await self._run(self._scripts.positions, keys, [GROUP]) if job_ids else []
+        return tuple(None if count < 0 else int(count) for count in ahead)
 
     async def cancel(self, job_id: str) -> Job | None:
         """A queued job is canceled at once, a running one when its worker finishes, a terminal one never."""
@@ -167,7 +185,7 @@ class JobQueue:
 
     async def delete(self, job_id: str) -> Job | None:
         """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete."""
-        values = [job_id, self._keys.changes]
+        values = [job_id, self._keys.changes, self._keys.jobs_of("")]
         return self._job(job_id, await self._run(self._scripts.delete, self._of(job_id), values))
 
     # For those who do it.

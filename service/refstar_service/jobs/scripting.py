@@ -18,7 +18,8 @@ class Scripts:
             return redis.register_script(f"{_source('prelude')}\n{_source(name)}")
 
         self.submit = script("submit")
-        self.position = script("position")
+        self.list = script("list")
+        self.positions = script("positions")
         self.cancel = script("cancel")
         self.delete = script("delete")
         self.reserve = script("reserve")

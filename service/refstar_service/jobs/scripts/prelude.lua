@@ -67,6 +67,20 @@ local function read(job, gone)
   return fields
 end
 
+-- Into the index of an owner's jobs. It grows by one here, and of its oldest two those that are forgotten go, so it
+-- stays as long as there are jobs to list; when no new ones come it goes as a whole after `lifetime`.
+local function enlist(index, job, gone, id, lifetime)
+  local time = redis.call('TIME')
+  redis.call('ZADD', index, time[1] * 1000000 + time[2], id)
+  redis.call('PEXPIRE', index, milliseconds(tonumber(lifetime)))
+  local jobs, tombstones = string.sub(job, 1, -#id - 1), string.sub(gone, 1, -#id - 1)
+  for _, oldest in ipairs(redis.call('ZRANGE', index, 0, 1)) do
+    if redis.call('EXISTS', jobs .. oldest, tombstones .. oldest) == 0 then
+      redis.call('ZREM', index, oldest)
+    end
+  end
+end
+
 -- XACK and XDEL together keep XLEN at "waiting + held", which is what admission counts.
 local function drop(line, group, entry)
   redis.call('XACK', line, group, entry)
