@@ -2,17 +2,64 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 from redis.asyncio import Redis
-from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs
+from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
+from refstar_service.blobs.s3 import S3Blobs
+
+# In a process of its own, which ends with its standard input: its warnings and threads are no concern of these tests.
+S3_SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
 
 
-@pytest.fixture(params=["redis", "directory"])
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server with the bucket `pictures`."""
+    command = [sys.executable, "-c", S3_SERVER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        address = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/pictures", method="PUT")):
+            pass
+        yield address
+        process.terminate()
+
+
+@pytest.fixture
+def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3Blobs:
+    """A store below a prefix of its own."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "test")
+    return S3Blobs(f"s3://pictures/{tmp_path.name}")
+
+
+@pytest.fixture(params=["redis", "directory", "s3"])
 def store(request: pytest.FixtureRequest, redis: Redis, tmp_path: Path) -> BlobStore:
+    if request.param == "s3":
+        return request.getfixturevalue("s3")  # type: ignore[no-any-return]
     return RedisBlobs(redis) if request.param == "redis" else DirectoryBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture(params=["directory", "s3"])
+def swept(request: pytest.FixtureRequest, tmp_path: Path) -> SweptBlobStore:
+    return request.getfixturevalue("s3") if request.param == "s3" else DirectoryBlobs(tmp_path / "blobs")
 
 
 KEYS = ["plain", "jobs/1/input", "../../escape", "/etc/passwd", "", "ä ß\n\0", "k" * 5000, "con.part"]
@@ -69,6 +116,64 @@ async def test_a_reader_never_sees_half_a_blob(store: BlobStore) -> None:
             assert await store.get("key") in contents
 
     await asyncio.gather(write(), write(), read(), read())
+
+
+async def test_a_sweep_takes_what_has_expired_and_leaves_the_rest(swept: SweptBlobStore) -> None:
+    assert await swept.sweep() == 0
+    for number in range(18):
+        await swept.put(f"over {number}", b"1", -1)
+        await swept.put(f"kept {number}", b"2", 60)
+    assert await swept.sweep() == 18
+    assert await swept.sweep() == 0
+    assert [await swept.get(f"kept {number}") for number in range(18)] == [b"2"] * 18
+
+
+async def test_a_sweep_spares_what_was_written_again_to_last_longer(swept: SweptBlobStore) -> None:
+    await swept.put("key", b"same", 0.2)
+    assert await swept.sweep() == 0
+    await swept.put("key", b"same", 60)
+    await asyncio.sleep(0.25)
+    assert await swept.sweep() == 0
+    assert await swept.get("key") == b"same"
+
+
+async def test_two_sweeps_at_once_do_not_trip_over_each_other(swept: SweptBlobStore) -> None:
+    for number in range(10):
+        await swept.put(f"over {number}", b"1", -1)
+    assert sum(await asyncio.gather(swept.sweep(), swept.sweep())) >= 10
+    assert await swept.sweep() == 0
+
+
+async def test_what_others_keep_in_the_bucket_is_left_alone(s3: S3Blobs, tmp_path: Path) -> None:
+    bucket = S3Store("pictures", client_options={"allow_http": True})
+    strangers = ["ab/stranger", f"{tmp_path.name}/ab/stranger"]
+    for name in strangers:
+        await bucket.put_async(name, b"mine")
+    await s3.put("over", b"1", -1)
+    assert await s3.sweep() == 1
+    assert [bytes(bucket.get(name).bytes()) for name in strangers] == [b"mine", b"mine"]
+
+
+async def test_a_bucket_that_is_not_there_is_no_empty_one(s3: S3Blobs) -> None:
+    absent = S3Blobs("s3://absent/prefix")
+    with pytest.raises(OSError, match="cannot write: there is no such bucket"):
+        await absent.put("key", b"data", 60)
+    with pytest.raises(OSError, match="cannot read: there is no such bucket"):
+        await absent.get("key")
+
+
+async def test_an_s3_that_is_away_is_an_os_error_in_one_line(
+    s3: S3Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(OSError, match=r"\AS3 cannot read: [^\n]+\Z"):
+        await S3Blobs("s3://pictures").get("key")
+
+
+@pytest.mark.parametrize("url", ["https://pictures", "s3://", "pictures", "s3:pictures"])
+def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is not s3://bucket"):
+        S3Blobs(url)
 
 
 async def test_a_redis_client_that_decodes_is_refused(redis_server: str) -> None:

@@ -1,7 +1,7 @@
-"""Bytes by key with a time to live, behind one protocol of three methods."""
+"""Bytes by key with a time to live, behind one protocol of three methods. S3 is in `blobs.s3`, which needs an extra."""
 
 from refstar_service.blobs.directory import DirectoryBlobs
 from refstar_service.blobs.redis import RedisBlobs
-from refstar_service.blobs.store import BlobStore
+from refstar_service.blobs.store import BlobStore, SweptBlobStore
 
-__all__ = ["BlobStore", "DirectoryBlobs", "RedisBlobs"]
+__all__ = ["BlobStore", "DirectoryBlobs", "RedisBlobs", "SweptBlobStore"]

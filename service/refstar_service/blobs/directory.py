@@ -21,6 +21,8 @@ UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so
 class DirectoryBlobs:
     """Expired blobs are no longer found, but take up space until somebody calls `sweep`."""
 
+    sweep_every = 60.0  # seconds
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

@@ -1,4 +1,7 @@
-"""The seam between jobs and their bytes. Each store is one class with these three methods."""
+"""The seam between jobs and their bytes. Each store is one class with these three methods.
+
+What a store cannot do raises OSError, or redis-py's errors where the store is Redis.
+"""
 
 from __future__ import annotations
 
@@ -14,3 +17,12 @@ class BlobStore(Protocol):
 
     async def delete(self, *keys: str) -> None:
         """Forget these; keys that are not there are fine."""
+
+
+class SweptBlobStore(BlobStore, Protocol):
+    """A store in which what has expired takes up space until somebody sweeps."""
+
+    sweep_every: float  # seconds
+
+    async def sweep(self) -> int:
+        """Delete what has expired; returns how many. Any number of processes may do so at the same time."""
