@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs
+from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.images import ImageLimits
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("refstar")
 
 REDIS_TIMEOUT = 10.0  # seconds for one command; blocking reads end after 2
-SWEEP_EVERY = 60.0  # seconds between clean-ups of directory blobs
 
 
 def connect(redis_url: str) -> Redis:
@@ -61,11 +60,9 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
         stale_after=settings.stale_after,
         worker=settings.worker_name,
     )
-    blobs: BlobStore = RedisBlobs(redis)
-    sweeper = None
-    if settings.blobs == "directory":
-        blobs = directory = DirectoryBlobs(settings.blob_folder)
-        sweeper = asyncio.create_task(_sweep(directory))
+    swept = _swept_store(settings)
+    sweeper = asyncio.create_task(_sweep(swept)) if swept is not None else None
+    blobs: BlobStore = swept or RedisBlobs(redis)
     try:
         yield queue, blobs
     finally:
@@ -75,13 +72,28 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
         await redis.aclose()
 
 
-async def _sweep(blobs: DirectoryBlobs) -> None:
+def _swept_store(settings: Settings) -> SweptBlobStore | None:
+    """The store beside Redis that these settings ask for, if any."""
+    match settings.blobs:
+        case "redis":
+            return None
+        case "directory":
+            return DirectoryBlobs(settings.blob_folder)
+        case "s3":
+            try:
+                from refstar_service.blobs.s3 import S3Blobs
+            except ModuleNotFoundError as error:
+                raise RuntimeError("blobs=s3 needs the extra: pip install 'refstar-service[s3]'") from error
+            return S3Blobs(settings.s3_url or "")
+
+
+async def _sweep(blobs: SweptBlobStore) -> None:
     while True:
         try:
             await blobs.sweep()
         except OSError as error:
             log.warning("expired blobs stay for now: %s", error)
-        await asyncio.sleep(SWEEP_EVERY)
+        await asyncio.sleep(blobs.sweep_every)
 
 
 async def run_gateway(

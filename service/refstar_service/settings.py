@@ -5,6 +5,7 @@ values. Both processes read the same class, so a gateway and a worker that share
 """
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -62,12 +63,18 @@ class Settings(BaseSettings):
     its license and measure it on your pictures. Workers alone read it. One that cannot be loaded stops the
     worker."""
 
-    blobs: Literal["redis", "directory"] = "redis"
+    blobs: Literal["redis", "directory", "s3"] = "redis"
     """Where image bytes wait. `redis` needs nothing else and costs its memory, and its append-only file, once
-    more; `directory` costs disk, and every gateway and worker must share the folder."""
+    more; `directory` costs disk, and every gateway and worker must share the folder; `s3` is slowest, grows
+    without end, and needs `s3_url` and the extra `s3`."""
 
     blob_dir: Path | None = None
     """Folder for `blobs=directory`. Default: `blobs` inside `data_dir`."""
+
+    s3_url: str | None = None
+    """Bucket and prefix for `blobs=s3`, as `s3://bucket/prefix`; the bucket must be there. Region, endpoint and
+    credentials are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...) or the
+    machine's role."""
 
     # ---- the gateway's door
 
@@ -192,12 +199,25 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("s3_url")
+    @classmethod
+    def _refuse_what_is_no_bucket(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?", value):
+            raise ValueError("must be s3://bucket or s3://bucket/prefix")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _refuse_other_schemes(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return value
+
+    @model_validator(mode="after")
+    def _s3_has_a_bucket(self) -> Self:
+        if self.blobs == "s3" and self.s3_url is None:
+            raise ValueError("blobs=s3 needs s3_url: s3://bucket/prefix")
+        return self
 
     @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
