@@ -71,3 +71,15 @@ def test_a_misspelled_name_is_noticed() -> None:
         }
     )
     assert found == {"REFSTAR_QUEUE_LIMT": "REFSTAR_QUEUE_LIMIT", "REFSTAR_XYZZY": None}
+
+
+@pytest.mark.parametrize("url", ["pictures", "https://pictures.s3", "s3://", "s3://Upper/case"])
+def test_an_s3_url_that_names_no_bucket_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be s3://bucket"):
+        Settings(s3_url=url)
+
+
+def test_s3_without_a_bucket_is_refused() -> None:
+    with pytest.raises(ValidationError, match="needs s3_url"):
+        Settings(blobs="s3")
+    assert Settings(blobs="s3", s3_url="s3://pictures/faces").s3_url == "s3://pictures/faces"
