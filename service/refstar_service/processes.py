@@ -15,6 +15,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from refstar_service.access import KeyStore
+from refstar_service.access.file import FileKeys
+from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
@@ -48,8 +51,8 @@ def connect(redis_url: str) -> Redis:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[JobQueue, BlobStore]]:
-    """The queue and the blob store of these settings; a directory store is swept while they are in use."""
+async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[Redis, JobQueue, BlobStore]]:
+    """Redis, the queue and the blob store of these settings; a directory store is swept while they are in use."""
     redis = connect(redis_url)
     queue = JobQueue(
         redis,
@@ -64,7 +67,7 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
     sweeper = asyncio.create_task(_sweep(swept)) if swept is not None else None
     blobs: BlobStore = swept or RedisBlobs(redis)
     try:
-        yield queue, blobs
+        yield redis, queue, blobs
     finally:
         if sweeper is not None:
             sweeper.cancel()
@@ -104,14 +107,23 @@ async def run_gateway(
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
+    _refuse_to_be_open_beyond_this_machine(settings)
+    _say_who_may_ask(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
     from refstar_service.gateway.app import create_app
     from refstar_service.gateway.server import GatewayServer
 
-    async with _connected(settings, redis_url) as (queue, blobs):
-        app = create_app(settings, queue=queue, blobs=blobs, models=_models(settings))
+    async with _connected(settings, redis_url) as (redis, queue, blobs):
+        app = create_app(
+            settings,
+            queue=queue,
+            blobs=blobs,
+            models=_models(settings),
+            redis=redis,
+            keys=key_store(settings, redis),
+        )
         server = GatewayServer(app, settings, handle_signals=False)
         with _signals(stopping.set):
             serving = asyncio.create_task(server.serve())
@@ -153,7 +165,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
             models, detector = await asyncio.to_thread(_load, settings, metrics)
-            async with _connected(settings, redis_url) as (queue, blobs):
+            async with _connected(settings, redis_url) as (_, queue, blobs):
                 worker = Worker(
                     queue,
                     JobFiles(blobs, settings.result_ttl),
@@ -241,6 +253,37 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def key_store(settings: Settings, redis: Redis) -> KeyStore | None:
+    """Where the API keys of these settings are; None in open mode."""
+    match settings.access:
+        case "file":
+            return FileKeys(settings.key_file)
+        case "redis":
+            return RedisKeys(redis)
+        case _:
+            return None
+
+
+def _refuse_to_be_open_beyond_this_machine(settings: Settings) -> None:
+    if settings.access == "open" and settings.listens_beyond_this_machine and not settings.open_to_network:
+        raise RuntimeError(
+            f"without API keys the gateway serves this machine only, and {settings.host} lets in others: set "
+            "REFSTAR_ACCESS=redis (or file) and make a key with `refstar keys add NAME`; or, if whoever reaches this "
+            "address may see every picture, set REFSTAR_OPEN_TO_NETWORK=true"
+        )
+
+
+def _say_who_may_ask(settings: Settings) -> None:
+    if settings.access != "open":
+        log.info("API keys are in %s", "Redis" if settings.access == "redis" else settings.key_file)
+    elif settings.listens_beyond_this_machine:
+        log.warning(
+            "open mode: no keys are asked for, and everybody who reaches %s may use it", settings.host
+        )
+    else:
+        log.warning("open mode: no keys are asked for, and everybody at this machine may use it")
 
 
 def image_limits(settings: Settings) -> ImageLimits:

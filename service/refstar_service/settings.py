@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
@@ -80,7 +81,19 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address the gateway listens on. The default lets in this machine only. `0.0.0.0` lets in everybody who
-    can reach it, and there is no authentication yet: put a proxy in front."""
+    can reach it: set `access` too."""
+
+    access: Literal["open", "file", "redis"] = "open"
+    """Who may use the service. `open`: whoever is at this machine; a gateway that listens beyond it refuses to
+    start. `file` and `redis`: who shows an API key, kept (as a hash) in `keys_file`, or in Redis, where all
+    gateways see a change at once. `refstar keys add NAME` makes a key."""
+
+    keys_file: Path | None = None
+    """The file for `access=file`, read again whenever it is replaced. Default: `keys.json` in `data_dir`."""
+
+    open_to_network: bool = False
+    """With `access=open`, listen beyond this machine all the same, and answer to any host name: for a container
+    whose port is published to one machine, or a network in which everybody may see everybody's pictures."""
 
     port: int = Field(8000, ge=0, le=65535)
     """Port of the gateway. 0 takes a free one and logs it."""
@@ -121,6 +134,17 @@ class Settings(BaseSettings):
     upload_timeout: float = Field(60.0, gt=0)
     """Seconds for a request body to arrive. Short cuts off slow lines, long lets idle clients hold upload
     places."""
+
+    requests_per_minute: int = Field(600, ge=0)
+    """Requests under /v1 that one API key may make in a minute; 0: as many as it likes. A key may have a limit of
+    its own (`refstar keys limit`). Open mode has no limits."""
+
+    restorations_per_day: int = Field(0, ge=0)
+    """Restorations that one API key may ask for in 24 hours; 0: as many as it likes. The same may be set per key."""
+
+    unfinished_per_key: int = Field(200, ge=0)
+    """Restorations of one API key that may wait or run at the same time, so that one does not fill the queue for
+    all; 0: as many as it likes. The same may be set per key."""
 
     # ---- the queue
 
@@ -188,6 +212,20 @@ class Settings(BaseSettings):
     def blob_folder(self) -> Path:
         """The folder that `blobs=directory` uses."""
         return self.blob_dir or self.data_dir / "blobs"
+
+    @property
+    def key_file(self) -> Path:
+        """The file that `access=file` uses."""
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def listens_beyond_this_machine(self) -> bool:
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return True  # a name, which may stand for any address
 
     @field_validator("port", mode="before")
     @classmethod

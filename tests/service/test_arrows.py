@@ -19,7 +19,8 @@ ALLOWED = {
     "engine": set(),
     "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
     "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics"},
-    "gateway": {"jobs", "blobs", "images", "engine.manifest", "metrics", "settings"},
+    "access": set(),
+    "gateway": {"access", "jobs", "blobs", "images", "engine.manifest", "metrics", "settings"},
 }
 
 

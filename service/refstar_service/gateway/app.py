@@ -6,10 +6,13 @@ from importlib import metadata
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
+from refstar_service.access import KeyStore
+from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway import catalog, handlers, health, page, restorations, results
+from refstar_service.gateway import auth, catalog, handlers, health, page, restorations, results
 from refstar_service.gateway import models as model_list
 from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.edge import Edge
@@ -34,11 +37,14 @@ def create_app(
     queue: JobQueue,
     blobs: BlobStore,
     models: Mapping[str, ModelManifest],
+    redis: Redis,
+    keys: KeyStore | None = None,
     registry: CollectorRegistry | None = None,
     stopping: asyncio.Event | None = None,
 ) -> FastAPI:
     """An app that serves these models through this queue; it opens and closes nothing itself.
 
+    `redis`: for what gateways count and remember together; the queue's. `keys`: who may ask; None is open mode.
     `registry`: share it to show a worker's metrics at the same `/metrics`. `stopping`: set it to end waits at
     once and to answer `/readyz` with 503 (GatewayServer does, when it is told to stop).
     """
@@ -62,9 +68,13 @@ def create_app(
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
         upload_places=asyncio.Semaphore(settings.max_uploads_at_once),
+        usage=Usage(redis),
+        keys=keys,
     )
     handlers.install(app)
     app.add_middleware(Edge, metrics=metrics)
     for router in (restorations, results, model_list, catalog, health, page):
         app.include_router(router.router)
+    if keys is not None:
+        auth.describe(app)
     return app

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from refstar_service.access import KeyStore
+from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.problems import Problem, ProblemType
@@ -18,7 +20,7 @@ from refstar_service.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Gateway:
-    """`stopping` is set when the process is told to end: waits then answer at once."""
+    """`stopping` is set when the process is told to end: waits then answer at once. `keys`: None in open mode."""
 
     settings: Settings
     queue: JobQueue
@@ -27,6 +29,8 @@ class Gateway:
     metrics: GatewayMetrics
     stopping: asyncio.Event
     upload_places: asyncio.Semaphore
+    usage: Usage
+    keys: KeyStore | None = None
 
     @asynccontextmanager
     async def upload_place(self) -> AsyncIterator[None]:

@@ -99,6 +99,7 @@ class _Exchange:
         offered = headers.get("x-request-id", "")
         self.request_id = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = self.request_id
+        self.extra: dict[str, str] = scope["state"].setdefault("headers", {})
         self.status: int | None = None
         self.received = 0
         self._receive = receive
@@ -119,6 +120,8 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
+            for name, value in self.extra.items():
+                headers[name] = value
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
             if self._body_pending:

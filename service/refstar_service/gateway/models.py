@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from refstar_service.gateway.auth import CallerDep
 from refstar_service.gateway.context import GatewayDep
 from refstar_service.gateway.resources import Model, ModelList
 
@@ -9,6 +10,6 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
-async def models(gateway: GatewayDep) -> ModelList:
+async def models(gateway: GatewayDep, caller: CallerDep) -> ModelList:
     """Every model: what it is, where it comes from, what it was measured to do, and what it takes."""
     return ModelList(models=[Model.of(gateway.models[name]) for name in sorted(gateway.models)])

@@ -168,6 +168,41 @@ class ProblemType(Enum):
         "The `Allow` header lists the methods.",
     )
 
+    # Who asks
+    KEY_REQUIRED = (
+        401,
+        "An API key is needed",
+        "Send `Authorization: Bearer <key>`. Whoever runs the service makes keys: `refstar keys add NAME`.",
+    )
+    KEY_INVALID = (
+        401,
+        "The API key is not known",
+        "It was revoked or mistyped, or belongs to another service. Ask whoever runs this one for another.",
+    )
+    QUOTA_EXCEEDED = (
+        429,
+        "The key has used up what it may ask for",
+        "Nothing was stored. Send the request again after `Retry-After` seconds; the `RateLimit` header of every "
+        "answer says how much is left, so that a program can slow down in time.",
+    )
+    TOO_MANY_UNFINISHED = (
+        429,
+        "The key has too many restorations that wait or run",
+        "Nothing was stored. Wait until one ends, or cancel one; then send the request again.",
+    )
+    CROSS_SITE_REQUEST = (
+        403,
+        "Another web site may not ask for this",
+        "Without API keys the service trusts whoever is at this machine, and no page that happens to be open in a "
+        "browser there. Use the page of the service itself, or a program; to use it from pages, set up keys.",
+    )
+    WRONG_HOST = (
+        421,
+        "The request names another host",
+        "Without API keys the service answers to `localhost` and to IP addresses only, so that no web site can "
+        "pass for it. Use one of those, set up keys, or set `REFSTAR_OPEN_TO_NETWORK=true`.",
+    )
+
     # A restoration
     UNKNOWN_RESTORATION = (
         404,

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
+from refstar_service.gateway.auth import Caller, CallerDep
 from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.options import form_schema
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.resources import Restoration
@@ -45,8 +47,9 @@ _REQUEST_BODY: dict[str, Any] = {
 }
 
 
-def existing(job: Job | None, job_id: str) -> Job:
-    if job is None:
+def existing(job: Job | None, job_id: str, caller: Caller) -> Job:
+    """The caller's job; raises Problem if there is none, and the very same if it is somebody else's."""
+    if job is None or not caller.owns(job.owner):
         raise Problem(ProblemType.UNKNOWN_RESTORATION, f"There is no restoration {job_id[:80]!r}.")
     return job
 
@@ -94,6 +97,8 @@ def retry_after(position: int | None) -> str:
             ProblemType.IMAGE_ANIMATED,
             ProblemType.IMAGE_UNDECODABLE,
             ProblemType.QUEUE_FULL,
+            ProblemType.QUOTA_EXCEEDED,
+            ProblemType.TOO_MANY_UNFINISHED,
             ProblemType.TOO_MANY_UPLOADS,
             ProblemType.QUEUE_UNAVAILABLE,
             ProblemType.STORAGE_UNAVAILABLE,
@@ -101,18 +106,21 @@ def retry_after(position: int | None) -> str:
         ),
     },
 )
-async def create(request: Request, gateway: GatewayDep, prefer: PreferHeader = None) -> Response:
+async def create(
+    request: Request, gateway: GatewayDep, caller: CallerDep, prefer: PreferHeader = None
+) -> Response:
     """Ask for a restoration. Everything that can be checked is checked before this answers."""
     async with gateway.upload_place():
         form = await read_form(request, form_limits(gateway.settings))
         submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings)
-        job = await submit(gateway, submission)
+        async with restoration(request, gateway, caller.owner, caller.limits, submission.job_id):
+            job = await submit(gateway, submission, caller.owner)
         del form, submission  # megabytes that a wait need not hold
     gateway.metrics.jobs_submitted.labels(job.priority).inc()
 
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
     if seconds:
-        job = existing(await wait_for(gateway, request, job.id, seconds), job.id)
+        job = existing(await wait_for(gateway, request, job.id, seconds), job.id, caller)
     response = await _answer(gateway, job, 201 if job.status.terminal else 202, seconds)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return response
@@ -130,14 +138,17 @@ async def read(
     job_id: str,
     request: Request,
     gateway: GatewayDep,
+    caller: CallerDep,
     prefer: PreferHeader = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """How far a restoration is; once it has ended, what came of it."""
     checked_id(job_id)
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
-    found = await (wait_for(gateway, request, job_id, seconds) if seconds else gateway.queue.get(job_id))
-    response = await _answer(gateway, existing(found, job_id), 200, seconds)
+    job = existing(await gateway.queue.get(job_id), job_id, caller)
+    if seconds:  # only now: how long an answer takes must not tell of other people's restorations
+        job = existing(await wait_for(gateway, request, job_id, seconds), job_id, caller)
+    response = await _answer(gateway, job, 200, seconds)
     if matches(if_none_match, response.headers["ETag"]):
         kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
         return Response(status_code=304, headers=kept)
@@ -149,24 +160,27 @@ async def read(
     response_model=Restoration,
     responses=problem_responses(ProblemType.UNKNOWN_RESTORATION, ProblemType.QUEUE_UNAVAILABLE),
 )
-async def cancel(job_id: str, gateway: GatewayDep) -> Response:
+async def cancel(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
     """Stop a restoration: a queued one now, a running one when its worker comes to it. One that has ended
     stays as it is, so repeating this is harmless."""
-    job = existing(await gateway.queue.cancel(checked_id(job_id)), job_id)
+    existing(await gateway.queue.get(checked_id(job_id)), job_id, caller)
+    job = existing(await gateway.queue.cancel(job_id), job_id, caller)
     if job.status is JobStatus.CANCELED:
         await gateway.blobs.delete(*input_keys(job_id))
     return await _answer(gateway, job, 200, None)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(ProblemType.QUEUE_UNAVAILABLE))
-async def delete(job_id: str, gateway: GatewayDep) -> Response:
+async def delete(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
     """Forget a restoration, whatever it is doing, and delete its pictures now. Deleting what is not there is
     no error, so repeating this is harmless."""
-    if _JOB_ID.fullmatch(job_id):
+    job = await gateway.queue.get(job_id) if _JOB_ID.fullmatch(job_id) else None
+    if job is not None and caller.owns(job.owner):
         # The pictures first: if this is cut short, repeating it still finds them. Then those of a result that was
         # recorded in between; a worker that is still at it deletes its own.
-        await gateway.blobs.delete(*input_keys(job_id), *result_keys(await gateway.queue.get(job_id)))
+        await gateway.blobs.delete(*input_keys(job_id), *result_keys(job))
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(await gateway.queue.delete(job_id)))
+        await gateway.usage.let_go(caller.owner, job_id)
     return Response(status_code=204)
 
 

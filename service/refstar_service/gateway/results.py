@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
+from refstar_service.gateway.auth import CallerDep
 from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
 from refstar_service.gateway.filenames import EXTENSIONS, content_disposition, download_name
@@ -36,9 +37,11 @@ def _picture(*media_types: str) -> dict[str, Any]:
     response_class=Response,
     responses={200: _picture(*EXTENSIONS), **_PROBLEMS},
 )
-async def image(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = None) -> Response:
+async def image(
+    job_id: str, gateway: GatewayDep, caller: CallerDep, if_none_match: IfNoneMatch = None
+) -> Response:
     """The restored picture."""
-    job = existing(await gateway.queue.get(checked_id(job_id)), job_id)
+    job = existing(await gateway.queue.get(checked_id(job_id)), job_id, caller)
     result = await _result(gateway, job)
     return await _file(gateway, job, result.image, "restored", if_none_match)
 
@@ -48,9 +51,11 @@ async def image(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = N
     response_class=Response,
     responses={200: _picture("image/png"), **_PROBLEMS},
 )
-async def selection(job_id: str, gateway: GatewayDep, if_none_match: IfNoneMatch = None) -> Response:
+async def selection(
+    job_id: str, gateway: GatewayDep, caller: CallerDep, if_none_match: IfNoneMatch = None
+) -> Response:
     """What was taken from which reference: the picture in gray, each reference's share in a color of its own."""
-    job = existing(await gateway.queue.get(checked_id(job_id)), job_id)
+    job = existing(await gateway.queue.get(checked_id(job_id)), job_id, caller)
     result = await _result(gateway, job)
     if result.selection is None:
         raise Problem(ProblemType.NO_SELECTION, "This restoration took nothing from a reference.")

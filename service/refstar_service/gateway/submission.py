@@ -109,7 +109,7 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
     )
 
 
-async def submit(gateway: Gateway, submission: Submission) -> Job:
+async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
     """Store the bytes, then queue the job; if that fails, nothing is left behind."""
     depth = sum((await gateway.queue.depth()).values())
     if depth >= gateway.settings.queue_limit:  # before megabytes are written only to be deleted again
@@ -119,7 +119,9 @@ async def submit(gateway: Gateway, submission: Submission) -> Job:
     try:
         for key, data in submission.blobs.items():
             await gateway.blobs.put(key, data, ttl)
-        return await gateway.queue.submit(submission.job_id, submission.request, priority=submission.priority)
+        return await gateway.queue.submit(
+            submission.job_id, submission.request, priority=submission.priority, owner=owner
+        )
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission))
         if isinstance(error, QueueFull):

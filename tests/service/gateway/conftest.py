@@ -84,14 +84,16 @@ def models() -> dict[str, ModelManifest]:
 
 
 @pytest.fixture
-def app(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest]) -> FastAPI:
-    return create_app(settings, queue=queue, blobs=blobs, models=models)
+def app(
+    settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest], redis: Redis
+) -> FastAPI:
+    return create_app(settings, queue=queue, blobs=blobs, models=models, redis=redis)
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=20) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=20) as client:
         yield client
 
 
