@@ -14,7 +14,7 @@ from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams, 
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import TINY, RefStar, Restoration
 from refstar_model.refstar.perception import Vgg, recognizer_distance
-from refstar_model.refstar.structure import outside_sharpness_loss, structure_loss
+from refstar_model.refstar.structure import sharpness_loss, structure_loss
 from torch import Tensor, nn
 
 
@@ -68,14 +68,11 @@ def test_structure_minds_blur_and_not_brightness() -> None:
     assert (blurred > 0.2).all()
 
 
-def test_sharpness_is_asked_for_outside_the_face_only() -> None:
+def test_sharpness_is_a_matter_of_amount_and_not_of_pattern() -> None:
     truth = torch.rand(1, 3, 128, 128)
-    soft = up(down(truth))
-    face, corner = truth.clone(), truth.clone()
-    face[..., 56:88, 48:80] = soft[..., 56:88, 48:80]
-    corner[..., :32, :32] = soft[..., :32, :32]
-    assert outside_sharpness_loss(truth, truth) == 0
-    assert outside_sharpness_loss(corner, truth) > 50 * outside_sharpness_loss(face, truth)
+    assert sharpness_loss(truth, truth) == 0
+    other_pattern, soft = torch.rand(1, 3, 128, 128), up(down(truth))
+    assert sharpness_loss(soft, truth) > 5 * sharpness_loss(other_pattern, truth)
 
 
 def test_the_recognizers_first_layers_compare_pictures_of_any_size(recognizer: Recognizer) -> None:
@@ -166,12 +163,12 @@ def test_the_cycle_asks_nothing_of_wrong_references() -> None:
 def test_every_term_is_off_at_weight_zero_and_counts_at_its_weight(recognizer: Recognizer) -> None:
     _, result, target, references = restoration()
     off = restoration_loss(result, target, references, LossWeights(), recognizer, 0.0)[1]
-    assert not {"structure", "perceptual", "outside"} & set(off)
-    on = LossWeights(structure=1.0, perceptual=1.0, outside=1.0)
+    assert not {"structure", "perceptual", "sharpness"} & set(off)
+    on = LossWeights(structure=1.0, perceptual=1.0, sharpness=1.0)
     once = restoration_loss(result, target, references, on, recognizer, 0.0)[1]
     twice = restoration_loss(
-        result, target, references, LossWeights(structure=2.0, perceptual=2.0, outside=2.0), recognizer, 0.0
+        result, target, references, LossWeights(structure=2.0, perceptual=2.0, sharpness=2.0), recognizer, 0.0
     )[1]
-    for name in ("structure", "perceptual", "outside"):
+    for name in ("structure", "perceptual", "sharpness"):
         assert twice[name] == pytest.approx(2 * once[name], rel=1e-5)
         assert once[name] > 0

@@ -41,6 +41,7 @@ class SampleMix:
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
     second_order: float = 0.0  # of the degradations
+    alone: float = 0.0  # batches without any reference: cheap steps for the self stream
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Batch:
     truth_points: Tensor | None = None
     reference_points: Tensor | None = None
     points_known: Tensor | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether no face has a reference."""
+        return not bool(self.present.any())
 
     def to(self, device: torch.device) -> "Batch":
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
@@ -173,10 +179,13 @@ class Samples(IterableDataset[Batch]):
         pool = self.full if full else self.half
         batch = (self.curriculum.full_batch if full else 0) or self.batch
         count = 2 if rng.random() < self.mix.two_references else 1
+        alone = self.mix.alone > 0 and rng.random() < self.mix.alone
+        if alone:
+            count = 1
         files = list(pool)
         # Photographs with a second one of the person are few: they are drawn more often than their share.
         paired = [f for f in files if any(o in pool for o in self.others.get(f, []))]
-        rows = [self._sample(pool, files, paired, count, rng) for _ in range(batch)]
+        rows = [self._sample(pool, files, [] if alone else paired, count, rng, alone) for _ in range(batch)]
         references = [r for row in rows for r in row.references]
 
         def per_reference(values: Iterable[bool | NDArray[np.generic]]) -> Tensor:
@@ -214,6 +223,7 @@ class Samples(IterableDataset[Batch]):
         paired: list[str],
         count: int,
         rng: np.random.Generator,
+        alone: bool,
     ) -> _Sample:
         use_pair = bool(paired) and rng.random() < self.mix.real_pair
         file = str(rng.choice(paired if use_pair else files))
@@ -221,7 +231,7 @@ class Samples(IterableDataset[Batch]):
         references = []
         for _ in range(count):
             kind = rng.random()
-            if kind < self.mix.absent:
+            if alone or kind < self.mix.absent:
                 references.append(_Reference(np.zeros_like(truth), False, False))
             elif kind < self.mix.absent + self.mix.wrong:
                 stranger = self._stranger(file, pool, files, rng)

@@ -12,7 +12,7 @@ from refstar_model.recognition import Recognizer, arcface_crop
 from refstar_model.refstar.mask_labels import gate_loss, mask_loss
 from refstar_model.refstar.network import Restoration
 from refstar_model.refstar.perception import Vgg, recognizer_distance
-from refstar_model.refstar.structure import outside_sharpness_loss, structure_loss
+from refstar_model.refstar.structure import sharpness_loss, structure_loss
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LossWeights:
     structure: float = 0.0  # contrast and structure of SSIM over three scales
     perceptual: float = 0.0  # features of the recognizer's first layers
     vgg: float = 0.0  # features of VGG-19, where the user has its weights
-    outside: float = 0.0  # amount of fine detail outside the face
+    sharpness: float = 0.0  # amount of fine detail, place by place
     adversarial: float = 0.0  # the discriminator's verdict, from `adversarial_from` on
     matching: float = 0.0  # features of the discriminator, likewise
     cycle: float = 0.0  # what was taken must be recoverable
@@ -67,7 +67,6 @@ def restoration_loss(
     truth = target.truth
     grid = result.masks.shape[-1]
     parts = {"self": weights.self_stream * pixel_loss(result.self_stream, truth, weights.gradient).mean()}
-
     helped = target.right.any(1)
     detail = weights.detail_low * (weights.detail_high / weights.detail_low) ** target.fidelity
     detail = torch.where(helped, detail, torch.ones_like(detail))
@@ -75,17 +74,9 @@ def restoration_loss(
     coarse = (resize_grid(result.restored, grid) - resize_grid(truth, grid)).abs().mean((1, 2, 3))
     parts["final"] = (detail * full + weights.low_pass * helped * coarse).mean()
 
-    def both(distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        return (distance(result.self_stream, truth) + detail * distance(result.restored, truth)).mean()
-
-    if weights.structure:
-        parts["structure"] = weights.structure * both(structure_loss)
-    if weights.perceptual and recognizer is not None:
-        parts["perceptual"] = weights.perceptual * both(partial(recognizer_distance, recognizer))
-    if weights.vgg and vgg is not None:
-        parts["vgg"] = weights.vgg * both(vgg.distance)
-    if weights.outside:
-        parts["outside"] = weights.outside * outside_sharpness_loss(result.self_stream, truth).mean()
+    for name, (weight, distance) in look_losses(weights, recognizer, vgg).items():
+        apart = distance(result.self_stream, truth) + detail * distance(result.restored, truth)
+        parts[name] = weight * apart.mean()
 
     parts["mask"] = weights.mask * mask_loss(result, target, references)
     if result.gate is not None:
@@ -96,6 +87,36 @@ def restoration_loss(
         parts["identity"] = weights.identity * (share * distance).sum() / len(truth)
     total = torch.stack(list(parts.values())).sum()
     return total, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def self_stream_loss(
+    picture: Tensor,
+    truth: Tensor,
+    weights: LossWeights,
+    recognizer: Recognizer | None,
+    vgg: Vgg | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """The terms of `restoration_loss` that a picture restored without any reference has."""
+    parts = {"self": weights.self_stream * pixel_loss(picture, truth, weights.gradient).mean()}
+    for name, (weight, distance) in look_losses(weights, recognizer, vgg).items():
+        parts[name] = weight * distance(picture, truth).mean()
+    total = torch.stack(list(parts.values())).sum()
+    return total, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def look_losses(
+    weights: LossWeights, recognizer: Recognizer | None, vgg: Vgg | None
+) -> dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]]:
+    """The terms that compare the looks of two pictures, as far as they are on: weight and distance [B]."""
+    terms: dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]] = {
+        "structure": (weights.structure, structure_loss),
+        "sharpness": (weights.sharpness, sharpness_loss),
+    }
+    if recognizer is not None:
+        terms["perceptual"] = (weights.perceptual, partial(recognizer_distance, recognizer))
+    if vgg is not None:
+        terms["vgg"] = (weights.vgg, vgg.distance)
+    return {name: term for name, term in terms.items() if term[0]}
 
 
 def pixel_loss(picture: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:

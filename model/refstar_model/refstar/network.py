@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.refstar.alignment import AlignmentHead, warp
-from refstar_model.refstar.backbone import Backbone, Grids, PictureEncoder
+from refstar_model.refstar.backbone import Backbone, Drawing, Grids, PictureEncoder, Transfer
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
@@ -107,10 +107,8 @@ class RefStar(nn.Module):
             field = displacement.detach().flatten(0, 1)
             pictures = _warped(pictures, field, cubic=True)
             features = ReferenceFeatures(*(_warped(f, field) for f in features))
-        drawing = self.backbone.draw(low_quality, seen, self.transfer(features, weight))
+        drawing = self._draw(low_quality, seen, self.transfer(features, weight))
         y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
-        if self.params.refinement:
-            self_stream = self.refinement(self_stream, low_quality, y)
 
         # The selection judges S and the blend uses it, but neither may train it: half-detached blends make S an
         # anti-gradient of R (it destroyed a run within minutes).
@@ -126,6 +124,17 @@ class RefStar(nn.Module):
             self_stream = down(self_stream)
         restored = kept + self._taken(missing, masks, skip)
         return Restoration(restored, self_stream, trust, masks, pictures, displacement, drawing.codes, gate)
+
+    def alone(self, low_quality: Tensor) -> Drawing:
+        """The self stream of ``forward`` where no reference is present, without the cost of absent ones."""
+        return self._draw(low_quality, self.backbone.analyze(low_quality), self.transfer.alone())
+
+    def _draw(self, low_quality: Tensor, seen: Grids, transfer: Transfer) -> Drawing:
+        drawing = self.backbone.draw(low_quality, seen, transfer)
+        if not self.params.refinement:
+            return drawing
+        picture = self.refinement(drawing.picture, low_quality.float(), drawing.features)
+        return drawing._replace(picture=picture)
 
     def _taken(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from refstar_model.layers.pyramid import down, laplacian, resize_grid
-from refstar_model.refstar.selection import face_window
+from refstar_model.layers.pyramid import down, laplacian
 
 
 def structure_loss(picture: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
@@ -35,17 +34,16 @@ def _windows(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 8, 4)
 
 
-def outside_sharpness_loss(picture: Tensor, truth: Tensor, bands: int = 2) -> Tensor:
-    """How far the local energy of the finest bands is from the truth's outside the face, per picture [B].
+def sharpness_loss(picture: Tensor, truth: Tensor, bands: int = 2) -> Tensor:
+    """How far the local energy of the finest bands is from the truth's, per picture [B].
 
-        sum_b mean( (1 - face window) * |E(band_b picture) - E(band_b truth)| ),  E = mean |.| over 8x8 windows
+        sum_b mean |E(band_b picture) - E(band_b truth)|,  E = mean |.| over 8x8 windows
 
     L1 answers "which hair?" with no hair; this asks only that there be as much of it. On its own it would be content
-    with noise: it stands beside the pixel loss, or beside an adversarial one.
+    with noise: it stands beside the pixel loss.
     """
     total = torch.zeros(len(picture), device=picture.device)
     for a, b in zip(laplacian(picture, bands), laplacian(truth, bands), strict=True):
         energy_a, energy_b = (F.avg_pool2d(x.abs().mean(1, keepdim=True), 8, 4) for x in (a, b))
-        outside = F.avg_pool2d(resize_grid(1 - face_window(64)[None, None], a.shape[-1]), 8, 4).to(a.device)
-        total = total + (outside * (energy_a - energy_b).abs()).mean((1, 2, 3))
+        total = total + (energy_a - energy_b).abs().mean((1, 2, 3))
     return total

@@ -20,9 +20,10 @@ from refstar_model.layers.pyramid import down
 from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.alignment import alignment_loss
+from refstar_model.refstar.backbone import Drawing
 from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams
-from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
+from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, self_stream_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
 from refstar_model.refstar.perception import Vgg
 from refstar_model.refstar.weights import load as load
@@ -52,6 +53,7 @@ class RefStarTraining:
     labels: Path | None = (
         None  # masks and points of the photos' pairs (data/selection_masks.py); else weak labels
     )
+    compiled: bool = False  # torch.compile for batches without references: 1.5 times as fast after 3 minutes
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
 
 
@@ -117,8 +119,12 @@ def train(
     )
     shown: list[Batch] = []
 
+    alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
+
     def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
         batch = cast(Batch, item).to(device)
+        if batch.alone:
+            return alone_step(alone, module, batch, how.losses, critics, fade(progress, how.adversarial_from))
         if not shown:
             shown.append(batch)
         return training_step(
@@ -174,14 +180,8 @@ def training_step(
         seen = down(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
     target = Target(truth, batch.present, batch.right, batch.fidelity, batch.labels, batch.confidence)
     total, parts = restoration_loss(result, target, seen, losses, recognizer, identity_share, critics.vgg)
-    if critics.adversary is not None and adversarial_share > 0:
-        fooled, apart = critics.adversary.judge([result.self_stream, result.restored], truth)
-        for name, value, scale in (
-            ("adversarial", fooled, losses.adversarial),
-            ("matching", apart, losses.matching),
-        ):
-            total = total + adversarial_share * scale * value
-            parts[name] = adversarial_share * scale * float(value.detach())
+    fakes = [result.self_stream, result.restored]
+    total = total + adversarial_terms(critics.adversary, fakes, truth, losses, adversarial_share, parts)
     for name, term in module.backbone.losses(result.codes, truth).items():
         total = total + term
         parts[name] = float(term.detach())
@@ -198,6 +198,54 @@ def training_step(
         total = total + cycle_share * losses.cycle * again
         parts["cycle"] = cycle_share * losses.cycle * float(again.detach())
     return total, parts
+
+
+def alone_step(
+    alone: Callable[[Tensor], Drawing],
+    module: RefStar,
+    batch: Batch,
+    losses: LossWeights,
+    critics: Critics,
+    adversarial_share: float = 0.0,
+) -> tuple[Tensor, dict[str, float]]:
+    """As `training_step`, for a batch without any reference, in half the time.
+
+    ``alone`` is the module's method, or that compiled.
+    """
+    truth, _, low_quality, skip = _pictures(batch)
+    with torch.autocast(truth.device.type, torch.bfloat16):
+        drawing = alone(low_quality)
+    picture = drawing.picture
+    for _ in range(skip):
+        picture = down(picture)
+    total, parts = self_stream_loss(picture, truth, losses, critics.recognizer, critics.vgg)
+    total = total + adversarial_terms(critics.adversary, [picture], truth, losses, adversarial_share, parts)
+    for name, term in module.backbone.losses(drawing.codes, truth).items():
+        total = total + term
+        parts[name] = float(term.detach())
+    return total, parts
+
+
+def adversarial_terms(
+    adversary: Adversary | None,
+    fakes: list[Tensor],
+    truth: Tensor,
+    losses: LossWeights,
+    share: float,
+    parts: dict[str, float],
+) -> Tensor:
+    """The discriminator's terms for pictures [B, 3, T, T]; they are written down in ``parts``."""
+    total = torch.zeros((), device=truth.device)
+    if adversary is None or share <= 0:
+        return total
+    fooled, apart = adversary.judge(fakes, truth)
+    for name, value, scale in (
+        ("adversarial", fooled, losses.adversarial),
+        ("matching", apart, losses.matching),
+    ):
+        total = total + share * scale * value
+        parts[name] = share * scale * float(value.detach())
+    return total
 
 
 def sheet(module: RefStar, batch: Batch, rows: int = 4) -> Tensor:

@@ -100,6 +100,14 @@ class CrossAttention(nn.Module):
         mix = self._two_streams if self.dual else self._one_softmax
         return x + self.scale * self.project(mix(normed, query, own, other, weight))
 
+    def alone(self, x: Tensor) -> Tensor:
+        """What ``forward`` returns where every weight is 0: the face reads itself."""
+        normed = self.norm(x)
+        kept = F.avg_pool2d(normed, 2) if self.pool_self else normed
+        key, value = self._heads(self.self_key(kept)), self._heads(self.self_value(kept))
+        mine = self._attend(self._heads(self.query(normed)), key, value, self.self_bias)
+        return x + self.scale * self.project(mine)
+
     def _two_streams(
         self,
         normed: Tensor,
@@ -180,6 +188,10 @@ class FeatureTransfer(nn.Module):
             return self.middle(x, references.middle, torch.cat([references.middle, folded], 2), weight)
 
         return Transfer(middle, coarse)
+
+    def alone(self) -> Transfer:
+        """What is added where there is no reference."""
+        return Transfer(self.middle.alone, self.coarse.alone) if self.active else UNAIDED
 
 
 def _distance_bias(query_grid: int, key_grid: int, sigma: float) -> Tensor:
