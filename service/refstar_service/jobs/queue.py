@@ -13,15 +13,17 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from refstar_service.jobs.changes import Changes
@@ -35,6 +37,9 @@ from refstar_service.jobs.scripting import Call, Scripts, fields, text
 T = TypeVar("T")
 
 LONGEST_BLOCK = 2.0  # seconds
+HANDED_OVER = (
+    43_200.0  # seconds; idler than this is only what a worker gave back (release.lua makes it a day)
+)
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 
@@ -94,6 +99,8 @@ class JobQueue:
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
         self._batches = 0
+        self._out_of_touch = False
+        self._reclaim_from = 0.0  # by the monotonic clock
         # To redis-py, a read that blocks beyond the client's socket_timeout is a broken connection.
         patience = redis.connection_pool.connection_kwargs.get("socket_timeout")
         self._longest_block = min(LONGEST_BLOCK, patience / 2) if patience else LONGEST_BLOCK
@@ -207,7 +214,7 @@ class JobQueue:
             # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
             milliseconds = max(1, round((deadline - clock()) * 1000))
-            await self._redis.xread(last_delivered, count=1, block=milliseconds)
+            await self._with_groups(partial(self._redis.xread, last_delivered, count=1, block=milliseconds))
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Started | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
@@ -218,7 +225,7 @@ class JobQueue:
         lost = JobFailure("worker-lost", f"the worker stopped in each of {self.max_attempts} attempts")
         outcome = Outcome(JobStatus.FAILED, result=None, failure=lost, faces=(), timings={}).to_json()
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        calls = [self._call(held, uuid4().hex, *limits, outcome) for held in reservations]
+        calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
         replies = await self._run_all(self._scripts.start, calls)
         return [_started(held, reply) for held, reply in zip(reservations, replies, strict=True)]
 
@@ -285,7 +292,10 @@ class JobQueue:
         if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
             order.reverse()
         lines = [self._keys.line(priority) for priority in order]
-        values = [GROUP, self.worker, n, round(self.stale_after * 1000), self._keys.job("")]
+        # While Redis was away nobody's heartbeats arrived: what looks stale now is given the time to prove otherwise.
+        waiting = self._out_of_touch or time.monotonic() < self._reclaim_from
+        stale = max(self.stale_after, HANDED_OVER) if waiting else self.stale_after
+        values = [GROUP, self.worker, n, round(stale * 1000), self._keys.job("")]
         taken, last = await self._run(self._scripts.reserve, lines, values)
         if taken:
             self._batches += 1
@@ -312,16 +322,34 @@ class JobQueue:
 
     async def _with_groups(self, run: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await run()
+            return await self._in_touch(run)
         except ResponseError as error:
-            if "OOM command not allowed" in str(error):
+            trouble = str(error)
+            if "OOM command not allowed" in trouble:
                 # Redis 6.2 wraps what a script met, so that redis-py does not know it.
                 raise OutOfMemoryError(*error.args) from error
-            if "NOGROUP" not in str(error):
+            if isinstance(error, ReadOnlyError) or "READONLY" in trouble:
+                # A primary no more. The address may lead to its successor by now; open connections never will.
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+            elif "NOGROUP" in trouble:
+                # Redis was flushed, or came back empty.
+                await self.setup()
+            elif not isinstance(error, NoScriptError):  # it came back between a script's loading and its run
                 raise
-        # Redis was flushed, or came back empty. What did run before the error may run again.
-        await self.setup()
-        return await run()
+        # What did run before the error may run again.
+        return await self._in_touch(run)
+
+    async def _in_touch(self, run: Callable[[], Awaitable[T]]) -> T:
+        try:
+            reply = await run()
+        except RedisError as error:
+            # Without its groups or scripts it is there, and only lacks what it can be told again.
+            self._out_of_touch |= not isinstance(error, NoScriptError) and "NOGROUP" not in str(error)
+            raise
+        if self._out_of_touch:
+            self._out_of_touch = False
+            self._reclaim_from = time.monotonic() + self.stale_after
+        return reply
 
     def _of(self, job_id: str) -> list[str]:
         return [self._keys.job(job_id), self._keys.gone(job_id)]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from refstar_service.jobs.job import JobRequest, Priority
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """A job held for this worker, not begun. `retried`: an earlier attempt did not end, so run it alone."""
+    """A job held for this worker, not begun. `retried`: an earlier attempt did not end, so run it alone.
+
+    `fence`: of the start that may follow. Fixed here, so that a start whose reply got lost is the same one when it is
+    asked for again, and counts one attempt.
+    """
 
     job_id: str
     priority: Priority
     entry: str  # id of its stream entry
     retried: bool
+    fence: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True)

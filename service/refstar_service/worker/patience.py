@@ -19,8 +19,8 @@ PATIENCE = 60.0  # seconds of trying; then the job is left to whoever finds it s
 #: Passing troubles of Redis and of the blob store. Anything else is an error of ours and is not repeated.
 TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
 #: Refusals of a Redis that is there and cannot write now (full disk, no replica, failover). redis-py has no classes for
-#: them, and from within a script they come as part of a longer message.
-REFUSES_WRITES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "READONLY")
+#: them, and from within a script they come as part of a longer message. UNBLOCKED ends a blocking read at a failover.
+REFUSES_WRITES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
 
 
 class GaveUp(Exception):  # noqa: N818  the end of patience

@@ -14,7 +14,7 @@ process dies they stop, and another worker takes over.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -111,7 +111,7 @@ class Worker:
             batch: list[Work] = []
             while not batch and not stopping.is_set():
                 try:
-                    batch = await patiently(self._reserve_and_start, stopping)
+                    batch = await self._reserve_and_start(stopping)
                 except GaveUp as error:
                     log.error("no job can be had: %s", error)
             await asyncio.gather(*(self._read(work) for work in batch))
@@ -182,17 +182,24 @@ class Worker:
 
     # What they are made of.
 
-    async def _reserve_and_start(self) -> list[Work]:
-        reserved = await self.queue.reserve(self.max_batch)
+    async def _reserve_and_start(self, stopping: asyncio.Event) -> list[Work]:
+        """Raises GaveUp; whatever was reserved by then goes stale and to another worker."""
+        found = await patiently(lambda: self.queue.reserve(self.max_batch), stopping)
+        # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
+        reserved = [one for one in found if one.job_id not in self._held]
         self._held.update((one.job_id, one) for one in reserved)
         if any(one.retried for one in reserved):
             # It may be what killed a worker. Nobody else's attempt may be spent on finding out, so it runs with an
             # empty pipeline before it and behind it.
             await self._quiet.wait()
-        started = await self.queue.start(reserved) if reserved else []
+        try:
+            started = await patiently(lambda: self.queue.start(reserved), stopping)
+        except GaveUp:
+            self._forget(reserved)
+            raise
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
-                self._held.pop(one.job_id, None)
+                self._forget([one])
                 await self._clear_buried(one.job_id)
             else:
                 self._held[one.job_id] = begun
@@ -325,7 +332,7 @@ class Worker:
             log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
         self._forget(held)
 
-    def _forget(self, held: list[Started]) -> None:
+    def _forget(self, held: Sequence[Held]) -> None:
         for one in held:
             self._held.pop(one.job_id, None)
             self._unwanted.discard(one.job_id)

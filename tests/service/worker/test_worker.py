@@ -13,12 +13,23 @@ from inverting import Inverting
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import FaceAction, Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
+from refstar_service.jobs import (
+    FaceAction,
+    Job,
+    JobQueue,
+    JobRequest,
+    JobStatus,
+    Reservation,
+    Started,
+    StoredFile,
+    WorkerInfo,
+)
 from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.worker import pipeline
+from refstar_service.worker import patience, pipeline
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
@@ -255,6 +266,77 @@ async def test_a_redis_that_refuses_writes_is_waited_for(redis: Redis) -> None:
                 assert (await bench.ended(name)).attempts == 1
     finally:
         await redis.config_set("min-replicas-to-write", 0)
+
+
+async def test_jobs_that_were_reserved_when_redis_went_away_are_begun_when_it_is_back(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(redis, Inverting())
+    for level in range(3):
+        await bench.submit(f"job{level}", picture(level))
+    start, away = bench.queue.start, 2
+
+    async def start_later(reservations: Sequence[Reservation]) -> list[Started | None]:
+        nonlocal away
+        if away:
+            away -= 1
+            raise RedisConnectionError("away")
+        return await start(reservations)
+
+    monkeypatch.setattr(bench.queue, "start", start_later)
+    async with bench.working():
+        for level in range(3):
+            assert (await bench.ended(f"job{level}")).attempts == 1
+    assert not bench.worker._held
+
+
+async def test_jobs_that_no_attempt_could_be_counted_for_are_left_to_others(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0)
+
+    tried = asyncio.Event()
+
+    async def fail(reservations: Sequence[Reservation]) -> list[Started | None]:
+        tried.set()
+        raise RedisConnectionError("away")
+
+    bench = Bench(redis, Inverting())
+    bench.queue.stale_after = 0.2
+    await bench.submit("one", picture(1))
+    monkeypatch.setattr(bench.queue, "start", fail)
+    other = JobQueue(redis, stale_after=0.2)
+    async with bench.working():
+        await tried.wait()
+        async with asyncio.timeout(20):
+            while not (found := await other.reserve(1, block=0.1)):
+                pass
+    assert [one.job_id for one in found] == ["one"]
+    await other.aclose()
+
+
+async def test_a_worker_that_finds_its_own_job_stale_goes_on_with_it(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def wait(tasks: Sequence[FaceTask]) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+
+    async def missed(held: Sequence[object]) -> list[object]:
+        return []
+
+    bench = Bench(redis, restorer := Inverting(wait))
+    bench.queue.stale_after = 0.2
+    monkeypatch.setattr(bench.queue, "heartbeat", missed)  # as in a pause of the machine
+    await bench.submit("one", picture(1))
+    async with bench.working():
+        await begun.wait()
+        await asyncio.sleep(0.6)
+        go_on.set()
+        assert (await bench.ended("one")).attempts == 1
+    assert restorer.batches == [1]
 
 
 async def test_the_uploads_of_a_job_out_of_attempts_go_too(redis: Redis) -> None:

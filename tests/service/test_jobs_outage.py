@@ -1,0 +1,203 @@
+"""A Redis that goes away, comes back, or hands over to its replica: nothing is lost and no attempt is spent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis_process import RedisProcess
+from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Reservation
+from refstar_service.processes import connect
+
+NewQueue = Callable[..., JobQueue]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisProcess]:
+    with RedisProcess(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+async def connected() -> AsyncIterator[Callable[..., JobQueue]]:
+    """Makes a queue as a process of its own has it: with its own connections."""
+    queues: list[tuple[JobQueue, Redis]] = []
+
+    def make(url: str, **settings: float) -> JobQueue:
+        redis = connect(url)
+        queues.append((JobQueue(redis, **settings), redis))  # type: ignore[arg-type]
+        return queues[-1][0]
+
+    yield make
+    for queue, redis in queues:
+        await queue.aclose()
+        await redis.aclose()
+
+
+async def test_a_killed_redis_comes_back_with_all_that_it_acknowledged(
+    server: RedisProcess,
+    connected: Callable[..., JobQueue],
+    request_for_jobs: JobRequest,
+    success: Outcome,
+) -> None:
+    queue = connected(server.url)
+    for number in range(30):
+        await queue.submit(f"job-{number}", request_for_jobs)
+    running = await queue.start(await queue.reserve(4))
+    prefetched = await queue.reserve(4)
+    server.kill()
+    with pytest.raises(RedisConnectionError):
+        await queue.get("job-0")
+    server.start()
+    held = [*running, *prefetched]
+    assert await queue.heartbeat([one for one in held if one]) == []
+    assert await queue.finish([(one, success) for one in running if one]) == [True] * 4
+    done = 4
+    for batch in (prefetched, *[await queue.reserve(8, block=0) for _ in range(4)]):
+        begun = await queue.start(batch)
+        done += sum(await queue.finish([(one, success) for one in begun if one]))
+    assert done == 30
+    assert {(await queue.get(f"job-{n}")).attempts for n in range(30)} == {1}  # type: ignore[union-attr]
+
+
+async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
+    server: RedisProcess,
+    connected: Callable[..., JobQueue],
+    request_for_jobs: JobRequest,
+    success: Outcome,
+) -> None:
+    working, looking = (connected(server.url, stale_after=0.4) for _ in range(2))
+    for name in ("begun", "given-back"):
+        await working.submit(name, request_for_jobs)
+    begun, given_back = await working.start(await working.reserve(2))
+    assert begun is not None
+    assert given_back is not None
+    await working.release([given_back])
+    server.kill()
+    for queue in (working, looking):
+        with pytest.raises(RedisConnectionError):
+            await queue.heartbeat([begun])
+    await asyncio.sleep(0.5)  # longer than the stale time
+    server.start()
+
+    # What was handed over is had at once; what only looks stale is not.
+    assert [one.job_id for one in await looking.reserve(4, block=0)] == ["given-back"]
+    assert await looking.reserve(4, block=0) == []
+    assert await working.heartbeat([begun]) == []
+    assert await working.finish([(begun, success)]) == [True]
+    assert (await looking.get("begun")).attempts == 1  # type: ignore[union-attr]
+
+
+async def test_after_an_outage_the_jobs_of_the_dead_are_taken_over_a_stale_time_later(
+    server: RedisProcess, connected: Callable[..., JobQueue], request_for_jobs: JobRequest
+) -> None:
+    dead, looking = (connected(server.url, stale_after=0.3) for _ in range(2))
+    await dead.submit("one", request_for_jobs)
+    await dead.start(await dead.reserve(1))
+    server.kill()
+    with pytest.raises(RedisConnectionError):
+        await looking.reserve(1, block=0)
+    server.start()
+    await asyncio.sleep(0.31)
+    assert await looking.reserve(1, block=0) == []
+    await asyncio.sleep(0.31)
+    assert [one.job_id for one in await looking.reserve(1, block=0)] == ["one"]
+
+
+async def test_a_start_whose_reply_is_lost_counts_one_attempt_when_it_is_repeated(
+    new_queue: NewQueue, request_for_jobs: JobRequest
+) -> None:
+    queue = new_queue()
+    await queue.submit("one", request_for_jobs)
+    held = await queue.reserve(1)
+    first = await queue.start(held)
+    assert await queue.start(held) == first
+    assert (await queue.get("one")).attempts == 1  # type: ignore[union-attr]
+
+
+async def test_a_redis_that_lost_its_scripts_in_between_is_told_them_again(
+    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = new_queue()
+    await queue.submit("one", request_for_jobs)
+    held = await queue.reserve(1)
+    load, times = Pipeline.load_scripts, 1
+
+    async def load_and_lose(pipe: Pipeline) -> None:
+        nonlocal times
+        await load(pipe)  # type: ignore[no-untyped-call]
+        if times:
+            times -= 1
+            await redis.script_flush()
+
+    monkeypatch.setattr(Pipeline, "load_scripts", load_and_lose)
+    [started] = await queue.start(held)
+    assert started is not None
+    assert started.attempt == 1
+
+
+@asynccontextmanager
+async def forwarding(targets: list[int]) -> AsyncIterator[int]:
+    """A port that leads to the last of these ports, for new connections; as a name or a virtual address does."""
+    flows: set[asyncio.Task[None]] = set()
+
+    async def flow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", targets[-1])
+        for pair in ((reader, far_writer), (far_reader, writer)):
+            flows.add(asyncio.create_task(flow(*pair)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in flows:
+            task.cancel()
+        await asyncio.gather(*flows, return_exceptions=True)
+
+
+async def test_a_failover_to_the_replica_costs_nobody_an_error(
+    tmp_path: Path, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    with RedisProcess(tmp_path / "a") as old, RedisProcess(tmp_path / "b") as new:
+        targets = [old.port]
+        async with (
+            Redis(port=old.port) as old_client,
+            Redis(port=new.port) as new_client,
+            forwarding(targets) as port,
+            connect(f"redis://127.0.0.1:{port}/0") as redis,
+        ):
+            queue = JobQueue(redis)
+            await new_client.replicaof("127.0.0.1", str(old.port))
+            for name in ("running", "waiting"):
+                await queue.submit(name, request_for_jobs)
+            [running] = await queue.start(await queue.reserve(1))
+            assert running is not None
+            while (await new_client.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await old_client.execute_command("WAIT", 1, 5000)
+            # The replica takes over, and the old primary goes on as a replica: its connections stay open.
+            await new_client.replicaof("NO", "ONE")
+            await old_client.replicaof("127.0.0.1", str(new.port))
+            targets.append(new.port)
+
+            await queue.submit("new", request_for_jobs)
+            assert await queue.heartbeat([running]) == []
+            assert await queue.finish([(running, success)]) == [True]
+            left: list[Reservation] = await queue.reserve(4, block=0)
+            assert [one.job_id for one in left] == ["waiting", "new"]
+            begun = await queue.start(left)
+            assert await queue.finish([(one, success) for one in begun if one]) == [True, True]
+            job = await queue.get("running")
+            assert job is not None
+            assert job.status is JobStatus.SUCCEEDED
+            await queue.aclose()
