@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refstar_service import logs
+from refstar_service import logs, tracing
 from refstar_service.engine.manifest import load_manifests
 from refstar_service.engine.refusal import EngineRefused, ModelRefused
 from refstar_service.settings import Settings
@@ -172,21 +172,24 @@ def _box(text: str) -> tuple[float, float, float, float]:
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.one_machine import run_all
 
-    asyncio.run(run_all(settings))
+    with tracing.recording("refstar-gateway"):  # its worker is a process of its own
+        asyncio.run(run_all(settings))
     return 0
 
 
 def _gateway(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_gateway
 
-    asyncio.run(run_gateway(settings, _redis_url(settings)))
+    with tracing.recording("refstar-gateway"):
+        asyncio.run(run_gateway(settings, _redis_url(settings)))
     return 0
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_worker
 
-    asyncio.run(run_worker(settings, _redis_url(settings), options.parent))
+    with tracing.recording("refstar-worker"):
+        asyncio.run(run_worker(settings, _redis_url(settings), options.parent))
     return 0
 
 

@@ -18,9 +18,19 @@ ALLOWED = {
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
-    "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics"},
+    "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics", "logs", "tracing"},
     "access": set(),
-    "gateway": {"access", "jobs", "blobs", "images", "engine.manifest", "metrics", "settings"},
+    "gateway": {
+        "access",
+        "jobs",
+        "blobs",
+        "images",
+        "engine.manifest",
+        "metrics",
+        "settings",
+        "logs",
+        "tracing",
+    },
 }
 
 
@@ -29,6 +39,8 @@ def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if names == ["refstar_service"]:
+            names = [f"refstar_service.{alias.name}" for alias in node.names]
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
         found |= {n.removeprefix("refstar_service.") for n in names if n.startswith("refstar_service.")}

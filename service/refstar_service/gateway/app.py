@@ -8,14 +8,17 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from refstar_service import tracing
 from refstar_service.access import KeyStore
+from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway import auth, catalog, handlers, health, page, restorations, results
+from refstar_service.gateway import auth, catalog, handlers, events, health, listing, page, restorations, results
 from refstar_service.gateway import models as model_list
 from refstar_service.gateway.context import Gateway
-from refstar_service.gateway.edge import Edge
+from refstar_service.gateway.edge import PROBES, Edge
+from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
 from refstar_service.settings import Settings
@@ -58,6 +61,14 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Its metrics and log records would be ours a second time.
+        telemetry={
+            "tracer_provider": tracing.provider(),
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "exclude": lambda scope: scope.get("path") in PROBES,
+        },
     )
     app.state.registry = registry
     app.state.gateway = Gateway(
@@ -68,12 +79,14 @@ def create_app(
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
         upload_places=asyncio.Semaphore(settings.max_uploads_at_once),
+        streams=Streams(queue, settings.max_event_streams),
         usage=Usage(redis),
+        repeats=Repeats(redis),
         keys=keys,
     )
     handlers.install(app)
     app.add_middleware(Edge, metrics=metrics)
-    for router in (restorations, results, model_list, catalog, health, page):
+    for router in (listing, restorations, results, events, model_list, catalog, health, page):
         app.include_router(router.router)
     if keys is not None:
         auth.describe(app)

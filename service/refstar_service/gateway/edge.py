@@ -10,10 +10,12 @@ import secrets
 import time
 from urllib.parse import quote
 
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from refstar_service import logs, tracing
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.metrics import GatewayMetrics
 
@@ -28,7 +30,7 @@ SAFE_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_PROBES = ("/healthz", "/readyz", "/metrics")
+PROBES = ("/healthz", "/readyz", "/metrics")
 _METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,18 @@ class Edge:
             await self.app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send)
+        with tracing.continuing(Headers(scope=scope)), logs.about(request_id=exchange.request_id):
+            trace.get_current_span().set_attribute("refstar.request_id", exchange.request_id)
+            await self._watched(scope, exchange)
+
+    async def _watched(self, scope: Scope, exchange: "_Exchange") -> None:
         began = time.perf_counter()
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
         except Exception:
-            logger.exception("unexpected, in request %s", exchange.request_id)
+            logger.exception("unexpected")
             if exchange.status is not None:
                 raise  # half an answer is out: the server must cut the connection
             problem = Problem(
@@ -73,7 +80,7 @@ class Edge:
         if route == "/v1/restorations" and method == "POST" and problem is not None:
             self.metrics.jobs_rejected.labels(_reason(problem)).inc()
         logger.log(
-            logging.DEBUG if route in _PROBES else logging.INFO,
+            logging.DEBUG if route in PROBES else logging.INFO,
             "%s %s %s %.3f s%s",
             method,
             path,
@@ -81,7 +88,6 @@ class Edge:
             duration,
             f" {problem.slug}" if problem else "",
             extra={
-                "request_id": exchange.request_id,
                 "method": method,
                 "path": path,
                 "status": status,

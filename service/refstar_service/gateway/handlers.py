@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RedisError, _redis_error)
+    app.add_exception_handler(OSError, _store_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_exception)
 
@@ -38,6 +39,16 @@ async def _redis_error(request: Request, error: Exception) -> Response:
         ProblemType.QUEUE_UNAVAILABLE,
         "The queue does not answer; accepted restorations are kept.",
         headers={"Retry-After": "5"},
+    )
+    return respond(request, problem)
+
+
+async def _store_error(request: Request, error: Exception) -> Response:
+    logger.error("blobs: %s", error)
+    problem = Problem(
+        ProblemType.STORAGE_UNAVAILABLE,
+        "The store of pictures does not answer; accepted restorations are kept.",
+        headers={"Retry-After": "10"},
     )
     return respond(request, problem)
 

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from opentelemetry import trace
 from redis.exceptions import RedisError
 
+from refstar_service import logs, tracing
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.filenames import safe_name
@@ -57,7 +58,9 @@ def result_keys(job: Job | None) -> list[str]:
     return [file.key for file in (job.result.image, job.result.selection) if file is not None]
 
 
-def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings) -> Submission:
+def checked(
+    form: Form, models: Mapping[str, ModelManifest], settings: Settings, job_id: str
+) -> Submission:
     """The submission in a form; raises Problem. Hashes megabytes: call it in a thread."""
     options = parse_options(form.fields)
     images, references = form.of("image"), form.of("references")
@@ -72,7 +75,6 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings)
         settings.max_image_side,
         settings.min_image_side,
     )
-    job_id = secrets.token_hex(16)
     keys = input_keys(job_id)
     labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
     uploads = [*images, *references]
@@ -119,8 +121,10 @@ async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
     try:
         for key, data in submission.blobs.items():
             await gateway.blobs.put(key, data, ttl)
+        trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
+        request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.carried())
         return await gateway.queue.submit(
-            submission.job_id, submission.request, priority=submission.priority, owner=owner
+            submission.job_id, request, priority=submission.priority, owner=owner
         )
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission))

@@ -1,0 +1,93 @@
+"""Traces by OpenTelemetry: the span of a request, the span of its job in a worker, the inferences it took part in.
+
+Nothing is recorded unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) says where to send
+it; the other `OTEL_` variables (headers, sampler, resource attributes, `OTEL_SDK_DISABLED`) hold too. The ids of a
+trace that a client brought along are passed on and logged all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+TRACEPARENT = "traceparent"
+
+_w3c = TraceContextTextMapPropagator()
+_provider: trace.TracerProvider | None = None
+
+
+@contextmanager
+def recording(service: str) -> Iterator[None]:
+    """Within it, this process's spans are sent as those of `service`, if an endpoint is configured and nobody else has
+    set OpenTelemetry up. Raises RuntimeError where the extra `tracing` is missing."""
+    elsewhere = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    if elsewhere or not any(os.environ.get(name) for name in ENDPOINTS):
+        yield
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"{' or '.join(ENDPOINTS)} is set, and traces need the extra: pip install 'refstar-service[tracing]'"
+        ) from error
+    names = {"service.name": service, "service.version": metadata.version("refstar-service")}
+    given = {"service.name"} if os.environ.get("OTEL_SERVICE_NAME") else set()
+    resource = Resource.create({name: value for name, value in names.items() if name not in given})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    use(provider)
+    try:
+        yield
+    finally:
+        use(None)
+        provider.shutdown()  # sends the last ones
+
+
+def use(provider: trace.TracerProvider | None) -> None:
+    """Record spans with this provider from now on; None: with none."""
+    global _provider
+    _provider = provider
+
+
+def provider() -> trace.TracerProvider:
+    return _provider or trace.get_tracer_provider()
+
+
+def tracer() -> trace.Tracer:
+    return provider().get_tracer("refstar_service")
+
+
+def carried() -> str:
+    """The current span as the text that travels with a job (W3C traceparent); "" if there is none."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier)
+    return carrier.get(TRACEPARENT, "")
+
+
+def origin(traceparent: str) -> Context:
+    """What `carried` returned elsewhere, as the parent of a new span. Nonsense makes a trace of its own."""
+    return _w3c.extract({TRACEPARENT: traceparent}, context=Context())
+
+
+@contextmanager
+def continuing(headers: Mapping[str, str]) -> Iterator[None]:
+    """Within it, the trace that these headers name is the current one, unless a recorded span is."""
+    if trace.get_current_span().get_span_context().is_valid or TRACEPARENT not in headers:
+        yield
+        return
+    token = otel.attach(origin(headers[TRACEPARENT]))
+    try:
+        yield
+    finally:
+        otel.detach(token)
