@@ -5,13 +5,17 @@
     {refstar}:job:<id>        hash     the job while it can be read; fields below
     {refstar}:gone:<id>       string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>    zset     ids of an owner's jobs, by the microsecond they were accepted
+    {refstar}:notices         zset     ids of jobs that ended and whose owner is to be told, by when to try
+    {refstar}:notice:<id>     hash     what is owed: url, owner, status, ended_at; the courier adds its own
+    {refstar}:notices:owed    hash     owner -> how many are owed
     {refstar}:changes         channel  "<version> <status> <id>" after each change of a job
     {refstar}:workers         set      names of workers that announced themselves
     {refstar}:worker:<name>   string   one of them, as JSON, with its time to live
 
 Job fields: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream
 id), attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at, canceling,
-outcome (JSON), recorded (fence of the start that the outcome is from), version.
+outcome (JSON), recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to be told).
+The notices are written here, in one step with the end of the job, and delivered by `webhooks`.
 """
 
 from __future__ import annotations

@@ -122,16 +122,25 @@ class JobQueue:
     # For those who want work done.
 
     async def submit(
-        self, job_id: str, request: JobRequest, *, priority: Priority = Priority.NORMAL, owner: str = ""
+        self,
+        job_id: str,
+        request: JobRequest,
+        *,
+        priority: Priority = Priority.NORMAL,
+        owner: str = "",
+        webhook: str = "",
     ) -> Job:
-        """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull."""
+        """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull.
+
+        `webhook`: a URL that is to be told when the job ends; the notice is owed from that moment on.
+        """
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
         keys = [*self._of(job_id), line, other]
         if request.task is Task.RESTORE:
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
-        values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime]
+        values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime, webhook]
         reply = await self._run(self._scripts.submit, keys, values)
         if isinstance(reply, int):
             raise QueueFull(reply, self.limit)

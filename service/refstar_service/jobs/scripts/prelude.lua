@@ -50,9 +50,23 @@ local function commit(job, gone, id, channel, ttl, memory)
   redis.call('PUBLISH', channel, version .. ' ' .. redis.call('HGET', job, 'status') .. ' ' .. id)
 end
 
+-- Whoever asked to be called when the job ends: from here on that is owed, whatever becomes of the job.
+local function owe_notice(job, id, status)
+  local url, owner = unpack(redis.call('HMGET', job, 'webhook', 'owner'))
+  if url then
+    local prefix = string.sub(job, 1, -#('job:' .. id) - 1)
+    local ended_at = moment(now())
+    redis.call('HSET', prefix .. 'notice:' .. id, 'url', url, 'owner', owner, 'status', status,
+      'ended_at', ended_at)
+    redis.call('ZADD', prefix .. 'notices', ended_at, id)
+    redis.call('HINCRBY', prefix .. 'notices:owed', owner, 1)
+  end
+end
+
 local function finish(job, gone, id, channel, status, ttl, memory)
   redis.call('HDEL', job, 'canceling')
   redis.call('HSET', job, 'status', status, 'finished_at', moment(now()))
+  owe_notice(job, id, status)
   commit(job, gone, id, channel, ttl, memory)
 end
 
