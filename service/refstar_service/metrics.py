@@ -41,6 +41,7 @@ class GatewayMetrics:
     upload_bytes: Counter
     jobs_submitted: Counter
     jobs_rejected: Counter
+    event_streams: Gauge
     redis_up: Gauge
     workers: Gauge
     queue_depth: Gauge
@@ -77,6 +78,9 @@ class GatewayMetrics:
                 "Restorations not accepted, by reason: queue_full, too_large, invalid, unavailable.",
                 ["reason"],
                 registry=registry,
+            ),
+            event_streams=Gauge(
+                "refstar_event_streams", "Event streams that are open at this gateway.", registry=registry
             ),
             redis_up=Gauge("refstar_redis_up", "1 if Redis answered this scrape, else 0.", registry=registry),
             workers=Gauge("refstar_workers", f"Workers present. {shared}", registry=registry),

@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     max_wait: int = Field(60, ge=0, le=600)
     """Longest `Prefer: wait=n`, in seconds. More saves polls and holds connections that proxies may cut."""
 
+    max_event_streams: int = Field(1000, ge=1)
+    """Event streams that one gateway holds open at the same time; the next is answered 503. Each takes a connection
+    and some 50 KB."""
+
     # ---- what one request may ask for
 
     max_image_bytes: int = Field(20 * MIB, ge=KIB)

@@ -13,6 +13,7 @@ from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
 from refstar_service.settings import Settings
@@ -29,6 +30,7 @@ class Gateway:
     metrics: GatewayMetrics
     stopping: asyncio.Event
     upload_places: asyncio.Semaphore
+    streams: Streams
     usage: Usage
     keys: KeyStore | None = None
 

@@ -259,6 +259,11 @@ class ProblemType(Enum):
         "Too many uploads at the same time",
         "Nothing was stored. Send the request again after `Retry-After` seconds.",
     )
+    TOO_MANY_STREAMS = (
+        503,
+        "Too many event streams at the same time",
+        "Poll the restoration as its `Retry-After` says, or try again in a moment.",
+    )
     QUEUE_UNAVAILABLE = (
         503,
         "The queue cannot be reached",

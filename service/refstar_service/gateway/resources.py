@@ -31,11 +31,16 @@ class ProblemDetails(Resource):
     request_id: str | None = None
 
     @classmethod
-    def of(cls, failure: JobFailure) -> Self:
+    def of(cls, failure: JobFailure, request_id: str) -> Self:
+        """`request_id`: of the request that asked for what failed."""
         kind = ProblemType.of(failure.code)
-        if kind is None:
-            return cls(type="about:blank", title="The restoration failed", status=500, detail=failure.detail)
-        return cls(type=kind.uri, title=kind.title, status=kind.status, detail=failure.detail)
+        return cls(
+            type=kind.uri if kind else "about:blank",
+            title=kind.title if kind else "The restoration failed",
+            status=kind.status if kind else 500,
+            detail=failure.detail,
+            request_id=request_id or None,
+        )
 
 
 class FaceResource(Resource):
@@ -99,6 +104,7 @@ class Links(Resource):
     self_: str = Field(serialization_alias="self")
     image: str | None
     selection: str | None
+    events: str | None
     cancel: str | None
 
 
@@ -123,8 +129,10 @@ class Restoration(Resource):
     references: list[ReferenceResource]
     """What was seen in each reference, and whether it was used."""
     error: ProblemDetails | None
+    request_id: str
+    """Of the request that asked for it; logs of gateway and workers name it too."""
     timings: dict[str, float]
-    """Seconds by stage."""
+    """Seconds by stage, as far as it came; also of a failed one."""
     links: Links
 
     @classmethod
@@ -144,15 +152,24 @@ class Restoration(Resource):
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],
             references=[ReferenceResource.of(reference) for reference in job.references],
-            error=ProblemDetails.of(job.failure) if job.failure else None,
+            error=ProblemDetails.of(job.failure, job.request.request_id) if job.failure else None,
+            request_id=job.request.request_id,
             timings=job.timings,
             links=Links(
                 self_=path,
                 image=f"{path}/image" if result else None,
                 selection=f"{path}/selection" if result and result.selection else None,
+                events=None if job.status.terminal else f"{path}/events",
                 cancel=None if job.status.terminal else f"{path}/cancel",
             ),
         )
+
+
+class RestorationList(Resource):
+    restorations: list[Restoration]
+    """Newest first. A page may hold fewer than `limit`, and even none, while there are more."""
+    next: str | None
+    """Where the list goes on; null when this was the end."""
 
 
 class Model(Resource):

@@ -74,7 +74,7 @@ async def _result(gateway: Gateway, job: Job) -> JobResult:
         case JobStatus.CANCELED:
             raise Problem(ProblemType.RESTORATION_CANCELED, "It was canceled before it ended.")
         case JobStatus.FAILED if job.failure:
-            failure = ProblemDetails.of(job.failure).model_dump(exclude_none=True)
+            failure = ProblemDetails.of(job.failure, job.request.request_id).model_dump(exclude_none=True)
             raise Problem(ProblemType.RESTORATION_FAILED, job.failure.detail, failure=failure)
         case JobStatus.SUCCEEDED if job.result:
             return job.result

@@ -40,6 +40,7 @@ async def test_an_accepted_restoration_is_stored_and_queued(
         "self": f"/v1/restorations/{body['id']}",
         "image": None,
         "selection": None,
+        "events": f"/v1/restorations/{body['id']}/events",
         "cancel": f"/v1/restorations/{body['id']}/cancel",
     }
 
