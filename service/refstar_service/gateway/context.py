@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from refstar_service.access import KeyStore
+from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
@@ -32,6 +33,7 @@ class Gateway:
     upload_places: asyncio.Semaphore
     streams: Streams
     usage: Usage
+    repeats: Repeats
     keys: KeyStore | None = None
 
     @asynccontextmanager

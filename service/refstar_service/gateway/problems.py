@@ -203,6 +203,23 @@ class ProblemType(Enum):
         "pass for it. Use one of those, set up keys, or set `REFSTAR_OPEN_TO_NETWORK=true`.",
     )
 
+    # Requests that may come twice
+    IDEMPOTENCY_KEY_MALFORMED = (
+        400,
+        "The Idempotency-Key cannot be read",
+        'Send one string in double quotes, say a UUID: `Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`.',
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        422,
+        "The Idempotency-Key belongs to another request",
+        "Keys are remembered for 24 hours. Make up a new one for every request that is not a repetition.",
+    )
+    IDEMPOTENT_REQUEST_RUNNING = (
+        409,
+        "The first request with this Idempotency-Key is still being carried out",
+        "Send it again after `Retry-After` seconds; then it is answered with what the first one made.",
+    )
+
     # A restoration
     UNKNOWN_RESTORATION = (
         404,

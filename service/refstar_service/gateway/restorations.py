@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from refstar_service.gateway.auth import Caller, CallerDep
 from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn, idempotency_key, once
 from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.options import form_schema
 from refstar_service.gateway.problems import Problem, ProblemType
@@ -23,7 +24,7 @@ from refstar_service.gateway.submission import (
     result_keys,
     submit,
 )
-from refstar_service.gateway.uploads import read_form
+from refstar_service.gateway.uploads import Form, read_form
 from refstar_service.gateway.waiting import requested_wait, wait_for
 from refstar_service.jobs import Job, JobStatus
 
@@ -75,6 +76,9 @@ def retry_after(position: int | None) -> str:
         201: {"model": Restoration, "description": "It ended within the wait that `Prefer` asked for."},
         **problem_responses(
             ProblemType.MALFORMED_REQUEST,
+            ProblemType.IDEMPOTENCY_KEY_MALFORMED,
+            ProblemType.IDEMPOTENCY_KEY_REUSED,
+            ProblemType.IDEMPOTENT_REQUEST_RUNNING,
             ProblemType.UPLOAD_TIMEOUT,
             ProblemType.REQUEST_TOO_LARGE,
             ProblemType.IMAGE_TOO_MANY_BYTES,
@@ -107,16 +111,21 @@ def retry_after(position: int | None) -> str:
     },
 )
 async def create(
-    request: Request, gateway: GatewayDep, caller: CallerDep, prefer: PreferHeader = None
+    request: Request,
+    gateway: GatewayDep,
+    caller: CallerDep,
+    prefer: PreferHeader = None,
+    key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Ask for a restoration. Everything that can be checked is checked before this answers."""
+    idempotency_key(request)  # a bad one is refused before megabytes are read
     async with gateway.upload_place():
         form = await read_form(request, form_limits(gateway.settings))
-        submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings)
-        async with restoration(request, gateway, caller.owner, caller.limits, submission.job_id):
-            job = await submit(gateway, submission, caller.owner)
-        del form, submission  # megabytes that a wait need not hold
-    gateway.metrics.jobs_submitted.labels(job.priority).inc()
+        async with once(request, gateway, caller, form) as turn:
+            job = await _made_before(gateway, caller, turn) or await _made(
+                request, gateway, caller, form, turn
+            )
+        del form  # megabytes that a wait need not hold
 
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
     if seconds:
@@ -124,6 +133,19 @@ async def create(
     response = await _answer(gateway, job, 201 if job.status.terminal else 202, seconds)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return response
+
+
+async def _made_before(gateway: Gateway, caller: Caller, turn: Turn) -> Job | None:
+    job = await gateway.queue.get(turn.id) if turn.repeated else None
+    return existing(job, turn.id, caller) if turn.done else job
+
+
+async def _made(request: Request, gateway: Gateway, caller: Caller, form: Form, turn: Turn) -> Job:
+    submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings, turn.id)
+    async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
+        job = await submit(gateway, submission, caller.owner)
+    gateway.metrics.jobs_submitted.labels(job.priority).inc()
+    return job
 
 
 @router.get(

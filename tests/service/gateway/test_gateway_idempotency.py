@@ -1,0 +1,157 @@
+"""`Idempotency-Key`: sent twice, carried out once; by the words of the IETF draft."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from refstar_service.access.repeats import Repeats
+from refstar_service.blobs import RedisBlobs
+from refstar_service.jobs import JobQueue
+
+Post = Callable[..., Awaitable[httpx.Response]]
+Picture = Callable[..., bytes]
+Worker = Callable[..., AbstractAsyncContextManager[None]]
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+
+
+async def test_a_repeated_request_is_answered_with_what_the_first_one_made(
+    post: Post, queue: JobQueue
+) -> None:
+    first = await post(headers=KEY)
+    second = await post(headers=KEY)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert second.json() == first.json()
+    assert second.headers["location"] == first.headers["location"]
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
+    assert sum((await queue.depth()).values()) == 1
+
+
+async def test_a_repetition_may_wait_for_the_end(post: Post, worker: Worker) -> None:
+    made = (await post(headers=KEY)).json()["id"]
+    async with worker():
+        answer = await post(headers=KEY | {"Prefer": "wait=5"})
+    assert (answer.status_code, answer.json()["status"], answer.json()["id"]) == (201, "succeeded", made)
+
+
+async def test_the_same_key_with_another_body_is_refused(post: Post, picture: Picture) -> None:
+    assert (await post(headers=KEY)).status_code == 202
+    for changed in ({"fidelity": "0.7"}, {"image": ("face.png", picture(65, 65))}):
+        answer = await post(headers=KEY, **changed)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-key-reused")
+
+
+async def test_while_the_first_is_carried_out_the_second_is_told_to_wait(
+    post: Post, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    put = RedisBlobs.put
+
+    async def slowly(self: RedisBlobs, key: str, data: bytes, ttl_seconds: float) -> None:
+        begun.set()
+        await go_on.wait()
+        await put(self, key, data, ttl_seconds)
+
+    monkeypatch.setattr(RedisBlobs, "put", slowly)
+    first = asyncio.create_task(post(headers=KEY))
+    await begun.wait()
+    second = await post(headers=KEY)
+    assert (second.status_code, second.json()["type"]) == (409, "/problems/idempotent-request-running")
+    assert int(second.headers["retry-after"]) > 0
+    go_on.set()
+    assert (await first).status_code == 202
+    assert (await post(headers=KEY)).json() == (await first).json()
+    assert sum((await queue.depth()).values()) == 1
+
+
+async def test_a_refused_request_leaves_its_key_free(post: Post, queue: JobQueue, redis: Redis) -> None:
+    assert (await post(headers=KEY, fidelity="7")).status_code == 422
+    limit, queue.limit = queue.limit, 0
+    assert (await post(headers=KEY)).status_code == 429
+    queue.limit = limit
+    assert not await redis.keys("*:repeat:*")
+    assert (await post(headers=KEY)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "abc", '""', '"a', 'a"', '"a" "b"', '"a";x', "'a'", '"a\\n"', '"' + "x" * 256 + '"', "12345"],
+)
+async def test_what_is_not_one_quoted_string_is_refused(post: Post, queue: JobQueue, value: str) -> None:
+    answer = await post(headers={"Idempotency-Key": value})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/idempotency-key-malformed")
+    assert sum((await queue.depth()).values()) == 0
+
+
+async def test_quotes_and_backslashes_in_a_key_are_part_of_it(post: Post) -> None:
+    first = await post(headers={"Idempotency-Key": r'"a \"b\" \\"'})
+    assert first.status_code == 202
+    assert (await post(headers={"Idempotency-Key": r'"a \"b\" \\"'})).json() == first.json()
+    assert (await post(headers={"Idempotency-Key": r'"a b"'})).json()["id"] != first.json()["id"]
+
+
+async def test_a_gateway_that_dies_after_queuing_leaves_one_job(
+    app: FastAPI, post: Post, queue: JobQueue, redis: Redis
+) -> None:
+    class Dying(Repeats):
+        async def settle(self, *_: object, **__: object) -> None: ...
+
+    app.state.gateway = replace(app.state.gateway, repeats=Dying(redis, patience=0.05))
+    first = await post(headers=KEY)
+    await asyncio.sleep(0.06)
+    app.state.gateway = replace(app.state.gateway, repeats=Repeats(redis))
+    second = await post(headers=KEY)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert second.json()["id"] == first.json()["id"]
+    assert sum((await queue.depth()).values()) == 1
+
+
+async def test_a_gateway_that_dies_before_queuing_does_not_block_the_key(
+    app: FastAPI, post: Post, redis: Redis, queue: JobQueue
+) -> None:
+    app.state.gateway = replace(app.state.gateway, repeats=Repeats(redis, patience=0.05))
+    first = await post(headers=KEY)
+    # As it is before the job is queued: begun, and no more.
+    (record,) = await redis.keys("*:repeat:*")
+    await redis.hdel(record, "done")
+    await queue.delete(first.json()["id"])
+    await asyncio.sleep(0.06)
+    second = await post(headers=KEY)
+    assert (second.status_code, second.json()["id"]) == (202, first.json()["id"])
+
+
+async def test_the_same_key_of_another_caller_is_another_key(redis: Redis) -> None:
+    repeats = Repeats(redis)
+    one, other = await repeats.begin("one", "k", "f"), await repeats.begin("other", "k", "g")
+    assert one.state == other.state == "begun"
+    assert one.id != other.id
+
+
+async def test_a_deleted_restoration_is_not_made_again(client: httpx.AsyncClient, post: Post) -> None:
+    first = await post(headers=KEY)
+    await client.delete(first.headers["location"])
+    again = await post(headers=KEY)
+    assert (again.status_code, again.json()["type"]) == (404, "/problems/unknown-restoration")
+
+
+async def test_a_key_is_remembered_for_a_day(post: Post, redis: Redis) -> None:
+    await post(headers=KEY)
+    (record,) = await redis.keys("*:repeat:*")
+    assert 86_390 < await redis.ttl(record) <= 86_400
+    assert "8e03978e" not in str(record)
+
+
+async def test_a_holder_that_was_overtaken_changes_nothing(redis: Redis) -> None:
+    repeats = Repeats(redis, patience=0.01)
+    slow = await repeats.begin("", "k", "f")
+    await asyncio.sleep(0.02)
+    quick = await repeats.begin("", "k", "f")
+    assert (quick.state, quick.id) == ("begun", slow.id)
+    await repeats.settle("", "k", slow, done=False)
+    await repeats.settle("", "k", quick, done=True)
+    assert (await repeats.begin("", "k", "f")).state == "done"
