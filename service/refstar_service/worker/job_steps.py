@@ -72,10 +72,18 @@ class Composed:
 
 
 def prepare(
-    image: Upload, references: Sequence[Upload], knobs: Knobs, model: Model, viewer: Viewer
+    image: Upload,
+    references: Sequence[Upload],
+    knobs: Knobs,
+    model: Model,
+    viewer: Viewer,
+    clock: Stopwatch | None = None,
 ) -> Prepared:
-    """Decode, find and cut everything the model needs. Raises StepRefused, with reports of what was found."""
-    clock = Stopwatch()
+    """Decode, find and cut everything the model needs. Raises StepRefused, with reports of what was found.
+
+    ``clock`` keeps the times also of what was refused.
+    """
+    clock = clock or Stopwatch()
     with clock("decode"):
         picture = image.decoded("image", viewer.limits)
     kind = _result_format(image, picture, knobs, model.size, viewer.limits)
@@ -113,13 +121,20 @@ def prepare(
     return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds)
 
 
-def compose(prepared: Prepared, restored: Sequence[RestoredFace], *, selection: bool = True) -> Composed:
+def compose(
+    prepared: Prepared,
+    restored: Sequence[RestoredFace],
+    *,
+    selection: bool = True,
+    clock: Stopwatch | None = None,
+) -> Composed:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
     ``upscale``. Raises StepRefused when no face came out: the degraded picture is never handed back as a result.
 
-    The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less.
+    The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less. ``clock``
+    keeps the times also of what was refused.
     """
-    clock, knobs = Stopwatch(), prepared.knobs
+    clock, knobs = clock or Stopwatch(), prepared.knobs
     used = [report.index - 1 for report in prepared.references if report.used]
     outputs = iter(restored)
     faces: list[FaceReport] = []

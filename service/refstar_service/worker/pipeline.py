@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -31,6 +32,7 @@ from refstar_service.worker.job_steps import Composed, Model, Viewer, compose, p
 from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.stopwatch import Stopwatch
 from refstar_service.worker.work import Turn, Work, next_round, portions
 
 log = logging.getLogger(__name__)
@@ -233,6 +235,7 @@ class Worker:
 
     async def _prepare(self, work: Work) -> None:
         files, work.files = work.files, []
+        clock = Stopwatch()
         if work.failure is not None or work.abandoned or work.job_id in self._unwanted:
             return
         try:
@@ -241,14 +244,14 @@ class Worker:
                 raise StepRefused("unknown-model", f"this worker has no model {work.request.model!r}")
             knobs = Knobs.of(work.request)
             work.prepared = await self._in(
-                self._pictures, prepare, files[0], files[1:], knobs, model, self.viewer
+                self._pictures, prepare, files[0], files[1:], knobs, model, self.viewer, clock
             )
-            work.timings |= work.prepared.timings
         except StepRefused as error:
             work.refuse(error)
         except Exception as error:
             log.exception("job %s: preparing failed", work.job_id)
             work.fail("inference-failed", f"Preparing the pictures failed: {type(error).__name__}.")
+        work.timings |= clock.seconds
         self._observe(work, "decode", "detect")
 
     async def _restore(self, turns: list[Turn]) -> None:
@@ -264,6 +267,7 @@ class Worker:
                 for turn in turns:
                     await self._restore([turn])
             else:
+                turns[0].work.timings["infer"] = time.monotonic() - began
                 turns[0].work.fail("inference-failed", f"The model failed: {type(error).__name__}.")
             return
         took = time.monotonic() - began
@@ -277,9 +281,11 @@ class Worker:
 
     async def _outcome(self, work: Work) -> Outcome:
         prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
+        clock = Stopwatch()
         if work.failure is None and prepared is not None:
             try:
-                composed: Composed = await self._in(self._pictures, compose, prepared, work.restored)
+                make = partial(compose, prepared, work.restored, clock=clock)
+                composed: Composed = await self._in(self._pictures, make)
                 work.timings |= composed.timings
                 self._observe(work, "paste", "encode")
                 result = await patiently(lambda: self.files.keep(work.started, composed))
@@ -294,6 +300,7 @@ class Worker:
             except Exception as error:
                 log.exception("job %s: storing failed", work.job_id)
                 work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
+        work.timings |= clock.seconds
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
         return Outcome(JobStatus.FAILED, None, failure, work.faces, work.seconds, work.references)
 

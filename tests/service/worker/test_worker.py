@@ -138,6 +138,7 @@ async def test_a_failing_batch_is_repeated_one_by_one(redis: Redis) -> None:
         assert failed.status is JobStatus.FAILED
         assert failed.failure is not None
         assert failed.failure.code == "inference-failed"
+        assert set(failed.timings) == {"fetch", "decode", "detect", "infer"}
 
 
 async def test_numbers_that_are_not_finite_fail_the_job_and_leave_no_result(redis: Redis) -> None:
@@ -146,23 +147,37 @@ async def test_numbers_that_are_not_finite_fail_the_job_and_leave_no_result(redi
     async with bench.working():
         job = await bench.ended("sick")
     assert job.status is JobStatus.FAILED
+    assert set(job.timings) == {"fetch", "decode", "detect", "infer"}
     assert job.result is None
     assert not [key async for key in redis.scan_iter("*sick/result*")]
 
 
 @pytest.mark.parametrize(
-    ("upload", "references", "changes", "code", "names"),
+    ("upload", "references", "changes", "code", "names", "stages"),
     [
-        (picture(3)[:60], [], {}, "image-truncated", "image (0.png)"),
-        (picture(3), [b"no picture at all"], {}, "not-an-image", "reference 1 (1.png)"),
-        (file_of(np.zeros((30, 60, 3), np.uint8)), [], {}, "not-square", "60 x 30"),
-        (picture(3), [], {"model": "other"}, "unknown-model", "other"),
-        (picture(3), [], {"faces": "all"}, "no-face-found", "32 x 32"),
-        (PHOTOGRAPH, [picture(3)], {"faces": "all"}, "reference-without-face", "reference 1 (1.png)"),
+        (picture(3)[:60], [], {}, "image-truncated", "image (0.png)", {"decode"}),
+        (picture(3), [b"no picture at all"], {}, "not-an-image", "reference 1 (1.png)", {"decode", "detect"}),
+        (file_of(np.zeros((30, 60, 3), np.uint8)), [], {}, "not-square", "60 x 30", {"decode", "detect"}),
+        (picture(3), [], {"model": "other"}, "unknown-model", "other", set()),
+        (picture(3), [], {"faces": "all"}, "no-face-found", "32 x 32", {"decode", "detect"}),
+        (
+            PHOTOGRAPH,
+            [picture(3)],
+            {"faces": "all"},
+            "reference-without-face",
+            "reference 1 (1.png)",
+            {"decode", "detect"},
+        ),
     ],
 )
-async def test_a_job_that_cannot_be_done_says_why(
-    redis: Redis, upload: bytes, references: list[bytes], changes: dict[str, object], code: str, names: str
+async def test_a_job_that_cannot_be_done_says_why_and_how_long_each_stage_took(
+    redis: Redis,
+    upload: bytes,
+    references: list[bytes],
+    changes: dict[str, object],
+    code: str,
+    names: str,
+    stages: set[str],
 ) -> None:
     bench = Bench(redis, Inverting())
     await bench.submit("bad", upload, references, **changes)
@@ -173,6 +188,7 @@ async def test_a_job_that_cannot_be_done_says_why(
     assert job.failure is not None
     assert job.failure.code == code
     assert names in job.failure.detail
+    assert set(job.timings) == {"fetch"} | stages
 
 
 async def test_an_upload_that_is_gone_ends_the_job(redis: Redis) -> None:
