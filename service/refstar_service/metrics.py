@@ -47,6 +47,7 @@ class GatewayMetrics:
     queue_depth: Gauge
     jobs_in_flight: Gauge
     queue_oldest_timestamp: Gauge
+    webhook_backlog: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -99,16 +100,49 @@ class GatewayMetrics:
                 ["priority"],
                 registry=registry,
             ),
+            webhook_backlog=Gauge(
+                "refstar_webhook_backlog",
+                f"Webhooks that are owed and not delivered. {shared}",
+                registry=registry,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class CourierMetrics:
+    """What a courier counts; one runs in every gateway unless the settings say otherwise."""
+
+    deliveries: Counter
+    delivery_duration: Histogram
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> Self:
+        return cls(
+            deliveries=Counter(
+                "refstar_webhook_deliveries_total",
+                "Attempts to deliver a webhook: delivered, failed (it comes again), given_up (after the last attempt), "
+                "gone (the endpoint answered 410), abandoned (its API key is gone).",
+                ["outcome"],
+                registry=registry,
+            ),
+            delivery_duration=Histogram(
+                "refstar_webhook_delivery_duration_seconds",
+                "Time of one attempt, from resolving the name to the head of the answer.",
+                buckets=DURATION_BUCKETS,
+                registry=registry,
+            ),
         )
 
 
 @dataclass(frozen=True)
 class WorkerMetrics:
-    """What a worker counts. `stage` is one of fetch, decode, detect, infer, paste, encode."""
+    """What a worker counts. `stage` is one of fetch, decode, detect, infer, paste, encode, store."""
 
     jobs_finished: Counter
     faces: Counter
     jobs_redelivered: Counter
+    job_queue_duration: Histogram
+    job_duration: Histogram
     batch_size: Histogram
     stage_duration: Histogram
     last_batch: Gauge
@@ -120,8 +154,9 @@ class WorkerMetrics:
         return cls(
             jobs_finished=Counter(
                 "refstar_jobs_finished_total",
-                "Jobs brought to an end: succeeded, failed, or not_recorded (canceled or overtaken meanwhile); "
-                "`reason` is the problem of a failed one, as the API names it, else empty.",
+                "Jobs brought to an end: succeeded, failed, dead (all attempts lost their worker), canceled, expired, "
+                "deleted, or not_recorded (another worker's by then). `reason` is the problem of a failed one, as the "
+                "API names it, else empty.",
                 ["outcome", "reason"],
                 registry=registry,
             ),
@@ -135,6 +170,18 @@ class WorkerMetrics:
             jobs_redelivered=Counter(
                 "refstar_jobs_redelivered_total",
                 "Jobs started again after an attempt that did not end.",
+                registry=registry,
+            ),
+            job_queue_duration=Histogram(
+                "refstar_job_queue_duration_seconds",
+                "From a job's acceptance to its first start.",
+                buckets=DURATION_BUCKETS,
+                registry=registry,
+            ),
+            job_duration=Histogram(
+                "refstar_job_duration_seconds",
+                "From a job's acceptance to its recorded outcome.",
+                buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
             batch_size=Histogram(

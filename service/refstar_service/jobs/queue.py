@@ -157,7 +157,7 @@ class JobQueue:
         self, owner: str, *, limit: int, status: JobStatus | None = None, after: Place | None = None
     ) -> JobPage:
         """The owner's jobs that are remembered, expired ones too, newest first; enrollments are not listed."""
-        score, job_id = (after.moment, after.job_id) if after else ("+inf", "")
+        score, job_id = (after.moment, after.id) if after else ("+inf", "")
         values = [score, job_id, limit, status or "", self._keys.job(""), self._keys.gone("")]
         found, rest = await self._run(self._scripts.list, [self._keys.jobs_of(owner)], values)
         jobs = tuple(Job.from_fields(text(one), fields(row)) for one, row in found)
@@ -376,5 +376,6 @@ class JobQueue:
 def _started(held: Reservation, reply: Any) -> Started | None:
     if reply is None:
         return None
-    attempt, fence, request = reply
-    return Started(held.job_id, attempt, text(fence), JobRequest.from_json(text(request)), held)
+    attempt, fence, request, waited = reply
+    asked = JobRequest.from_json(text(request))
+    return Started(held.job_id, attempt, text(fence), asked, held, float(text(waited)))

@@ -25,13 +25,17 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Started:
-    """The right to finish one job, until somebody starts it again. `attempt` counts from 1."""
+    """The right to finish one job, until somebody starts it again. `attempt` counts from 1.
+
+    `waited`: seconds from the job's acceptance to this start, by the clock of Redis.
+    """
 
     job_id: str
     attempt: int
     fence: str  # different for every start, unlike `attempt`, which a release takes back
     request: JobRequest
     reservation: Reservation
+    waited: float = 0.0
 
 
 Held = Reservation | Started

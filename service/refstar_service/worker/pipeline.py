@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from refstar_service.jobs.job import JobFailure, JobStatus, Outcome
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Composed, Model, Viewer, compose, prepare
 from refstar_service.worker.knobs import Knobs
@@ -116,12 +118,14 @@ class Worker:
                     batch = await self._reserve_and_start(stopping)
                 except GaveUp as error:
                     log.error("no job can be had: %s", error)
-            await asyncio.gather(*(self._read(work) for work in batch))
+            await asyncio.gather(*(work.story.telling("fetch", self._read(work)) for work in batch))
             for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
                 if number:
                     await self._room.acquire()
                 if not stopping.is_set():  # else they are given back as they are
-                    await asyncio.gather(*(self._prepare(work) for work in portion))
+                    await asyncio.gather(
+                        *(work.story.telling("prepare", self._prepare(work)) for work in portion)
+                    )
                 await self._fetched.put(portion)
             if any(work.started.attempt > 1 for work in batch):
                 await self._quiet.wait()
@@ -139,14 +143,15 @@ class Worker:
                 self._room.release()
                 here += portion
             given_back = [work for work in here if self._leaves(work, stopping.is_set())]
-            await self._give_back([work.started for work in given_back])
+            await self._give_back(given_back)
             here = [work for work in here if work not in given_back]
             if through := [work for work in here if not work.faces_left]:
                 await self._inferred.put(through)
                 here = [work for work in here if work.faces_left]
             elif here:
                 turns = next_round(here, self.max_batch)
-                await self._restore(turns)
+                with story.inference([turn.work.story for turn in turns], sum(turn.count for turn in turns)):
+                    await self._restore(turns)
                 served = [turn.work for turn in turns]
                 here = [work for work in here if work not in served] + served
         await self._inferred.put(None)
@@ -167,8 +172,10 @@ class Worker:
 
     async def _store(self) -> None:
         while (batch := await self._inferred.get()) is not None:
-            outcomes = await asyncio.gather(*(self._outcome(work) for work in batch))
-            await self._give_back([work.started for work in batch if work.abandoned])
+            outcomes = await asyncio.gather(
+                *(work.story.telling("store", self._outcome(work)) for work in batch)
+            )
+            await self._give_back([work for work in batch if work.abandoned])
             done = [(w, outcome) for w, outcome in zip(batch, outcomes, strict=True) if not w.abandoned]
             try:
                 recorded = await self._record([(work.started, outcome) for work, outcome in done])
@@ -177,9 +184,12 @@ class Worker:
                     "%d outcomes could not be recorded, their jobs will run again: %s", len(done), error
                 )
                 self._forget([work.started for work, _ in done])
+                for work, _ in done:
+                    work.story.ended("not_recorded")
                 continue
             self._forget([work.started for work, _ in done])
             for (work, outcome), kept in zip(done, recorded, strict=True):
+                self._tell(work, outcome, kept)
                 await self._clear_up(work, outcome, kept)
 
     # What they are made of.
@@ -209,6 +219,8 @@ class Worker:
                 self._quiet.clear()
                 if begun.attempt > 1:
                     self.metrics.jobs_redelivered.inc()
+                else:
+                    self.metrics.job_queue_duration.observe(begun.waited)
         return [Work(begun) for begun in started if begun is not None]
 
     async def _record(self, outcomes: list[tuple[Started, Outcome]]) -> list[bool]:
@@ -268,6 +280,7 @@ class Worker:
                     await self._restore([turn])
             else:
                 turns[0].work.timings["infer"] = time.monotonic() - began
+                turns[0].work.timings["infer"] = time.monotonic() - began
                 turns[0].work.fail("inference-failed", f"The model failed: {type(error).__name__}.")
             return
         took = time.monotonic() - began
@@ -288,7 +301,10 @@ class Worker:
                 composed: Composed = await self._in(self._pictures, make)
                 work.timings |= composed.timings
                 self._observe(work, "paste", "encode")
+                keeping = time.monotonic()
                 result = await patiently(lambda: self.files.keep(work.started, composed))
+                work.timings["store"] = time.monotonic() - keeping
+                self._observe(work, "store")
                 return Outcome(
                     JobStatus.SUCCEEDED, result, None, composed.faces, work.seconds, composed.references
                 )
@@ -304,17 +320,26 @@ class Worker:
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
         return Outcome(JobStatus.FAILED, None, failure, work.faces, work.seconds, work.references)
 
+    def _tell(self, work: Work, outcome: Outcome, kept: bool) -> None:
+        if not kept:
+            work.story.ended("not_recorded")
+            return
+        work.story.recorded(outcome)
+        self.metrics.job_duration.observe(work.story.seconds)
+        reason = outcome.failure.code if outcome.failure is not None else ""
+        self.metrics.jobs_finished.labels(outcome.status, reason).inc()
+        for face in outcome.faces:
+            self.metrics.faces.labels(face.action, face.reason or "").inc()
+
     async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Uploads go when the job has ended, results go when they were not recorded."""
-        reason = outcome.failure.code if outcome.failure is not None else ""
-        self.metrics.jobs_finished.labels(outcome.status if kept else "not_recorded", reason).inc()
-        for face in outcome.faces if kept else ():
-            self.metrics.faces.labels(face.action, face.reason or "").inc()
         try:
             if not kept:
                 if outcome.result is not None:
                     await self.files.drop_result(outcome.result)
                 job = await self.queue.get(work.job_id)
+                canceled = job is not None and job.status is JobStatus.CANCELED
+                self.metrics.jobs_finished.labels("canceled" if canceled else "not_recorded", "").inc()
                 if job is not None and not job.status.terminal:
                     return  # somebody else is at it and needs the uploads
             await self.files.drop_uploads(work.request)
@@ -325,14 +350,18 @@ class Worker:
         """A job that ended without being started here (out of attempts, canceled) leaves its uploads behind."""
         try:
             job = await self.queue.get(job_id)
+            story.buried(job, self.metrics)
             if job is not None and job.status.terminal:
                 await self.files.drop_uploads(job.request)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
-    async def _give_back(self, held: list[Started]) -> None:
-        if not held:
+    async def _give_back(self, works: list[Work]) -> None:
+        if not works:
             return
+        held = [work.started for work in works]
+        for work in works:
+            work.story.ended("given_back")
         try:
             await patiently(lambda: self.queue.release(held))
         except GaveUp as error:
@@ -370,7 +399,9 @@ class Worker:
                 await asyncio.wait_for(self._ended.wait(), seconds)
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(
+            pool, copy_context().run, function, *arguments
+        )
 
     def _observe(self, work: Work, *stages: str) -> None:
         for stage in stages:

@@ -8,6 +8,7 @@ from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, Referen
 from refstar_service.jobs.reservation import Started
 from refstar_service.worker.job_steps import Prepared
 from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.story import Story
 from refstar_service.worker.upload import Upload
 
 
@@ -16,6 +17,7 @@ class Work:
     """What is known of a job so far. ``pixels``: how many its pictures hold in memory from decoding to storing."""
 
     started: Started
+    story: Story = field(init=False)
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
     timings: dict[str, float] = field(default_factory=dict)
@@ -27,6 +29,9 @@ class Work:
     faces: tuple[FaceReport, ...] = ()  # of a failure
     references: tuple[ReferenceReport, ...] = ()
     abandoned: bool = False  # its bytes cannot be had or kept now: let another worker try
+
+    def __post_init__(self) -> None:
+        self.story = Story(self.started)
 
     @property
     def request(self) -> JobRequest:

@@ -1,21 +1,22 @@
 -- KEYS job gone line
 -- ARGV id channel group entry consumer '' fence max_attempts ttl result_ttl memory outcome_if_lost
--- -> {attempt, fence, request}, or nil if there is nothing to do
+-- -> {attempt, fence, request, seconds since it was accepted}, or nil if there is nothing to do
 local job, gone, line = KEYS[1], KEYS[2], KEYS[3]
 local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 if not is_held(line, group, entry, ARGV[5]) then
   return nil
 end
-local status, canceling, fence, attempts, request, own_entry =
-  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'attempts', 'request', 'entry'))
+local status, canceling, fence, attempts, request, own_entry, created_at =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'attempts', 'request', 'entry', 'created_at'))
 if not stands(entry, status, own_entry) then
   drop(line, group, entry)
   return nil
 end
+local waited = moment(now() - tonumber(created_at))
 -- The reply to this very call got lost, and it comes again.
 if status == 'running' and fence == ARGV[7] then
-  return {tonumber(attempts), fence, request}
+  return {tonumber(attempts), fence, request, waited}
 end
 
 write_even_when_full(job)
@@ -34,4 +35,4 @@ end
 attempts = redis.call('HINCRBY', job, 'attempts', 1)
 redis.call('HSET', job, 'status', 'running', 'fence', ARGV[7], 'started_at', moment(now()))
 commit(job, gone, id, channel, ARGV[9], ARGV[11])
-return {attempts, ARGV[7], request}
+return {attempts, ARGV[7], request, waited}

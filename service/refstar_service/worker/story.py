@@ -1,0 +1,115 @@
+"""What an attempt tells of itself: log lines with its ids, its span and those of its stages, its figures.
+
+The span of an attempt is a child of the request's; an inference, which several attempts share, is linked to theirs.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind, StatusCode
+
+from refstar_service import logs, tracing
+from refstar_service.jobs.job import Job, JobStatus, Outcome
+from refstar_service.jobs.reservation import Started
+from refstar_service.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_inferences = count(1)
+
+
+class Story:
+    """Of one started job. It ends once: recorded, not kept or given back."""
+
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self._began = time.monotonic()
+        self.span = tracing.tracer().start_span(
+            "restoration",
+            context=tracing.origin(started.request.traceparent),
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "refstar.job_id": started.job_id,
+                "refstar.attempt": started.attempt,
+                "refstar.request_id": started.request.request_id,
+                "refstar.model": started.request.model,
+                "refstar.waited": started.waited,
+            },
+        )
+
+    @property
+    def seconds(self) -> float:
+        """From the job's acceptance until now."""
+        return self._started.waited + time.monotonic() - self._began
+
+    async def telling(self, stage: str, act: Awaitable[T]) -> T:
+        """Await ``act`` as a stage of this attempt: with its ids on every log line, in a span of its own."""
+        with self._ids(), trace.use_span(self.span), tracing.tracer().start_as_current_span(stage):
+            return await act
+
+    def recorded(self, outcome: Outcome) -> None:
+        """The outcome counts."""
+        failure = outcome.failure
+        self.span.set_attribute("refstar.outcome", outcome.status)
+        if failure is not None:
+            self.span.set_status(StatusCode.ERROR, failure.code)
+        what = f"{outcome.status} ({failure.code})" if failure is not None else outcome.status
+        with self._ids(), trace.use_span(self.span):
+            log.info(
+                "job %s %s after %.2f s",
+                self._started.job_id,
+                what,
+                self.seconds,
+                extra={
+                    "outcome": outcome.status,
+                    "reason": failure.code if failure is not None else None,
+                    "waited": self._started.waited,
+                    "seconds": round(self.seconds, 4),
+                    "timings": outcome.timings,
+                },
+            )
+        self.span.end()
+
+    def ended(self, how: str) -> None:
+        """Without an outcome that counts: ``how`` is given_back or not_recorded."""
+        self.span.set_attribute("refstar.outcome", how)
+        with self._ids(), trace.use_span(self.span):
+            log.info("job %s: %s", self._started.job_id, how.replace("_", " "), extra={"outcome": how})
+        self.span.end()
+
+    @contextmanager
+    def _ids(self) -> Iterator[None]:
+        started = self._started
+        with logs.about(job=started.job_id, attempt=started.attempt, request_id=started.request.request_id):
+            yield
+
+
+@contextmanager
+def inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
+    """A span for what these attempts do together, linked to each of them."""
+    number = next(_inferences)
+    links = [Link(story.span.get_span_context()) for story in stories]
+    attributes = {"refstar.batch": number, "refstar.jobs": len(stories), "refstar.faces": faces}
+    with (
+        logs.about(batch=number),
+        tracing.tracer().start_as_current_span("inference", links=links, attributes=attributes),
+    ):
+        yield
+
+
+def buried(job: Job | None, metrics: WorkerMetrics) -> None:
+    """Count a job that this worker was given and found ended: an outcome that no worker reports."""
+    if job is None:
+        metrics.jobs_finished.labels("deleted", "").inc()
+    elif job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == "worker-lost":
+        metrics.jobs_finished.labels("dead", job.failure.code).inc()
+        with logs.about(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
+            log.error("job %s has lost its worker in each of %d attempts", job.id, job.attempts)
+    elif job.status in (JobStatus.CANCELED, JobStatus.EXPIRED):
+        metrics.jobs_finished.labels(job.status, "").inc()
