@@ -14,15 +14,17 @@ ROOT = Path(refstar_service.__file__).parent
 #: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
     "jobs": set(),
+    "people": {"jobs"},
     "blobs": set(),
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
-    "worker": {"jobs", "blobs", "images", "faces", "engine", "metrics", "logs", "tracing"},
+    "worker": {"jobs", "people", "blobs", "images", "faces", "engine", "metrics", "logs", "tracing"},
     "access": set(),
     "gateway": {
         "access",
         "jobs",
+        "people",
         "blobs",
         "images",
         "engine.manifest",

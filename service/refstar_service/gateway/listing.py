@@ -28,7 +28,7 @@ Cursor = Annotated[
 
 def cursor_of(place: Place) -> str:
     """Opaque to clients, so that it may change; no secret."""
-    return base64.urlsafe_b64encode(f"{place.moment}.{place.job_id}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{place.moment}.{place.id}".encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str | None) -> Place | None:

@@ -9,10 +9,10 @@ from refstar_service.jobs.job import Job
 
 @dataclass(frozen=True)
 class Place:
-    """After this job in a list that begins with the newest. `moment`: microseconds since 1970, as Redis writes it."""
+    """After this entry of a list that begins with the newest. `moment`: microseconds since 1970, as Redis writes it."""
 
     moment: str
-    job_id: str
+    id: str
 
 
 @dataclass(frozen=True)

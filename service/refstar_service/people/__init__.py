@@ -1,0 +1,15 @@
+"""People whose references are stored once and used by many restorations: records, and names of blobs."""
+
+from refstar_service.people.person import Person, PersonStatus, blob_keys, crop_key, features_key
+from refstar_service.people.store import PeopleFull, PeoplePage, PeopleStore
+
+__all__ = [
+    "PeopleFull",
+    "PeoplePage",
+    "PeopleStore",
+    "Person",
+    "PersonStatus",
+    "blob_keys",
+    "crop_key",
+    "features_key",
+]
