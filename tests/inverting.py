@@ -10,8 +10,11 @@ from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restored
 class Inverting:
     """Restores by inverting. ``act`` may raise or wait; ``finite`` says of each face whether it came out.
 
-    With ``remembering``, references that were seen once are known from then on.
+    With ``remembering``, references that were seen once are known from then on. ``encoded``: keys of the references
+    that it had to encode, in their order.
     """
+
+    encoder = "inverting-1"
 
     def __init__(
         self,
@@ -22,6 +25,22 @@ class Inverting:
         self.act, self.finite, self.remembering = act, finite, remembering
         self.batches: list[int] = []
         self.known: dict[str, Features] = {}
+        self.encoded: list[str] = []
+
+    def remember(self, key: str, features: Features) -> bool:
+        fit = list(features) == ["features"]
+        if fit:
+            self.known[key] = features
+        return fit
+
+    def forget(self, key: str) -> None:
+        self.known.pop(key, None)
+
+    def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]:
+        self.encoded += [picture.key for picture in pictures]
+        features: list[Features] = [{"features": picture.pixels} for picture in pictures]
+        self.known |= {picture.key: one for picture, one in zip(pictures, features, strict=True)}
+        return features
 
     def cached(self, key: str) -> Features | None:
         return self.known.get(key)
@@ -30,8 +49,7 @@ class Inverting:
         self.act(tasks)
         self.batches.append(len(tasks))
         if self.remembering:
-            pictures = [r for t in tasks for r in t.references if isinstance(r, ReferencePicture)]
-            self.known |= {picture.key: {"features": picture.pixels} for picture in pictures}
+            self.encode([r for t in tasks for r in t.references if isinstance(r, ReferencePicture)])
         masks = [np.full((len(t.references), 4, 4), 51, np.uint8) for t in tasks]
         return [
             RestoredFace(255 - t.low_quality, m, self.finite(t)) for t, m in zip(tasks, masks, strict=True)

@@ -36,6 +36,12 @@ class FeatureCache:
             self._entries.move_to_end(key)
             return features
 
+    def drop(self, key: str) -> None:
+        with self._lock:
+            dropped = self._entries.pop(key, None)
+            if dropped is not None:
+                self.used_bytes -= size_in_bytes(dropped)
+
     def put(self, key: str, features: Features) -> None:
         size = size_in_bytes(features)
         if size > self.max_bytes:

@@ -4,7 +4,7 @@ Faces of different jobs share a batch. A face's result does not depend on its ba
 bucket of their *own* number of references, and padding rows are never looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,13 +50,24 @@ class RestoredFace:
 class FaceRestorer(Protocol):
     """What the worker needs of a model."""
 
+    @property
+    def encoder(self) -> str:
+        """Names what the features come from, and changes when they would: features of one encoder fit no other. "" if
+        the model takes no references."""
+
     def cached(self, key: str) -> Features | None: ...
+
+    def remember(self, key: str, features: Features) -> bool: ...
+
+    def forget(self, key: str) -> None: ...
+
+    def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]: ...
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]: ...
 
 
 class Restorer:
-    """A model folder on a provider. Not thread-safe but for ``cached``: one thread restores."""
+    """A model folder on a provider. Not thread-safe but for the cache: one thread restores and encodes."""
 
     def __init__(
         self,
@@ -114,6 +125,31 @@ class Restorer:
         """Features of a reference that was seen before. Whoever holds them keeps them alive past eviction."""
         return self.cache.get(key)
 
+    @property
+    def encoder(self) -> str:
+        """The SHA-256 of the graph, and what runs it: a provider's arithmetic is its own."""
+        if self._encode is None:
+            return ""
+        return f"{self.manifest.graphs['encode_references'].sha256}-{self.provider}"
+
+    def remember(self, key: str, features: Features) -> bool:
+        """Keep features that were encoded elsewhere; False if they are not such as this model takes."""
+        fit = self._encode is not None and {
+            name: (array.shape, array.dtype) for name, array in features.items()
+        } == {name: (array.shape, array.dtype) for name, array in self._absent.items()}
+        if fit:
+            self.cache.put(key, features)
+        return fit
+
+    def forget(self, key: str) -> None:
+        """What was remembered under this key is no longer."""
+        self.cache.drop(key)
+
+    def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]:
+        """Features of references, which are remembered from now on. Raises ValueError if the model takes none."""
+        encoded = self._encoded({picture.key: picture.pixels for picture in pictures})
+        return [encoded[picture.key] for picture in pictures]
+
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
         """Restore all tasks, in order. Raises ValueError for more references than the model takes."""
         for task in tasks:
@@ -139,6 +175,13 @@ class Restorer:
         for reference in (r for task in tasks for r in task.references):
             if isinstance(reference, ReferencePicture):
                 fresh.setdefault(reference.key, reference.pixels)
+        encoded = self._encoded(fresh)
+        return [
+            [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
+            for task in tasks
+        ]
+
+    def _encoded(self, fresh: Mapping[str, Pixels]) -> dict[str, Features]:
         encoded: dict[str, Features] = {}
         for key, pixels in fresh.items():
             if self._encode is None:
@@ -147,10 +190,7 @@ class Restorer:
             outputs = self._encode.run({"references": pixels[None]})
             encoded[key] = {name: outputs[name][0] for name in self._features}
             self.cache.put(key, encoded[key])
-        return [
-            [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
-            for task in tasks
-        ]
+        return encoded
 
     def _run(self, tasks: list[FaceTask], features: list[list[Features]], count: int) -> list[RestoredFace]:
         rows = _bucket(len(tasks))

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import aligned_face, degraded_face, psnr, reference_face
+from refstar_service.engine.feature_bytes import from_bytes, to_bytes
 from refstar_service.engine.manifest import load_manifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused, ProviderUnavailable
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
@@ -53,6 +55,35 @@ def test_a_face_does_not_depend_on_its_batch_mates(restorer: Restorer) -> None:
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
         assert np.array_equal(one.selection, other.selection)
+
+
+def test_features_that_went_around_by_way_of_bytes_give_the_same_face(restorer: Restorer) -> None:
+    asked = task(3, references=2)
+    pictures = [one for one in asked.references if isinstance(one, ReferencePicture)]
+    direct = restorer.restore([asked])[0]
+    around = [from_bytes(to_bytes(features)) for features in restorer.encode(pictures)]
+    assert all(features is not None and restorer.remember("back", features) for features in around)
+    known = tuple(features for features in around if features is not None)
+    again = restorer.restore([replace(asked, references=known)])[0]
+    assert np.array_equal(again.pixels, direct.pixels)
+    restorer.forget("back")
+    assert restorer.cached("back") is None
+
+
+def test_features_of_another_model_are_not_taken(restorer: Restorer) -> None:
+    picture = ReferencePicture("strange", reference_face())
+    [good] = restorer.encode([picture])
+    name = next(iter(good))
+    for wrong in (
+        {},
+        {key: array for key, array in good.items() if key != name},
+        {**good, "features_more": good[name]},
+        {**good, name: good[name][:1]},
+        {**good, name: good[name].astype(np.float16)},
+    ):
+        assert not restorer.remember("wrong", wrong)
+    assert restorer.cached("wrong") is None
+    assert restorer.encoder.startswith(restorer.manifest.graphs["encode_references"].sha256)
 
 
 def test_the_order_of_references_does_not_matter(restorer: Restorer) -> None:
