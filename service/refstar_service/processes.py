@@ -160,7 +160,12 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         port, stop_health = health.serve(host, port, registry, pulse)
         log.info("worker metrics on http://%s:%d/metrics", host, port)
     stopping = asyncio.Event()
-    with _signals(stopping.set):
+
+    def stop() -> None:
+        pulse.ending = True
+        stopping.set()
+
+    with _signals(stop):
         watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
@@ -176,6 +181,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,
                     picture_threads=available_cpus(),
+                    announced=pulse.announce,
                 )
                 try:
                     await worker.run(stopping)

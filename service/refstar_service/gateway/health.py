@@ -26,7 +26,7 @@ async def healthz() -> Liveness:
 
 @router.get("/readyz", responses=problem_responses(ProblemType.NOT_READY))
 async def readyz(gateway: GatewayDep) -> Readiness:
-    """Redis answers, there is a model, and a worker is there to run it."""
+    """Redis answers, there is a model, and a worker is there that has it loaded and warmed up."""
     if gateway.stopping.is_set():
         raise _not_ready("It is stopping.")
     if not gateway.models:
@@ -38,7 +38,10 @@ async def readyz(gateway: GatewayDep) -> Readiness:
         raise _not_ready("Redis does not answer.") from error
     if not workers:
         raise _not_ready("No worker is there.")
-    return Readiness(status="ready", workers=[worker.name for worker in workers])
+    able = [worker.name for worker in workers if not gateway.models.keys().isdisjoint(worker.models)]
+    if not able:
+        raise _not_ready(f"No worker has a model of this gateway: {', '.join(sorted(gateway.models))}.")
+    return Readiness(status="ready", workers=able)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -1,4 +1,4 @@
-"""The worker's own small HTTP server: ``/metrics``, and ``/healthz`` for the container's liveness probe."""
+"""The worker's own small HTTP server: ``/metrics``, and ``/healthz`` and ``/readyz`` for the container's probes."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,14 +14,36 @@ from prometheus_client.exposition import ThreadingWSGIServer
 ALIVE_WITHIN = 60.0
 
 
+#: Without word from Redis for so long (seconds), the worker is not ready: it announces itself every three.
+READY_WITHIN = 12.0
+
+
 class Pulse:
-    """When the worker's event loop last turned; written by the loop, read by the server's thread."""
+    """When the worker's event loop last turned, and when Redis last heard of it; written by the loop, read by the
+    server's thread."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
+        self.announced: float | None = None  # not before its models are warm
+        self.ending = False
 
     def beat(self) -> None:
         self.last = time.monotonic()
+
+    def announce(self) -> None:
+        """Redis knows now that this worker takes jobs."""
+        self.announced = time.monotonic()
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why no new job is taken, or None."""
+        if self.ending:
+            return "ending"
+        if self.announced is None:
+            return "loading models"
+        if time.monotonic() - self.announced > READY_WITHIN:
+            return "Redis does not answer"
+        return None
 
     @property
     def alive(self) -> bool:
@@ -44,8 +66,12 @@ def serve(host: str, port: int, registry: CollectorRegistry, pulse: Pulse) -> tu
             return answer
         if path == "/healthz":
             status, body = ("200 OK", b"alive\n") if pulse.alive else ("503 Service Unavailable", b"hung\n")
+        elif path == "/readyz":
+            obstacle = pulse.obstacle
+            status = "200 OK" if obstacle is None else "503 Service Unavailable"
+            body = f"{obstacle or 'ready'}\n".encode()
         else:
-            status, body = "404 Not Found", b"/healthz or /metrics\n"
+            status, body = "404 Not Found", b"/healthz, /readyz or /metrics\n"
         start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 

@@ -61,14 +61,17 @@ class Worker:
         max_batch: int,
         max_batch_pixels: int,
         picture_threads: int,
+        announced: Callable[[], None] = lambda: None,
     ) -> None:
         """``max_batch``: jobs reserved, and faces restored, at a time; ``max_batch_pixels``: decoded at a time.
 
-        ``picture_threads`` decode, find faces, paste and encode.
+        ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
+        this worker is there.
         """
         self.queue, self.files, self.models, self.info = queue, files, models, info
         self.metrics, self.viewer = metrics, viewer
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
+        self.announced = announced
         self._pictures = ThreadPoolExecutor(picture_threads, "picture")
         self._model = ThreadPoolExecutor(1, "model")  # one session, one thread
         self._held: dict[str, Held] = {}
@@ -385,6 +388,7 @@ class Worker:
 
     async def _announce(self) -> None:
         await self.queue.announce_worker(self.info, PRESENT_FOR)
+        self.announced()
 
     async def _housekeep(self) -> None:
         await self.queue.housekeeping()

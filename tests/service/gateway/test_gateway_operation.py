@@ -27,6 +27,10 @@ def without_redis(app: FastAPI) -> None:
 async def test_ready_once_a_worker_is_there(client: httpx.AsyncClient, queue: JobQueue, app: FastAPI) -> None:
     response = await client.get("/readyz")
     assert (response.status_code, response.json()["detail"]) == (503, "No worker is there.")
+    await queue.announce_worker(WorkerInfo("w0", ("other",), "cpu", 0.0), 10)
+    response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["detail"] == "No worker has a model of this gateway: ented, refstar."
     await queue.announce_worker(WorkerInfo("w1", ("refstar",), "cpu", 0.0), 10)
     response = await client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready", "workers": ["w1"]})

@@ -17,7 +17,9 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_a_turning_loop_is_alive_and_a_hung_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turning_loop_is_alive_a_hung_one_is_not_and_ready_is_who_takes_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pulse, registry = health.Pulse(), new_registry()
     WorkerMetrics.on(registry).batch_size.observe(3)
     port, stop = health.serve("127.0.0.1", 0, registry, pulse)
@@ -25,6 +27,14 @@ def test_a_turning_loop_is_alive_and_a_hung_one_is_not(monkeypatch: pytest.Monke
         assert get(port, "/healthz") == (200, "alive\n")
         assert "refstar_batch_size_sum 3.0" in get(port, "/metrics")[1]
         assert get(port, "/other")[0] == 404
+        assert get(port, "/readyz") == (503, "loading models\n")
+        pulse.announce()
+        assert get(port, "/readyz") == (200, "ready\n")
+        monkeypatch.setattr(pulse, "announced", time.monotonic() - health.READY_WITHIN - 1)
+        assert get(port, "/readyz") == (503, "Redis does not answer\n")
+        pulse.announce()
+        pulse.ending = True
+        assert get(port, "/readyz") == (503, "ending\n")
         # A client that never sends its request must not stand in the probe's way.
         with socket.create_connection(("127.0.0.1", port)):
             assert get(port, "/healthz")[0] == 200
