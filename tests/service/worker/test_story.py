@@ -25,6 +25,7 @@ from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.files import JobFiles
+from refstar_service.worker.health import Pulse
 from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
 from refstar_service.worker.references import ReferenceMemory
@@ -239,3 +240,18 @@ def test_every_metric_that_service_operators_are_promised_is_there() -> None:
         "refstar_worker_heartbeat_timestamp_seconds",
         "refstar_model_info",
     }
+
+
+async def test_a_worker_is_ready_from_the_moment_redis_knows_of_it(redis: Redis) -> None:
+    bench, pulse, known = Bench(redis, Inverting()), Pulse(), asyncio.Event()
+
+    def announced() -> None:
+        pulse.announce()
+        known.set()
+
+    bench.worker.announced = announced
+    assert pulse.obstacle == "loading models"
+    async with bench.working():
+        await asyncio.wait_for(known.wait(), 20)
+        assert pulse.obstacle is None
+        assert [worker.name for worker in await bench.queue.workers()] == ["w"]
