@@ -1,5 +1,6 @@
 """A job's life: the values, the queue on Redis Streams, and a private redis-server for a single machine."""
 
+from refstar_service.jobs.admission import Claim, QueueFull
 from refstar_service.jobs.job import (
     Box,
     FaceAction,
@@ -19,11 +20,12 @@ from refstar_service.jobs.job import (
 )
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
-from refstar_service.jobs.queue import JobQueue, LineStatus, QueueFull
+from refstar_service.jobs.queue import JobQueue, LineStatus
 from refstar_service.jobs.reservation import Held, Reservation, Started
 
 __all__ = [
     "Box",
+    "Claim",
     "FaceAction",
     "FaceReport",
     "Held",

@@ -130,6 +130,11 @@ class JobRequest:
         data["person"] = _person(data.get("person"))
         return cls(**data)
 
+    @property
+    def bytes(self) -> int:
+        """Of its uploads."""
+        return self.image.size + sum(reference.size for reference in self.references)
+
     def outline(self) -> JobRequest:
         """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
         return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=(), person=None)

@@ -1,7 +1,9 @@
 """The Redis schema at a glance. All keys share one hash tag: in a cluster, a script may touch any of them.
 
-    {refstar}:queue:high      stream   one entry per job that waits or is held: job -> id
+    {refstar}:queue:high      stream   one entry per job that waits or is held: job -> id, uploads and results -> bytes
     {refstar}:queue:normal    stream   the same
+    {refstar}:queue:<p>:bytes hash     the sums of uploads and of results over one of these
+    {refstar}:claims          zset     "<bytes> <id>" of submissions whose uploads are being stored, by when they lapse
     {refstar}:job:<id>        hash     the job while it can be read; fields below
     {refstar}:gone:<id>       string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>    zset     ids of an owner's jobs, by the microsecond they were accepted
@@ -45,6 +47,10 @@ class Keys:
 
     def worker(self, name: str) -> str:
         return f"{{{self.prefix}}}:worker:{name}"
+
+    @property
+    def claims(self) -> str:
+        return f"{{{self.prefix}}}:claims"
 
     @property
     def changes(self) -> str:

@@ -26,6 +26,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
+from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFull
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority, Task
 from refstar_service.jobs.keys import GROUP, Keys
@@ -43,15 +44,6 @@ HANDED_OVER = (
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 
-class QueueFull(Exception):  # noqa: N818
-    """`depth` jobs are waiting or running already; nothing was stored. Try again later."""
-
-    def __init__(self, depth: int, limit: int) -> None:
-        super().__init__(f"the queue holds {depth} jobs and admits {limit}; try again later")
-        self.depth = depth
-        self.limit = limit
-
-
 @dataclass(frozen=True)
 class LineStatus:
     """One priority at a glance. `depth` = `waiting` + `held` by workers. `oldest`: longest wait, seconds."""
@@ -65,7 +57,9 @@ class LineStatus:
 class JobQueue:
     """One instance per process, shared by all tasks of its event loop.
 
-    `limit` caps jobs waiting and running together. All times are seconds. `job_ttl`: how long a job may wait,
+    `limit` caps jobs waiting and running together, `byte_limit` the bytes of their uploads and possible results (0: no
+    cap), `memory_share` what all that, and all else, may take of Redis's `maxmemory` (0: no cap; for a store of blobs
+    elsewhere `blobs_in_redis` is False). All times are seconds. `job_ttl`: how long a job may wait,
     and again run, before it is given up. `result_ttl`: how long a finished one stays readable; then it reads
     as expired for `tombstone_ttl`. `stale_after`: without a heartbeat for so long, a held job goes to another
     worker; beat at a third of it. `worker` names this process (default: host, process id, a random part).
@@ -76,6 +70,9 @@ class JobQueue:
         redis: Redis,
         *,
         limit: int = 1000,
+        byte_limit: int = 0,
+        memory_share: float = 0.0,
+        blobs_in_redis: bool = True,
         max_attempts: int = 3,
         job_ttl: float = 86400.0,
         result_ttl: float = 3600.0,
@@ -85,6 +82,9 @@ class JobQueue:
         prefix: str = "refstar",
     ) -> None:
         self.limit = limit
+        self.byte_limit = byte_limit
+        self.memory_share = memory_share
+        self.blobs_in_redis = blobs_in_redis
         self.max_attempts = max_attempts
         self.job_ttl = job_ttl
         self.result_ttl = result_ttl
@@ -121,6 +121,21 @@ class JobQueue:
 
     # For those who want work done.
 
+    async def claim(self, job_id: str, *, uploads: int, results: int) -> Claim:
+        """Room for a job, before its uploads are stored: then neither they nor its results (bytes, at the most) meet a
+        full Redis. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFull."""
+        claim = Claim(job_id, uploads, results)
+        keys = [self._keys.claims, self._normal, self._high]
+        limits = [self.limit, self.byte_limit, self.memory_share, int(self.blobs_in_redis)]
+        values = [claim.member, *limits, uploads, results, CLAIM_HOLDS]
+        full = await self._run(self._scripts.claim, keys, values)
+        if full:
+            raise _full(full)
+        return claim
+
+    async def disclaim(self, claim: Claim) -> None:
+        await self._redis.zrem(self._keys.claims, claim.member)
+
     async def submit(
         self,
         job_id: str,
@@ -129,21 +144,25 @@ class JobQueue:
         priority: Priority = Priority.NORMAL,
         owner: str = "",
         webhook: str = "",
+        claim: Claim | None = None,
     ) -> Job:
         """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull.
 
-        `webhook`: a URL that is to be told when the job ends; the notice is owed from that moment on.
+        `claim`: the room kept for it, which it takes up now. `webhook`: a URL that is to be told when the job ends; the
+        notice is owed from that moment on.
         """
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
-        keys = [*self._of(job_id), line, other]
+        keys = [*self._of(job_id), line, other, self._keys.claims]
         if request.task is Task.RESTORE:
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
         values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime, webhook]
+        room = claim or Claim(job_id, request.bytes, 0)
+        values += [self.byte_limit, room.uploads, room.results, room.member if claim else ""]
         reply = await self._run(self._scripts.submit, keys, values)
-        if isinstance(reply, int):
-            raise QueueFull(reply, self.limit)
+        if reply and text(reply[0]) == "full":
+            raise _full(reply[1])
         return Job.from_fields(job_id, fields(reply))
 
     async def get(self, job_id: str) -> Job | None:
@@ -379,3 +398,8 @@ def _started(held: Reservation, reply: Any) -> Started | None:
     attempt, fence, request, waited = reply
     asked = JobRequest.from_json(text(request))
     return Started(held.job_id, attempt, text(fence), asked, held, float(text(waited)))
+
+
+def _full(reply: list[Any]) -> QueueFull:
+    what, depth, limit = reply
+    return QueueFull(int(depth), int(limit), text(what))

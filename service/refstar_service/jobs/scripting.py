@@ -17,6 +17,7 @@ class Scripts:
         def script(name: str) -> AsyncScript:
             return redis.register_script(f"{_source('prelude')}\n{_source(name)}")
 
+        self.claim = script("claim")
         self.submit = script("submit")
         self.list = script("list")
         self.positions = script("positions")

@@ -95,10 +95,61 @@ local function enlist(index, job, gone, id, lifetime)
   end
 end
 
--- XACK and XDEL together keep XLEN at "waiting + held", which is what admission counts.
+-- What admission counts: XLEN is "waiting + held", and the hash beside a line the bytes of those. Both change only in
+-- submit and `drop`, each in one step, so neither can drift.
+local function bytes_key(line)
+  return line .. ':bytes'
+end
+
+local function count_bytes(line, uploads, results)
+  for field, number in pairs({uploads = uploads, results = results}) do
+    redis.call('HINCRBY', bytes_key(line), field, string.format('%d', number)) -- a number may be -0
+  end
+end
+
 local function drop(line, group, entry)
+  local found = redis.call('XRANGE', line, entry, entry)[1]
   redis.call('XACK', line, group, entry)
-  redis.call('XDEL', line, entry)
+  if redis.call('XDEL', line, entry) == 1 then
+    local _, _, _, uploads, _, results = unpack(found[2])
+    count_bytes(line, -(uploads or 0), -(results or 0)) -- entries of older versions have none
+  end
+end
+
+-- How much is asked for beyond what there is room for, as {what, how much there is, how much there may be}.
+-- `limits`: jobs, bytes (0: any), share of Redis's memory (0: any) and blobs_here (1: all bytes are in it). Claims are of those who write their bytes just now.
+local function refusal(lines, claims, limits, uploads, results)
+  local depth, held, promised = 0, 0, 0
+  for _, line in ipairs(lines) do
+    depth = depth + redis.call('XLEN', line)
+    local written, expected = unpack(redis.call('HMGET', bytes_key(line), 'uploads', 'results'))
+    held = held + (written or 0) + (expected or 0)
+    promised = promised + (expected or 0)
+  end
+  if depth >= limits.jobs then
+    return {'jobs', depth, limits.jobs}
+  end
+  local asked = uploads + results
+  for _, claim in ipairs(redis.call('ZRANGE', claims, 0, -1)) do
+    asked = asked + string.match(claim, '^%d+')
+  end
+  if limits.bytes > 0 and held + asked > limits.bytes then
+    return {'bytes', held, limits.bytes}
+  end
+  if limits.share > 0 then
+    local memory = redis.call('INFO', 'memory')
+    local function figure(name)
+      return tonumber(string.match(memory, '%f[%w]' .. name .. ':(%d+)') or 0)
+    end
+    -- What the server itself does not hold against maxmemory: buffers of its replicas and of its file.
+    local used = figure('used_memory') - figure('mem_not_counted_for_evict')
+    local most = math.floor(limits.share * figure('maxmemory'))
+    promised, asked = promised * limits.blobs_here, asked * limits.blobs_here
+    if most > 0 and used + promised + asked > most then
+      return {'memory', used + promised, most}
+    end
+  end
+  return nil
 end
 
 local function is_held(line, group, entry, consumer)

@@ -7,16 +7,15 @@ local id, channel, group, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not is_held(line, group, entry, ARGV[5]) then
   return nil
 end
-local status, canceling, fence, attempts, request, own_entry, created_at =
-  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'attempts', 'request', 'entry', 'created_at'))
+local status, canceling, fence, attempts, request, own_entry, created_at, started_at = unpack(redis.call('HMGET', job,
+  'status', 'canceling', 'fence', 'attempts', 'request', 'entry', 'created_at', 'started_at'))
 if not stands(entry, status, own_entry) then
   drop(line, group, entry)
   return nil
 end
-local waited = moment(now() - tonumber(created_at))
 -- The reply to this very call got lost, and it comes again.
 if status == 'running' and fence == ARGV[7] then
-  return {tonumber(attempts), fence, request, waited}
+  return {tonumber(attempts), fence, request, moment(started_at - created_at)}
 end
 
 write_even_when_full(job)
@@ -33,6 +32,7 @@ if tonumber(attempts) >= tonumber(ARGV[8]) then
 end
 
 attempts = redis.call('HINCRBY', job, 'attempts', 1)
-redis.call('HSET', job, 'status', 'running', 'fence', ARGV[7], 'started_at', moment(now()))
+started_at = moment(now())
+redis.call('HSET', job, 'status', 'running', 'fence', ARGV[7], 'started_at', started_at)
 commit(job, gone, id, channel, ARGV[9], ARGV[11])
-return {attempts, ARGV[7], request, waited}
+return {attempts, ARGV[7], request, moment(started_at - created_at)}
