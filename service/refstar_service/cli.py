@@ -1,4 +1,4 @@
-"""refstar: serve | gateway | worker | restore | models."""
+"""refstar: serve | gateway | worker | courier | keys | restore | models."""
 
 import argparse
 import asyncio
@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)
 
+    courier = commands.add_parser(
+        "courier", help="deliver webhooks, where gateways do not (REFSTAR_WEBHOOK_COURIER=false)"
+    )
+    courier.set_defaults(run=_courier)
+
+    _keys(commands.add_parser("keys", help="make, list and revoke API keys"))
+
     restore = commands.add_parser("restore", help="restore a picture or a folder of them, without a server")
     restore.add_argument("input", type=Path, metavar="IN", help="a picture, or a folder of pictures")
     restore.add_argument(
@@ -138,6 +145,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _keys(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_manage_keys)
+    actions = parser.add_subparsers(metavar="action", required=True, dest="action")
+
+    add = actions.add_parser("add", help="make a key and show it, or one more token for a key that is there")
+    add.add_argument("name", help="whose key it is; owns what is made with it")
+    _limits(add)
+
+    actions.add_parser("list", help="names, tokens and limits; never a token itself")
+
+    revoke = actions.add_parser("revoke", help="take a key away, or one of its tokens")
+    revoke.add_argument("name")
+    revoke.add_argument("--token", metavar="ID", help="only the token with this id, as `list` shows it")
+
+    limit = actions.add_parser("limit", help="set what a key may ask for")
+    limit.add_argument("name")
+    _limits(limit)
+
+    secret = actions.add_parser("secret", help="a new webhook secret for a key; the last one signs too")
+    secret.add_argument("name", nargs="?", help="without: print one for REFSTAR_WEBHOOK_SECRET")
+    secret.add_argument("--drop-old", action="store_true", help="make none, and let only the newest sign")
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    what = "0: as many as it likes; default: what the settings say"
+    parser.add_argument("--requests-per-minute", type=_count, metavar="N", dest="limit_requests", help=what)
+    parser.add_argument(
+        "--restorations-per-day", type=_count, metavar="N", dest="limit_restorations", help=what
+    )
+    parser.add_argument(
+        "--unfinished", type=_count, metavar="N", dest="limit_unfinished", help=f"waiting or running; {what}"
+    )
+
+
 def _address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (8000); 0 takes a free one")
@@ -150,6 +191,12 @@ def _engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (cpu)")
     parser.add_argument("--threads", type=int, help="CPU threads of one inference (all)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no number of things")
+    return int(text)
 
 
 def _share(text: str) -> float:
@@ -190,6 +237,36 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
 
     with tracing.recording("refstar-worker"):
         asyncio.run(run_worker(settings, _redis_url(settings), options.parent))
+    return 0
+
+
+def _courier(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.processes import run_courier
+
+    asyncio.run(run_courier(settings, _redis_url(settings)))
+    return 0
+
+
+def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service import key_commands
+    from refstar_service.access import Limits
+
+    if options.action == "secret" and options.name is None:
+        print(key_commands.new_webhook_secret())
+        return 0
+    url = _redis_url(settings) if settings.access == "redis" else None
+    limits = None
+    if options.action in ("add", "limit"):
+        limits = Limits(options.limit_requests, options.limit_restorations, options.limit_unfinished)
+    command = key_commands.Command(
+        action=options.action,
+        name=getattr(options, "name", None) or "",
+        token=getattr(options, "token", None),
+        limits=limits,
+        drop_old=getattr(options, "drop_old", False),
+    )
+    for line in asyncio.run(key_commands.carry_out(settings, url, command)):
+        print(line)
     return 0
 
 

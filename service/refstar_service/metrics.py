@@ -143,6 +143,7 @@ class WorkerMetrics:
     jobs_redelivered: Counter
     job_queue_duration: Histogram
     job_duration: Histogram
+    reference_work: Counter
     batch_size: Histogram
     stage_duration: Histogram
     last_batch: Gauge
@@ -182,6 +183,13 @@ class WorkerMetrics:
                 "refstar_job_duration_seconds",
                 "From a job's acceptance to its recorded outcome.",
                 buckets=DURATION_BUCKETS,
+                registry=registry,
+            ),
+            reference_work=Counter(
+                "refstar_reference_work_total",
+                "Steps of work on references: decode, detect and encode of new ones, fetch of a stored person's encoded "
+                "features. What this worker remembers costs none.",
+                ["step"],
                 registry=registry,
             ),
             batch_size=Histogram(

@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry, start_http_server
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -17,14 +18,19 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from refstar_service.access import KeyStore
 from refstar_service.access.file import FileKeys
+from refstar_service.access.key import webhook_secret_bytes
 from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics import CourierMetrics, WorkerMetrics, new_registry
 from refstar_service.settings import Settings
+from refstar_service.webhooks.courier import Courier
+from refstar_service.webhooks.endpoint import networks
+from refstar_service.webhooks.notices import Notices
+from refstar_service.webhooks.sender import Sender
 
 if TYPE_CHECKING:
     from refstar_service.faces.face import FaceDetector
@@ -125,8 +131,11 @@ async def run_gateway(
             keys=key_store(settings, redis),
         )
         server = GatewayServer(app, settings, handle_signals=False)
+        courier = _courier(settings, redis, queue, app.state.registry) if settings.webhook_courier else None
         with _signals(stopping.set):
             serving = asyncio.create_task(server.serve())
+            # It ends before the gateway's last answers are out; what it does not deliver, the next one does.
+            delivering = asyncio.create_task(courier.run(stopping) if courier else stopping.wait())
             ready = asyncio.create_task(server.ready.wait())
             stop = asyncio.create_task(stopping.wait())
             await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -134,11 +143,60 @@ async def run_gateway(
                 log.info("gateway listens on http://%s:%d", settings.host, server.port)
                 if started is not None:
                     started(server.port)
-            await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((serving, stop, delivering), return_when=asyncio.FIRST_COMPLETED)
+            stopping.set()
             server.stop()
             for helper in (ready, stop):
                 helper.cancel()
-            await serving
+            await asyncio.gather(serving, delivering)
+
+
+async def run_courier(settings: Settings, redis_url: str) -> None:
+    """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as ``webhook_courier`` has it."""
+    stopping = asyncio.Event()
+    registry = new_registry()
+    async with _connected(settings, redis_url) as (redis, queue, _):
+        courier = _courier(settings, redis, queue, registry)
+        if courier is None:
+            raise RuntimeError(
+                "there are no API keys (REFSTAR_ACCESS) and no REFSTAR_WEBHOOK_SECRET to sign webhooks with"
+            )
+        if settings.worker_metrics_port is not None:
+            host, port = settings.worker_metrics_host, settings.worker_metrics_port
+            server, _ = start_http_server(port, addr=host, registry=registry)
+            log.info("courier metrics on http://%s:%d/metrics", host, server.server_port)
+        log.info("courier started")
+        with _signals(stopping.set):
+            await courier.run(stopping)
+
+
+def _courier(
+    settings: Settings, redis: Redis, queue: JobQueue, registry: CollectorRegistry
+) -> Courier | None:
+    """The courier of these settings; None if there is nothing to sign with. Raises ValueError for a bad secret."""
+    keys = key_store(settings, redis)
+    own = settings.webhook_secret.split()
+    for secret in own:
+        webhook_secret_bytes(secret)
+    if keys is None and not own:
+        return None
+
+    async def secrets(owner: str) -> Sequence[str] | None:
+        if keys is None or not owner:
+            return own
+        key = await keys.get(owner)
+        return key.webhook_secrets if key else None
+
+    allowed = networks(settings.webhook_networks)
+    return Courier(
+        Notices(redis),
+        queue,
+        Sender(allowed=allowed, timeout=settings.webhook_timeout),
+        secrets,
+        CourierMetrics.on(registry),
+        allowed=allowed,
+        user_agent=f"RefSTAR-Serve/{metadata.version('refstar-service')}",
+    )
 
 
 async def run_worker(settings: Settings, redis_url: str, parent: int | None = None) -> None:
@@ -261,15 +319,13 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def key_store(settings: Settings, redis: Redis) -> KeyStore | None:
-    """Where the API keys of these settings are; None in open mode."""
-    match settings.access:
-        case "file":
-            return FileKeys(settings.key_file)
-        case "redis":
-            return RedisKeys(redis)
-        case _:
-            return None
+def key_store(settings: Settings, redis: Redis | None) -> KeyStore | None:
+    """Where the API keys of these settings are; None in open mode. `redis` is needed for keys in Redis only."""
+    if settings.access == "file":
+        return FileKeys(settings.key_file)
+    if settings.access == "redis" and redis is not None:
+        return RedisKeys(redis)
+    return None
 
 
 def _refuse_to_be_open_beyond_this_machine(settings: Settings) -> None:

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 
@@ -150,6 +150,28 @@ class Settings(BaseSettings):
     """Restorations of one API key that may wait or run at the same time, so that one does not fill the queue for
     all; 0: as many as it likes. The same may be set per key."""
 
+    # ---- webhooks
+
+    webhook_secret: str = Field("", repr=False)
+    """Secret that webhooks are signed with in open mode: `whsec_` and the base64 of 24 to 64 random bytes
+    (`refstar keys secret` prints a new one). Two, the new one first and a space between, sign with both while
+    receivers change over. Unset: no webhooks in open mode. API keys have secrets of their own."""
+
+    webhook_networks: str = ""
+    """Networks inside that webhooks may go to, with or without TLS, such as `10.1.0.0/16,fd00::/8`. Whoever may
+    send requests can make the service call these. Unset: public addresses only, and https only."""
+
+    webhook_timeout: float = Field(20.0, gt=0, le=60)
+    """Seconds that a receiver has to answer a webhook. An attempt that takes longer has failed and comes again."""
+
+    webhook_backlog: int = Field(1000, ge=1)
+    """Webhooks of one API key that may be owed; more restorations with a `webhook_url` are refused until some are
+    delivered or given up. Each takes about 2 KB of Redis for up to three days."""
+
+    webhook_courier: bool = True
+    """Whether gateways deliver webhooks. `false`: only `refstar courier` processes do, which can be given a network
+    of their own from which nothing inside is reached."""
+
     # ---- the queue
 
     queue_limit: int = Field(1000, ge=1)
@@ -253,6 +275,13 @@ class Settings(BaseSettings):
     def _refuse_other_schemes(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _refuse_what_is_no_network(cls, value: str) -> str:
+        for part in filter(None, map(str.strip, value.split(","))):
+            ip_network(part)  # its ValueError says what is wrong
         return value
 
     @model_validator(mode="after")

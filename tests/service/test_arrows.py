@@ -21,7 +21,9 @@ ALLOWED = {
     "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
     "worker": {"jobs", "people", "blobs", "images", "faces", "engine", "metrics", "logs", "tracing"},
     "access": set(),
+    "webhooks": {"access", "jobs", "metrics"},
     "gateway": {
+        "webhooks",
         "access",
         "jobs",
         "people",

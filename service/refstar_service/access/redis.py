@@ -41,7 +41,7 @@ class RedisKeys:
                     await pipe.watch(self._keys)
                     before = await self.get(name)
                     after = change(before)
-                    pipe.multi()
+                    pipe.multi()  # type: ignore[no-untyped-call]
                     self._replace(pipe, name, before, after)
                     await pipe.execute()
                 except WatchError:

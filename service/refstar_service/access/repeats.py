@@ -44,14 +44,20 @@ class Repeats:
         self._settle = redis.register_script(_source("settle"))
 
     async def begin(self, owner: str, client_key: str, fingerprint: str) -> Record:
-        values = [fingerprint, token_hex(16), token_hex(8), self.patience, round(self.ttl * 1000)]
+        values: list[str | float] = [
+            fingerprint,
+            token_hex(16),
+            token_hex(8),
+            self.patience,
+            round(self.ttl * 1000),
+        ]
         reply = await self._begin([self._record(owner, client_key)], values)
         state, identity, holder = (part.decode() if isinstance(part, bytes) else part for part in reply)
         return Record(State(state), identity, holder)
 
     async def settle(self, owner: str, client_key: str, record: Record, *, done: bool) -> None:
         """It was made (`done`), or nothing was and the next request may try. Of no effect if another took over."""
-        values = [record.holder, int(done), round(self.ttl * 1000)]
+        values: list[str | float] = [record.holder, int(done), round(self.ttl * 1000)]
         await self._settle([self._record(owner, client_key)], values)
 
     def _record(self, owner: str, client_key: str) -> str:

@@ -22,6 +22,7 @@ from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
 from refstar_service.settings import Settings
+from refstar_service.webhooks.notices import Notices
 
 DESCRIPTION = """
 Restores degraded faces in photographs from other photographs of the same person.
@@ -82,6 +83,7 @@ def create_app(
         streams=Streams(queue, settings.max_event_streams),
         usage=Usage(redis),
         repeats=Repeats(redis),
+        notices=Notices(redis),
         keys=keys,
     )
     handlers.install(app)

@@ -18,6 +18,7 @@ from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
 from refstar_service.settings import Settings
+from refstar_service.webhooks.notices import Notices
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class Gateway:
     streams: Streams
     usage: Usage
     repeats: Repeats
+    notices: Notices
     keys: KeyStore | None = None
 
     @asynccontextmanager

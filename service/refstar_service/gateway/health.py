@@ -58,14 +58,17 @@ async def _read_queue(gateway: Gateway) -> None:
         async with asyncio.timeout(PATIENCE):
             lines = await gateway.queue.survey()
             workers = await gateway.queue.workers()
+            owed = await gateway.notices.backlog()
     except (RedisError, TimeoutError):
         gauges.redis_up.set(0)
         for gauge in labeled:  # no figure is better than an old one
             gauge.clear()
         gauges.workers.set(math.nan)
+        gauges.webhook_backlog.set(math.nan)
         return
     gauges.redis_up.set(1)
     gauges.workers.set(len(workers))
+    gauges.webhook_backlog.set(owed)
     gauges.queue_oldest_timestamp.clear()
     for priority, line in lines.items():
         gauges.queue_depth.labels(priority).set(line.depth)

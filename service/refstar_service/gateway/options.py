@@ -19,6 +19,7 @@ from pydantic import (
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import Box
+from refstar_service.webhooks.endpoint import LONGEST_URL
 
 MOST_BOXES = 32
 SMALLEST_FACE = 24
@@ -119,6 +120,10 @@ class RestorationOptions(BaseModel):
 
     priority: Literal["normal", "high"] = "normal"
     """`high` is taken first, but never to the exclusion of normal ones."""
+
+    webhook_url: str | None = Field(None, max_length=LONGEST_URL)
+    """An https:// address that is told when the restoration ends, by a POST as Standard Webhooks has it: signed with
+    your secret, and tried ten times in three days until it answers 2xx. 410 ends that."""
 
     def faces_mode(self, references: int) -> Literal["all", "largest", "center", "boxes", "aligned"]:
         """`faces`, or what stands for it with so many references."""

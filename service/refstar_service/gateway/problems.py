@@ -220,6 +220,30 @@ class ProblemType(Enum):
         "Send it again after `Retry-After` seconds; then it is answered with what the first one made.",
     )
 
+    # Webhooks
+    WEBHOOK_URL_REFUSED = (
+        422,
+        "The webhook URL may not be called",
+        "`detail` says why. Webhooks go to https:// addresses on the public internet, and to networks that whoever "
+        "runs the service allows (`REFSTAR_WEBHOOK_NETWORKS`).",
+    )
+    WEBHOOK_URL_GONE = (
+        422,
+        "The webhook URL answered 410 Gone",
+        "With 410 a receiver says that it wants no more webhooks, so it gets none for a week. Use another URL.",
+    )
+    WEBHOOKS_NOT_CONFIGURED = (
+        422,
+        "There is no secret to sign webhooks with",
+        "Without API keys, whoever runs the service must set `REFSTAR_WEBHOOK_SECRET`; a key that has no secret gets "
+        "one by `refstar keys secret NAME`.",
+    )
+    TOO_MANY_WEBHOOKS = (
+        429,
+        "Too many webhooks could not be delivered yet",
+        "Nothing was stored. Look at what the receiver answers; leave `webhook_url` out, or try again later.",
+    )
+
     # A restoration
     UNKNOWN_RESTORATION = (
         404,

@@ -26,6 +26,7 @@ from refstar_service.gateway.submission import (
 )
 from refstar_service.gateway.uploads import Form, read_form
 from refstar_service.gateway.waiting import requested_wait, wait_for
+from refstar_service.gateway.webhooks import check_webhook
 from refstar_service.jobs import Job, JobStatus
 
 # Ids are made here, and become part of blob keys: anything else is not even looked up.
@@ -100,6 +101,10 @@ def retry_after(position: int | None) -> str:
             ProblemType.IMAGE_TOO_SMALL,
             ProblemType.IMAGE_ANIMATED,
             ProblemType.IMAGE_UNDECODABLE,
+            ProblemType.WEBHOOK_URL_REFUSED,
+            ProblemType.WEBHOOK_URL_GONE,
+            ProblemType.WEBHOOKS_NOT_CONFIGURED,
+            ProblemType.TOO_MANY_WEBHOOKS,
             ProblemType.QUEUE_FULL,
             ProblemType.QUOTA_EXCEEDED,
             ProblemType.TOO_MANY_UNFINISHED,
@@ -142,6 +147,8 @@ async def _made_before(gateway: Gateway, caller: Caller, turn: Turn) -> Job | No
 
 async def _made(request: Request, gateway: Gateway, caller: Caller, form: Form, turn: Turn) -> Job:
     submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings, turn.id)
+    if submission.webhook:
+        await check_webhook(gateway, caller, submission.webhook)
     async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
         job = await submit(gateway, submission, caller.owner)
     gateway.metrics.jobs_submitted.labels(job.priority).inc()

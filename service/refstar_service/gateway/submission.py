@@ -35,6 +35,8 @@ class Submission:
     request: JobRequest
     priority: Priority
     blobs: Mapping[str, bytes]
+    webhook: str = ""
+    """URL to tell when it ends; empty for none."""
 
 
 def form_limits(settings: Settings) -> FormLimits:
@@ -108,6 +110,7 @@ def checked(
         ),
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
+        webhook=options.webhook_url or "",
     )
 
 
@@ -124,7 +127,11 @@ async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
         trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
         request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.carried())
         return await gateway.queue.submit(
-            submission.job_id, request, priority=submission.priority, owner=owner
+            submission.job_id,
+            request,
+            priority=submission.priority,
+            owner=owner,
+            webhook=submission.webhook,
         )
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission))

@@ -1,0 +1,113 @@
+"""`refstar keys`: what operators do with API keys. A token is shown when it is made, and never again."""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from refstar_service.access import ApiKey, KeyStore, Limits
+from refstar_service.access.key import new_webhook_secret
+from refstar_service.processes import connect, key_store
+from refstar_service.settings import Settings
+
+__all__ = ["Command", "carry_out", "new_webhook_secret"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """`token`: id of one token to revoke, None for the whole key. `drop_old`: of `secret`, keep the newest only."""
+
+    action: Literal["add", "list", "revoke", "limit", "secret"]
+    name: str = ""
+    token: str | None = None
+    limits: Limits | None = None
+    drop_old: bool = False
+
+
+async def carry_out(settings: Settings, redis_url: str | None, command: Command) -> list[str]:
+    """Lines to print; raises ValueError or RuntimeError for what cannot be done."""
+    async with AsyncExitStack() as stack:
+        redis = None
+        if redis_url is not None:
+            redis = connect(redis_url)
+            stack.push_async_callback(redis.aclose)
+        keys = key_store(settings, redis)
+        if keys is None:
+            raise RuntimeError(
+                "there are no keys in open mode; set REFSTAR_ACCESS=file or REFSTAR_ACCESS=redis"
+            )
+        match command.action:
+            case "add":
+                return await _add(keys, command.name, command.limits or Limits())
+            case "list":
+                return await _list(keys)
+            case "revoke":
+                return await _revoke(keys, command.name, command.token)
+            case "limit":
+                return await _limit(keys, command.name, command.limits or Limits())
+            case "secret":
+                return await _secret(keys, command.name, command.drop_old)
+
+
+async def _add(keys: KeyStore, name: str, limits: Limits) -> list[str]:
+    lines: list[str] = []
+
+    def add(key: ApiKey | None) -> ApiKey:
+        new = key is None
+        key = key or ApiKey(name, webhook_secrets=(new_webhook_secret(),))
+        key, token = replace(key, limits=limits.or_else(key.limits)).with_token(time.time())
+        lines[:] = [f"token: {token}"]
+        if new:
+            lines.append(f"webhook secret: {key.webhook_secrets[0]}")
+        lines.append("Keep it now: only its hash is stored.")
+        return key
+
+    await keys.change(name, add)
+    return lines
+
+
+async def _list(keys: KeyStore) -> list[str]:
+    lines = []
+    for name in await keys.names():
+        key = await keys.get(name)
+        if key is None:
+            continue  # revoked a moment ago
+        limits = ", ".join(
+            f"{what} {number}" for what, number in asdict(key.limits).items() if number is not None
+        )
+        lines.append(f"{name}  {limits.replace('_', ' ') or 'limits as set for all'}")
+        for token in key.tokens:
+            made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(token.created_at))
+            lines.append(f"  token {token.id}, made {made} UTC")
+    return lines or ["There are no keys: every request is answered 401."]
+
+
+async def _revoke(keys: KeyStore, name: str, token: str | None) -> list[str]:
+    await keys.change(name, lambda key: _known(key, name).without_token(token) if token else _gone(key, name))
+    return [f"The {'token ' + token + ' of ' if token else ''}key {name} is revoked."]
+
+
+async def _limit(keys: KeyStore, name: str, limits: Limits) -> list[str]:
+    await keys.change(
+        name, lambda key: replace(_known(key, name), limits=limits.or_else(_known(key, name).limits))
+    )
+    return await _list(keys)
+
+
+async def _secret(keys: KeyStore, name: str, drop_old: bool) -> list[str]:
+    if drop_old:
+        await keys.change(name, lambda key: _known(key, name).with_newest_webhook_secret_only())
+        return [f"Webhooks of {name} are signed with the newest secret only."]
+    key = await keys.change(name, lambda key: _known(key, name).with_webhook_secret())
+    assert key is not None
+    return [f"webhook secret: {key.webhook_secrets[0]}", "The last one signs too, until `--drop-old`."]
+
+
+def _known(key: ApiKey | None, name: str) -> ApiKey:
+    if key is None:
+        raise ValueError(f"there is no key {name[:80]!r}; `refstar keys list` shows those there are")
+    return key
+
+
+def _gone(key: ApiKey | None, name: str) -> None:
+    _known(key, name)

@@ -1,0 +1,135 @@
+"""Where webhooks may go, and all the ways of writing an address that is inside."""
+
+from ipaddress import ip_address
+
+import pytest
+from refstar_service.webhooks.endpoint import EndpointRefused, check, endpoint, networks, resolved
+
+PUBLIC = ip_address("93.184.215.14")
+
+INSIDE = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.169.254",  # metadata of most clouds
+    "168.63.129.16",  # Azure's
+    "192.0.0.192",  # Oracle's
+    "100.100.100.200",  # Alibaba's, in the range of carriers
+    "100.64.0.1",
+    "198.18.0.1",
+    "192.0.2.1",
+    "224.0.0.1",
+    "239.1.1.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",  # NAT64
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",  # 6to4
+    "2002:a9fe:a9fe::1",
+    "2001:0:5ef5:79fd:0:59d:80ff:fffe",  # Teredo, of 127.0.0.1
+    "fc00::1",
+    "fd00:ec2::254",  # Amazon's metadata
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "100::1",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_an_address_inside_is_refused_however_it_is_reached(address: str) -> None:
+    with pytest.raises(EndpointRefused, match="not a public address") as caught:
+        check([ip_address(address)], (), secure=True)
+    assert address not in str(caught.value)
+    with pytest.raises(EndpointRefused):
+        check([PUBLIC, ip_address(address)], (), secure=True)
+    with pytest.raises(EndpointRefused):
+        endpoint(f"https://[{address}]/" if ":" in address else f"https://{address}/")
+
+
+@pytest.mark.parametrize(
+    "address", ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2002:808:808::1"]
+)
+def test_a_public_address_is_taken(address: str) -> None:
+    check([ip_address(address)], (), secure=True)
+
+
+def test_networks_that_the_operator_allows_may_be_called_without_tls_too() -> None:
+    allowed = networks("10.1.0.0/16, fd00::/8")
+    check([ip_address("10.1.2.3"), ip_address("fd00::1")], allowed, secure=False)
+    check([ip_address("::ffff:10.1.2.3")], allowed, secure=True)
+    for other in ("10.2.0.1", "127.0.0.1", "169.254.169.254"):
+        with pytest.raises(EndpointRefused):
+            check([ip_address(other)], allowed, secure=True)
+    with pytest.raises(EndpointRefused, match="https"):
+        check([PUBLIC], allowed, secure=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hooks.example",
+        "http://hooks.example/",
+        "ftp://hooks.example/",
+        "file:///etc/passwd",
+        "gopher://hooks.example/",
+        "//hooks.example/",
+        "https://",
+        "https:///path",
+        "https://user@hooks.example/",
+        "https://user:password@hooks.example/",
+        "https://hooks.example:0/",
+        "https://hooks.example:65536/",
+        "https://hooks.example:x/",
+        "https://hooks.example/#part",
+        "https://hooks.example\\@127.0.0.1/",
+        "https://hooks.example/a b",
+        "https://hooks.example/a\r\nHost: other",
+        "https://hooks.example/\x00",
+        "https://hööks.example/",
+        "https://127.0.0.1%2f@hooks.example/",
+        "https://[::1",
+        "https://[fe80::1%25eth0]/",
+        "https://hooks.example/" + "x" * 2048,
+    ],
+)
+def test_what_is_no_fit_url_is_refused_when_it_is_given(url: str) -> None:
+    with pytest.raises(EndpointRefused):
+        endpoint(url)
+
+
+def test_the_parts_of_a_url() -> None:
+    there = endpoint("https://Hooks.Example:8443/a/b?c=d&e")
+    assert (there.host, there.port, there.target) == ("hooks.example", 8443, "/a/b?c=d&e")
+    assert there.authority == "hooks.example:8443"
+    assert endpoint("https://hooks.example").target == "/"
+    assert endpoint("https://hooks.example").authority == "hooks.example"
+    assert endpoint("https://[2606:2800::1]/").authority == "[2606:2800::1]"
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "017700000001", "127.1", "localhost"])
+async def test_other_spellings_of_this_machine_are_found_out_when_they_are_resolved(host: str) -> None:
+    endpoint(f"https://{host}/")  # a name like any other, until the resolver is asked
+    with pytest.raises(EndpointRefused):
+        check(await resolved(host, 443), (), secure=True)
+
+
+async def test_a_name_without_an_address() -> None:
+    with pytest.raises(EndpointRefused, match="cannot be resolved"):
+        await resolved("a" * 64 + ".invalid", 443)  # no resolver need be asked
+    with pytest.raises(EndpointRefused):
+        check([], (), secure=True)
