@@ -56,7 +56,7 @@ class PeopleStore:
         """A person who is yet to be prepared; one that is there already is returned as it stands. Raises PeopleFull
         when the owner has `limit` people. `ttl`: seconds until everything of the person is gone."""
         keys = [self._people + person_id, self._indexes + owner]
-        values = [person_id, limit, ttl, owner, name, request_id, self._people]
+        values: list[str | float] = [person_id, limit, ttl, owner, name, request_id, self._people]
         reply = await self._add(keys, values)
         if isinstance(reply, int):
             raise PeopleFull(reply)
@@ -108,7 +108,7 @@ class PeopleStore:
     async def of_owner(self, owner: str, *, limit: int, after: Place | None = None) -> PeoplePage:
         """The owner's people, newest first."""
         score, person_id = (after.moment, after.id) if after else ("+inf", "")
-        values = [score, person_id, limit, self._people]
+        values: list[str | float] = [score, person_id, limit, self._people]
         found, rest = await self._list([self._indexes + owner], values)
         people = tuple(Person.from_fields(text(one), fields(row)) for one, row in found)
         return PeoplePage(people, Place(text(rest[0]), text(rest[1])) if rest else None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.restorer import FaceRestorer, FaceTask, RestoredFace
+from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture, RestoredFace
 from refstar_service.faces.face import FaceDetector
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
 from refstar_service.images import Encoded, ImageLimits, ImageRefused, Picture, encode, resolve_format
@@ -17,6 +17,7 @@ from refstar_service.jobs.job import FaceAction, FaceReport, ReferenceReport
 from refstar_service.worker import selection_picture
 from refstar_service.worker.candidates import Candidate, as_failed, found, whole
 from refstar_service.worker.knobs import Knobs
+from refstar_service.worker.recall import Recalled, at_hand
 from refstar_service.worker.references import Looking, ReferenceMemory, look_at
 from refstar_service.worker.refusal import StepRefused
 from refstar_service.worker.selection_picture import FaceSelection
@@ -60,6 +61,9 @@ class Prepared:
     references: tuple[ReferenceReport, ...]
     tasks: tuple[FaceTask, ...]
     timings: dict[str, float]  # seconds by stage: decode, detect
+    reference_work: tuple[
+        str, ...
+    ]  # what its references cost: fetch, decode, detect, encode, as often as it was done
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,12 @@ def prepare(
     model: Model,
     viewer: Viewer,
     clock: Stopwatch | None = None,
+    person: Sequence[Recalled] = (),
 ) -> Prepared:
     """Decode, find and cut everything the model needs. Raises StepRefused, with reports of what was found.
 
-    ``clock`` keeps the times also of what was refused.
+    ``person``: the references of a stored person instead of uploaded ones. ``clock`` keeps the times also of what was
+    refused.
     """
     clock = clock or Stopwatch()
     with clock("decode"):
@@ -96,7 +102,7 @@ def prepare(
         else:
             raise ValueError(f"faces={knobs.faces} needs a detector")
     looking = Looking(
-        restorer=model.restorer,
+        cached=model.restorer.cached,
         size=model.size,
         detector=detector,
         memory=viewer.memory,
@@ -104,6 +110,7 @@ def prepare(
         face=knobs.reference_face,
     )
     seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
+    seen += [at_hand(one, model.size, viewer.limits, clock) for one in person]
     reports = tuple(reference.report for reference in seen)
     used = tuple(reference.picture for reference in seen if reference.picture is not None)
     refused = next((one for one in seen if one.refusal), None)
@@ -118,7 +125,9 @@ def prepare(
         for candidate in candidates
         if candidate.crop is not None
     )
-    return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds)
+    steps = [step for reference in seen for step in reference.work]
+    steps += ["encode" for reference in used if isinstance(reference, ReferencePicture)]
+    return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds, tuple(steps))
 
 
 def compose(

@@ -2,13 +2,14 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.feature_cache import Features
-from refstar_service.engine.restorer import FaceRestorer, ReferencePicture
+from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.faces.align import Alignment, NotAligned, align, cut, fit_aligned
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.sharpness import LEAST_SHARPNESS, sharpness
@@ -72,10 +73,11 @@ class ReferenceMemory:
 class Looking:
     """How references are looked at. ``size``: side of the model's crops. No ``detector``: they are crops already.
 
-    ``face``: "only" refuses a reference with several faces, "largest" takes the largest of them.
+    ``cached``: features that are known already, by the key that `look_at` gives a reference. ``face``: "only" refuses a
+    reference with several faces, "largest" takes the largest of them.
     """
 
-    restorer: FaceRestorer
+    cached: Callable[[str], Features | None]
     size: int
     detector: FaceDetector | None
     memory: ReferenceMemory
@@ -85,11 +87,15 @@ class Looking:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """``picture`` is what the model gets; None if it is not used, for the reason in ``report``."""
+    """``picture`` is what the model gets; None if it is not used, for the reason in ``report``.
+
+    ``work``: what had to be done to get so far, of fetch, decode and detect.
+    """
 
     picture: ReferencePicture | Features | None
     report: ReferenceReport
     refusal: str | None = None  # the sentence for the caller, if the job must not go on with it
+    work: tuple[str, ...] = ()
 
 
 def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> Reference:
@@ -102,27 +108,31 @@ def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> 
     how = "aligned" if looking.detector is None else looking.detector.label
     key = f"{upload.sha256}/{how}"
     remembered = f"{key}/{looking.size}"
-    finding, features = looking.memory.get(remembered), looking.restorer.cached(key)
+    finding, features = looking.memory.get(remembered), looking.cached(key)
     pixels, crop = None, None
+    work: tuple[str, ...] = ()
     if finding is None or features is None:
+        work += ("decode",)
         with clock("decode"):
             pixels = upload.decoded(role, looking.limits).pixels
     if finding is None:
         assert pixels is not None
+        work += ("detect",)
         with clock("detect"):
             finding, crop = _seen(role, upload, pixels, looking)
         looking.memory.put(remembered, finding)
     reason = _objection(finding, looking)
     report = _report(number, upload, finding, reason)
     if reason in (WITHOUT_FACE, SEVERAL_FACES):
-        return Reference(None, report, _refusal(upload.called(role), finding, reason))
+        return Reference(None, report, _refusal(upload.called(role), finding, reason), work)
     if reason is not None:
-        return Reference(None, report)
+        return Reference(None, report, None, work)
     if features is None and crop is None:
         assert pixels is not None
         with clock("detect"):
             crop = _crop(role, upload, pixels, finding.alignment, looking.size)
-    return Reference(features if features is not None else ReferencePicture(key, _there(crop)), report)
+    picture = features if features is not None else ReferencePicture(key, _there(crop))
+    return Reference(picture, report, None, work)
 
 
 def _seen(role: str, upload: Upload, pixels: Pixels, looking: Looking) -> tuple[Finding, Pixels | None]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from refstar_service.engine.restorer import FaceTask, RestoredFace
 from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, ReferenceReport
 from refstar_service.jobs.reservation import Started
+from refstar_service.worker.enrollment import Enrolled
 from refstar_service.worker.job_steps import Prepared
+from refstar_service.worker.recall import Recalled
 from refstar_service.worker.refusal import StepRefused
 from refstar_service.worker.story import Story
 from refstar_service.worker.upload import Upload
@@ -21,6 +23,8 @@ class Work:
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+    recalled: tuple[Recalled, ...] = ()  # the references of a stored person
+    enrolled: Enrolled | None = None  # of an enrollment
     prepared: Prepared | None = None
     restored: list[RestoredFace] = field(
         default_factory=list

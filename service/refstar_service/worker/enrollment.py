@@ -1,0 +1,120 @@
+"""Enrolling a person: references checked, cut, encoded and kept, so that no restoration has to do it again."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from refstar_service.engine.feature_cache import Features
+from refstar_service.engine.restorer import ReferencePicture
+from refstar_service.faces.align import fit_aligned
+from refstar_service.images import encode
+from refstar_service.jobs.job import JobFailure, JobResult, PersonReference, ReferenceReport, StoredFile
+from refstar_service.people import blob_keys, crop_key
+from refstar_service.worker.job_steps import ALIGNED, Model, Viewer
+from refstar_service.worker.knobs import Knobs
+from refstar_service.worker.recall import Recall
+from refstar_service.worker.references import Looking, ReferenceMemory, look_at
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.upload import Upload
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A person's references, looked at. ``pictures``: the aligned face of each one that is of use, by its index."""
+
+    reports: tuple[ReferenceReport, ...]
+    pictures: Mapping[int, ReferencePicture]
+    files: Mapping[int, bytes]  # the same as PNG
+    names: Mapping[int, str]
+    work: tuple[str, ...]  # what it cost, as in `Reference`
+
+
+@dataclass(frozen=True, eq=False)
+class Enrolled:
+    """``features``: by encoder, then by the index of the reference."""
+
+    cut: Cut
+    features: Mapping[str, Mapping[int, Features]]
+
+
+def cut_references(
+    person_id: str, uploads: Sequence[Upload], knobs: Knobs, size: int, viewer: Viewer, clock: Stopwatch
+) -> Cut:
+    """Look at every reference and cut its face, [size, size]. Raises StepRefused, with the reports, for one that is not
+    what it was taken for, or if none is of use."""
+    looking = Looking(
+        cached=lambda key: None,  # the face itself is wanted
+        size=size,
+        detector=None if knobs.faces == ALIGNED else viewer.detector,
+        memory=ReferenceMemory(0),
+        limits=viewer.limits,
+        face=knobs.reference_face,
+    )
+    seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(uploads, 1)]
+    reports = tuple(one.report for one in seen)
+    used = {one.report.index: one.picture for one in seen if isinstance(one.picture, ReferencePicture)}
+    refused = next((one for one in seen if one.refusal), None if used else seen[0])
+    if refused is not None:
+        detail = refused.refusal or "No reference can be used; see `references`."
+        raise StepRefused(refused.report.reason or "", detail, (), reports)
+    with clock("encode"):
+        files = {
+            index: encode(picture.pixels, format="png", quality=95).data for index, picture in used.items()
+        }
+    pictures = {
+        index: ReferencePicture(_memory_key(person_id, index, files[index]), picture.pixels)
+        for index, picture in used.items()
+    }
+    steps = tuple(step for one in seen for step in one.work)
+    return Cut(reports, pictures, files, {one.index: one.name for one in reports}, steps)
+
+
+def encode_for(cut: Cut, model: Model) -> dict[int, Features]:
+    """What the model's encoder says of each picture; call it where the model runs."""
+    pictures = [
+        ReferencePicture(picture.key, fit_aligned(picture.pixels, model.size))
+        for picture in cut.pictures.values()
+    ]
+    return dict(zip(cut.pictures, model.restorer.encode(pictures), strict=True))
+
+
+async def keep(recall: Recall, person_id: str, enrolled: Enrolled) -> JobResult | None:
+    """Store everything, then say that the person is ready. None if the person is gone: then nothing is left."""
+    cut, encoders = enrolled.cut, tuple(enrolled.features)
+    person = await recall.people.get(person_id)
+    ready = False
+    crops = {index: _described(person_id, index, cut) for index in cut.files}
+    if person is not None:
+        ttl = max(1.0, person.expires_at - time.time())
+        for index, data in cut.files.items():
+            await recall.blobs.put(crops[index].key, data, ttl)
+        for encoder, features in enrolled.features.items():
+            if await recall.people.will_store(person_id, encoder):
+                await recall.keep(person_id, encoder, features)
+        references = [PersonReference(report, crops.get(report.index)) for report in cut.reports]
+        ready = await recall.people.ready(person_id, references, encoders)
+    if not ready:
+        await recall.blobs.delete(*blob_keys(person_id, encoders))
+        return None
+    return JobResult(next(iter(crops.values())), None)
+
+
+async def refuse(
+    recall: Recall, person_id: str, failure: JobFailure, reports: Sequence[ReferenceReport], ttl: float
+) -> None:
+    """Say why no use can be made of the references; the record says so for ``ttl`` seconds."""
+    await recall.people.fail(
+        person_id, failure, [PersonReference(report, None) for report in reports], ttl=ttl
+    )
+
+
+def _memory_key(person_id: str, index: int, data: bytes) -> str:
+    return f"{crop_key(person_id, index)}/{hashlib.sha256(data).hexdigest()}"
+
+
+def _described(person_id: str, index: int, cut: Cut) -> StoredFile:
+    data = cut.files[index]
+    digest = hashlib.sha256(data).hexdigest()
+    return StoredFile(crop_key(person_id, index), digest, "image/png", len(data), cut.names[index])

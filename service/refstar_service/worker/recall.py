@@ -1,0 +1,126 @@
+"""A stored person's references on their way into a job: from memory, else from the blob store, else encoded anew."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from refstar_service.blobs.store import BlobStore
+from refstar_service.engine.feature_bytes import from_bytes, to_bytes
+from refstar_service.engine.feature_cache import Features
+from refstar_service.engine.restorer import FaceRestorer, ReferencePicture
+from refstar_service.faces.align import fit_aligned
+from refstar_service.images import ImageLimits
+from refstar_service.jobs.job import PersonReference, ReferenceReport, StoredPerson
+from refstar_service.people import PeopleStore, features_key
+from refstar_service.worker.references import Reference
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.upload import Upload
+
+log = logging.getLogger(__name__)
+
+#: Why a job that names a person fails: who was there when it was accepted has been deleted, or has expired.
+PERSON_GONE = "person-gone"
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """A reference of a stored person: its features, or else its aligned face, or neither if it is of no use."""
+
+    report: ReferenceReport
+    key: str  # of its features in a worker's memory
+    features: Features | None
+    crop: Upload | None
+    fetched: bool  # the features came from the blob store
+
+
+def at_hand(recalled: Recalled, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
+    """As the model takes it; ``size`` is the side of the model's crops."""
+    if recalled.features is not None:
+        return Reference(recalled.features, recalled.report, None, ("fetch",) if recalled.fetched else ())
+    if recalled.crop is None:
+        return Reference(None, recalled.report)
+    with clock("decode"):
+        pixels = fit_aligned(recalled.crop.decoded("the stored reference", limits).pixels, size)
+    return Reference(ReferencePicture(recalled.key, pixels), recalled.report, None, ("decode",))
+
+
+@dataclass
+class Recall:
+    """Finds the references of people, and shares what it had to encode. Troubles of Redis and of the blob store come as
+    they raise them."""
+
+    people: PeopleStore
+    blobs: BlobStore
+    _remembered: dict[str, set[str]] = field(default_factory=dict)  # keys in memory by person
+
+    async def references(self, person: StoredPerson, restorer: FaceRestorer) -> tuple[Recalled, ...]:
+        """The person's references, in their order. Raises StepRefused (person-gone)."""
+        if not await self.people.present([person.id]):
+            raise StepRefused(
+                PERSON_GONE, "The person was deleted, or expired, before a worker came to this."
+            )
+        found = [await self._reference(person, one, restorer) for one in person.references]
+        return tuple(found)
+
+    async def share(self, person: StoredPerson, recalled: Sequence[Recalled], restorer: FaceRestorer) -> None:
+        """Keep with the person what a job had to encode, for other workers and for later."""
+        fresh = {one.report.index: restorer.cached(one.key) for one in recalled if one.crop is not None}
+        known = {index: features for index, features in fresh.items() if features is not None}
+        if known and await self.people.will_store(person.id, restorer.encoder):
+            await self.keep(person.id, restorer.encoder, known)
+
+    async def keep(self, person_id: str, encoder: str, features: Mapping[int, Features]) -> bool:
+        """Store features by the index of their reference, for as long as the person is there. False if that is no
+        longer so; then nothing is left. Whoever calls this has told the person's record of the encoder before."""
+        person = await self.people.get(person_id)
+        keys = [features_key(person_id, index, encoder) for index in features]
+        if person is not None:
+            ttl = max(1.0, person.expires_at - time.time())
+            for key, arrays in zip(keys, features.values(), strict=True):
+                await self.blobs.put(key, await asyncio.to_thread(to_bytes, arrays), ttl)
+            if await self.people.present([person_id]):
+                return True
+        await self.blobs.delete(*keys)
+        return False
+
+    async def forget_deleted(self, restorers: Sequence[FaceRestorer]) -> None:
+        """Of people who are gone, nothing stays in memory either."""
+        for person_id, keys in list(self._remembered.items()):
+            self._remembered[person_id] = {
+                key for key in keys if any(restorer.cached(key) is not None for restorer in restorers)
+            }
+        known = list(self._remembered)
+        present = await self.people.present(known)
+        for person_id in known:
+            if person_id not in present:
+                for key in self._remembered[person_id]:
+                    for restorer in restorers:
+                        restorer.forget(key)
+            if person_id not in present or not self._remembered[person_id]:
+                del self._remembered[person_id]
+
+    async def _reference(
+        self, person: StoredPerson, reference: PersonReference, restorer: FaceRestorer
+    ) -> Recalled:
+        report, crop = reference.report, reference.crop
+        if crop is None:
+            return Recalled(report, "", None, None, fetched=False)
+        key = f"{crop.key}/{crop.sha256}"
+        self._remembered.setdefault(person.id, set()).add(key)
+        features = restorer.cached(key)
+        if features is not None:
+            return Recalled(report, key, features, None, fetched=False)
+        data = await self.blobs.get(features_key(person.id, report.index, restorer.encoder))
+        features = await asyncio.to_thread(from_bytes, data) if data is not None else None
+        if features is not None and restorer.remember(key, features):
+            return Recalled(report, key, features, None, fetched=True)
+        if data is not None:
+            log.warning("stored features of reference %d of person %s are damaged", report.index, person.id)
+        picture = await self.blobs.get(crop.key)
+        if picture is None or hashlib.sha256(picture).hexdigest() != crop.sha256:
+            raise StepRefused(PERSON_GONE, f"The stored reference {report.index} of the person is gone.")
+        return Recalled(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)

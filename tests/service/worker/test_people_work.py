@@ -1,0 +1,318 @@
+"""Stored people in the worker: enrolled once, recalled by every worker, forgotten when they are deleted."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from inverting import Inverting
+from known_faces import KnownFaces, astronauts, face_at
+from pictures import file_of
+from redis.asyncio import Redis
+from refstar_service.blobs import RedisBlobs
+from refstar_service.images import ImageLimits
+from refstar_service.jobs import (
+    Job,
+    JobQueue,
+    JobRequest,
+    JobStatus,
+    StoredFile,
+    StoredPerson,
+    Task,
+    WorkerInfo,
+)
+from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.people import PeopleStore, Person, PersonStatus, crop_key, features_key
+from refstar_service.worker.files import JobFiles
+from refstar_service.worker.job_steps import Model, Viewer
+from refstar_service.worker.pipeline import Worker
+from refstar_service.worker.recall import Recall
+from refstar_service.worker.references import ReferenceMemory
+
+SIZE = 64
+FACE = skimage.data.astronaut()
+SHARP, OTHER = file_of(FACE), file_of(np.ascontiguousarray(255 - FACE))
+BLURRED = file_of(cv2.GaussianBlur(FACE, (0, 0), 10))
+TWO, TWO_FACES = astronauts(2)
+FACES = {(512, 512): [face_at()], (1024, 512): TWO_FACES}
+EMPTY = file_of(np.full((300, 300, 3), 90, np.uint8))
+
+
+class Shop:
+    """One Redis, and as many workers as a test wants."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.queue = JobQueue(redis, stale_after=5, result_ttl=60)
+        self.blobs, self.people = RedisBlobs(redis), PeopleStore(redis)
+
+    async def enroll(self, name: str, references: Sequence[bytes], faces: str = "largest") -> None:
+        await self.people.add(name, owner="", name="", request_id="r", limit=99, ttl=600)
+        files = [
+            await self._stored(f"{name}/{number}", data, f"{number}.png")
+            for number, data in enumerate(references)
+        ]
+        request = JobRequest(
+            files[0],
+            tuple(files[1:]),
+            "refstar",
+            faces,
+            0.5,
+            1.0,
+            "same",
+            95,
+            task=Task.ENROLL,
+            person=StoredPerson(name, ()),
+        )
+        await self.queue.submit(name, request)
+
+    async def restore(self, name: str, person: str) -> None:
+        record = await self.people.get(person)
+        assert record is not None
+        image = await self._stored(f"{name}/0", SHARP, "photo.png")
+        request = JobRequest(image, (), "refstar", "largest", 0.5, 1.0, "png", 95, person=record.stored)
+        await self.queue.submit(name, request)
+
+    async def ended(self, name: str) -> Job:
+        job = await self.queue.wait(name, 20)
+        assert job is not None
+        assert job.status.terminal
+        return job
+
+    async def person(self, name: str) -> Person:
+        found = await self.people.get(name)
+        assert found is not None
+        return found
+
+    async def keys(self, pattern: str = "*") -> set[str]:
+        return {key.decode() async for key in self.redis.scan_iter(pattern)}
+
+    async def _stored(self, key: str, data: bytes, name: str) -> StoredFile:
+        await self.blobs.put(key, data, 60)
+        return StoredFile(key, hashlib.sha256(data).hexdigest(), "image/png", len(data), name)
+
+
+class Hand:
+    """One worker of the shop."""
+
+    def __init__(self, shop: Shop, name: str) -> None:
+        self.restorer, self.detector = Inverting(remembering=True), KnownFaces(FACES)
+        self.recall = Recall(shop.people, shop.blobs)
+        self._metrics = WorkerMetrics.on(new_registry())
+        self._queue = JobQueue(shop.redis, stale_after=5, worker=name, result_ttl=60)
+        self._worker = Worker(
+            self._queue,
+            JobFiles(shop.blobs, 60),
+            {"refstar": Model(self.restorer, SIZE)},
+            WorkerInfo(name, ("refstar",), "cpu", time.time()),
+            metrics=self._metrics,
+            viewer=Viewer(self.detector, ReferenceMemory(), ImageLimits()),
+            max_batch=4,
+            max_batch_pixels=100_000_000,
+            picture_threads=1,
+            recall=self.recall,
+        )
+
+    @property
+    def work(self) -> dict[str, int]:
+        """What `refstar_reference_work_total` says: steps of work on references so far."""
+        [metric] = self._metrics.reference_work.collect()
+        return {one.labels["step"]: int(one.value) for one in metric.samples if one.name.endswith("_total")}
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        stopping = asyncio.Event()
+        task = asyncio.create_task(self._worker.run(stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
+            await asyncio.wait_for(task, 20)
+            await self._queue.aclose()
+
+
+@pytest.fixture
+async def shop(redis: Redis) -> AsyncIterator[Shop]:
+    shop = Shop(redis)
+    yield shop
+    await shop.queue.aclose()
+
+
+@pytest.fixture
+def hand(shop: Shop) -> Callable[[str], Hand]:
+    return lambda name: Hand(shop, name)
+
+
+NewHand = Callable[[str], Hand]
+
+
+async def test_an_enrolled_person_costs_no_reference_work_again_at_no_worker(
+    shop: Shop, hand: NewHand
+) -> None:
+    first, second = hand("one"), hand("two")
+    await shop.enroll("ada", [SHARP, OTHER])
+    async with first.working():
+        assert (await shop.ended("ada")).status is JobStatus.SUCCEEDED
+        assert first.work == {"decode": 2, "detect": 2, "encode": 2}
+        await shop.restore("job1", "ada")
+        assert (await shop.ended("job1")).status is JobStatus.SUCCEEDED
+        assert first.work == {"decode": 2, "detect": 2, "encode": 2}, "it remembers what it enrolled"
+    async with second.working():
+        await shop.restore("job2", "ada")
+        job2 = await shop.ended("job2")
+        assert second.work == {"fetch": 2}, "another worker takes the features from the blobs"
+        await shop.restore("job3", "ada")
+        job3 = await shop.ended("job3")
+        assert second.work == {"fetch": 2}, "and that only once"
+    assert second.restorer.encoded == []
+    assert second.detector.asked == [(512, 512), (512, 512)], "the two photographs themselves"
+    for job in (job2, job3):
+        assert [(one.index, one.name, one.used) for one in job.references] == [
+            (1, "0.png", True),
+            (2, "1.png", True),
+        ]
+        assert len(job.faces[0].selected) == 2
+
+
+async def test_the_record_says_what_was_seen_and_uploads_are_not_kept(shop: Shop, hand: NewHand) -> None:
+    worker = hand("one")
+    await shop.enroll("ada", [SHARP, BLURRED])
+    assert (await shop.person("ada")).status is PersonStatus.PREPARING
+    async with worker.working():
+        await shop.ended("ada")
+    person = await shop.person("ada")
+    assert person.status is PersonStatus.READY
+    good, bad = person.references
+    assert good.report.used
+    assert good.crop is not None
+    assert (bad.report.reason, bad.crop) == ("reference-too-blurred", None)
+    assert await shop.keys("*:blob:*") == {
+        f"refstar:blob:{crop_key('ada', 1)}",
+        f"refstar:blob:{features_key('ada', 1, worker.restorer.encoder)}",
+    }
+    for key in await shop.keys("*:blob:*"):
+        assert 500 < await shop.redis.ttl(key) <= 600, "as long as the person"
+
+
+@pytest.mark.parametrize(
+    ("references", "code", "used"),
+    [
+        ([SHARP, EMPTY], "reference-without-face", [True, False]),
+        ([file_of(TWO)], "several-faces", [False]),
+        ([BLURRED], "reference-too-blurred", [False]),
+        ([SHARP[:400]], "image-truncated", []),
+    ],
+)
+async def test_a_person_of_whom_no_use_can_be_made_says_why(
+    shop: Shop, hand: NewHand, references: list[bytes], code: str, used: list[bool]
+) -> None:
+    await shop.enroll("ada", references)
+    async with hand("one").working():
+        job = await shop.ended("ada")
+    person = await shop.person("ada")
+    assert person.status is PersonStatus.FAILED
+    assert person.failure is not None
+    assert person.failure == job.failure
+    assert person.failure.code == code
+    assert [one.report.used for one in person.references] == used
+    assert await shop.keys("*:blob:*") == set()
+    assert await shop.redis.ttl("{refstar}:person:ada") <= 60
+
+
+async def test_a_model_that_is_new_encodes_the_kept_face_once_and_shares_it(
+    shop: Shop, hand: NewHand
+) -> None:
+    await shop.enroll("ada", [SHARP])
+    async with hand("one").working():
+        await shop.ended("ada")
+    newer, another = hand("two"), hand("three")
+    newer.restorer.encoder = another.restorer.encoder = "inverting-2"
+    async with newer.working():
+        await shop.restore("job1", "ada")
+        await shop.ended("job1")
+    assert newer.work == {"decode": 1, "encode": 1}
+    assert set((await shop.person("ada")).encoders) == {"inverting-1", "inverting-2"}
+    async with another.working():
+        await shop.restore("job2", "ada")
+        await shop.ended("job2")
+    assert another.work == {"fetch": 1}
+
+
+@pytest.mark.parametrize("damage", [b"", b"no features at all"])
+async def test_damaged_features_are_made_again(shop: Shop, hand: NewHand, damage: bytes) -> None:
+    await shop.enroll("ada", [SHARP])
+    worker = hand("one")
+    async with worker.working():
+        await shop.ended("ada")
+    await shop.blobs.put(features_key("ada", 1, worker.restorer.encoder), damage, 600)
+    other = hand("two")
+    async with other.working():
+        await shop.restore("job1", "ada")
+        assert (await shop.ended("job1")).status is JobStatus.SUCCEEDED
+    assert other.work == {"decode": 1, "encode": 1}
+
+
+async def test_a_job_whose_person_was_deleted_meanwhile_fails_even_where_they_are_remembered(
+    shop: Shop, hand: NewHand
+) -> None:
+    worker = hand("one")
+    await shop.enroll("ada", [SHARP])
+    async with worker.working():
+        await shop.ended("ada")
+        await shop.restore("before", "ada")
+        assert (await shop.ended("before")).status is JobStatus.SUCCEEDED
+        record = await shop.people.delete("ada")
+        assert record is not None
+        request = (await shop.ended("before")).request
+        image = await shop._stored("late/0", SHARP, "photo.png")
+        await shop.queue.submit("late", replace(request, image=image, person=record.stored))
+        job = await shop.ended("late")
+        assert job.failure is not None
+        assert job.failure.code == "person-gone"
+        assert worker.restorer.known != {}
+        await worker.recall.forget_deleted([worker.restorer])
+        assert worker.restorer.known == {}, "nor does memory keep anything"
+
+
+async def test_a_person_who_is_deleted_while_being_enrolled_leaves_nothing(shop: Shop, hand: NewHand) -> None:
+    worker = hand("one")
+    loop = asyncio.get_running_loop()
+    encode = worker.restorer.encode
+
+    def delete_meanwhile(pictures: Sequence[object]) -> object:
+        asyncio.run_coroutine_threadsafe(shop.people.delete("ada"), loop).result()
+        return encode(pictures)  # type: ignore[arg-type]
+
+    worker.restorer.encode = delete_meanwhile  # type: ignore[method-assign,assignment]
+    await shop.enroll("ada", [SHARP])
+    async with worker.working():
+        job = await shop.ended("ada")
+    assert job.failure is not None
+    assert job.failure.code == "person-gone"
+    assert await shop.keys("*:blob:*") == set()
+    assert await shop.keys("*person*") == set()
+
+
+async def test_an_enrollment_that_kills_its_workers_fails_the_person(shop: Shop, hand: NewHand) -> None:
+    await shop.enroll("ada", [SHARP])
+    for attempt in range(3):  # reserved, begun, and never heard of again
+        dying = JobQueue(shop.redis, stale_after=0.01, worker=f"dying-{attempt}")
+        await dying.start(await dying.reserve(1))
+        await asyncio.sleep(0.02)
+    await shop.redis.xautoclaim("{refstar}:queue:normal", "workers", "ghost", 0, "0-0", justid=True)
+    worker = hand("four")
+    worker._queue.stale_after = 0.05
+    async with worker.working():
+        job = await shop.ended("ada")
+        assert job.failure is not None
+        assert job.failure.code == "worker-lost"
+        async with asyncio.timeout(2):
+            while (await shop.person("ada")).status is PersonStatus.PREPARING:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert (await shop.person("ada")).failure == job.failure
