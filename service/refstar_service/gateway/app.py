@@ -14,7 +14,17 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway import auth, catalog, handlers, events, health, listing, page, restorations, results
+from refstar_service.gateway import (
+    auth,
+    catalog,
+    events,
+    handlers,
+    health,
+    listing,
+    page,
+    restorations,
+    results,
+)
 from refstar_service.gateway import models as model_list
 from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.edge import PROBES, Edge

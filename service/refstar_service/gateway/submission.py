@@ -16,9 +16,10 @@ from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.filenames import safe_name
 from refstar_service.gateway.options import RestorationOptions, parse_options
 from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.room import largest_results
 from refstar_service.gateway.uploads import Form, FormLimits, Upload
 from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
-from refstar_service.jobs import Box, Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
 from refstar_service.settings import Settings
 
 MOST_REFERENCES = 8
@@ -35,6 +36,8 @@ class Submission:
     request: JobRequest
     priority: Priority
     blobs: Mapping[str, bytes]
+    results: int
+    """Bytes that its results take at the most."""
     webhook: str = ""
     """URL to tell when it ends; empty for none."""
 
@@ -60,9 +63,7 @@ def result_keys(job: Job | None) -> list[str]:
     return [file.key for file in (job.result.image, job.result.selection) if file is not None]
 
 
-def checked(
-    form: Form, models: Mapping[str, ModelManifest], settings: Settings, job_id: str
-) -> Submission:
+def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings, job_id: str) -> Submission:
     """The submission in a form; raises Problem. Hashes megabytes: call it in a thread."""
     options = parse_options(form.fields)
     images, references = form.of("image"), form.of("references")
@@ -89,36 +90,42 @@ def checked(
     else:
         _check_boxes(options.boxes, infos[0])
         size = (infos[0].width, infos[0].height)
-    _check_result(options, infos[0], size, settings)
+    kind = _result_kind(options, infos[0], size, settings)
     files = [_described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    request = JobRequest(
+        image=files[0],
+        references=tuple(files[1:]),
+        model=model,
+        faces=faces,
+        fidelity=options.fidelity,
+        reference_strength=options.reference_strength,
+        format=options.format,
+        quality=options.quality,
+        boxes=options.boxes,
+        min_face=options.min_face,
+        upscale=options.upscale,
+        reference_face=options.reference_face,
+        keep_location=options.keep_location,
+    )
     return Submission(
         job_id=job_id,
-        request=JobRequest(
-            image=files[0],
-            references=tuple(files[1:]),
-            model=model,
-            faces=faces,
-            fidelity=options.fidelity,
-            reference_strength=options.reference_strength,
-            format=options.format,
-            quality=options.quality,
-            boxes=options.boxes,
-            min_face=options.min_face,
-            upscale=options.upscale,
-            reference_face=options.reference_face,
-            keep_location=options.keep_location,
-        ),
+        request=request,
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
+        results=largest_results(
+            request, infos[0], kind, (size[0] * options.upscale, size[1] * options.upscale)
+        ),
         webhook=options.webhook_url or "",
     )
 
 
 async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
     """Store the bytes, then queue the job; if that fails, nothing is left behind."""
-    depth = sum((await gateway.queue.depth()).values())
-    if depth >= gateway.settings.queue_limit:  # before megabytes are written only to be deleted again
-        raise _full(QueueFull(depth, gateway.settings.queue_limit))
+    job_id, uploads = submission.job_id, submission.request.bytes
+    try:  # before megabytes are written only to be deleted again
+        claim = await gateway.queue.claim(job_id, uploads=uploads, results=submission.results)
+    except QueueFull as error:
+        raise _full(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
     try:
@@ -132,9 +139,10 @@ async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
             priority=submission.priority,
             owner=owner,
             webhook=submission.webhook,
+            claim=claim,
         )
     except BaseException as error:
-        await asyncio.shield(_undo(gateway, submission))
+        await asyncio.shield(_undo(gateway, submission, claim))
         if isinstance(error, QueueFull):
             raise _full(error) from error
         if isinstance(error, OSError):
@@ -147,19 +155,28 @@ async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
         raise
 
 
-async def _undo(gateway: Gateway, submission: Submission) -> None:
+async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
     # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
     with contextlib.suppress(RedisError, OSError):
         await gateway.queue.delete(submission.job_id)
     with contextlib.suppress(RedisError, OSError):
         await gateway.blobs.delete(*submission.blobs)
+    with contextlib.suppress(RedisError):
+        await gateway.queue.disclaim(claim)
 
 
 def _full(error: QueueFull) -> Problem:
+    there, most = error.depth, error.limit
+    match error.what:
+        case "jobs":
+            detail = f"{there} restorations wait or run, and at most {most} are admitted."
+        case "bytes":
+            detail = f"The pictures that wait or are worked on take {there} bytes, and at most {most} are admitted."
+        case _:
+            detail = f"{there} bytes of memory are taken or promised, and at most {most} are given away."
+    # Memory is free again as results expire, which takes longer than a job.
     return Problem(
-        ProblemType.QUEUE_FULL,
-        f"{error.depth} restorations wait or run, and at most {error.limit} are admitted.",
-        headers={"Retry-After": "5"},
+        ProblemType.QUEUE_FULL, detail, headers={"Retry-After": "5" if error.what == "jobs" else "15"}
     )
 
 
@@ -222,9 +239,10 @@ def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
         raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
 
 
-def _check_result(
+def _result_kind(
     options: RestorationOptions, info: ImageInfo, size: tuple[int, int], settings: Settings
-) -> None:
+) -> str:
+    """The type of the result; raises Problem where there can be none of this size."""
     width, height = size[0] * options.upscale, size[1] * options.upscale
     excess = None
     if width * height > settings.max_image_pixels:
@@ -241,7 +259,7 @@ def _check_result(
             limit=limit,
         )
     try:
-        resolve_format(options.format, info, size=(width, height))
+        return resolve_format(options.format, info, size=(width, height))
     except ImageRefused as refused:  # some file types hold less than the service does
         raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
