@@ -63,9 +63,13 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
     queue = JobQueue(
         redis,
         limit=settings.queue_limit,
+        byte_limit=settings.queue_bytes,
+        memory_share=settings.redis_memory_share,
+        blobs_in_redis=settings.blobs == "redis",
         max_attempts=settings.max_attempts,
         job_ttl=settings.job_ttl,
         result_ttl=settings.result_ttl,
+        tombstone_ttl=settings.expired_ttl,
         stale_after=settings.stale_after,
         worker=settings.worker_name,
     )

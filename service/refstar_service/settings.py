@@ -172,11 +172,28 @@ class Settings(BaseSettings):
     """Whether gateways deliver webhooks. `false`: only `refstar courier` processes do, which can be given a network
     of their own from which nothing inside is reached."""
 
+    person_ttl: int = Field(2_592_000, ge=60)
+    """Seconds that a stored person is kept, from the moment they are stored (default: 30 days). Longer saves enrolling
+    them anew and keeps their faces longer."""
+
+    max_people: int = Field(1000, ge=1)
+    """Most people that one API key, or everybody in open mode, may have stored. Each reference takes about 3 MB of blobs,
+    so with `blobs=redis` a hundred people with three references take 1 GB of its memory."""
+
     # ---- the queue
 
     queue_limit: int = Field(1000, ge=1)
     """Jobs waiting or running before new ones are answered 429. A longer queue refuses less and lets clients
     wait longer."""
+
+    queue_bytes: int = Field(4096 * MIB, ge=MIB)
+    """Bytes that the uploads of waiting and running jobs, and their results at the most, may take before new ones are
+    answered 429. Where `blobs` is not `redis`, this is what bounds the disk that the queue takes."""
+
+    redis_memory_share: float = Field(0.8, gt=0, le=0.95)
+    """Share of Redis's `maxmemory` that may be taken by all there is and promised to the results of admitted jobs;
+    beyond it new jobs are answered 429. What is left is for answers on their way, up to `max_request_bytes` each.
+    A Redis without `maxmemory` is never full to this."""
 
     job_ttl: int = Field(86_400, ge=60)
     """Seconds an unfinished job and its inputs are kept. Must outlast the longest queue."""
@@ -184,6 +201,10 @@ class Settings(BaseSettings):
     result_ttl: int = Field(3600, ge=1)
     """Seconds a finished job and its result are kept. Longer is kinder to slow clients and keeps people's
     faces longer."""
+
+    expired_ttl: int = Field(86_400, ge=1)
+    """Seconds after its expiry for which a job is still known to have been (410 instead of 404, and listed). Each
+    takes about 1 KB of Redis: 86 MB for one a second."""
 
     max_attempts: int = Field(3, ge=1)
     """How often a job is started before it fails as `worker-lost`. More survives more crashes and gives a

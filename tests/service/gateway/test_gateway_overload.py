@@ -1,6 +1,7 @@
 """A gateway whose neighbors are slow, full or away: it says so, says when to come back, and keeps nothing."""
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -9,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue
+from refstar_service.jobs import Claim, JobQueue
 from refstar_service.settings import Settings
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -64,10 +66,55 @@ async def test_a_full_queue_refuses_before_pictures_are_written(
 
 
 async def test_a_queue_that_fills_in_between_leaves_no_pictures(
-    post: Post, queue: JobQueue, refused: Refused
+    post: Post, queue: JobQueue, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue.limit = 0  # the gateway's own look came before the last place was taken
+    claim = JobQueue.claim
+
+    async def claim_the_last_place(self: JobQueue, job_id: str, *, uploads: int, results: int) -> Claim:
+        claimed = await claim(self, job_id, uploads=uploads, results=results)
+        self.limit = 0
+        return claimed
+
+    monkeypatch.setattr(JobQueue, "claim", claim_the_last_place)
     await refused(await post(), 429, "queue-full")
+
+
+async def test_more_bytes_than_are_admitted_are_refused_before_pictures_are_written(
+    post: Post, picture: Picture, queue: JobQueue, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.byte_limit = 10_000_000  # an aligned picture of 512 x 512 pixels has at most one of 0.9 million
+    monkeypatch.delattr(RedisBlobs, "put")
+    response = await post(image=("large.png", picture(2000, 2000)), faces="all")
+    problem = await refused(response, 429, "queue-full")
+    assert "at most 10000000 are admitted" in problem["detail"]
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_redis_that_fills_up_is_never_full_to_those_who_are_admitted(
+    client: httpx.AsyncClient, post: Post, picture: Picture, queue: JobQueue, redis: Redis
+) -> None:
+    """Uploads all at once into little memory: some are told to come later, none meets an error, none is lost."""
+    queue.limit, queue.memory_share = 1000, 0.8
+    used, before = (
+        (await redis.info("memory"))["used_memory"],
+        (await redis.config_get("maxmemory"))["maxmemory"],
+    )
+    noise = Image.effect_noise((170, 170), 90).convert("RGB")
+    buffer = io.BytesIO()
+    noise.save(buffer, "PNG")
+    await redis.config_set("maxmemory", used + 12 * 2**20)
+    try:
+        answers = []
+        for _ in range(20):
+            answers += await asyncio.gather(*(post(image=("noise.png", buffer.getvalue())) for _ in range(2)))
+    finally:
+        await redis.config_set("maxmemory", before)
+    assert {answer.status_code for answer in answers} == {202, 429}
+    assert "bytes of memory" in answers[-1].json()["detail"]
+    for answer in answers:
+        if answer.status_code == 202:
+            job = await client.get(answer.headers["location"])
+            assert job.json()["status"] == "queued"
 
 
 async def test_a_redis_that_is_away(client: httpx.AsyncClient, post: Post, app: FastAPI) -> None:

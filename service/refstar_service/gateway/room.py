@@ -1,0 +1,19 @@
+"""How many bytes a restoration may come to need, so that none is admitted whose result finds no room."""
+
+from refstar_service.images import ImageInfo
+from refstar_service.jobs import JobRequest
+
+#: Bytes for a pixel of the result: what a photograph full of noise takes. Lossless types beyond these do not shrink it.
+LOSSY = {"jpeg": 1.5, "webp": 1.5, "avif": 1.5}
+LOSSLESS = 3.0
+ALPHA = 1.0
+SELECTION = 0.5  # for a pixel of the picture before `upscale`; few colors, in large areas
+METADATA = 128 * 1024
+
+
+def largest_results(request: JobRequest, info: ImageInfo, kind: str, size: tuple[int, int]) -> int:
+    """Bytes that the result, as `kind` of `size` (width, height), and the selection picture take at the most."""
+    pixels = size[0] * size[1]
+    each = LOSSY.get(kind, LOSSLESS) + (ALPHA if info.has_alpha else 0)
+    selection = SELECTION * pixels / request.upscale**2 if request.references or request.person else 0
+    return round(each * pixels + selection) + METADATA
