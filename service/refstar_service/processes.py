@@ -26,6 +26,7 @@ from refstar_service.engine.refusal import ModelRefused
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import CourierMetrics, WorkerMetrics, new_registry
+from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
 from refstar_service.webhooks.courier import Courier
 from refstar_service.webhooks.endpoint import networks
@@ -135,7 +136,7 @@ async def run_gateway(
             keys=key_store(settings, redis),
         )
         server = GatewayServer(app, settings, handle_signals=False)
-        courier = _courier(settings, redis, queue, app.state.registry) if settings.webhook_courier else None
+        courier = courier_of(settings, redis, queue, app.state.registry) if settings.webhook_courier else None
         with _signals(stopping.set):
             serving = asyncio.create_task(server.serve())
             # It ends before the gateway's last answers are out; what it does not deliver, the next one does.
@@ -160,7 +161,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
     stopping = asyncio.Event()
     registry = new_registry()
     async with _connected(settings, redis_url) as (redis, queue, _):
-        courier = _courier(settings, redis, queue, registry)
+        courier = courier_of(settings, redis, queue, registry)
         if courier is None:
             raise RuntimeError(
                 "there are no API keys (REFSTAR_ACCESS) and no REFSTAR_WEBHOOK_SECRET to sign webhooks with"
@@ -174,7 +175,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
             await courier.run(stopping)
 
 
-def _courier(
+def courier_of(
     settings: Settings, redis: Redis, queue: JobQueue, registry: CollectorRegistry
 ) -> Courier | None:
     """The courier of these settings; None if there is nothing to sign with. Raises ValueError for a bad secret."""
@@ -211,6 +212,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
     from refstar_service.worker.files import JobFiles
     from refstar_service.worker.job_steps import Viewer
     from refstar_service.worker.pipeline import Worker
+    from refstar_service.worker.recall import Recall
     from refstar_service.worker.references import ReferenceMemory
 
     registry = new_registry()
@@ -232,13 +234,14 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
             models, detector = await asyncio.to_thread(_load, settings, metrics)
-            async with _connected(settings, redis_url) as (_, queue, blobs):
+            async with _connected(settings, redis_url) as (redis, queue, blobs):
                 worker = Worker(
                     queue,
                     JobFiles(blobs, settings.result_ttl),
                     models,
                     WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
                     metrics=metrics,
+                    recall=Recall(PeopleStore(redis), blobs),
                     viewer=Viewer(detector, ReferenceMemory(), image_limits(settings)),
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,

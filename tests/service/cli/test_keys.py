@@ -1,0 +1,163 @@
+"""`refstar keys`, `refstar gateway` and `refstar courier` as an operator meets them."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+from refstar_service.access.file import FileKeys
+from refstar_service.access.key import token_id, webhook_secret_bytes
+from refstar_service.cli import run
+from refstar_service.processes import run_gateway
+from refstar_service.settings import Settings
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileKeys:
+    monkeypatch.setenv("REFSTAR_ACCESS", "file")
+    monkeypatch.setenv("REFSTAR_KEYS_FILE", str(tmp_path / "keys.json"))
+    return FileKeys(tmp_path / "keys.json")
+
+
+def opened(keys: FileKeys, token: str) -> str | None:
+    key = asyncio.run(keys.of_token(token_id(token) or ""))
+    return key.name if key and key.opens(token) else None
+
+
+def test_a_key_is_made_shown_once_listed_and_revoked(
+    keys: FileKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["keys", "add", "ada", "--requests-per-minute", "9", "--unfinished", "0"]) == 0
+    shown = capsys.readouterr().out
+    token, secret = re.findall(r"^(?:token|webhook secret): (\S+)$", shown, re.MULTILINE)
+    assert opened(keys, token) == "ada"
+    assert webhook_secret_bytes(secret)
+
+    assert run(["keys", "add", "ada"]) == 0
+    shown = capsys.readouterr().out
+    (second,) = re.findall(r"^token: (\S+)$", shown, re.MULTILINE)
+    assert "webhook secret" not in shown
+    assert opened(keys, second) == opened(keys, token) == "ada"
+
+    assert run(["keys", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "ada  requests per minute 9, unfinished 0" in listed
+    assert str(token_id(token)) in listed
+    assert token not in listed
+    assert secret not in listed
+
+    assert run(["keys", "revoke", "ada", "--token", str(token_id(token))]) == 0
+    assert (opened(keys, token), opened(keys, second)) == (None, "ada")
+    assert run(["keys", "revoke", "ada"]) == 0
+    assert opened(keys, second) is None
+    capsys.readouterr()
+    assert run(["keys", "list"]) == 0
+    assert "no keys" in capsys.readouterr().out
+
+
+def test_limits_are_changed_one_by_one(keys: FileKeys, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["keys", "add", "ada", "--requests-per-minute", "9"])
+    assert run(["keys", "limit", "ada", "--restorations-per-day", "5"]) == 0
+    assert "requests per minute 9, restorations per day 5" in capsys.readouterr().out
+
+
+def test_a_webhook_secret_is_changed_without_a_gap(
+    keys: FileKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["keys", "add", "ada"])
+    old = asyncio.run(keys.get("ada"))
+    assert run(["keys", "secret", "ada"]) == 0
+    both = asyncio.run(keys.get("ada"))
+    assert old is not None
+    assert both is not None
+    assert both.webhook_secrets[1:] == old.webhook_secrets
+    assert both.webhook_secrets[0] in capsys.readouterr().out
+    assert run(["keys", "secret", "ada", "--drop-old"]) == 0
+    new = asyncio.run(keys.get("ada"))
+    assert new is not None
+    assert new.webhook_secrets == both.webhook_secrets[:1]
+
+
+def test_a_secret_for_open_mode_needs_no_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", "secret"]) == 0
+    assert webhook_secret_bytes(capsys.readouterr().out.strip())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["revoke", "bob"], "there is no key 'bob'"),
+        (["revoke", "ada", "--token", "0" * 16], "has no token"),
+        (["limit", "bob"], "there is no key 'bob'"),
+        (["secret", "bob"], "there is no key 'bob'"),
+        (["add", "Not A Name"], "no name of a key"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    keys: FileKeys, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    run(["keys", "add", "ada"])
+    before = keys.path.read_text()
+    assert run(["keys", *arguments]) == 1
+    assert said in capsys.readouterr().err
+    assert json.loads(keys.path.read_text()) == json.loads(before)
+
+
+def test_open_mode_has_no_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", "list"]) == 1
+    assert "REFSTAR_ACCESS" in capsys.readouterr().err
+
+
+def test_keys_in_redis_need_its_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFSTAR_ACCESS", "redis")
+    assert run(["keys", "list"]) == 1
+    assert "REFSTAR_REDIS_URL" in capsys.readouterr().err
+
+
+def test_keys_in_redis(
+    redis_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFSTAR_ACCESS", "redis")
+    monkeypatch.setenv("REFSTAR_REDIS_URL", redis_server)
+    assert run(["keys", "add", "cli"]) == 0
+    assert run(["keys", "list"]) == 0
+    assert "cli  limits as set for all" in capsys.readouterr().out
+    assert run(["keys", "revoke", "cli"]) == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "faces.example"])
+async def test_open_mode_beyond_this_machine_does_not_start(host: str) -> None:
+    with pytest.raises(RuntimeError, match="REFSTAR_ACCESS=redis"):
+        await run_gateway(Settings(host=host), "redis://127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(port=0), "everybody at this machine may use it"),
+        (Settings(port=0, host="0.0.0.0", open_to_network=True), "everybody who reaches 0.0.0.0 may use it"),
+        (Settings(port=0, host="0.0.0.0", access="redis"), "API keys are in Redis"),
+    ],
+)
+async def test_a_gateway_says_at_its_start_who_may_ask(
+    redis_server: str, settings: Settings, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    stopping = asyncio.Event()
+    async with asyncio.timeout(20):
+        await run_gateway(settings, redis_server, started=lambda _: stopping.set(), stopping=stopping)
+    assert said in caplog.text
+
+
+def test_a_courier_without_anything_to_sign_with_says_so(
+    redis_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFSTAR_REDIS_URL", redis_server)
+    assert run(["courier"]) == 1
+    assert "REFSTAR_WEBHOOK_SECRET" in capsys.readouterr().err
+    monkeypatch.setenv("REFSTAR_WEBHOOK_SECRET", "not a secret")
+    assert run(["courier"]) == 1
+    assert "not a secret" not in capsys.readouterr().err
