@@ -146,6 +146,11 @@ class ProblemType(Enum):
         "The request cannot be read",
         "The body is not valid multipart/form-data, or a header is broken. Let an HTTP library build it.",
     )
+    HEAD_TOO_LARGE = (
+        431,
+        "The request's headers are too long",
+        "No header of this service needs more than a few hundred bytes. Look for cookies and tokens of other sites.",
+    )
     UNSUPPORTED_MEDIA_TYPE = (
         415,
         "The body has the wrong type",
@@ -272,7 +277,40 @@ class ProblemType(Enum):
         "It shows what was taken from which reference, and this restoration had no reference that was used.",
     )
 
+    # A stored person
+    UNKNOWN_PERSON = (
+        404,
+        "There is no such person",
+        "They were never stored, were deleted, or have expired. `GET /v1/people` lists those there are.",
+    )
+    PERSON_NOT_READY = (
+        409,
+        "The person is still being prepared",
+        "A worker looks at the references first. Ask again after `Retry-After` seconds, or store people with "
+        "`Prefer: wait=30`.",
+    )
+    PERSON_FAILED = (
+        409,
+        "Of this person no reference can be used",
+        "`failure` says why. Delete the person and store them anew with other references.",
+    )
+    MISSING_REFERENCES = (
+        422,
+        "There is no reference to store",
+        "Send photographs of the person as files in the form field `references`: `curl -F references=@photo.jpg`.",
+    )
+    TOO_MANY_PEOPLE = (
+        409,
+        "There are as many people as may be stored",
+        "`limit` says how many. Delete those who are no longer needed; they also expire by themselves.",
+    )
+
     # What a worker reports of a job
+    PERSON_GONE = (
+        410,
+        "The person was deleted before a worker came to it",
+        "Or expired. Store the person anew and submit the restoration again.",
+    )
     INFERENCE_FAILED = (
         500,
         "The model could not restore the picture",

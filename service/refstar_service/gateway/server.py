@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from refstar_service.gateway.connection import ClientConnection
 from refstar_service.gateway.context import Gateway
 from refstar_service.settings import Settings
 
@@ -23,6 +24,7 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings, *, handle_signals: bool = True) -> None:
         config = uvicorn.Config(
             app,
+            http=ClientConnection,
             host=settings.host,
             port=settings.port,
             log_config=None,  # logging is set up by the command line
