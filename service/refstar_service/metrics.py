@@ -187,8 +187,8 @@ class WorkerMetrics:
             ),
             reference_work=Counter(
                 "refstar_reference_work_total",
-                "Steps of work on references: decode, detect and encode of new ones, fetch of a stored person's encoded "
-                "features. What this worker remembers costs none.",
+                "Steps of work on references: decode, detect and encode of new ones, fetch of a stored person's "
+                "encoded features. What this worker remembers costs none.",
                 ["step"],
                 registry=registry,
             ),

@@ -177,8 +177,8 @@ class Settings(BaseSettings):
     them anew and keeps their faces longer."""
 
     max_people: int = Field(1000, ge=1)
-    """Most people that one API key, or everybody in open mode, may have stored. Each reference takes about 3 MB of blobs,
-    so with `blobs=redis` a hundred people with three references take 1 GB of its memory."""
+    """Most people that one API key, or everybody in open mode, may have stored. Each reference takes about 3 MB of
+    blobs, so with `blobs=redis` a hundred people with three references take 1 GB of its memory."""
 
     # ---- the queue
 

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from refstar_service.engine.feature_cache import Features
 
 def to_bytes(features: Features) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **features)
+    arrays: dict[str, Any] = dict(features)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

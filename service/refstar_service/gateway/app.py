@@ -22,6 +22,7 @@ from refstar_service.gateway import (
     health,
     listing,
     page,
+    people,
     restorations,
     results,
 )
@@ -31,6 +32,7 @@ from refstar_service.gateway.edge import PROBES, Edge
 from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
+from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
 from refstar_service.webhooks.notices import Notices
 
@@ -91,6 +93,7 @@ def create_app(
         stopping=stopping or asyncio.Event(),
         upload_places=asyncio.Semaphore(settings.max_uploads_at_once),
         streams=Streams(queue, settings.max_event_streams),
+        people=PeopleStore(redis),
         usage=Usage(redis),
         repeats=Repeats(redis),
         notices=Notices(redis),
@@ -98,7 +101,7 @@ def create_app(
     )
     handlers.install(app)
     app.add_middleware(Edge, metrics=metrics)
-    for router in (listing, restorations, results, events, model_list, catalog, health, page):
+    for router in (listing, restorations, results, events, people, model_list, catalog, health, page):
         app.include_router(router.router)
     if keys is not None:
         auth.describe(app)

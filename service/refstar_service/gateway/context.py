@@ -17,6 +17,7 @@ from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
+from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
 from refstar_service.webhooks.notices import Notices
 
@@ -33,6 +34,7 @@ class Gateway:
     stopping: asyncio.Event
     upload_places: asyncio.Semaphore
     streams: Streams
+    people: PeopleStore
     usage: Usage
     repeats: Repeats
     notices: Notices

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,8 @@ from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import Box
 from refstar_service.webhooks.endpoint import LONGEST_URL
+
+Options = TypeVar("Options", bound=BaseModel)
 
 MOST_BOXES = 32
 SMALLEST_FACE = 24
@@ -121,6 +123,9 @@ class RestorationOptions(BaseModel):
     priority: Literal["normal", "high"] = "normal"
     """`high` is taken first, but never to the exclusion of normal ones."""
 
+    person: str | None = Field(None, max_length=64)
+    """The id of a stored person, whose references are used: instead of `references`, which are left out then."""
+
     webhook_url: str | None = Field(None, max_length=LONGEST_URL)
     """An https:// address that is told when the restoration ends, by a POST as Standard Webhooks has it: signed with
     your secret, and tried ten times in three days until it answers 2xx. 410 ends that."""
@@ -134,25 +139,61 @@ class RestorationOptions(BaseModel):
         return "largest" if references else "all"
 
 
+class PersonOptions(BaseModel):
+    """How a person's references are to be looked at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str = Field("", max_length=80)
+    """What you call the person; nobody else sees it."""
+
+    reference_face: Literal["only", "largest"] = "only"
+    """Which face of a reference counts. `only`: a reference with several faces is refused (`several-faces`).
+    `largest`: its largest face is taken."""
+
+    aligned: bool = False
+    """`true`: nothing is searched, every reference is one aligned, square face crop."""
+
+
 def parse_options(fields: Mapping[str, str]) -> RestorationOptions:
     """Checked options of a form's text fields; raises Problem naming every field that is wrong."""
+    options = _parsed(RestorationOptions, fields, ("image", "references"))
+    if errors := _contradictions(options):
+        detail = "; ".join(f"{item['parameter']}={item['value']} {item['reason']}" for item in errors)
+        raise Problem(ProblemType.INVALID_PARAMETER, f"{detail}.", errors=errors)
+    return options
+
+
+def parse_person(fields: Mapping[str, str]) -> PersonOptions:
+    """The same for the form of a person."""
+    options = _parsed(PersonOptions, fields, ("references",))
+    if options.aligned and options.reference_face != "only":
+        reason = "is for whole photographs: leave it out with aligned=true"
+        errors = [_error("reference_face", options.reference_face, reason)]
+        raise Problem(
+            ProblemType.INVALID_PARAMETER, f"reference_face={options.reference_face} {reason}.", errors=errors
+        )
+    return options
+
+
+def _parsed(kind: type[Options], fields: Mapping[str, str], files: tuple[str, ...]) -> Options:
     given = {name: value.strip() for name, value in fields.items() if value.strip()}
-    known = RestorationOptions.model_fields
+    known = kind.model_fields
     for name in given:
-        if name in ("image", "references"):
+        if name in files:
             raise Problem(
                 ProblemType.INVALID_PARAMETER,
                 f"{name!r} must be a file, not text: `curl -F {name}=@photo.jpg` (mind the @).",
                 parameter=name,
             )
         if name not in known:
-            near = get_close_matches(name, [*known, "image", "references"], n=1)
+            near = get_close_matches(name, [*known, *files], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}."
             raise Problem(
                 ProblemType.UNKNOWN_PARAMETER, f"There is no field {name[:80]!r}{hint}", parameter=name[:80]
             )
     try:
-        options = RestorationOptions.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         errors = [
             _error(
@@ -164,10 +205,6 @@ def parse_options(fields: Mapping[str, str]) -> RestorationOptions:
         ]
         detail = "; ".join(f"{item['parameter']} {item['reason']}, not {item['value']!r}" for item in errors)
         raise Problem(ProblemType.INVALID_PARAMETER, f"{detail}.", errors=errors) from error
-    if errors := _contradictions(options):
-        detail = "; ".join(f"{item['parameter']}={item['value']} {item['reason']}" for item in errors)
-        raise Problem(ProblemType.INVALID_PARAMETER, f"{detail}.", errors=errors)
-    return options
 
 
 def _contradictions(options: RestorationOptions) -> list[dict[str, str]]:
@@ -176,6 +213,9 @@ def _contradictions(options: RestorationOptions) -> list[dict[str, str]]:
         return [_error("faces", options.faces, "needs the field boxes: [[x, y, width, height], ...]")]
     if options.boxes and options.faces not in ("boxes", None):
         return [_error("faces", options.faces, "does not go with boxes: say faces=boxes or leave faces out")]
+    if options.person is not None and options.reference_face != "only":
+        reason = "was chosen when the person was stored: leave it out with person"
+        return [_error("reference_face", options.reference_face, reason)]
     if options.faces != "aligned":
         return []
     wrong = {
@@ -191,21 +231,35 @@ def _error(parameter: str, value: object, reason: str) -> dict[str, str]:
 
 
 def form_schema(max_references: int) -> dict[str, Any]:
-    """The whole form as JSON Schema, for OpenAPI."""
-    schema = RestorationOptions.model_json_schema()
-    picture = {"type": "string", "format": "binary"}
-    properties: dict[str, dict[str, Any]] = {
-        "image": {
-            **picture,
-            "description": "The degraded photograph. With `faces=aligned`: a square face crop.",
-        },
-        "references": {
-            "type": "array",
-            "items": picture,
-            "maxItems": max_references,
-            "description": "Sharp photographs of the same person, each showing one face; repeat the field for each.",
-        },
+    """The whole form of a restoration as JSON Schema, for OpenAPI."""
+    image = {**_PICTURE, "description": "The degraded photograph. With `faces=aligned`: a square face crop."}
+    files = {"image": image, "references": _references_schema(0, max_references)}
+    return _form_schema("RestorationForm", RestorationOptions, files, ["image"])
+
+
+def person_schema(max_references: int) -> dict[str, Any]:
+    """The same of a person."""
+    files = {"references": _references_schema(1, max_references)}
+    return _form_schema("PersonForm", PersonOptions, files, ["references"])
+
+
+_PICTURE = {"type": "string", "format": "binary"}
+
+
+def _references_schema(least: int, most: int) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "items": _PICTURE,
+        **({"minItems": least} if least else {}),
+        "maxItems": most,
+        "description": "Sharp photographs of the same person, each showing one face; repeat the field for each.",
     }
+
+
+def _form_schema(
+    title: str, kind: type[BaseModel], files: dict[str, dict[str, Any]], required: list[str]
+) -> dict[str, Any]:
+    schema, properties = kind.model_json_schema(), dict(files)
     for name, knob in schema["properties"].items():
         # `str | None` would show as a choice between two types, and a form cannot send null.
         choices = [choice for choice in knob.pop("anyOf", []) if choice.get("type") != "null"]
@@ -216,9 +270,9 @@ def form_schema(max_references: int) -> dict[str, Any]:
             del shown["default"]  # no boxes are kept as an empty list, which may not be sent
         properties[name] = shown | {"description": " ".join(knob["description"].split())}
     return {
-        "title": "RestorationForm",
+        "title": title,
         "type": "object",
-        "required": ["image"],
+        "required": required,
         "properties": properties,
         "additionalProperties": False,
     }

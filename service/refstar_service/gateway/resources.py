@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.problems import ProblemType
 from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus, ReferenceReport
+from refstar_service.people import Person
 
 
 class Resource(BaseModel):
@@ -168,6 +169,50 @@ class Restoration(Resource):
 class RestorationList(Resource):
     restorations: list[Restoration]
     """Newest first. A page may hold fewer than `limit`, and even none, while there are more."""
+    next: str | None
+    """Where the list goes on; null when this was the end."""
+
+
+class PersonLinks(Resource):
+    self_: str = Field(serialization_alias="self")
+
+
+class PersonResource(Resource):
+    """Somebody whose references are stored, for restorations to name as `person`."""
+
+    id: str
+    name: str
+    """What the request called the person; may be empty."""
+    status: Literal["preparing", "ready", "failed"]
+    """`preparing`: a worker has yet to look at the references. `failed`: none can be used, `error` says why."""
+    created_at: datetime
+    expires_at: datetime
+    """When everything of the person is deleted."""
+    references: list[ReferenceResource]
+    """What was seen in each reference, and whether it will be used. Empty until a worker has looked."""
+    error: ProblemDetails | None
+    request_id: str
+    """Of the request that stored the person."""
+    links: PersonLinks
+
+    @classmethod
+    def of(cls, person: Person) -> Self:
+        return cls(
+            id=person.id,
+            name=person.name,
+            status=person.status.value,
+            created_at=_moment(person.created_at),
+            expires_at=_moment(person.expires_at),
+            references=[ReferenceResource.of(one.report) for one in person.references],
+            error=ProblemDetails.of(person.failure, person.request_id) if person.failure else None,
+            request_id=person.request_id,
+            links=PersonLinks(self_=f"/v1/people/{person.id}"),
+        )
+
+
+class PersonList(Resource):
+    people: list[PersonResource]
+    """Newest first."""
     next: str | None
     """Where the list goes on; null when this was the end."""
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from refstar_service.gateway.auth import Caller, CallerDep
 from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.enrollments import ready_person
 from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn, idempotency_key, once
 from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.options import form_schema
@@ -27,7 +28,7 @@ from refstar_service.gateway.submission import (
 from refstar_service.gateway.uploads import Form, read_form
 from refstar_service.gateway.waiting import requested_wait, wait_for
 from refstar_service.gateway.webhooks import check_webhook
-from refstar_service.jobs import Job, JobStatus
+from refstar_service.jobs import Job, JobStatus, Task
 
 # Ids are made here, and become part of blob keys: anything else is not even looked up.
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,8 +51,8 @@ _REQUEST_BODY: dict[str, Any] = {
 
 
 def existing(job: Job | None, job_id: str, caller: Caller) -> Job:
-    """The caller's job; raises Problem if there is none, and the very same if it is somebody else's."""
-    if job is None or not caller.owns(job.owner):
+    """The caller's job; raises Problem if there is none, and the same if it is somebody else's or no restoration."""
+    if job is None or not caller.owns(job.owner) or job.request.task is not Task.RESTORE:
         raise Problem(ProblemType.UNKNOWN_RESTORATION, f"There is no restoration {job_id[:80]!r}.")
     return job
 
@@ -90,6 +91,9 @@ def retry_after(position: int | None) -> str:
             ProblemType.UNKNOWN_MODEL,
             ProblemType.TOO_MANY_REFERENCES,
             ProblemType.REFERENCES_REQUIRED,
+            ProblemType.UNKNOWN_PERSON,
+            ProblemType.PERSON_NOT_READY,
+            ProblemType.PERSON_FAILED,
             ProblemType.RESULT_TOO_LARGE,
             ProblemType.NOT_SQUARE,
             ProblemType.NOT_AN_IMAGE,
@@ -146,7 +150,9 @@ async def _made_before(gateway: Gateway, caller: Caller, turn: Turn) -> Job | No
 
 
 async def _made(request: Request, gateway: Gateway, caller: Caller, form: Form, turn: Turn) -> Job:
-    submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings, turn.id)
+    named = form.fields.get("person", "").strip()
+    person = await ready_person(gateway, caller, named) if named else None
+    submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings, turn.id, person)
     if submission.webhook:
         await check_webhook(gateway, caller, submission.webhook)
     async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
@@ -204,7 +210,7 @@ async def delete(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Respons
     """Forget a restoration, whatever it is doing, and delete its pictures now. Deleting what is not there is
     no error, so repeating this is harmless."""
     job = await gateway.queue.get(job_id) if _JOB_ID.fullmatch(job_id) else None
-    if job is not None and caller.owns(job.owner):
+    if job is not None and caller.owns(job.owner) and job.request.task is Task.RESTORE:
         # The pictures first: if this is cut short, repeating it still finds them. Then those of a result that was
         # recorded in between; a worker that is still at it deletes its own.
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(job))

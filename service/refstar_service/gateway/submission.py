@@ -20,6 +20,7 @@ from refstar_service.gateway.room import largest_results
 from refstar_service.gateway.uploads import Form, FormLimits, Upload
 from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
 from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.people import Person
 from refstar_service.settings import Settings
 
 MOST_REFERENCES = 8
@@ -51,6 +52,15 @@ def form_limits(settings: Settings) -> FormLimits:
     )
 
 
+def image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        settings.max_image_bytes,
+        settings.max_image_pixels,
+        settings.max_image_side,
+        settings.min_image_side,
+    )
+
+
 def input_keys(job_id: str) -> list[str]:
     """Every blob key that the inputs of a job may have."""
     return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
@@ -63,35 +73,43 @@ def result_keys(job: Job | None) -> list[str]:
     return [file.key for file in (job.result.image, job.result.selection) if file is not None]
 
 
-def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings, job_id: str) -> Submission:
-    """The submission in a form; raises Problem. Hashes megabytes: call it in a thread."""
+def checked(
+    form: Form,
+    models: Mapping[str, ModelManifest],
+    settings: Settings,
+    job_id: str,
+    person: Person | None = None,
+) -> Submission:
+    """The submission in a form; raises Problem. Hashes megabytes: call it in a thread. `person`: whom it names."""
     options = parse_options(form.fields)
     images, references = form.of("image"), form.of("references")
     if not images:
         raise Problem(ProblemType.MISSING_IMAGE, "The form has no file in the field 'image'.")
-    model = _chosen_model(options.model, len(references), models)
-    faces = options.faces_mode(len(references))
+    if person is not None and references:
+        raise Problem(
+            ProblemType.INVALID_PARAMETER,
+            "`person` stands for stored references: send no others with it.",
+            errors=[{"parameter": "person", "value": person.id, "reason": "does not go with references"}],
+        )
+    shown = len(references) if person is None else sum(one.crop is not None for one in person.references)
+    model = _chosen_model(options.model, shown, models)
+    faces = options.faces_mode(shown)
 
-    limits = ImageLimits(
-        settings.max_image_bytes,
-        settings.max_image_pixels,
-        settings.max_image_side,
-        settings.min_image_side,
-    )
+    limits = image_limits(settings)
     keys = input_keys(job_id)
     labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
     uploads = [*images, *references]
     # Look at every header before the first hash: refusals should be cheap.
-    infos = [_probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    infos = [probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
     if faces == "aligned":
         for info, label in zip(infos, labels, strict=True):
-            _check_square(info, label)
+            check_square(info, label)
         size = (models[model].input_size, models[model].input_size)  # whatever the size of the crop
     else:
         _check_boxes(options.boxes, infos[0])
         size = (infos[0].width, infos[0].height)
     kind = _result_kind(options, infos[0], size, settings)
-    files = [_described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    files = [described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
     request = JobRequest(
         image=files[0],
         references=tuple(files[1:]),
@@ -106,6 +124,7 @@ def checked(form: Form, models: Mapping[str, ModelManifest], settings: Settings,
         upscale=options.upscale,
         reference_face=options.reference_face,
         keep_location=options.keep_location,
+        person=person.stored if person else None,
     )
     return Submission(
         job_id=job_id,
@@ -207,7 +226,7 @@ def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
     return next(name for name in (*preferred, *sorted(models)) if name in models)
 
 
-def _probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
+def probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
     try:
         return probe(upload.data, limits, claimed_media_type=upload.media_type)
     except ImageRefused as refused:
@@ -215,7 +234,7 @@ def _probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
         raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
 
 
-def _check_square(info: ImageInfo, label: str) -> None:
+def check_square(info: ImageInfo, label: str) -> None:
     if abs(info.width - info.height) > SQUARE_TOLERANCE * max(info.width, info.height):
         raise Problem(
             ProblemType.NOT_SQUARE,
@@ -264,6 +283,6 @@ def _result_kind(
         raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
 
-def _described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
+def described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
     digest = hashlib.sha256(upload.data).hexdigest()
     return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name))

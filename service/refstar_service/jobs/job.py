@@ -95,8 +95,8 @@ class JobRequest:
     of a face's box in pixels below which it is skipped. `upscale`: 1, 2 or 4 times the picture's size.
     `reference_face`: which face of a reference with several counts, "only" (none: that is refused) or "largest".
     `format`: same or a type that `images` writes. `quality`: 1 to 100. `keep_location`: EXIF's GPS block too.
-    `request_id` and `traceparent` (W3C trace context): of the HTTP request that asked. `person`: whose stored references are used; then `references` is
-    empty.
+    `request_id` and `traceparent` (W3C trace context): of the HTTP request that asked. `person`: whose stored
+    references are used; then `references` is empty.
     """
 
     image: StoredFile
