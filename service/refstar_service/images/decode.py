@@ -79,6 +79,10 @@ def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
     if header.bits == 16:
         return raster.from_deep(_deep(plain, header), header.mode, header.icc)
     image = _load(plain, kind, header)
+    if kind == "png" and _may_lack_rows(image) and not png.has_all_rows(plain):
+        raise ImageRefused(
+            RefusalCode.TRUNCATED, "The PNG file's compressed data ends before its picture does."
+        )
     if kind == "jpeg" and _ends_in_fill(image) and not _is_whole(plain, image, header):
         raise ImageRefused(
             RefusalCode.TRUNCATED, "The JPEG file's compressed data ends before its picture does."
@@ -103,6 +107,15 @@ def _deep(data: bytes, header: Header) -> npt.NDArray[np.uint16]:
             RefusalCode.UNDECODABLE, "The 16 bit file cannot be decoded: it is damaged or cut off."
         )
     return pixels
+
+
+def _may_lack_rows(image: Image.Image) -> bool:
+    """Whether the last pixel is the zero that is there before the decoder comes, or rows do not come in order.
+
+    Compressed data that ends in good order, but too early, is no error to the decoder.
+    """
+    last = image.getpixel((image.width - 1, image.height - 1))
+    return bool(image.info.get("interlace")) or set(last if isinstance(last, tuple) else (last,)) == {0}
 
 
 def _ends_in_fill(image: Image.Image) -> bool:

@@ -275,6 +275,29 @@ def test_a_jpeg_whose_last_pixel_is_the_fill_gray_is_not_taken_for_cut(save, lim
     assert decode(several, limits).pixels.shape == gray.shape
 
 
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("color", [0, 2, 3, 4, 6])
+def test_a_png_whose_data_ends_in_good_order_but_too_early_is_refused(
+    chunk, limits, interlaced, color
+) -> None:
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    # As stored: 24 x 17 in one piece, or in the seven of Adam7; zeros, which are what a decoder leaves unfilled.
+    passes = [(3, 3), (3, 3), (6, 2), (6, 5), (12, 4), (12, 9), (24, 8)] if interlaced else [(24, 17)]
+    rows = sum(height * (1 + width * channels) for width, height in passes)
+
+    def file(size: int) -> bytes:
+        header = struct.pack(">IIBBBBB", 24, 17, 8, color, 0, 0, interlaced)
+        palette = chunk(b"PLTE", bytes(9)) if color == 3 else b""
+        pixels = chunk(b"IDAT", zlib.compress(bytes(size)))
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + pixels + chunk(b"IEND", b"")
+
+    assert not decode(file(rows), limits).pixels.any()
+    for missing in (1, rows // 2):
+        with pytest.raises(ImageRefused) as caught:
+            decode(file(rows - missing), limits)
+        assert caught.value.code == "image-truncated"
+
+
 def test_a_wrong_checksum_in_a_png_is_refused(photo, save, limits) -> None:
     data = bytearray(save(photo, "PNG"))
     data[data.index(b"IDAT") + 2000] ^= 1

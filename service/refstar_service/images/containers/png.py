@@ -20,7 +20,10 @@ _MOST_CHUNKS = 20_000  # libpng writes 8 kB chunks: 2,560 in 20 MiB
 MOST_PROFILE = 1 << 20  # inflated, also what is written; RGB and gray profiles take kilobytes
 _XMP = b"XML:com.adobe.xmp"
 _INCHES_PER_METER = 1 / 0.0254
-_BAND = 1 << 20  # bytes that are filtered at once
+_BAND = 1 << 20  # bytes that are filtered, or inflated, at once
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
+#: Where each pass of an interlaced picture begins, and its steps: x, y, dx, dy.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 
 
@@ -95,6 +98,30 @@ def plain(data: bytes) -> bytes:
                 raise _refused(f"is damaged: the checksum of a {kind.decode()} chunk is wrong")
             kept.append(view[start - 8 : end + 4])
     return b"".join(kept)
+
+
+def has_all_rows(data: bytes) -> bool:
+    """Whether the compressed data holds as many bytes as the picture's rows take. Inflates without keeping."""
+    width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    bits = depth * _CHANNELS[color]
+    missing = sum(
+        rows * (1 + (columns * bits + 7) // 8)
+        for columns, rows in (_passes(width, height) if interlaced else [(width, height)])
+        if columns and rows
+    )
+    inflating = zlib.decompressobj()
+    for kind, start, end in _chunks(data):
+        rest = data[start:end] if kind == b"IDAT" else b""
+        while rest and missing > 0:
+            missing -= len(inflating.decompress(rest, _BAND))
+            rest = inflating.unconsumed_tail
+    return missing - len(inflating.flush()) <= 0
+
+
+def _passes(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """Columns and rows of each of the seven pictures that an interlaced one is stored as."""
+    for x, y, dx, dy in _ADAM7:
+        yield max(0, -(-(width - x) // dx)), max(0, -(-(height - y) // dy))
 
 
 def write(
