@@ -132,8 +132,8 @@ class Settings(BaseSettings):
     gateway's memory."""
 
     max_uploads_at_once: int = Field(16, ge=1)
-    """Requests whose bodies one gateway holds at the same time; the next is answered 503. More takes more
-    memory: at most this times `max_request_bytes`."""
+    """Requests whose bodies one gateway holds at the same time, at most half of them of one API key; the next is
+    answered 503. More takes more memory: at most this times `max_request_bytes`."""
 
     upload_timeout: float = Field(60.0, gt=0)
     """Seconds for a request body to arrive. Short cuts off slow lines, long lets idle clients hold upload

@@ -29,6 +29,7 @@ from refstar_service.gateway import (
 from refstar_service.gateway import models as model_list
 from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.edge import PROBES, Edge
+from refstar_service.gateway.places import UploadPlaces
 from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
@@ -91,7 +92,7 @@ def create_app(
         models=models,
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
-        upload_places=asyncio.Semaphore(settings.max_uploads_at_once),
+        upload_places=UploadPlaces(settings.max_uploads_at_once),
         streams=Streams(queue, settings.max_event_streams),
         people=PeopleStore(redis),
         usage=Usage(redis),

@@ -1,8 +1,8 @@
 """What every route needs, in one value."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.places import UploadPlaces
 from refstar_service.gateway.streams import Streams
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
@@ -32,7 +32,7 @@ class Gateway:
     models: Mapping[str, ModelManifest]
     metrics: GatewayMetrics
     stopping: asyncio.Event
-    upload_places: asyncio.Semaphore
+    upload_places: UploadPlaces
     streams: Streams
     people: PeopleStore
     usage: Usage
@@ -40,17 +40,9 @@ class Gateway:
     notices: Notices
     keys: KeyStore | None = None
 
-    @asynccontextmanager
-    async def upload_place(self) -> AsyncIterator[None]:
-        """One of the places that bound the memory of uploads; refuses at once when there is none."""
-        if self.upload_places.locked():
-            raise Problem(
-                ProblemType.TOO_MANY_UPLOADS,
-                f"{self.settings.max_uploads_at_once} uploads are being read; try again in a moment.",
-                headers={"Retry-After": "1"},
-            )
-        async with self.upload_places:
-            yield
+    def upload_place(self, owner: str = "") -> AbstractAsyncContextManager[None]:
+        """One of the places that bound the memory of uploads; raises Problem when there is none for this owner."""
+        return self.upload_places.place(owner)
 
 
 def _gateway(request: Request) -> Gateway:

@@ -128,7 +128,7 @@ async def create(
 ) -> Response:
     """Ask for a restoration. Everything that can be checked is checked before this answers."""
     idempotency_key(request)  # a bad one is refused before megabytes are read
-    async with gateway.upload_place():
+    async with gateway.upload_place(caller.owner):
         form = await read_form(request, form_limits(gateway.settings))
         async with once(request, gateway, caller, form) as turn:
             job = await _made_before(gateway, caller, turn) or await _made(
