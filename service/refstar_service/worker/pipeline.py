@@ -24,20 +24,19 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import JobFailure, JobRequest, JobStatus, Outcome, Task
+from refstar_service.jobs.job import JobFailure, JobStatus, Outcome, Task
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker import story
-from refstar_service.worker.enrollment import Enrolled, cut_references, encode_for, keep, refuse
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Composed, Model, Viewer, compose, prepare
 from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.patience import GaveUp, patiently
-from refstar_service.worker.recall import PERSON_GONE, Recall, Recalled
+from refstar_service.worker.people import StoredPeople
+from refstar_service.worker.recall import Recall
 from refstar_service.worker.refusal import StepRefused
 from refstar_service.worker.stopwatch import Stopwatch
-from refstar_service.worker.upload import Upload
 from refstar_service.worker.work import Turn, Work, next_round, portions
 
 log = logging.getLogger(__name__)
@@ -76,9 +75,18 @@ class Worker:
         self.queue, self.files, self.models, self.info = queue, files, models, info
         self.metrics, self.viewer = metrics, viewer
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
-        self.announced, self.recall = announced, recall
+        self.announced = announced
         self._pictures = ThreadPoolExecutor(picture_threads, "picture")
         self._model = ThreadPoolExecutor(1, "model")  # one session, one thread
+        self.people = StoredPeople(
+            recall,
+            models,
+            viewer,
+            metrics,
+            pictures=self._pictures,
+            model=self._model,
+            failed_ttl=queue.result_ttl,
+        )
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
@@ -94,7 +102,7 @@ class Worker:
             asyncio.create_task(self._every(self.queue.stale_after / 3, self._beat)),
             asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
             asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
-            asyncio.create_task(self._every(FORGET_EVERY, self._forget_people)),
+            asyncio.create_task(self._every(FORGET_EVERY, self.people.forget_deleted)),
         ]
         stages = [
             asyncio.create_task(self._fetch(stopping)),
@@ -240,7 +248,7 @@ class Worker:
         began = time.monotonic()
         try:
             work.files = await patiently(lambda: self.files.read(work.request))
-            work.recalled = await patiently(lambda: self._recalled(work.request))
+            work.recalled = await patiently(lambda: self.people.recalled(work.request))
             image, *references = (file.pixels(self.viewer.limits) for file in work.files)
             # The picture and its result; of the references, one at a time is decoded and cut.
             work.pixels = image * (1 + work.request.upscale**2) + max(references, default=0)
@@ -265,7 +273,7 @@ class Worker:
             if model is None:
                 raise StepRefused("unknown-model", f"this worker has no model {work.request.model!r}")
             if work.request.task is Task.ENROLL:
-                work.enrolled = await self._enrolled(work, files, model, clock)
+                work.enrolled = await self.people.enroll(work, files, model, clock)
             else:
                 make = partial(prepare, clock=clock, person=work.recalled)
                 knobs = Knobs.of(work.request)
@@ -273,7 +281,7 @@ class Worker:
                     self._pictures, make, files[0], files[1:], knobs, model, self.viewer
                 )
                 work.prepared = prepared
-                self._count(prepared.reference_work)
+                self.people.count(prepared.reference_work)
         except StepRefused as error:
             work.refuse(error)
         except Exception as error:
@@ -281,39 +289,6 @@ class Worker:
             work.fail("inference-failed", f"Preparing the pictures failed: {type(error).__name__}.")
         work.timings |= clock.seconds
         self._observe(work, "decode", "detect")
-
-    async def _recalled(self, request: JobRequest) -> tuple[Recalled, ...]:
-        """The references of the person whom a restoration names."""
-        model = self.models.get(request.model)
-        if request.person is None or request.task is Task.ENROLL or model is None:
-            return ()
-        return await self._memory.references(request.person, model.restorer)
-
-    async def _enrolled(self, work: Work, files: list[Upload], model: Model, clock: Stopwatch) -> Enrolled:
-        """The references of a person, cut, and encoded for every model that looks at references."""
-        person, knobs = work.request.person, Knobs.of(work.request)
-        assert person is not None
-        cut = await self._in(
-            self._pictures, cut_references, person.id, files, knobs, model.size, self.viewer, clock
-        )
-        self._count(cut.work)
-        encoded = {}
-        with clock("infer"):
-            for one in self.models.values():
-                if one.restorer.encoder:
-                    encoded[one.restorer.encoder] = await self._in(self._model, encode_for, cut, one)
-                    self._count(["encode"] * len(cut.pictures))
-        return Enrolled(cut, encoded)
-
-    @property
-    def _memory(self) -> Recall:
-        if self.recall is None:
-            raise StepRefused(PERSON_GONE, "This worker knows no stored people.")
-        return self.recall
-
-    def _count(self, steps: Sequence[str]) -> None:
-        for step in steps:
-            self.metrics.reference_work.labels(step).inc()
 
     async def _restore(self, turns: list[Turn]) -> None:
         name = turns[0].work.request.model
@@ -342,7 +317,7 @@ class Worker:
 
     async def _outcome(self, work: Work) -> Outcome:
         if work.request.task is Task.ENROLL:
-            return await self._enrollment(work)
+            return await self.people.outcome(work)
         prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
         clock = Stopwatch()
         if work.failure is None and prepared is not None:
@@ -370,32 +345,6 @@ class Worker:
         failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
         return Outcome(JobStatus.FAILED, None, failure, work.faces, work.seconds, work.references)
 
-    async def _enrollment(self, work: Work) -> Outcome:
-        """Of an enrollment, the person's record is settled before the job is: whoever waited for it finds it ready."""
-        enrolled, work.enrolled = work.enrolled, None
-        person = work.request.person
-        assert person is not None
-        failure = work.failure
-        try:
-            if enrolled is not None:
-                reports = enrolled.cut.reports
-                result = await patiently(lambda: keep(self._memory, person.id, enrolled))
-                if result is not None:
-                    return Outcome(JobStatus.SUCCEEDED, result, None, (), work.seconds, reports)
-                failure = JobFailure(PERSON_GONE, "The person was deleted.")
-            failure = failure or JobFailure("inference-failed", "The enrollment was lost inside the worker.")
-            why = failure
-            await patiently(
-                lambda: refuse(self._memory, person.id, why, work.references, self.queue.result_ttl)
-            )
-        except GaveUp as error:
-            log.error("person %s cannot be kept: %s", person.id, error)
-            work.abandoned = True
-        except StepRefused as error:
-            failure = JobFailure(error.code, error.detail)
-        failure = failure or JobFailure("inference-failed", "The enrollment could not be kept.")
-        return Outcome(JobStatus.FAILED, None, failure, (), work.seconds, work.references)
-
     def _tell(self, work: Work, outcome: Outcome, kept: bool) -> None:
         if not kept:
             work.story.ended("not_recorded")
@@ -419,9 +368,7 @@ class Worker:
                 if job is not None and not job.status.terminal:
                     return  # somebody else is at it and needs the uploads
             await self.files.drop_uploads(work.request)
-            model = self.models.get(work.request.model)
-            if work.recalled and work.request.person is not None and model is not None:
-                await self._memory.share(work.request.person, work.recalled, model.restorer)
+            await self.people.share(work)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)
 
@@ -432,8 +379,7 @@ class Worker:
             story.buried(job, self.metrics)
             if job is not None and job.status.terminal:
                 await self.files.drop_uploads(job.request)
-                if job.request.task is Task.ENROLL and job.failure is not None and self.recall is not None:
-                    await refuse(self.recall, job_id, job.failure, (), self.queue.result_ttl)
+                await self.people.buried(job)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
@@ -467,10 +413,6 @@ class Worker:
     async def _announce(self) -> None:
         await self.queue.announce_worker(self.info, PRESENT_FOR)
         self.announced()
-
-    async def _forget_people(self) -> None:
-        if self.recall is not None:
-            await self.recall.forget_deleted([model.restorer for model in self.models.values()])
 
     async def _housekeep(self) -> None:
         await self.queue.housekeeping()

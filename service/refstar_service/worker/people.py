@@ -1,0 +1,120 @@
+"""What the pipeline asks about stored people: their references for a job, and the enrollment of new ones."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Task
+from refstar_service.metrics import WorkerMetrics
+from refstar_service.worker.enrollment import Enrolled, cut_references, encode_for, keep, refuse
+from refstar_service.worker.job_steps import Model, Viewer
+from refstar_service.worker.knobs import Knobs
+from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.recall import PERSON_GONE, Recall, Recalled
+from refstar_service.worker.refusal import StepRefused
+from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.upload import Upload
+from refstar_service.worker.work import Work
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class StoredPeople:
+    """For one worker. ``pictures`` and ``model`` are its threads; a failed person says so for ``failed_ttl`` seconds.
+    Without ``recall``, every job that names a person is refused."""
+
+    def __init__(
+        self,
+        recall: Recall | None,
+        models: Mapping[str, Model],
+        viewer: Viewer,
+        metrics: WorkerMetrics,
+        *,
+        pictures: ThreadPoolExecutor,
+        model: ThreadPoolExecutor,
+        failed_ttl: float,
+    ) -> None:
+        self._known, self._models, self._viewer, self._metrics = recall, models, viewer, metrics
+        self._pictures, self._model = pictures, model
+        self._failed_ttl = failed_ttl
+
+    async def recalled(self, request: JobRequest) -> tuple[Recalled, ...]:
+        """The references of the person whom a restoration names. Raises StepRefused, and the troubles of Redis and of
+        the blob store."""
+        model = self._models.get(request.model)
+        if request.person is None or request.task is Task.ENROLL or model is None:
+            return ()
+        return await self._recall.references(request.person, model.restorer)
+
+    async def share(self, work: Work) -> None:
+        """Keep with the person what the job had to encode. Raises the troubles of Redis and of the blob store."""
+        model = self._models.get(work.request.model)
+        if work.recalled and work.request.person is not None and model is not None:
+            await self._recall.share(work.request.person, work.recalled, model.restorer)
+
+    async def enroll(self, work: Work, uploads: Sequence[Upload], model: Model, clock: Stopwatch) -> Enrolled:
+        """The references of a new person, cut, and encoded for every model that looks at references. Raises
+        StepRefused."""
+        person, knobs = work.request.person, Knobs.of(work.request)
+        assert person is not None
+        look = partial(cut_references, person.id, uploads, knobs, model.size, self._viewer, clock)
+        cut = await self._in(self._pictures, look)
+        self.count(cut.work)
+        encoded = {}
+        with clock("infer"):
+            for one in self._models.values():
+                if one.restorer.encoder:
+                    encoded[one.restorer.encoder] = await self._in(self._model, partial(encode_for, cut, one))
+                    self.count(["encode"] * len(cut.pictures))
+        return Enrolled(cut, encoded)
+
+    async def outcome(self, work: Work) -> Outcome:
+        """Of an enrollment. The person's record is settled before the job is: whoever waited for it finds it ready."""
+        enrolled, work.enrolled = work.enrolled, None
+        person, failure = work.request.person, work.failure
+        assert person is not None
+        try:
+            if enrolled is not None:
+                reports = enrolled.cut.reports
+                result = await patiently(lambda: keep(self._recall, person.id, enrolled))
+                if result is not None:
+                    return Outcome(JobStatus.SUCCEEDED, result, None, (), work.seconds, reports)
+                failure = JobFailure(PERSON_GONE, "The person was deleted.")
+            failure = failure or JobFailure("inference-failed", "The enrollment was lost inside the worker.")
+            tell = partial(refuse, self._recall, person.id, failure, work.references, self._failed_ttl)
+            await patiently(tell)
+        except GaveUp as error:
+            log.error("person %s cannot be kept: %s", person.id, error)
+            work.abandoned = True
+        except StepRefused as error:
+            failure = JobFailure(error.code, error.detail)
+        failure = failure or JobFailure("inference-failed", "The enrollment could not be kept.")
+        return Outcome(JobStatus.FAILED, None, failure, (), work.seconds, work.references)
+
+    async def buried(self, job: Job) -> None:
+        """A job that ended without being started: if it was an enrollment, its person learns of it."""
+        if job.request.task is Task.ENROLL and job.failure is not None and self._known is not None:
+            await refuse(self._known, job.id, job.failure, (), self._failed_ttl)
+
+    async def forget_deleted(self) -> None:
+        """Of people who are gone, nothing stays in memory."""
+        if self._known is not None:
+            await self._known.forget_deleted([model.restorer for model in self._models.values()])
+
+    def count(self, steps: Sequence[str]) -> None:
+        """Steps of work on references that were done."""
+        for step in steps:
+            self._metrics.reference_work.labels(step).inc()
+
+    @property
+    def _recall(self) -> Recall:
+        if self._known is None:
+            raise StepRefused(PERSON_GONE, "This worker knows no stored people.")
+        return self._known
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, function)
