@@ -76,7 +76,14 @@ async def _http_exception(request: Request, error: Exception) -> Response:
                 headers={"Allow": allowed},
             )
         case status:  # raised by the framework itself, about which there is nothing more to say
-            body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+            body = {
+                "type": "about:blank",
+                "title": HTTPStatus(status).phrase,
+                "status": status,
+                "detail": str(error.detail),
+                "instance": path,
+                "request_id": request.scope["state"]["request_id"],
+            }
             return JSONResponse(body, status, error.headers, MEDIA_TYPE)
     return respond(request, problem)
 

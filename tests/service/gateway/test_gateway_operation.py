@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from redis.asyncio import Redis
 from refstar_service.gateway.problems import ProblemType
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
@@ -146,6 +146,25 @@ async def test_unknown_addresses_and_methods_answer_problems_too(client: httpx.A
     assert response.headers["allow"] == "DELETE, GET"
     for missing in (await client.put("/"), await client.post("/docs")):
         assert (missing.status_code, missing.headers["allow"]) == (405, "GET")
+
+
+async def test_what_the_framework_refuses_by_itself_names_its_request_too(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    @app.get("/locked")
+    async def locked() -> None:
+        raise HTTPException(423)
+
+    response = await client.get("/locked")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Locked",
+        "status": 423,
+        "detail": "Locked",
+        "instance": "/locked",
+        "request_id": response.headers["x-request-id"],
+    }
 
 
 async def test_requests_keep_a_good_id_and_lose_a_bad_one(client: httpx.AsyncClient) -> None:

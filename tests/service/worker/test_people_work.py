@@ -16,6 +16,9 @@ from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.feature_cache import FeatureCache
+from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.restorer import Restorer
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import (
     Job,
@@ -29,6 +32,7 @@ from refstar_service.jobs import (
 )
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore, Person, PersonStatus, crop_key, features_key
+from refstar_service.settings import Settings
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
@@ -72,12 +76,21 @@ class Shop:
         )
         await self.queue.submit(name, request)
 
-    async def restore(self, name: str, person: str) -> None:
-        record = await self.people.get(person)
-        assert record is not None
+    async def restore(self, name: str, person: str | None, references: Sequence[bytes] = ()) -> None:
+        record = await self.people.get(person) if person else None
         image = await self._stored(f"{name}/0", SHARP, "photo.png")
-        request = JobRequest(image, (), "refstar", "largest", 0.5, 1.0, "png", 95, person=record.stored)
+        sent = [
+            await self._stored(f"{name}/{number}", data, f"{number - 1}.png")
+            for number, data in enumerate(references, 1)
+        ]
+        stored = record.stored if record else None
+        request = JobRequest(image, tuple(sent), "refstar", "largest", 0.5, 1.0, "png", 95, person=stored)
         await self.queue.submit(name, request)
+
+    async def result(self, name: str) -> bytes | None:
+        job = await self.ended(name)
+        assert job.result is not None
+        return await self.blobs.get(job.result.image.key)
 
     async def ended(self, name: str) -> Job:
         job = await self.queue.wait(name, 20)
@@ -101,15 +114,16 @@ class Shop:
 class Hand:
     """One worker of the shop."""
 
-    def __init__(self, shop: Shop, name: str) -> None:
+    def __init__(self, shop: Shop, name: str, restorer: Restorer | None = None) -> None:
         self.restorer, self.detector = Inverting(remembering=True), KnownFaces(FACES)
+        model = Model(restorer, 512) if restorer else Model(self.restorer, SIZE)
         self.recall = Recall(shop.people, shop.blobs)
         self._metrics = WorkerMetrics.on(new_registry())
         self._queue = JobQueue(shop.redis, stale_after=5, worker=name, result_ttl=60)
         self._worker = Worker(
             self._queue,
             JobFiles(shop.blobs, 60),
-            {"refstar": Model(self.restorer, SIZE)},
+            {"refstar": model},
             WorkerInfo(name, ("refstar",), "cpu", time.time()),
             metrics=self._metrics,
             viewer=Viewer(self.detector, ReferenceMemory(), ImageLimits()),
@@ -198,6 +212,26 @@ async def test_the_record_says_what_was_seen_and_uploads_are_not_kept(shop: Shop
     }
     for key in await shop.keys("*:blob:*"):
         assert 500 < await shop.redis.ttl(key) <= 600, "as long as the person"
+
+
+async def test_a_person_gives_the_very_result_that_the_references_themselves_give(shop: Shop) -> None:
+    manifest = load_manifest(Settings().models_dir / "refstar")
+    restorer = Restorer(manifest)
+    await shop.enroll("ada", [OTHER])
+    first, second = Hand(shop, "one", restorer), Hand(shop, "two", restorer)
+    async with first.working():
+        await shop.restore("sent", None, [OTHER])
+        sent = await shop.ended("sent")
+        await shop.ended("ada")
+    restorer.cache = FeatureCache(2**28)  # as in a new process
+    async with second.working():
+        await shop.restore("named", "ada")
+        named = await shop.ended("named")
+    assert second.work == {"fetch": 1}
+    assert await shop.result("named") == await shop.result("sent")
+    assert named.references == sent.references
+    assert named.faces == sent.faces
+    assert named.timings["decode"] < sent.timings["decode"]
 
 
 @pytest.mark.parametrize(
