@@ -5,33 +5,26 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from refstar_service.access import KeyStore
-from refstar_service.access.file import FileKeys
-from refstar_service.access.key import webhook_secret_bytes
-from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
+from refstar_service.couriers import courier_of
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
+from refstar_service.entry import key_store, refuse_to_be_open_beyond_this_machine, say_who_may_ask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.metrics import CourierMetrics, WorkerMetrics, new_registry
+from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
-from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import networks
-from refstar_service.webhooks.notices import Notices
-from refstar_service.webhooks.sender import Sender
 
 if TYPE_CHECKING:
     from refstar_service.faces.face import FaceDetector
@@ -52,7 +45,8 @@ def connect(redis_url: str) -> Redis:
         redis_url,
         socket_timeout=REDIS_TIMEOUT,
         socket_connect_timeout=REDIS_TIMEOUT,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+        # Not after a timeout: a server that hangs would cost a client three of them before it hears of it.
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, supported_errors=(RedisConnectionError,)),
         retry_on_error=[RedisConnectionError],
     )
 
@@ -118,8 +112,8 @@ async def run_gateway(
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
-    _refuse_to_be_open_beyond_this_machine(settings)
-    _say_who_may_ask(settings)
+    refuse_to_be_open_beyond_this_machine(settings)
+    say_who_may_ask(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
@@ -158,50 +152,34 @@ async def run_gateway(
 
 async def run_courier(settings: Settings, redis_url: str) -> None:
     """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as ``webhook_courier`` has it."""
+    from refstar_service.worker import health
+
     stopping = asyncio.Event()
     registry = new_registry()
     async with _connected(settings, redis_url) as (redis, queue, _):
-        courier = courier_of(settings, redis, queue, registry)
+        pulse = health.Pulse()
+        courier = courier_of(settings, redis, queue, registry, looked=pulse.announce)
         if courier is None:
             raise RuntimeError(
-                "there are no API keys (REFSTAR_ACCESS) and no REFSTAR_WEBHOOK_SECRET to sign webhooks with"
+                "there is nothing to sign webhooks with: set REFSTAR_ACCESS as the gateways have it, or "
+                "REFSTAR_WEBHOOK_SECRET"
             )
+        stop_health = None
         if settings.worker_metrics_port is not None:
             host, port = settings.worker_metrics_host, settings.worker_metrics_port
-            server, _ = start_http_server(port, addr=host, registry=registry)
-            log.info("courier metrics on http://%s:%d/metrics", host, server.server_port)
+            port, stop_health = health.serve(host, port, registry, pulse)
+            log.info("courier metrics on http://%s:%d/metrics", host, port)
+        watch = asyncio.create_task(_watch(pulse.beat, None, stopping))
         log.info("courier started")
-        with _signals(stopping.set):
-            await courier.run(stopping)
-
-
-def courier_of(
-    settings: Settings, redis: Redis, queue: JobQueue, registry: CollectorRegistry
-) -> Courier | None:
-    """The courier of these settings; None if there is nothing to sign with. Raises ValueError for a bad secret."""
-    keys = key_store(settings, redis)
-    own = settings.webhook_secret.split()
-    for secret in own:
-        webhook_secret_bytes(secret)
-    if keys is None and not own:
-        return None
-
-    async def secrets(owner: str) -> Sequence[str] | None:
-        if keys is None or not owner:
-            return own
-        key = await keys.get(owner)
-        return key.webhook_secrets if key else None
-
-    allowed = networks(settings.webhook_networks)
-    return Courier(
-        Notices(redis),
-        queue,
-        Sender(allowed=allowed, timeout=settings.webhook_timeout),
-        secrets,
-        CourierMetrics.on(registry),
-        allowed=allowed,
-        user_agent=f"RefSTAR-Serve/{metadata.version('refstar-service')}",
-    )
+        try:
+            with _signals(stopping.set):
+                await courier.run(stopping)
+        finally:
+            pulse.ending = True
+            watch.cancel()
+            if stop_health is not None:
+                stop_health()
+    log.info("courier ended")
 
 
 async def run_worker(settings: Settings, redis_url: str, parent: int | None = None) -> None:
@@ -324,35 +302,6 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def key_store(settings: Settings, redis: Redis | None) -> KeyStore | None:
-    """Where the API keys of these settings are; None in open mode. `redis` is needed for keys in Redis only."""
-    if settings.access == "file":
-        return FileKeys(settings.key_file)
-    if settings.access == "redis" and redis is not None:
-        return RedisKeys(redis)
-    return None
-
-
-def _refuse_to_be_open_beyond_this_machine(settings: Settings) -> None:
-    if settings.access == "open" and settings.listens_beyond_this_machine and not settings.open_to_network:
-        raise RuntimeError(
-            f"without API keys the gateway serves this machine only, and {settings.host} lets in others: set "
-            "REFSTAR_ACCESS=redis (or file) and make a key with `refstar keys add NAME`; or, if whoever reaches this "
-            "address may see every picture, set REFSTAR_OPEN_TO_NETWORK=true"
-        )
-
-
-def _say_who_may_ask(settings: Settings) -> None:
-    if settings.access != "open":
-        log.info("API keys are in %s", "Redis" if settings.access == "redis" else settings.key_file)
-    elif settings.listens_beyond_this_machine:
-        log.warning(
-            "open mode: no keys are asked for, and everybody who reaches %s may use it", settings.host
-        )
-    else:
-        log.warning("open mode: no keys are asked for, and everybody at this machine may use it")
 
 
 def image_limits(settings: Settings) -> ImageLimits:
