@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Header, Request
+from pydantic import WithJsonSchema
 from redis.exceptions import RedisError
 
 from refstar_service.access.repeats import State
@@ -29,6 +30,7 @@ _STRING = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])+"')
 
 IdempotencyKeyHeader = Annotated[
     list[str] | None,
+    WithJsonSchema({"type": "string", "pattern": r'^"[A-Za-z0-9-]{1,255}"$', "maxLength": 257}),
     Header(
         alias="Idempotency-Key",
         description="A string in quotes that you make up for this request, such as a UUID. Sent again with the same "

@@ -21,7 +21,7 @@ from refstar_service.gateway.listing import Cursor, Limit, cursor_of, place_of
 from refstar_service.gateway.options import person_schema
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.resources import PersonList, PersonResource
-from refstar_service.gateway.responses import problem_responses
+from refstar_service.gateway.responses import links, problem_responses
 from refstar_service.gateway.restorations import PreferHeader
 from refstar_service.gateway.submission import MOST_REFERENCES, input_keys, submit
 from refstar_service.gateway.uploads import Form, read_form
@@ -40,6 +40,9 @@ _REQUEST_BODY: dict[str, Any] = {
 }
 
 
+_LINKS = links("person_id", "read_v1_people__person_id__get", "delete_v1_people__person_id__delete")
+
+
 @router.post(
     "",
     status_code=202,
@@ -47,7 +50,12 @@ _REQUEST_BODY: dict[str, Any] = {
     response_description="It was accepted; a worker will look at the references.",
     openapi_extra=_REQUEST_BODY,
     responses={
-        201: {"model": PersonResource, "description": "It ended within the wait that `Prefer` asked for."},
+        201: {
+            "model": PersonResource,
+            "description": "It ended within the wait that `Prefer` asked for.",
+            **_LINKS,
+        },
+        202: _LINKS,
         **problem_responses(
             ProblemType.MALFORMED_REQUEST,
             ProblemType.UPLOAD_TIMEOUT,

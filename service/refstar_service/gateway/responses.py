@@ -38,3 +38,13 @@ def _response(types: list[ProblemType], description: str) -> dict[str, Any]:
             }
         },
     }
+
+
+def links(parameter: str, *operations: str) -> dict[str, Any]:
+    """For the description of an answer: the operations (by id) that its `id` is the `parameter` of."""
+    following = {"parameters": {parameter: "$response.body#/id"}}
+    return {
+        "links": {
+            operation.split("_")[0]: {"operationId": operation, **following} for operation in operations
+        }
+    }

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
+from pydantic import WithJsonSchema
 
 from refstar_service.gateway.auth import Caller, CallerDep
 from refstar_service.gateway.conditional import matches
@@ -16,7 +17,7 @@ from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.options import form_schema
 from refstar_service.gateway.problems import Problem, ProblemType
 from refstar_service.gateway.resources import Restoration
-from refstar_service.gateway.responses import problem_responses
+from refstar_service.gateway.responses import links, problem_responses
 from refstar_service.gateway.submission import (
     MOST_REFERENCES,
     checked,
@@ -37,6 +38,7 @@ router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
 PreferHeader = Annotated[
     list[str] | None,
+    WithJsonSchema({"type": "string"}),
     Header(
         alias="Prefer",
         description="`wait=n` holds the answer until the restoration ends, for n seconds (60 at most).",
@@ -68,6 +70,16 @@ def retry_after(position: int | None) -> str:
     return str(min(30, 1 + (position or 0) // 10))
 
 
+_LINKS = links(
+    "job_id",
+    "read_v1_restorations__job_id__get",
+    "cancel_v1_restorations__job_id__cancel_post",
+    "image_v1_restorations__job_id__image_get",
+    "selection_v1_restorations__job_id__selection_get",
+    "delete_v1_restorations__job_id__delete",
+)
+
+
 @router.post(
     "",
     status_code=202,
@@ -75,7 +87,12 @@ def retry_after(position: int | None) -> str:
     response_description="It was accepted.",
     openapi_extra=_REQUEST_BODY,
     responses={
-        201: {"model": Restoration, "description": "It ended within the wait that `Prefer` asked for."},
+        201: {
+            "model": Restoration,
+            "description": "It ended within the wait that `Prefer` asked for.",
+            **_LINKS,
+        },
+        202: _LINKS,
         **problem_responses(
             ProblemType.MALFORMED_REQUEST,
             ProblemType.IDEMPOTENCY_KEY_MALFORMED,
