@@ -3,7 +3,8 @@ ARG BASE=python:3.11-slim
 # The HTTP front: takes uploads, queues jobs, hands out results. No models run here, so no onnxruntime.
 #
 #   docker build -f docker/gateway.Dockerfile -t refstar-gateway .
-#   docker run -p 127.0.0.1:8000:8000 -e REFSTAR_REDIS_URL=redis://... refstar-gateway
+#   docker run -p 8000:8000 -e REFSTAR_REDIS_URL=redis://... -e REFSTAR_ACCESS=redis --name gateway refstar-gateway
+#   docker exec gateway refstar keys add NAME
 
 FROM ${BASE} AS build
 WORKDIR /build

@@ -294,7 +294,8 @@ def test_ports_agree_everywhere(defaults: Settings) -> None:
         assert re.findall(r"^EXPOSE (\d+)$", text, re.M) == [str(port)]
         assert f"'127.0.0.1', {port}" in text
     for workload in workloads().values():
-        port = {"gateway": defaults.port, "worker": WORKER_PORT, "redis": 6379}[workload["metadata"]["name"]]
+        name = workload["metadata"]["name"]
+        port = {"gateway": defaults.port, "worker": WORKER_PORT, "courier": WORKER_PORT, "redis": 6379}[name]
         assert [entry["containerPort"] for entry in container(workload)["ports"]] == [port]
     services = load(COMPOSE)["services"]
     assert services["gateway"]["ports"][0].endswith(f":{defaults.port}")
@@ -352,3 +353,23 @@ def test_images_carry_the_version_of_the_package() -> None:
     images = [service["image"] for service in load(COMPOSE)["services"].values() if "build" in service]
     images += [container(workload)["image"] for name, workload in workloads().items() if name != "base/redis"]
     assert {image.partition(":")[2] for image in images} == {version}
+
+
+def test_a_gateway_beyond_one_machine_asks_for_keys() -> None:
+    """Each file that makes a gateway listen on every address says who may ask, or it would not start."""
+    shared = given_settings()["ConfigMap"]
+    assert shared[f"{PREFIX}ACCESS"] == "redis"
+    compose = given_settings()["compose gateway"]
+    assert compose[f"{PREFIX}OPEN_TO_NETWORK"] == "true"  # published to 127.0.0.1 only, see above
+
+
+def test_webhooks_are_delivered_by_a_pod_that_reaches_nothing_private() -> None:
+    assert given_settings()["ConfigMap"][f"{PREFIX}WEBHOOK_COURIER"] == "false"
+    (policy,) = (
+        document
+        for document in documents(*MANIFESTS)
+        if document["metadata"]["name"] == "courier-to-receivers"
+    )
+    (rule,) = policy["spec"]["egress"]
+    blocked = rule["to"][0]["ipBlock"]["except"]
+    assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "172.16.0.0/12"} <= set(blocked)

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 class Courier:
     """Delivers until it is stopped. `grace`: seconds that deliveries under way get then; what they do not finish is
-    due again at once."""
+    due again at once. `looked` is called whenever Redis has told what is due."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Courier:
         user_agent: str = "refstar",
         schedule: Sequence[float] = SCHEDULE,
         grace: float = 5.0,
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         self._notices = notices
         self._queue = queue
@@ -64,6 +65,7 @@ class Courier:
         self._user_agent = user_agent
         self._schedule = schedule
         self._grace = grace
+        self._looked = looked
         self._under_way: set[asyncio.Task[None]] = set()
         self._owners: Counter[str] = Counter()
 
@@ -93,6 +95,7 @@ class Courier:
         except (RedisError, OSError) as error:
             log.warning("redis: %s; webhooks wait", error)
             return RETRY_REDIS_AFTER
+        self._looked()
         for notice in notices:
             task = asyncio.create_task(self._handle(notice))
             self._under_way.add(task)
