@@ -20,10 +20,11 @@ from refstar_service.gateway.room import largest_results
 from refstar_service.gateway.uploads import Form, FormLimits, Upload
 from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
 from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.jobs.job import MOST_REFERENCES as MOST_REFERENCES  # for those who import it from here
+from refstar_service.jobs.job import input_keys as input_keys
 from refstar_service.people import Person
 from refstar_service.settings import Settings
 
-MOST_REFERENCES = 8
 SQUARE_TOLERANCE = 0.02
 
 logger = logging.getLogger(__name__)
@@ -59,11 +60,6 @@ def image_limits(settings: Settings) -> ImageLimits:
         settings.max_image_side,
         settings.min_image_side,
     )
-
-
-def input_keys(job_id: str) -> list[str]:
-    """Every blob key that the inputs of a job may have."""
-    return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
 
 
 def result_keys(job: Job | None) -> list[str]:

@@ -42,6 +42,14 @@ class FaceAction(StrEnum):
 Box = tuple[float, float, float, float]
 
 
+MOST_REFERENCES = 8
+
+
+def input_keys(job_id: str) -> list[str]:
+    """Every blob key that the uploads of a job may have: the picture's, then its references'."""
+    return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A blob and what it is. `size` in bytes; `sha256` in hex; `name` is the client's file name, or ""."""

@@ -24,7 +24,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import JobFailure, JobStatus, Outcome, Task
+from refstar_service.jobs.job import JobFailure, JobStatus, Outcome, Task, input_keys
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
@@ -379,6 +379,8 @@ class Worker:
             story.buried(job, self.metrics)
             if job is not None and job.status.terminal:
                 await self.files.drop_uploads(job.request)
+                if job.status is JobStatus.EXPIRED:  # it does not remember its references, but their names are known
+                    await self.files.blobs.delete(*input_keys(job_id))
                 await self.people.buried(job)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)

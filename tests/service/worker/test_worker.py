@@ -28,6 +28,7 @@ from refstar_service.jobs import (
     StoredFile,
     WorkerInfo,
 )
+from refstar_service.jobs.job import input_keys
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.worker import patience, pipeline
 from refstar_service.worker.files import JobFiles
@@ -370,6 +371,20 @@ async def test_the_uploads_of_a_job_out_of_attempts_go_too(redis: Redis) -> None
             while [key async for key in redis.scan_iter("*poison/*")]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     await dead.aclose()
+
+
+async def test_the_uploads_of_a_job_that_waited_too_long_go_when_a_worker_meets_it(redis: Redis) -> None:
+    bench = Bench(redis, Inverting())
+    bench.queue.job_ttl = 0.1
+    await bench.submit("late", picture(1), [picture(2), picture(3)])
+    for key in input_keys("late")[:3]:  # as the gateway names them
+        await bench.blobs.put(key, picture(1), 60)
+    await asyncio.sleep(0.15)
+    bench.queue.job_ttl = 60
+    async with bench.working():
+        async with asyncio.timeout(5):
+            while [key async for key in redis.scan_iter("*blob:late/[ir]*")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
 
 async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
