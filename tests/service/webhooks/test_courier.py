@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from time import time
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -412,3 +414,35 @@ async def test_a_killed_courier_loses_no_notice(
     assert set(told) == names
     assert len(told) == 20 + 8
     assert arrived == 8
+
+
+async def test_the_process_delivers_tells_that_it_is_ready_and_ends_when_told(
+    ended: Any, listen: Listen, success: Outcome, notices: Notices, redis: Redis, redis_server: str
+) -> None:
+    receiver = await listen()
+    await ended("one", success, receiver.url)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFSTAR_")} | {
+        "REFSTAR_REDIS_URL": redis_server,
+        "REFSTAR_WEBHOOK_SECRET": SECRET,
+        "REFSTAR_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "REFSTAR_WORKER_METRICS_PORT": "0",
+    }
+    command = [sys.executable, "-m", "refstar_service.cli", "courier"]
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        (got,) = await receiver.got(1, within=20)
+        await nothing_owed(notices, redis)
+        said = await process.stderr.readline()
+        while b"metrics on" not in said:
+            said = await process.stderr.readline()
+        port = re.findall(rb":(\d+)/metrics", said)[0].decode()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            metrics = (await client.get("/metrics")).text
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        rest = (await process.stderr.read()).decode()
+    assert got.signed_by(SECRET)
+    assert 'refstar_webhook_deliveries_total{outcome="delivered"} 1.0' in metrics
+    assert SECRET not in rest
