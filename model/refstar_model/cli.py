@@ -19,7 +19,11 @@ def main() -> None:
         "--teachers", type=Path, default=_data("models"), help="detector: folder of yunet/ and mediapipe/"
     )
     train.add_argument("--backgrounds", type=Path, help="detector: folder of face-free photographs")
-    train.add_argument("--part", choices=["finder", "refiner"], help="detector: only this network")
+    train.add_argument(
+        "--part",
+        choices=["finder", "refiner", "person"],
+        help="detector: only finder or refiner; refstar: person, the gate that knows strangers, of the net in --init",
+    )
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
     train.add_argument("--steps", type=int, help="steps of the whole run")
     train.add_argument(
@@ -101,6 +105,9 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.system == "detector":
         _train_detector(arguments)
         return
+    if arguments.part == "person":
+        _train_person(arguments)
+        return
     from refstar_model.data.photos import load_photos
     from refstar_model.evaluation import NetModel, quick_scores
     from refstar_model.recognition import Recognizer
@@ -126,6 +133,21 @@ def _train(arguments: argparse.Namespace) -> None:
         return quick_scores(NetModel(net), photos.split("val"), scorer)
 
     print(train(photos, recognizer, how, arguments.out, arguments.minutes, judge if scorer else None))
+
+
+def _train_person(arguments: argparse.Namespace) -> None:
+    from refstar_model.data.photos import load_photos
+    from refstar_model.recognition import Recognizer
+    from refstar_model.refstar.person_training import PersonTraining, train_person
+
+    if arguments.init is None or arguments.recognizer is None:
+        raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
+    how = PersonTraining(seed=arguments.seed)
+    if arguments.steps:
+        how = replace(how, loop=replace(how.loop, steps=arguments.steps))
+    recognizer = Recognizer(arguments.recognizer)
+    photos = load_photos(arguments.data)
+    print(train_person(arguments.init, photos, recognizer, how, arguments.out, arguments.minutes))
 
 
 def _train_detector(arguments: argparse.Namespace) -> None:

@@ -1,12 +1,15 @@
-"""A tiny data folder of drawn faces, so that the model's tests need no photographs."""
+"""A tiny data folder of drawn faces and a tiny recognizer: the model's tests need no photographs and no teachers."""
 
 import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from refstar_model.data.photos import PhotoSet, load_photos
+from refstar_model.recognition import Recognizer
 
 
 def drawn_face(person: int, photo: int, size: int) -> np.ndarray:
@@ -50,3 +53,31 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
             writer.writeheader()
             writer.writerows(rows)
     return load_photos(folder)
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    """Two strided convolutions and an embedding, as an ONNX file."""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (4, 3, 3, 3), "s1": (4, 1, 1), "w2": (6, 4, 3, 3), "w3": (8, 6 * 28 * 28), "b3": (8,)}
+    tensors = [
+        numpy_helper.from_array(rng.normal(0, 0.1, s).astype(np.float32), n) for n, s in shapes.items()
+    ]
+    conv = {"strides": [2, 2], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
+    nodes = [
+        helper.make_node("Conv", ["data", "w1"], ["c1"], **conv),
+        helper.make_node("PRelu", ["c1", "s1"], ["p1"]),
+        helper.make_node("Conv", ["p1", "w2"], ["c2"], **conv),
+        helper.make_node("Flatten", ["c2"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3", "b3"], ["out"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recognizer",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, 112, 112])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 8])],
+        tensors,
+    )
+    path = tmp_path_factory.mktemp("recognizer") / "tiny.onnx"
+    onnx.save(helper.make_model(graph), str(path))
+    return Recognizer(path)

@@ -1,62 +1,88 @@
-"""The person gate, the evidence that the selection sees, and what both learn from."""
+"""The person gate, the evidence that the selection sees, and what they learn from."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from refstar_model.data.mixed_faces import MixedFaces
+from refstar_model.data.photos import PhotoSet
+from refstar_model.recognition import Recognizer
 from refstar_model.refstar.losses import Target
-from refstar_model.refstar.mask_labels import gate_loss, mask_loss
-from refstar_model.refstar.network import Restoration
-from refstar_model.refstar.person_gate import PersonGate, gated
+from refstar_model.refstar.mask_labels import mask_loss
+from refstar_model.refstar.network import TINY, RefStar, Restoration
+from refstar_model.refstar.person_gate import PersonGate, gate_loss, gated
+from refstar_model.refstar.person_training import PersonTraining, fit_gate, held_out, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
+from refstar_model.refstar.weights import load
+from refstar_model.training import LoopParams
 
 
 def faces(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(count, 6, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
 def gate() -> PersonGate:
     torch.manual_seed(0)
-    return PersonGate(6, 6, 8, hidden=8, size=16).eval()
+    gate = PersonGate(TINY).eval()
+    for value in gate.encoder.parameters():
+        torch.nn.init.normal_(value, std=0.2)
+    return gate
+
+
+def trained(gate: PersonGate) -> PersonGate:
+    with torch.no_grad():
+        gate.weigh.copy_(torch.tensor([3.0, -0.5, -1.0]))
+    return gate
+
+
+def people(gate: PersonGate, references: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return gate.encoder(references.flatten(0, 1)).unflatten(0, references.shape[:2])
 
 
 def test_a_new_gate_lets_everybody_pass(gate: PersonGate) -> None:
-    logits = gate(faces(2), faces(6).unflatten(0, (2, 3)))
+    logits = gate(faces(2), people(gate, faces(6).unflatten(0, (2, 3))))
     assert logits.shape == (2, 3)
     assert gated(torch.ones(2, 3), logits).min() > 0.99
 
 
-def test_the_gate_learns_who_is_who(gate: PersonGate) -> None:
-    people, noise = faces(4), torch.Generator().manual_seed(1)
-    right = torch.tensor([[True, False]] * 4)
-    present = torch.ones(4, 2, dtype=torch.bool)
-    for _ in range(25):
-        own = people + 0.1 * torch.randn(4, 6, 8, 8, generator=noise)
-        loss = gate_loss(gate(own, torch.stack([people, people.roll(1, 0)], 1)), present, right)
-        # By hand: the optimizers' import costs more than all the rest of this module.
-        for value, slope in zip(
-            gate.parameters(), torch.autograd.grad(loss, list(gate.parameters())), strict=True
-        ):
-            value.data -= 0.02 * slope.sign()
-    trust = gated(torch.ones(4, 2), gate(people, torch.stack([people, people.roll(1, 0)], 1)))
-    assert trust[:, 0].min() > 0.8
-    assert trust[:, 1].max() < 0.2
+def test_the_gate_weighs_direction_by_how_much_is_seen(gate: PersonGate) -> None:
+    trained(gate)
+    own = torch.nn.functional.normalize(torch.randn(1, 16, generator=torch.Generator().manual_seed(0)))
+    other = own.roll(1, 1)
+    references = torch.stack([own[0], 5 * own[0], other[0], 0 * own[0]])[None]
+    seen, hidden = (gate.compare(share * own, references)[0].detach() for share in (1.0, 0.1))
+    assert seen[0] == pytest.approx(3.0 - 0.5 - 1.0, abs=1e-4)
+    assert seen[1] == pytest.approx(
+        float(seen[0]), abs=1e-4
+    )  # how long a reference's vector is does not matter
+    assert seen[0] > seen[2]
+    assert 0 < hidden[0] - hidden[2] < 0.2 * (seen[0] - seen[2])
+    assert seen.isfinite().all()
 
 
 def test_every_reference_is_judged_alone_whatever_the_company(gate: PersonGate) -> None:
-    with torch.no_grad():
-        gate.weigh.weight.normal_()
-    own, references = faces(2), faces(6, 1).unflatten(0, (2, 3))
+    trained(gate)
+    own, references = faces(2), people(gate, faces(6, 1).unflatten(0, (2, 3)))
     together = gate(own, references)
     assert torch.allclose(gate(own, references.flip(1)), together.flip(1), atol=1e-5)
     assert torch.allclose(gate(own[:1], references[:1, 1:2]), together[:1, 1:2], atol=1e-5)
 
 
+def test_the_encoder_sees_the_same_at_any_size(gate: PersonGate) -> None:
+    small = faces(2)
+    large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.allclose(gate.encoder(small), gate.encoder(large), atol=1e-5)
+
+
 def test_the_gate_loss_weighs_right_and_wrong_people_alike() -> None:
-    gate, present = torch.full((4, 1), 6.0), torch.ones(4, 1, dtype=torch.bool)
+    gate = torch.full((4, 1), 6.0)
     one_wrong = torch.tensor([[True], [True], [True], [False]])
-    assert gate_loss(gate, present, one_wrong) == pytest.approx(3.0, abs=0.01)
-    assert gate_loss(gate, present & one_wrong, one_wrong) < 0.01
-    assert gate_loss(gate, torch.zeros_like(present), one_wrong) == 0
+    assert gate_loss(gate, one_wrong) == pytest.approx(3.0, abs=0.01)
+    assert gate_loss(gate[:3], one_wrong[:3]) < 0.01
+    assert gate_loss(-gate, ~one_wrong) == pytest.approx(3.0, abs=0.01)
 
 
 def test_evidence_tells_agreement_conflict_and_missing_detail() -> None:
@@ -124,3 +150,62 @@ def test_without_confidence_the_correlation_stands_in() -> None:
     weak = mask_loss(result(trust), target(True), references)
     ones = torch.ones_like(trust)
     assert mask_loss(result(trust), target(True, ones, ones * 0), references) == weak
+
+
+class Colors(torch.nn.Module):
+    """An encoder that knows people by the color of their skin and of their hair."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        middle, top = (0.5 - pictures[..., r, 96:160].mean((2, 3)) for r in (slice(130, 150), slice(45, 60)))
+        return torch.cat([middle, top], 1)
+
+
+def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
+    gate: PersonGate, photos: PhotoSet
+) -> None:
+    how = PersonTraining(held_out=3, views=3)
+    people = photos.split("train")
+    held = held_out(people, 3, 0)
+    assert held < {p.person for p in people.photos}
+    gate.encoder = Colors()  # type: ignore[assignment]
+    fit_gate(gate, people, held, how)
+    shown = [p for p in people.photos if p.person in held]
+    pictures = torch.stack(
+        [torch.from_numpy(photos.read(p.file, 256)).permute(2, 0, 1) for p in shown]
+    ).float()
+    with torch.no_grad():
+        logits = gate(pictures / 255, gate.encoder(pictures / 255).expand(len(shown), -1, -1))
+    same = torch.tensor([[a.person == b.person for b in shown] for a in shown])
+    assert logits[same].min() > 0 > logits[~same].max()
+
+
+def test_only_the_gate_is_trained_and_the_rest_is_kept(
+    photos: PhotoSet, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    params = replace(TINY, person=8)
+    start = tmp_path / "weights.pt"
+    before = RefStar(params).state_dict()
+    torch.save({"params": params.to_dict(), "step": 7, "weights": before}, start)
+    loop = LoopParams(steps=2, learning_rate=1e-2, warmup=1, average=0.5)
+    how = PersonTraining(loop, batch=2, held_out=2, views=1)
+    net, steps = load(train_person(start, photos, recognizer, how, tmp_path / "out"))
+    assert steps == 7
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"gate.weigh", "gate.encoder.out.weight"} <= changed
+    assert all(name.startswith("gate.") for name in changed)
+    bare = replace(params, gate=False)
+    torch.save({"params": bare.to_dict(), "step": 7, "weights": RefStar(bare).state_dict()}, start)
+    with pytest.raises(ValueError, match="no person gate"):
+        train_person(start, photos, recognizer, how, tmp_path / "out")
+
+
+def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -> None:
+    sharp, seen = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
+    again = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
+    assert torch.equal(sharp, again[0])
+    assert torch.equal(seen, again[1])
+    assert sharp.shape == (6, 3, 256, 256)
+    assert seen.shape == (6, 3, 64, 64)
+    originals = torch.stack([torch.from_numpy(photos.read(p.file, 256)) for p in photos.photos])
+    apart = (sharp.permute(0, 2, 3, 1)[:, None].float() - originals[None].float()).abs().mean((2, 3, 4))
+    assert apart.amin(1).max() > 10  # at least one of them is nobody's

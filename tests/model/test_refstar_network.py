@@ -77,7 +77,7 @@ def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
     with torch.no_grad():
         net.selection.position.fill_(100.0)
         if net.params.gate:
-            net.gate.weigh.bias.fill_(100.0)
+            net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 100.0]))
     references = pictures(1)
     result = restore(net, references, torch.ones(2, 1))
     bands = net.params.bands
@@ -102,6 +102,27 @@ def test_competing_masks_never_add_up_to_more_than_the_best() -> None:
     best = (trust * weight[..., None, None, None]).amax(1)
     assert (masks.sum(1) <= best + 1e-6).all()
     assert (masks >= 0).all()
+
+
+def test_a_face_alone_is_drawn_as_one_whose_references_are_absent(net: RefStar) -> None:
+    references, low_quality = pictures(2), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features = net.encode(references)
+        absent = net(low_quality, references, features, torch.zeros(2, 2), torch.full((2,), 0.5))
+        alone = net.alone(low_quality)
+    assert torch.allclose(alone.picture, absent.self_stream, atol=1e-5)
+
+
+def test_the_best_reference_gives_nearly_all_and_the_others_what_it_cannot() -> None:
+    trust = torch.full((1, 2, 1, 4, 4), 0.8)
+    trust[:, 1] = 0.7
+    trust[:, 0, :, 0, 0] = 0.01
+    masks = compete(trust, torch.ones(1, 2))
+    assert masks[0, 0, 0, 1:].min() > 0.79
+    assert masks[0, 1, 0, 1:].max() < 0.01
+    assert masks[0, 1, 0, 0, 0] > 0.69
+    assert compete(trust, torch.tensor([[0.5, 1.0]]))[0, 1].min() > 0.69
+    assert not compete(trust, torch.zeros(1, 2)).any()
 
 
 def test_skipping_the_finest_band_is_the_half_size_picture(net: RefStar) -> None:

@@ -103,9 +103,9 @@ class NetModel:
                 weight = torch.full((1, len(pictures)), strength if references else 0.0, device=device)
                 restored, selection, finite = restore(
                     torch.from_numpy(fit(low_quality, self.size))[None].to(device),
-                    *features,
                     weight,
                     torch.full((1,), fidelity, device=device),
+                    *features,
                 )[:3]
         finally:
             self.net.train(training)

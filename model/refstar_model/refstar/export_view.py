@@ -9,9 +9,15 @@ the bands, 255 = all taken) and ``finite`` bool [B].
 import torch
 from torch import Tensor, nn
 
+from refstar_model.refstar.backbone import Grids
 from refstar_model.refstar.network import ReferenceFeatures, RefStar
 
-FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture")
+FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture", "features_person")
+
+
+def features_of(net: RefStar) -> tuple[str, ...]:
+    """The names of what the first graph says of a reference; without a gate it does not say who it is."""
+    return FEATURES if net.params.gate else FEATURES[:-1]
 
 
 class EncodeReferences(nn.Module):
@@ -21,9 +27,11 @@ class EncodeReferences(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, references: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, references: Tensor) -> tuple[Tensor, ...]:
         picture = references.permute(0, 3, 1, 2)
-        return *self.net.reference_encoder(picture.float() / 255), picture
+        scaled = picture.float() / 255
+        person = (self.net.gate.encoder(scaled),) if self.net.params.gate else ()
+        return *self.net.reference_encoder(scaled), picture, *person
 
 
 class Restore(nn.Module):
@@ -36,17 +44,18 @@ class Restore(nn.Module):
     def forward(
         self,
         low_quality: Tensor,
+        reference_weight: Tensor,
+        fidelity: Tensor,
         features_fine: Tensor,
         features_middle: Tensor,
         features_coarse: Tensor,
         features_picture: Tensor,
-        reference_weight: Tensor,
-        fidelity: Tensor,
+        features_person: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         result = self.net(
             low_quality.permute(0, 3, 1, 2).float() / 255,
             features_picture.float() / 255,
-            ReferenceFeatures(features_fine, features_middle, features_coarse),
+            ReferenceFeatures(Grids(features_fine, features_middle, features_coarse), features_person),
             reference_weight,
             fidelity,
         )

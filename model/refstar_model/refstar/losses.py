@@ -9,7 +9,7 @@ from torch import Tensor
 
 from refstar_model.layers.pyramid import down, resize_grid
 from refstar_model.recognition import Recognizer, arcface_crop
-from refstar_model.refstar.mask_labels import gate_loss, mask_loss
+from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import Restoration
 from refstar_model.refstar.perception import Vgg, recognizer_distance
 from refstar_model.refstar.structure import sharpness_loss, structure_loss
@@ -34,7 +34,6 @@ class LossWeights:
     adversarial: float = 0.0  # the discriminator's verdict, from `adversarial_from` on
     matching: float = 0.0  # features of the discriminator, likewise
     cycle: float = 0.0  # what was taken must be recoverable
-    gate: float = 0.1  # whose face the reference is, where the net has a gate
     alignment: float = 1.0  # of corresponding points, where the net has an alignment
 
 
@@ -75,16 +74,14 @@ def restoration_loss(
     parts["final"] = (detail * full + weights.low_pass * helped * coarse).mean()
 
     for name, (weight, distance) in look_losses(weights, recognizer, vgg).items():
-        apart = distance(result.self_stream, truth) + detail * distance(result.restored, truth)
-        parts[name] = weight * apart.mean()
+        far = distance(result.self_stream, truth) + detail * distance(result.restored, truth)
+        parts[name] = weight * far.mean()
 
     parts["mask"] = weights.mask * mask_loss(result, target, references)
-    if result.gate is not None:
-        parts["gate"] = weights.gate * gate_loss(result.gate, target.present, target.right)
     if recognizer is not None and identity_share > 0 and bool(helped.any()):
         share = identity_share * (1.5 - target.fidelity[helped])
-        distance = identity_distance(recognizer, result.restored[helped], truth[helped])
-        parts["identity"] = weights.identity * (share * distance).sum() / len(truth)
+        stranger = identity_distance(recognizer, result.restored[helped], truth[helped])
+        parts["identity"] = weights.identity * (share * stranger).sum() / len(truth)
     total = torch.stack(list(parts.values())).sum()
     return total, {name: float(value.detach()) for name, value in parts.items()}
 

@@ -1,4 +1,4 @@
-"""What the selection learns from: the mask against its labels, and the person gate against who it is.
+"""What the selection learns from: the mask against its labels.
 
 Labels come from clean photographs (`data/selection_masks.py`). Where a sample has none, weak labels from local band
 correlation stand in for them.
@@ -48,17 +48,6 @@ def mask_loss(result: Restoration, target: Target, references: Tensor) -> Tensor
     loss = F.binary_cross_entropy_with_logits(trust, label, reduction="none") * confidence
     loss = loss.sum((2, 3, 4)) / confidence.sum((2, 3, 4)).clamp(min=1)
     return (loss * target.present).sum() / target.present.sum().clamp(min=1)
-
-
-def gate_loss(gate: Tensor, present: Tensor, right: Tensor) -> Tensor:
-    """Binary cross-entropy of the person gate's logits [B, R] against who the references are, bool [B, R].
-
-    Right and wrong people weigh the same, however many there are of each: a gate that lets everybody pass must not
-    be nearly good.
-    """
-    loss = F.binary_cross_entropy_with_logits(gate.float(), right.float(), reduction="none")
-    parts = [(loss * of).sum() / of.sum().clamp(min=1) for of in (present & right, present & ~right)]
-    return torch.stack(parts).mean()
 
 
 def correlation_labels(

@@ -36,8 +36,12 @@ __all__ = [
     "apply_fidelity",
 ]
 
-#: What the encoder says of references, fine to coarse, [B, R, ...]; R may be 0-padded where weight is 0.
-ReferenceFeatures = Grids
+
+class ReferenceFeatures(NamedTuple):
+    """What the encoders say of references; R may be 0-padded where weight is 0."""
+
+    grids: Grids  # [B, R, ...]
+    person: Tensor | None = None  # [B, R, D], who it is, where the net has a gate
 
 
 class Restoration(NamedTuple):
@@ -67,7 +71,7 @@ class RefStar(nn.Module):
             fine, params.selection_hidden, params.bands, params.unshuffle, params.grid
         )
         if params.gate:
-            self.gate = PersonGate(coarse, coarse, params.grid // 4)
+            self.gate = PersonGate(params)
         if params.reach:
             self.alignment = AlignmentHead(coarse, params.selection_hidden, params.grid // 4, params.reach)
         if params.refinement:
@@ -76,9 +80,10 @@ class RefStar(nn.Module):
     def encode(self, pictures: Tensor) -> ReferenceFeatures:
         """pictures [B, R, 3, H, W] in 0..1."""
         batch, count = pictures.shape[:2]
-        return ReferenceFeatures(
-            *(f.unflatten(0, (batch, count)) for f in self.reference_encoder(pictures.flatten(0, 1)))
-        )
+        flat = pictures.flatten(0, 1)
+        grids = Grids(*(f.unflatten(0, (batch, count)) for f in self.reference_encoder(flat)))
+        person = self.gate.encoder(flat).unflatten(0, (batch, count)) if self.params.gate else None
+        return ReferenceFeatures(grids, person)
 
     def forward(
         self,
@@ -96,25 +101,25 @@ class RefStar(nn.Module):
         detail. ``skip`` leaves out that many finest bands: results then have side H / 2^skip (for training on
         pictures that are not sharp at H).
         """
-        seen = self.backbone.analyze(low_quality)
+        seen, grids = self.backbone.analyze(low_quality), features.grids
         displacement = gate = None
-        if self.params.gate:
-            gate = self.gate(seen.coarse, features.coarse)
+        if features.person is not None:
+            gate = self.gate(low_quality, features.person)
             weight = gated(weight, gate)
         if self.params.reach:
-            displacement = self.alignment(seen.coarse, features.coarse)
+            displacement = self.alignment(seen.coarse, grids.coarse)
             # Only corresponding points may train the field (see refstar.alignment).
             field = displacement.detach().flatten(0, 1)
             pictures = _warped(pictures, field, cubic=True)
-            features = ReferenceFeatures(*(_warped(f, field) for f in features))
-        drawing = self._draw(low_quality, seen, self.transfer(features, weight))
+            grids = Grids(*(_warped(f, field) for f in grids))
+        drawing = self._draw(low_quality, seen, self.transfer(grids, weight))
         y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
 
         # The selection judges S and the blend uses it, but neither may train it: half-detached blends make S an
         # anti-gradient of R (it destroyed a run within minutes).
         fixed = self_stream.detach() if self.training else self_stream
         difference = fixed.unsqueeze(1) - pictures
-        trust = self.selection(y, features.fine, difference.to(y.dtype), fidelity, fixed).float()
+        trust = self.selection(y, grids.fine, difference.to(y.dtype), fidelity, fixed).float()
         masks = compete(torch.sigmoid(trust), weight)
 
         kept = apply_fidelity(fixed, low_quality, fidelity)

@@ -1,62 +1,108 @@
 """Is this the same person? One number per reference, before anybody asks where its detail would fit.
 
 At the severe level a mask cannot tell place by place whether a crisp eye belongs to the face behind the blur; the
-whole face, looked at once, can: recognizers separate right from wrong references there (docs/training.md).
+whole face, looked at once, can. A small network maps pictures of any quality to where a recognizer would see the sharp
+photograph behind them (`person_training`); what cannot be seen any more makes its vector shorter. References are
+encoded once and kept with their other features.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.refstar.params import RefStarParams
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
 OPEN = 6.0
 
 
-class FaceSummary(nn.Module):
-    """Features [N, C, g, g] of a face on the template to one vector [N, D, 1, 1] of mean 0 and variance 1.
+class PersonBlock(nn.Module):
+    """Residual block; a new one changes nothing but the sign's slope."""
 
-    Every place keeps weights of its own in the last layer: faces are aligned, and an eye is compared with an eye.
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        self.between, self.after = nn.PReLU(channels), nn.PReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.after(x + self.second(self.between(self.first(x))))
+        return out
+
+
+class PersonEncoder(nn.Module):
+    """Faces on the template [N, 3, S, S] in 0..1, of any quality, to vectors [N, D].
+
+    A vector's direction says who it is, its length (0 to about 1) how much of that can be seen. Looks at 128 pixels:
+    a face of the severe level has 50.
     """
 
-    def __init__(self, channels: int, grid: int, hidden: int, size: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.first = nn.Conv2d(channels, hidden, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(hidden, hidden, 3, stride=2, padding=1)
-        self.whole = nn.Conv2d(hidden, size, grid // 4)
-        self.normed = ChannelNorm(size)
+    blocks = (1, 2, 3, 2)
 
-    def forward(self, features: Tensor) -> Tensor:
-        h = F.gelu(self.first(self.norm(features)))
-        return self.normed(self.whole(F.gelu(self.second(h))))
+    def __init__(self, params: RefStarParams) -> None:
+        super().__init__()
+        self.side = min(128, params.size)
+        widths = params.gate_widths
+        layers: list[nn.Module] = [nn.Conv2d(12, widths[0], 3, padding=1), nn.PReLU(widths[0])]
+        for index, (channels, count) in enumerate(zip(widths, self.blocks, strict=True)):
+            if index:
+                layers.append(nn.Conv2d(widths[index - 1], channels, 2, stride=2))
+            layers += [PersonBlock(channels) for _ in range(count)]
+        self.layers = nn.Sequential(*layers)
+        # Every place keeps weights of its own here: faces are aligned, and an eye is compared with an eye.
+        self.whole = nn.Conv2d(widths[-1], 2 * widths[-1], self.side // 16, groups=widths[-1])
+        self.out = nn.Conv2d(2 * widths[-1], params.person, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        small = F.avg_pool2d(pictures, pictures.shape[-1] // self.side) * 2 - 1
+        out: Tensor = self.out(F.gelu(self.whole(self.layers(F.pixel_unshuffle(small, 2)))))
+        return out.flatten(1)
 
 
 class PersonGate(nn.Module):
-    """Logit per reference that it shows the person of the degraded face."""
+    """Logit per reference that it shows the person of the degraded face.
 
-    def __init__(
-        self, channels: int, reference_channels: int, grid: int, hidden: int = 64, size: int = 128
-    ) -> None:
-        """``channels`` of the face's features, ``reference_channels`` of the references', both on ``grid``."""
+    logit = a <f, r> / |r| + b |f|^2 + c    with f of the degraded face, r of the reference
+
+    A recognizer's threshold, but one that moves with how much can be seen: a ruined face has a short f, and a small
+    product says less against a reference.
+    """
+
+    def __init__(self, params: RefStarParams) -> None:
         super().__init__()
-        self.own = FaceSummary(channels, grid, hidden, size)
-        self.other = FaceSummary(reference_channels, grid, hidden, size)
-        # The product of the two vectors, weighted: a correlation that may trust some directions more than others.
-        self.weigh = nn.Conv2d(size, 1, 1)
-        nn.init.zeros_(self.weigh.weight)
-        assert self.weigh.bias is not None
-        nn.init.constant_(self.weigh.bias, OPEN)
+        self.encoder = PersonEncoder(params)
+        self.weigh = nn.Parameter(torch.tensor([0.0, 0.0, OPEN]))
 
-    def forward(self, own: Tensor, reference: Tensor) -> Tensor:
-        """own [B, C, g, g], reference [B, R, C', g, g]; logits [B, R]."""
-        batch, count = reference.shape[:2]
-        face = self.own(own).unsqueeze(1)
-        people = self.other(reference.flatten(0, 1)).unflatten(0, (batch, count))
-        return self.weigh((face * people).flatten(0, 1)).reshape(batch, count)
+    def forward(self, low_quality: Tensor, people: Tensor) -> Tensor:
+        """low_quality [B, 3, S, S] in 0..1; people [B, R, D], vectors of the references; logits [B, R]."""
+        return self.compare(self.encoder(low_quality), people)
+
+    def compare(self, own: Tensor, people: Tensor) -> Tensor:
+        """own [B, D], people [B, R, D]; logits [B, R].
+
+        Products of matrices and no sums: the order in which onnxruntime's ReduceSum adds depends on the batch.
+        """
+        own, people = own.float().unsqueeze(1), people.float()
+        likeness = (people @ own.transpose(1, 2)).squeeze(2)
+        ones = torch.ones(people.shape[-1], 1, dtype=people.dtype, device=people.device)
+        length = (people.square() @ ones).squeeze(2).clamp(min=1e-6).sqrt()
+        seen = (own @ own.transpose(1, 2)).squeeze(2)
+        a, b, c = self.weigh
+        return a * likeness / length + b * seen + c
 
 
 def gated(weight: Tensor, logits: Tensor) -> Tensor:
     """The references' weight [B, R] as far as they are believed to show the person."""
     return weight * torch.sigmoid(logits.float()).to(weight.dtype)
+
+
+def gate_loss(gate: Tensor, right: Tensor) -> Tensor:
+    """Binary cross-entropy of logits against who the references are, bool; both of any one shape.
+
+    Right and wrong people weigh the same, however many there are of each: a gate that lets everybody pass must not
+    be nearly good.
+    """
+    loss = F.binary_cross_entropy_with_logits(gate.float(), right.float(), reduction="none")
+    parts = [(loss * of).sum() / of.sum().clamp(min=1) for of in (right, ~right)]
+    return torch.stack(parts).mean()

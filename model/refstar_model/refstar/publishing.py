@@ -13,7 +13,7 @@ from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
 from refstar_model.export import Graph, commit, round_weights, write_folder
 from refstar_model.golden import block_means, golden_picture
-from refstar_model.refstar.export_view import FEATURES, EncodeReferences, Restore
+from refstar_model.refstar.export_view import EncodeReferences, Restore, features_of
 from refstar_model.refstar.network import RefStar
 
 VERSION = "0.2.0"
@@ -42,27 +42,27 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
     size = net.params.size
     low_quality, references = _examples(size, photos)
     encode, restore = EncodeReferences(net).eval(), Restore(net).eval()
-    count = 3
+    count, names = 3, features_of(net)
     with torch.no_grad():
         features = [f.unflatten(0, (len(low_quality), count)) for f in encode(references)]
         golden = torch.from_numpy(golden_picture(size).copy())
         seen = [f.unflatten(0, (1, 1)) for f in encode(golden.flip(1)[None])]
-        answer = restore(golden[None], *seen, torch.ones(1, 1), torch.full((1,), 0.5))[0]
+        answer = restore(golden[None], torch.ones(1, 1), torch.full((1,), 0.5), *seen)[0]
     inputs = {
         "low_quality": low_quality,
-        **dict(zip(FEATURES, features, strict=True)),
         # Row 1 of the second run, and the whole first run, have no reference at all.
         "reference_weight": torch.tensor([[0.0, 0.0, 0.0], [0.3, 1.0, 0.0]]),
         "fidelity": torch.tensor([0.5, 0.2]),
+        **dict(zip(names, features, strict=True)),
     }
     graphs = [
-        Graph("encode_references", encode, {"references": references}, FEATURES),
+        Graph("encode_references", encode, {"references": references}, names),
         Graph(
             "restore",
             restore,
             inputs,
             ("restored", "selection", "finite", "exact"),
-            reference_inputs=(*FEATURES, "reference_weight"),
+            reference_inputs=(*names, "reference_weight"),
             check_only=("exact",),
         ),
     ]

@@ -31,19 +31,34 @@ def add_up(x: Tensor) -> Tensor:
     return (ones @ x.flatten(2)).squeeze(1).reshape(x.shape[0], *x.shape[2:])
 
 
+#: How sharply references compete: powers of the trust at a place, and of the mean trust in the whole reference.
+LOCAL, WHOLE = 4, 100
+
+
 def compete(trust: Tensor, weight: Tensor) -> Tensor:
     """Masks of several references that compete per place.
 
     ``trust`` [B, R, ...] in 0..1, each reference judged alone; ``weight`` [B, R] in 0..1, 0 = absent. Returns masks
     of the same shape with ``sum over R <= max over R of weight * trust``: the best reference sets how much is taken,
-    the references share it by the square of their trust. So the order does not matter, the same reference given
-    twice counts once, and with one reference the mask is exactly its weighted trust.
+    and the references share it by
+
+        trust^4 * (mean trust of the reference / that of the best reference)^100
+
+    So the best reference as a whole gives nearly everything, and the others what it cannot: the mean of two
+    photographs is a blurred one (docs/training.md has the measurements). The order does not matter, the same reference
+    given twice counts once, and with one reference the mask is exactly its weighted trust.
     """
     trust = trust * weight.reshape(*weight.shape, *([1] * (trust.dim() - 2)))
-    squared = trust.square()
+    if trust.shape[1] == 1 and not torch.compiler.is_exporting():
+        return trust
+    flat = trust.flatten(2).float()
+    # A product of matrices for the mean, for the reason that add_up gives.
+    whole = flat @ torch.full((flat.shape[2], 1), 1 / flat.shape[2], dtype=flat.dtype, device=flat.device)
     # Not "+ 1e-12": the ONNX exporter's optimizer drops so small a term, and absent references became 0 / 0.
-    share = squared / add_up(squared).unsqueeze(1).clamp(min=1e-8)
-    return trust.amax(1, keepdim=True) * share
+    ratio = (whole / whole.amax(1, keepdim=True).clamp(min=1e-6)).detach() ** WHOLE
+    claim = flat.clamp(min=1e-4) ** LOCAL * ratio
+    share = claim / add_up(claim).unsqueeze(1).clamp(min=1e-30)
+    return (flat.amax(1, keepdim=True) * share).reshape(trust.shape).to(trust.dtype)
 
 
 class CrossAttention(nn.Module):

@@ -42,6 +42,9 @@ def migrate(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     if "stem.weight" in weights:
         parts = ((name.partition("."), value) for name, value in weights.items())
         weights = {f"{RENAMED.get(part, part)}.{rest}": value for (part, _, rest), value in parts}
+    if "gate.own.norm.weight" in weights:
+        # The first gate read the backbone's features; the one of today reads pictures, and starts anew.
+        weights = {name: value for name, value in weights.items() if not name.startswith("gate.")}
     if "selection.evidence.weight" not in weights:
         hidden, bands = weights["selection.mix.weight"].shape[0], weights["selection.position"].shape[0]
         weights = {**weights, "selection.evidence.weight": torch.zeros(hidden, 2 * bands, 1, 1)}
