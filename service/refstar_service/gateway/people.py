@@ -101,7 +101,7 @@ async def create(
     """Store a person's references once, for restorations to name. A worker checks them, cuts the faces and encodes
     them; the photographs themselves are not kept."""
     idempotency_key(request)
-    async with gateway.upload_place():
+    async with gateway.upload_place(caller.owner):
         form = await read_form(request, person_limits(gateway.settings))
         async with once(request, gateway, caller, form) as turn:
             person = await _stored_before(gateway, caller, turn)
