@@ -196,14 +196,14 @@ async def test_calls_that_are_repeated_because_the_reply_was_lost_change_nothing
     queue: JobQueue, request_for_jobs: JobRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As redis-py does it: the very same call again."""
-    send = queue._run_all
+    send = queue._contact.run_all
 
     async def send_twice(script, calls):
         once = await send(script, calls)
         assert await send(script, calls) == once
         return once
 
-    monkeypatch.setattr(queue, "_run_all", send_twice)
+    monkeypatch.setattr(queue._contact, "run_all", send_twice)
     await submit(queue, request_for_jobs, "good", "dropped")
     await queue.release(await queue.reserve(2))
     good, dropped = await queue.start(await queue.reserve(2))

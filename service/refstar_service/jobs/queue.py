@@ -13,21 +13,19 @@ import asyncio
 import json
 import os
 import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFull
 from refstar_service.jobs.changes import Changes
+from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority, Task
 from refstar_service.jobs.keys import GROUP, Keys
 from refstar_service.jobs.listing import JobPage, Place
@@ -35,12 +33,8 @@ from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.reservation import Held, Reservation, Started
 from refstar_service.jobs.scripting import Call, Scripts, fields, text
 
-T = TypeVar("T")
-
 LONGEST_BLOCK = 2.0  # seconds
-HANDED_OVER = (
-    43_200.0  # seconds; idler than this is only what a worker gave back (release.lua makes it a day)
-)
+HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 
@@ -96,24 +90,17 @@ class JobQueue:
         self._keys = Keys(prefix)
         self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
         self._scripts = Scripts(redis)
+        self._contact = Contact(redis, (self._high, self._normal))
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
         self._batches = 0
-        self._out_of_touch = False
-        self._reclaim_from = 0.0  # by the monotonic clock
         # To redis-py, a read that blocks beyond the client's socket_timeout is a broken connection.
         patience = redis.connection_pool.connection_kwargs.get("socket_timeout")
         self._longest_block = min(LONGEST_BLOCK, patience / 2) if patience else LONGEST_BLOCK
 
     async def setup(self) -> None:
         """Create the consumer groups. Optional: every call that finds them missing does so."""
-        for line in (self._high, self._normal):
-            try:
-                # From 0, not from $: jobs that were there before the group count too.
-                await self._redis.xgroup_create(line, GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+        await self._contact.setup()
 
     async def aclose(self) -> None:
         """End the shared subscription. The Redis client stays open: it belongs to the caller."""
@@ -128,7 +115,7 @@ class JobQueue:
         keys = [self._keys.claims, self._normal, self._high]
         limits = [self.limit, self.byte_limit, self.memory_share, int(self.blobs_in_redis)]
         values = [claim.member, *limits, uploads, results, CLAIM_HOLDS]
-        full = await self._run(self._scripts.claim, keys, values)
+        full = await self._contact.run(self._scripts.claim, keys, values)
         if full:
             raise _full(full)
         return claim
@@ -160,7 +147,7 @@ class JobQueue:
         values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
         values += [self.byte_limit, room.uploads, room.results, room.member if claim else ""]
-        reply = await self._run(self._scripts.submit, keys, values)
+        reply = await self._contact.run(self._scripts.submit, keys, values)
         if reply and text(reply[0]) == "full":
             raise _full(reply[1])
         return Job.from_fields(job_id, fields(reply))
@@ -178,7 +165,7 @@ class JobQueue:
         """The owner's jobs that are remembered, expired ones too, newest first; enrollments are not listed."""
         score, job_id = (after.moment, after.id) if after else ("+inf", "")
         values = [score, job_id, limit, status or "", self._keys.job(""), self._keys.gone("")]
-        found, rest = await self._run(self._scripts.list, [self._keys.jobs_of(owner)], values)
+        found, rest = await self._contact.run(self._scripts.list, [self._keys.jobs_of(owner)], values)
         jobs = tuple(Job.from_fields(text(one), fields(row)) for one, row in found)
         return JobPage(jobs, Place(text(rest[0]), text(rest[1])) if rest else None)
 
@@ -210,18 +197,18 @@ class JobQueue:
     async def positions(self, job_ids: Sequence[str]) -> tuple[int | None, ...]:
         """The same for several jobs at hardly more than the cost of one."""
         keys = [self._high, self._normal, *(self._keys.job(job_id) for job_id in job_ids)]
-        ahead = await self._run(self._scripts.positions, keys, [GROUP]) if job_ids else []
+        ahead = await self._contact.run(self._scripts.positions, keys, [GROUP]) if job_ids else []
         return tuple(None if count < 0 else int(count) for count in ahead)
 
     async def cancel(self, job_id: str) -> Job | None:
         """A queued job is canceled at once, a running one when its worker finishes, a terminal one never."""
         values = [job_id, self._keys.changes, self.result_ttl, self.tombstone_ttl]
-        return self._job(job_id, await self._run(self._scripts.cancel, self._of(job_id), values))
+        return self._job(job_id, await self._contact.run(self._scripts.cancel, self._of(job_id), values))
 
     async def delete(self, job_id: str) -> Job | None:
         """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete."""
         values = [job_id, self._keys.changes, self._keys.jobs_of("")]
-        return self._job(job_id, await self._run(self._scripts.delete, self._of(job_id), values))
+        return self._job(job_id, await self._contact.run(self._scripts.delete, self._of(job_id), values))
 
     # For those who do it.
 
@@ -242,7 +229,9 @@ class JobQueue:
             # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
             milliseconds = max(1, round((deadline - clock()) * 1000))
-            await self._with_groups(partial(self._redis.xread, last_delivered, count=1, block=milliseconds))
+            await self._contact.mended(
+                partial(self._redis.xread, last_delivered, count=1, block=milliseconds)
+            )
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Started | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
@@ -254,13 +243,13 @@ class JobQueue:
         outcome = Outcome(JobStatus.FAILED, result=None, failure=lost, faces=(), timings={}).to_json()
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
-        replies = await self._run_all(self._scripts.start, calls)
+        replies = await self._contact.run_all(self._scripts.start, calls)
         return [_started(held, reply) for held, reply in zip(reservations, replies, strict=True)]
 
     async def heartbeat(self, held: Sequence[Held]) -> list[Held]:
         """Keep these, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
         another worker's by now. They too end in `release` or `finish`."""
-        replies = await self._run_all(self._scripts.heartbeat, [self._call(one) for one in held])
+        replies = await self._contact.run_all(self._scripts.heartbeat, [self._call(one) for one in held])
         return [one for one, kept in zip(held, replies, strict=True) if not kept]
 
     async def finish(self, outcomes: Sequence[tuple[Started, Outcome]]) -> list[bool]:
@@ -268,13 +257,13 @@ class JobQueue:
         delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
         ttls = [self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, outcome.status, outcome.to_json(), *ttls) for held, outcome in outcomes]
-        return [bool(reply) for reply in await self._run_all(self._scripts.finish, calls)]
+        return [bool(reply) for reply in await self._contact.run_all(self._scripts.finish, calls)]
 
     async def release(self, held: Sequence[Held]) -> None:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
         one that is being canceled is canceled."""
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        await self._run_all(self._scripts.release, [self._call(one, *ttls) for one in held])
+        await self._contact.run_all(self._scripts.release, [self._call(one, *ttls) for one in held])
 
     # For those who watch.
 
@@ -288,7 +277,7 @@ class JobQueue:
     async def survey(self) -> dict[Priority, LineStatus]:
         """For metrics: what waits, what is held, and the longest wait."""
         lines = [self._keys.line(priority) for priority in Priority]
-        *rows, time = await self._run(self._scripts.survey, lines, [GROUP])
+        *rows, time = await self._contact.run(self._scripts.survey, lines, [GROUP])
         return {
             priority: LineStatus(
                 depth=depth,
@@ -302,7 +291,7 @@ class JobQueue:
     async def housekeeping(self, idle: float = 3600.0) -> int:
         """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""
         values = [GROUP, round(idle * 1000)]
-        return int(await self._run(self._scripts.housekeeping, [self._high, self._normal], values))
+        return int(await self._contact.run(self._scripts.housekeeping, [self._high, self._normal], values))
 
     async def announce_worker(self, info: WorkerInfo, ttl: float) -> None:
         """This worker is ready, and counts as present for `ttl` seconds; repeat well before that."""
@@ -321,10 +310,10 @@ class JobQueue:
             order.reverse()
         lines = [self._keys.line(priority) for priority in order]
         # While Redis was away nobody's heartbeats arrived: what looks stale now is given the time to prove otherwise.
-        waiting = self._out_of_touch or time.monotonic() < self._reclaim_from
-        stale = max(self.stale_after, HANDED_OVER) if waiting else self.stale_after
+        afresh = self._contact.age < self.stale_after
+        stale = max(self.stale_after, HANDED_OVER) if afresh else self.stale_after
         values = [GROUP, self.worker, n, round(stale * 1000), self._keys.job("")]
-        taken, last = await self._run(self._scripts.reserve, lines, values)
+        taken, last = await self._contact.run(self._scripts.reserve, lines, values)
         if taken:
             self._batches += 1
         reservations = [
@@ -332,52 +321,6 @@ class JobQueue:
             for index, entry, job_id, attempts in taken
         ]
         return reservations, {line: text(entry) for line, entry in zip(lines, last, strict=False)}
-
-    async def _run(self, script: AsyncScript, keys: Sequence[str], values: Sequence[Any]) -> Any:
-        async def once() -> Any:
-            return await script(keys, values)
-
-        return await self._with_groups(once)
-
-    async def _run_all(self, script: AsyncScript, calls: Sequence[Call]) -> list[Any]:
-        async def pipelined() -> list[Any]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for keys, values in calls:
-                    await script(keys, values, client=pipe)
-                return await pipe.execute()
-
-        return await self._with_groups(pipelined) if calls else []
-
-    async def _with_groups(self, run: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await self._in_touch(run)
-        except ResponseError as error:
-            trouble = str(error)
-            if "OOM command not allowed" in trouble:
-                # Redis 6.2 wraps what a script met, so that redis-py does not know it.
-                raise OutOfMemoryError(*error.args) from error
-            if isinstance(error, ReadOnlyError) or "READONLY" in trouble:
-                # A primary no more. The address may lead to its successor by now; open connections never will.
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
-            elif "NOGROUP" in trouble:
-                # Redis was flushed, or came back empty.
-                await self.setup()
-            elif not isinstance(error, NoScriptError):  # it came back between a script's loading and its run
-                raise
-        # What did run before the error may run again.
-        return await self._in_touch(run)
-
-    async def _in_touch(self, run: Callable[[], Awaitable[T]]) -> T:
-        try:
-            reply = await run()
-        except RedisError as error:
-            # Without its groups or scripts it is there, and only lacks what it can be told again.
-            self._out_of_touch |= not isinstance(error, NoScriptError) and "NOGROUP" not in str(error)
-            raise
-        if self._out_of_touch:
-            self._out_of_touch = False
-            self._reclaim_from = time.monotonic() + self.stale_after
-        return reply
 
     def _of(self, job_id: str) -> list[str]:
         return [self._keys.job(job_id), self._keys.gone(job_id)]
