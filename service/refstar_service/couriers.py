@@ -43,7 +43,8 @@ def courier_of(
 
     allowed = networks(settings.webhook_networks)
     return Courier(
-        Notices(redis),
+        # What a live courier still tries must not come due for another.
+        Notices(redis, lease=settings.webhook_timeout + 40),
         queue,
         Sender(allowed=allowed, timeout=settings.webhook_timeout),
         secrets,

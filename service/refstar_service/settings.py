@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     """Seconds for a request body to arrive. Short cuts off slow lines, long lets idle clients hold upload
     places."""
 
-    requests_per_minute: int = Field(600, ge=0)
+    requests_per_minute: int = Field(3000, ge=0)
     """Requests under /v1 that one API key may make in a minute; 0: as many as it likes. A key may have a limit of
     its own (`refstar keys limit`). Open mode has no limits."""
 

@@ -213,7 +213,7 @@ async def test_a_daily_quota_counts_what_was_accepted_and_nothing_else(
     queue.limit = limit
     key = {"Idempotency-Key": '"once"'}
     first = await submit(outside, picture, ada, **key)
-    assert first.headers["ratelimit"].startswith('"requests";r=597')
+    assert first.headers["ratelimit"].startswith('"requests";r=2997')
     assert '"restorations";r=1;t=86400' in first.headers["ratelimit"]
     assert (await submit(outside, picture, ada, **key)).status_code == 202
     assert (await submit(outside, picture, ada)).status_code == 202
@@ -266,6 +266,21 @@ async def test_without_redis_keys_cannot_be_checked_and_nobody_is_let_in(
     answer = await outside.get("/v1/models", headers=bearer(ada))
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-unavailable")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_full_redis_does_not_keep_a_key_from_its_results(
+    outside: httpx.AsyncClient, token: Token, picture: Picture, worker: Worker, redis: Redis
+) -> None:
+    ada = await token("ada")
+    async with worker():
+        made = await submit(outside, picture, ada, Prefer="wait=5")
+    before = (await redis.config_get("maxmemory"))["maxmemory"]
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert (await outside.get(made.json()["links"]["image"], headers=bearer(ada))).status_code == 200
+        assert (await outside.delete(made.headers["location"], headers=bearer(ada))).status_code == 204
+    finally:
+        await redis.config_set("maxmemory", before)
 
 
 async def test_keys_and_names_of_files_are_not_in_the_logs(

@@ -334,6 +334,24 @@ async def test_what_is_owed_is_counted_by_owner(
     assert (await notices.owed("a"), await notices.owed("b")) == (0, 0)
 
 
+async def test_a_full_redis_does_not_keep_what_is_owed(
+    ended: Any, courier: Any, listen: Listen, success: Outcome, notices: Notices, redis: Redis
+) -> None:
+    receiver = await listen(status(500), status(204))
+    await ended("one", success, receiver.url)
+    (notice,) = await notices.take(1)
+    await notices.keep_body(notice, b"{}")
+    await notices.put_back(notice, 0.0, tried=False)
+    before = (await redis.config_get("maxmemory"))["maxmemory"]
+    await redis.config_set("maxmemory", "1")
+    try:
+        async with courier():
+            await nothing_owed(notices, redis)
+    finally:
+        await redis.config_set("maxmemory", before)
+    assert len(receiver.received) == 2
+
+
 async def test_an_outage_of_redis_only_delays(
     ended: Any,
     courier: Any,

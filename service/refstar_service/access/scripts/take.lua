@@ -10,6 +10,9 @@ for i, counter in ipairs(KEYS) do
   end
 end
 if refused == 0 then
+  -- With its memory full, Redis refuses the first write of a script if it can grow, but no later one. Whoever looks at
+  -- results or deletes them then must be counted all the same.
+  redis.call('DEL', KEYS[1] .. ':nothing')
   for i, counter in ipairs(KEYS) do
     rows[i][1] = redis.call('INCR', counter)
     if redis.call('PTTL', counter) < 0 then

@@ -12,10 +12,10 @@ end
 if redis.call('HGET', KEYS[3], 'lease') ~= ARGV[2] then
   return
 end
+redis.call('HDEL', KEYS[3], 'lease')  -- first, since it cannot grow: see take
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
-redis.call('HDEL', KEYS[3], 'lease')
 if ARGV[4] == '1' then
   redis.call('HINCRBY', KEYS[3], 'attempts', 1)
 end
