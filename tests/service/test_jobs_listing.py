@@ -1,6 +1,7 @@
 """Lists of an owner's jobs, newest first, page by page; and how long the index behind them gets."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -131,6 +132,37 @@ async def test_enrollments_are_jobs_that_are_not_listed(
 ) -> None:
     await queue.submit("one", replace(request_for_jobs, task=Task.ENROLL))
     assert await queue.jobs_of("", limit=9) == JobPage((), None)
+
+
+async def test_places_stay_right_while_jobs_come_and_go(
+    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    """Against a plain count: finished out of order, given back, canceled while they wait, in both lines."""
+    dice, waiting, held, number = random.Random(5), [], [], 0
+    for _ in range(60):
+        match dice.choice(["submit", "submit", "take", "finish", "release", "cancel"]):
+            case "submit":
+                priority = dice.choice(list(Priority))
+                await queue.submit(f"{number}", request_for_jobs, priority=priority)
+                waiting.append((priority is Priority.NORMAL, number))
+                number += 1
+            case "take":
+                taken = await queue.reserve(1, block=0.001)
+                waiting = [one for one in waiting if str(one[1]) not in {held.job_id for held in taken}]
+                held += [one for one in await queue.start(taken) if one is not None]
+            case "finish" if held:
+                await queue.finish([(held.pop(dice.randrange(len(held))), success)])
+            case "release" if held:
+                await queue.release([held.pop()])
+            case "cancel" if waiting:
+                await queue.cancel(f"{dice.choice(waiting)[1]}")
+        asked = sorted(waiting)
+        states = [await queue.get(f"{name}") for _, name in asked]
+        expected = [
+            place if job is not None and job.status is JobStatus.QUEUED else None
+            for place, job in enumerate(states)
+        ]
+        assert list(await queue.positions([f"{name}" for _, name in asked])) == expected
 
 
 async def test_positions_of_several_jobs_are_those_of_each(

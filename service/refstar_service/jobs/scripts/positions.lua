@@ -1,32 +1,30 @@
 -- KEYS line_high line_normal jobs...
 -- ARGV group
 -- -> per job how many are taken before it, or -1 if it is not queued
--- However many jobs are asked about, each line is looked through once at the most.
-local lines, places = {high = KEYS[1], normal = KEYS[2]}, {}
+local lines, waiting = {high = KEYS[1], normal = KEYS[2]}, {}
 
--- Of each entry that no worker has got, how many come before it.
-local function places_in(priority)
-  if not places[priority] then
+-- The numbers of the first and of the last entry that no worker has got; none: the last is before the first.
+local function waiting_in(priority)
+  if not waiting[priority] then
     local line = lines[priority]
     -- Before the first worker comes there may be no group.
-    local last = group_status(line, ARGV[1])['last-delivered-id'] or '0-0'
-    local found = {count = 0}
-    for _, entry in ipairs(redis.call('XRANGE', line, '(' .. last, '+')) do
-      found[entry[1]] = found.count
-      found.count = found.count + 1
-    end
-    places[priority] = found
+    local delivered = group_status(line, ARGV[1])['last-delivered-id'] or '0-0'
+    local first = redis.call('XRANGE', line, '(' .. delivered, '+', 'COUNT', 1)[1]
+    local last = redis.call('XREVRANGE', line, '+', '(' .. delivered, 'COUNT', 1)[1]
+    waiting[priority] = {first = first and number_of(first) or 1, last = number_of(last)}
   end
-  return places[priority]
+  return waiting[priority]
 end
 
 local result = {}
 for i = 3, #KEYS do
   local status, priority, entry = unpack(redis.call('HMGET', KEYS[i], 'status', 'priority', 'entry'))
   if status == 'queued' then
-    local place = places_in(priority)[entry]
-    -- One without a place is with a worker already.
-    result[i - 2] = not place and 0 or priority == 'high' and place or place + places_in('high').count
+    local own = number_of(redis.call('XRANGE', lines[priority], entry, entry)[1])
+    local place = own - waiting_in(priority).first
+    local before = priority == 'normal' and waiting_in('high').last - waiting_in('high').first + 1 or 0
+    -- One that is with a worker already has none before it.
+    result[i - 2] = place < 0 and 0 or place + before
   else
     result[i - 2] = -1
   end

@@ -81,7 +81,18 @@ local function read(job, gone)
   return fields
 end
 
--- Into the index of an owner's jobs. It grows by one here, and of its oldest two those that are forgotten go, so it
+-- The number of a stream's entry, 0 for none. Entries that wait are numbered without gaps, since none of them is ever
+-- deleted: so places in a line are differences, and nobody counts. (Older versions wrote no numbers.)
+local function number_of(entry)
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'number' then
+      return tonumber(entry[2][i + 1])
+    end
+  end
+  return 0
+end
+
+-- XACK and XDEL together It grows by one here, and of its oldest two those that are forgotten go, so it
 -- stays as long as there are jobs to list; when no new ones come it goes as a whole after `lifetime`.
 local function enlist(index, job, gone, id, lifetime)
   local time = redis.call('TIME')

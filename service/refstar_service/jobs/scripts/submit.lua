@@ -15,7 +15,8 @@ if full then
   return {'full', full}
 end
 
-local entry = redis.call('XADD', KEYS[3], '*', 'job', ARGV[1], 'uploads', ARGV[13], 'results', ARGV[14])
+local entry = redis.call('XADD', KEYS[3], '*', 'job', ARGV[1], 'uploads', ARGV[13], 'results', ARGV[14],
+  'number', 1 + number_of(redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]))
 count_bytes(KEYS[3], ARGV[13], ARGV[14])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'priority', ARGV[6], 'owner', ARGV[7], 'request', ARGV[8],
   'outline', ARGV[9], 'entry', entry, 'attempts', 0, 'created_at', moment(now()))
