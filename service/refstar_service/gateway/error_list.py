@@ -1,4 +1,4 @@
-"""docs/errors.md, which is made of the problem types: `python -m refstar_service.gateway.error_list > docs/errors.md`"""
+"""The page of errors: `python -m refstar_service.gateway.error_list > docs/errors.md`."""
 
 from http import HTTPStatus
 
@@ -9,8 +9,8 @@ HEAD = """\
 
 <!-- Made by: python -m refstar_service.gateway.error_list > docs/errors.md -->
 
-Every error is an RFC 9457 problem: `application/problem+json` with `type`, `title`, `status`, `detail` (what was found in
-this request), `instance` (the path) and `request_id` (also in the header `X-Request-ID`; quote it when you report
+Every error is an RFC 9457 problem: `application/problem+json` with `type`, `title`, `status`, `detail` (what was found
+in this request), `instance` (the path) and `request_id` (also in the header `X-Request-ID`; quote it when you report
 something). `type` is an address of the service that explains the problem; `/problems` lists them all. Types are added,
 never renamed, so programs may rely on them. A restoration that fails has the same problem as its `error`.
 """
