@@ -122,6 +122,8 @@ class Restoration(Resource):
     finished_at: datetime | None
     expires_at: datetime
     """When this status ends by itself; a finished restoration and its pictures are deleted then."""
+    person: str | None
+    """The stored person whose references it uses."""
     queue_position: int | None
     """Restorations that are taken before this one; null unless it is queued."""
     attempts: int
@@ -149,6 +151,7 @@ class Restoration(Resource):
             started_at=None if job.started_at is None else _moment(job.started_at),
             finished_at=None if job.finished_at is None else _moment(job.finished_at),
             expires_at=_moment(job.expires_at),
+            person=job.request.person.id if job.request.person else None,
             queue_position=position if job.status is JobStatus.QUEUED else None,
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],

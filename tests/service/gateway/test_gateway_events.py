@@ -6,18 +6,20 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway import events
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.server import GatewayServer
-from refstar_service.jobs import JobQueue, Outcome
+from refstar_service.jobs import JobQueue, JobRequest, Outcome
+from refstar_service.processes import connect
 from refstar_service.settings import Settings
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -258,38 +260,36 @@ async def test_a_silent_stream_shows_that_it_lives(
         assert 2 <= listener.comments <= 6
 
 
-async def test_a_stream_waits_for_a_redis_that_is_away_for_a_moment(
-    gateway: NewGateway,
-    post: Post,
-    queue: JobQueue,
-    redis: Redis,
-    success: Outcome,
+async def test_a_stream_outlives_a_redis_that_is_killed_and_started_again(
+    tmp_path: Path,
+    settings: Settings,
+    models: dict[str, ModelManifest],
+    request_for_jobs: JobRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(events, "AWAY", 0.1)
-    monkeypatch.setattr(events, "HEARTBEAT", 0.1)
-    path = (await post()).headers["location"]
-    [started] = await queue.start(await queue.reserve(1))
-    assert started is not None
-    async with gateway() as server, listening(server, path) as listener:
-        first = await listener.next()
-        app: Any = server.config.app
-        own: JobQueue = app.state.gateway.queue
-        get, failed = own.get, 0
-
-        async def away(job_id: str) -> Any:
-            nonlocal failed
-            failed += 1
-            raise RedisConnectionError("away")
-
-        monkeypatch.setattr(own, "get", away)
-        await queue.finish([(started, success)])  # nobody hears of it
-        while failed < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        monkeypatch.setattr(own, "get", get)
-        [last] = await listener.rest()
-        assert first is not None
-        assert last.data["status"] == "succeeded"
+    monkeypatch.setattr(events, "MOVES_EVERY", 0.1)
+    with RedisProcess(tmp_path) as redis_process:
+        async with connect(redis_process.url) as redis, connect(redis_process.url) as elsewhere:
+            queue, other = JobQueue(redis), JobQueue(elsewhere)
+            await other.submit("one", request_for_jobs)
+            here = settings.model_copy(update={"port": 0})
+            app = create_app(here, queue=queue, blobs=RedisBlobs(redis), models=models, redis=redis)
+            server = GatewayServer(app, here, handle_signals=False)
+            serving = asyncio.create_task(server.serve())
+            await server.ready.wait()
+            async with listening(server, "/v1/restorations/one") as listener:
+                assert await listener.next() is not None
+                redis_process.kill()
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(redis_process.start)
+                await other.cancel("one")
+                [last] = await listener.rest()
+                assert last.data["status"] == "canceled"
+            server.stop()
+            await serving
+            await queue.aclose()
+            await other.aclose()
 
 
 async def test_more_streams_than_there_are_places_are_refused(gateway: NewGateway, post: Post) -> None:

@@ -108,7 +108,7 @@ async def test_a_person_is_stored_once_and_the_second_restoration_does_no_refere
         assert enrolled == {"decode": 2, "detect": 2, "encode": 2}
         for _ in range(2):
             job = (await restore(client, person["id"])).json()
-            assert job["status"] == "succeeded"
+            assert (job["status"], job["person"]) == ("succeeded", person["id"])
             assert [one["name"] for one in job["references"]] == ["1.jpg", "2.jpg"]
             assert job["links"]["selection"] is not None
         assert steps(metrics) == enrolled
