@@ -92,6 +92,7 @@ class Edge:
             extra={
                 "method": method,
                 "path": path,
+                "route": route,
                 "status": status,
                 "duration": round(duration, 6),
                 "problem": problem.slug if problem else None,
