@@ -49,6 +49,10 @@ def main() -> None:
         default=_data("models/mobileface/mobileface_v2.onnx"),
         help="refstar: scores val pairs now and then, for best.pt; another one than --recognizer",
     )
+    train.add_argument("--rate", type=float, help="refstar: learning rate; 4e-4 is good after --init")
+    train.add_argument(
+        "--compiled", action="store_true", help="refstar: torch.compile, worth its minutes on long runs"
+    )
     train.add_argument(
         "--vgg", type=Path, help="refstar: torchvision's VGG-19 weights for the loss of that name"
     )
@@ -120,8 +124,15 @@ def _train(arguments: argparse.Namespace) -> None:
         attention=Attention(arguments.attention),
     )
     how = RefStarTraining(
-        network=network, seed=arguments.seed, start=arguments.init, vgg=arguments.vgg, labels=arguments.labels
+        network=network,
+        seed=arguments.seed,
+        start=arguments.init,
+        vgg=arguments.vgg,
+        labels=arguments.labels,
+        compiled=arguments.compiled,
     )
+    if arguments.rate:
+        how = replace(how, loop=replace(how.loop, learning_rate=arguments.rate))
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer) if arguments.recognizer else None

@@ -16,7 +16,7 @@ from refstar_model.data.photos import PhotoSet, load_photos
 from refstar_model.data.pseudo import pseudo_reference
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
-from refstar_model.refstar.training import RefStarTraining, load, train, training_step
+from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
 from refstar_model.training import Loop, LoopParams
 
 SMALL_512 = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
@@ -25,7 +25,9 @@ HOW = RefStarTraining(network=SMALL_512, loop=LoopParams(steps=12, warmup=2, sav
 
 
 def batch(photos: PhotoSet, **mix: float) -> Batch:
-    return Samples(photos.split("train"), replace(SampleMix(), **mix), 4, 0).draw(np.random.default_rng(0))
+    return Samples(photos.split("train"), replace(SampleMix(alone=0.0), **mix), 4, 0).draw(
+        np.random.default_rng(0)
+    )
 
 
 def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
@@ -34,12 +36,29 @@ def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
     optimizer = torch.optim.Adam(net.parameters(), 3e-4)
     losses = []
     for _ in range(5):
-        loss, parts = training_step(net, sample, LossWeights(), None, 0.0)
+        loss, _ = training_step(net, sample, LossWeights(), None, 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(parts["self"])
+        losses.append(float(loss.detach()))
     assert all(after < before for before, after in pairwise(losses))
+
+
+def test_a_batch_without_references_teaches_the_same_the_short_way(photos: PhotoSet) -> None:
+    torch.manual_seed(0)
+    net, sample = RefStar(SMALL_512).train(), batch(photos, alone=1.0, full_size=0)
+    assert sample.alone
+    assert not batch(photos, absent=0.0).alone
+    slopes = []
+    for loss, parts in (
+        training_step(net, sample, LossWeights(), None, 0.0),
+        alone_step(net.alone, net, sample, LossWeights(), Critics()),
+    ):
+        net.zero_grad()
+        loss.backward()
+        slopes.append(torch.cat([p.grad.flatten() for p in net.backbone.parameters() if p.grad is not None]))
+        assert parts["self"] > 0
+    assert torch.allclose(slopes[0], slopes[1], rtol=0.05, atol=float(slopes[0].abs().max()) / 100)
 
 
 def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
@@ -76,14 +95,14 @@ def test_batches_repeat_with_the_seed_and_keep_to_the_mix(photos: PhotoSet) -> N
 
 
 def test_full_size_batches_come_from_sharp_pictures_only(photos: PhotoSet) -> None:
-    samples = Samples(photos.split("train"), SampleMix(full_size=1.0), 2, 0)
+    samples = Samples(photos.split("train"), SampleMix(full_size=1.0, alone=0.0), 2, 0)
     drawn = samples.draw(np.random.default_rng(1))
     assert drawn.truth.shape[-1] == 512
     assert set(samples.full) == {"p1_0.png", "p1_1.png", "p3_0.png", "p3_1.png"}
 
 
 def test_training_never_sees_a_val_person(photos: PhotoSet) -> None:
-    samples = Samples(photos.split("train"), SampleMix(), 2, 0)
+    samples = Samples(photos.split("train"), SampleMix(alone=0.0), 2, 0)
     assert set(samples.person.values()) == {"p0", "p1", "p2", "p3"}
     assert not any(name.startswith(("p4", "p5")) for name in [*samples.half, *samples.full, *samples.others])
 

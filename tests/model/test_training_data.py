@@ -83,7 +83,7 @@ def test_a_curriculum_begins_at_half_size_and_has_its_own_full_batch(photos: Pho
 def test_lookalikes_come_as_often_as_asked(photos: PhotoSet) -> None:
     train = photos.split("train")
     alike = {p.file: ["p3_0.png"] for p in train.photos if p.person != "p3"}
-    mix = SampleMix(lookalike=1.0)
+    mix = SampleMix(lookalike=1.0, alone=0.0)
     samples = Samples(train, mix, 1, 0, alike)
     files = list(samples.half)
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def test_labels_and_points_are_mirrored_with_their_pictures(photos: PhotoSet) ->
     label = SelectionLabel(ramp, np.ones_like(ramp), np.zeros((64, 64), np.float32))
     both = {(a, b): label for p in train.pairs for a, b in ((p.first, p.second), (p.second, p.first))}
     points = {p.file: np.array([[63.5, 100.0], [127.5, 10.0]], np.float32) for p in train.photos}
-    mix = SampleMix(real_pair=1.0, absent=0.0, wrong=0.0, two_references=0.0, full_size=0.0)
+    mix = SampleMix(alone=0.0, real_pair=1.0, absent=0.0, wrong=0.0, two_references=0.0, full_size=0.0)
     samples = Samples(train, mix, 8, 0, labels=SelectionLabels(both, points))
     drawn = samples.draw(np.random.default_rng(0))
     assert drawn.labels is not None

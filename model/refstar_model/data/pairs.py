@@ -34,14 +34,14 @@ class SampleMix:
 
     real_pair: float = 0.5  # else a pseudo reference
     absent: float = 0.15
-    wrong: float = 0.2
-    two_references: float = 0.2  # batches in which every face gets two
+    wrong: float = 0.25
+    two_references: float = 0.15  # batches in which every face gets two
     full_size: float = 0.25  # batches at full size, from pictures that are sharp there
     default_fidelity: float = 0.5  # else uniform in 0..1
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
-    second_order: float = 0.0  # of the degradations
-    alone: float = 0.0  # batches without any reference: cheap steps for the self stream
+    second_order: float = 0.1  # of the degradations
+    alone: float = 0.75  # batches without any reference: cheap steps for the self stream
 
 
 @dataclass(frozen=True)
