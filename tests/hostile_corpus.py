@@ -302,6 +302,7 @@ def _requests() -> Iterator[BadRequest]:
     yield from _knobs()
     yield from _addresses()
     yield from _lists()
+    yield from _people()
 
 
 def _post(name: str, problem: str, *parts: bytes, picture: bool = True, **rest: bytes) -> BadRequest:
@@ -559,3 +560,33 @@ def _lists() -> Iterator[BadRequest]:
         "cursor=" + "A" * 201,
     ):
         yield BadRequest(f"list with {query[:40]}", "invalid-parameter", path=f"/v1/restorations?{query}")
+
+
+def _people() -> Iterator[BadRequest]:
+    reference = file_part("references", saved(photo(64, 64), "png"))
+    for name, problem, parts in (
+        ("nobody in it", "missing-references", (field("name", "Ada"),)),
+        ("nine references", "too-many-references", (reference,) * 9),
+        ("an image", "unknown-parameter", (reference, file_part("image", saved(photo(64, 64), "png")))),
+        ("a knob of restorations", "unknown-parameter", (reference, field("fidelity", "1"))),
+        ("a name of 81 letters", "invalid-parameter", (reference, field("name", "x" * 81))),
+        ("aligned=2", "invalid-parameter", (reference, field("aligned", "2"))),
+        ("a reference that is no file", "invalid-parameter", (field("references", "x"),)),
+        ("a reference that is no picture", "not-an-image", (file_part("references", b"x" * 99),)),
+        (
+            "an aligned landscape",
+            "not-square",
+            (file_part("references", saved(photo(96, 64), "png")), field("aligned", "true")),
+        ),
+    ):
+        yield BadRequest(f"a person with {name}", problem, "POST", "/v1/people", FORM, form(*parts))
+    for person in ("nobody", "0" * 32, "a" * 64, "%00", "..%2e", "*", "%7Bx%7D"):
+        yield BadRequest(f"person {person[:20]}", "unknown-person", path=f"/v1/people/{person}")
+        yield _post(
+            f"a restoration of {person[:20]}",
+            "unknown-person",
+            field("person", person),
+            field("faces", "aligned"),
+        )
+    for query in ("limit=0", "limit=x", "cursor=%00", "cursor=MQ"):
+        yield BadRequest(f"people with {query}", "invalid-parameter", path=f"/v1/people?{query}")
