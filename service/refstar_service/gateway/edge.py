@@ -59,7 +59,7 @@ class Edge:
         except ClientDisconnect:
             pass
         except Exception:
-            logger.exception("unexpected")
+            logger.exception("unexpected, in request %s", exchange.request_id)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must cut the connection
             problem = Problem(
