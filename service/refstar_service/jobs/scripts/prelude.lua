@@ -155,9 +155,10 @@ local function refusal(lines, claims, limits, uploads, results)
     -- What the server itself does not hold against maxmemory: buffers of its replicas and of its file.
     local used = figure('used_memory') - figure('mem_not_counted_for_evict')
     local most = math.floor(limits.share * figure('maxmemory'))
-    promised, asked = promised * limits.blobs_here, asked * limits.blobs_here
+    -- An allocator rounds up, by a quarter at the most.
+    promised, asked = promised * limits.blobs_here * 1.25, asked * limits.blobs_here * 1.25
     if most > 0 and used + promised + asked > most then
-      return {'memory', used + promised, most}
+      return {'memory', math.floor(used + promised), most}
     end
   end
   return nil
