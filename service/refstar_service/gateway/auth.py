@@ -16,6 +16,7 @@ from refstar_service.access.key import token_id
 from refstar_service.gateway.context import Gateway, GatewayDep
 from refstar_service.gateway.limits import request_policy, take
 from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.responses import problem_responses
 
 OPEN = ""  # the owner of everything that is made without a key
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -49,15 +50,23 @@ CallerDep = Annotated[Caller, Depends(caller)]
 
 
 def describe(app: FastAPI) -> None:
-    """Say in the OpenAPI document that everything under /v1 asks for a key."""
+    """Say in the OpenAPI document that everything under /v1 asks for a key, and how it refuses."""
     document: dict[str, Any] = app.openapi()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
+    refusals = problem_responses(
+        ProblemType.KEY_REQUIRED,
+        ProblemType.KEY_INVALID,
+        ProblemType.QUOTA_EXCEEDED,
+        ProblemType.QUEUE_UNAVAILABLE,
+    )
     for path, operations in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in operations.values():
+                for status, answer in refusals.items():
+                    operation["responses"].setdefault(str(status), answer)
                 operation["security"] = [{"bearer": []}, {"header": []}]
 
 

@@ -32,7 +32,18 @@ router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
 _STREAM = {
     "description": "Each event is the restoration; the last one, when it has ended, closes the stream.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    # Of one event: OpenAPI 3.1 has no word for a sequence of them.
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string"},
+                    "data": {"type": "string", "contentMediaType": "application/json"},
+                },
+            }
+        }
+    },
 }
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,18 @@ EXAMPLES = os.environ.get("REFSTAR_SCHEMA_EXAMPLES", "5")  # of each operation
 # What a schema cannot say is no fault of the answer: knobs that contradict each other, pictures of too few pixels, a
 # cursor that no page gave, a person whom nobody stored, a key without its quotes.
 CONFIGURATION = """
+[auth.openapi]
+bearer = {{ bearer = "{token}" }}
+header = {{ api_key = "{token}" }}
+
 [[operations]]
 include-name = ["POST /v1/restorations", "POST /v1/people", "GET /v1/restorations", "GET /v1/people"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "422"]
+
+[[operations]]
+include-path-regex = "/events$"
+max-stream-events = 1
+request-timeout = 3
 """
 
 # Most of the pictures are fit to be restored, so that there are jobs to ask for, cancel and delete.
@@ -44,23 +54,35 @@ schemathesis.openapi.format("binary", good | good | good | strategies.binary(max
 """
 
 
+@dataclass(frozen=True)
+class Gateway:
+    address: str
+    token: str
+
+
 @pytest.fixture
-def gateway(redis_server: str, tmp_path: Path) -> Iterator[str]:
-    """The address of a gateway; a worker has announced itself, and does nothing."""
+def gateway(redis_server: str, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway with one key; a worker has announced itself, and does nothing."""
     asyncio.run(_announce(redis_server))
     environment = os.environ | {
         "REFSTAR_REDIS_URL": redis_server,
         "REFSTAR_PORT": "0",
         "REFSTAR_DATA_DIR": str(tmp_path),
         "REFSTAR_MAX_WAIT": "1",
+        "REFSTAR_ACCESS": "file",
+        "REFSTAR_REQUESTS_PER_MINUTE": "0",
+        "REFSTAR_UNFINISHED_PER_KEY": "0",
     }
+    refstar = [sys.executable, "-m", "refstar_service.cli"]
+    made = subprocess.run(
+        [*refstar, "keys", "add", "test"], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    token = made.stdout.decode().partition("token: ")[2].split()[0]
     log = tmp_path / "log"
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "refstar_service.cli", "gateway"], env=environment, stderr=stream
-        )
+        process = subprocess.Popen([*refstar, "gateway"], env=environment, stderr=stream)
     try:
-        yield _address(process, log)
+        yield Gateway(_address(process, log), token)
     finally:
         process.terminate()
         process.wait(30)
@@ -85,10 +107,18 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise RuntimeError(log.read_text())
 
 
-def test_answers_are_as_the_description_says(gateway: str, tmp_path: Path) -> None:
-    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+def test_answers_are_as_the_description_says(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION.format(token=gateway.token))
     (tmp_path / "pictures_for_schemathesis.py").write_text(HOOKS)
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{gateway}/openapi.json", "--checks", "all"]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "run",
+        f"{gateway.address}/openapi.json",
+        "--checks",
+        "all",
+    ]
     options = ["--max-examples", EXAMPLES, "--seed", "1", "--no-color", "--request-timeout", "30"]
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": "pictures_for_schemathesis",
