@@ -104,7 +104,7 @@ def has_all_rows(data: bytes) -> bool:
     """Whether the compressed data holds as many bytes as the picture's rows take. Inflates without keeping."""
     width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     bits = depth * _CHANNELS[color]
-    missing = sum(
+    missing: int = sum(
         rows * (1 + (columns * bits + 7) // 8)
         for columns, rows in (_passes(width, height) if interlaced else [(width, height)])
         if columns and rows
