@@ -68,7 +68,7 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
         stale_after=settings.stale_after,
         worker=settings.worker_name,
     )
-    swept = _swept_store(settings)
+    swept = swept_store(settings)
     sweeper = asyncio.create_task(_sweep(swept)) if swept is not None else None
     blobs: BlobStore = swept or RedisBlobs(redis)
     try:
@@ -80,7 +80,7 @@ async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[
         await redis.aclose()
 
 
-def _swept_store(settings: Settings) -> SweptBlobStore | None:
+def swept_store(settings: Settings) -> SweptBlobStore | None:
     """The store beside Redis that these settings ask for, if any."""
     match settings.blobs:
         case "redis":

@@ -379,7 +379,9 @@ class Worker:
             story.buried(job, self.metrics)
             if job is not None and job.status.terminal:
                 await self.files.drop_uploads(job.request)
-                if job.status is JobStatus.EXPIRED:  # it does not remember its references, but their names are known
+                if (
+                    job.status is JobStatus.EXPIRED
+                ):  # it does not remember its references, but their names are known
                     await self.files.blobs.delete(*input_keys(job_id))
                 await self.people.buried(job)
         except (RedisError, OSError) as error:
