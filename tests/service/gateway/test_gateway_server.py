@@ -17,7 +17,9 @@ from refstar_service.jobs import JobQueue
 from refstar_service.settings import Settings
 
 Picture = Callable[..., bytes]
-HEAD = b"POST /v1/restorations HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+HEAD = (
+    b"POST /v1/restorations HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+)
 PART = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
 
 
