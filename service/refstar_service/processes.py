@@ -27,6 +27,8 @@ from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
+    from refstar_service.engine.cores import ThreadBudget
+    from refstar_service.engine.provider import GpuOptions
     from refstar_service.faces.face import FaceDetector
     from refstar_service.worker.job_steps import Model
 
@@ -185,7 +187,6 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
 async def run_worker(settings: Settings, redis_url: str, parent: int | None = None) -> None:
     """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone."""
     # onnxruntime is imported here, so that a gateway can be installed without it.
-    from refstar_service.engine.session import available_cpus
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
     from refstar_service.worker.job_steps import Viewer
@@ -211,7 +212,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
-            models, detector = await asyncio.to_thread(_load, settings, metrics)
+            models, detector, budget = await asyncio.to_thread(_load, settings, metrics)
             async with _connected(settings, redis_url) as (redis, queue, blobs):
                 worker = Worker(
                     queue,
@@ -223,7 +224,7 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
                     viewer=Viewer(detector, ReferenceMemory(), image_limits(settings)),
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,
-                    picture_threads=available_cpus(),
+                    picture_threads=budget.pictures,
                     announced=pulse.announce,
                 )
                 try:
@@ -241,26 +242,34 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
     log.info("worker ended")
 
 
-def _load(settings: Settings, metrics: WorkerMetrics) -> "tuple[dict[str, Model], FaceDetector]":
+def _load(
+    settings: Settings, metrics: WorkerMetrics
+) -> "tuple[dict[str, Model], FaceDetector, ThreadBudget]":
     """All models on their provider, warmed up, and the detector. Raises ModelRefused or ProviderUnavailable."""
+    import cv2
+
+    from refstar_service.engine.cores import thread_budget
+    from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
-    from refstar_service.engine.session import Provider
     from refstar_service.faces.detect import load_detector
     from refstar_service.worker.job_steps import Model
 
     began = time.monotonic()
     provider = Provider(settings.provider)
+    budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
+    cv2.setNumThreads(budget.opencv)
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
-    detector = load_detector(settings.models_dir, settings.detector, settings.threads)
+    detector = load_detector(settings.models_dir, settings.detector, budget.detector)
     models = {}
     for name, manifest in _models(settings).items():
         restorer = Restorer(
             manifest,
             provider,
-            threads=settings.threads,
+            threads=budget.model,
             max_batch=settings.max_batch,
             cache_bytes=settings.feature_cache_bytes,
-            engine_cache=settings.data_dir / "engines" if provider is Provider.TENSORRT else None,
+            precision=Precision(settings.precision),
+            gpu=gpu_options(settings),
         )
         restorer.warm_up()
         models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
@@ -269,7 +278,19 @@ def _load(settings: Settings, metrics: WorkerMetrics) -> "tuple[dict[str, Model]
     log.info(
         "loaded %s on %s, and %s for faces, in %.1f s", ", ".join(models), provider, detector.label, took
     )
-    return models, detector
+    return models, detector, budget
+
+
+def gpu_options(settings: Settings) -> "GpuOptions":
+    from refstar_service.engine.provider import GpuOptions
+
+    return GpuOptions(
+        graphs=settings.gpu_graphs,
+        nhwc=settings.gpu_nhwc,
+        tf32=settings.gpu_tf32,
+        memory_bytes=settings.gpu_memory_mb * 2**20,
+        engines=settings.data_dir / "engines" if settings.provider == "tensorrt" else None,
+    )
 
 
 async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:

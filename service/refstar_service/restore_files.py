@@ -125,23 +125,28 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
 def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: Sequence[Upload]) -> Restore:
     """The model, and the detector if one is needed, ready to restore."""
     # Imported late: these load onnxruntime, and a mistake in the arguments should be told before.
+    from refstar_service.engine.cores import thread_budget
+    from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
-    from refstar_service.engine.session import Provider
     from refstar_service.faces.detect import load_detector
-    from refstar_service.processes import image_limits
+    from refstar_service.processes import gpu_options, image_limits
     from refstar_service.worker.job_steps import ALIGNED, Model, Viewer, compose, prepare
     from refstar_service.worker.references import ReferenceMemory
 
     manifest = _manifest(settings, wanted)
+    provider = Provider(settings.provider)
+    budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
     detector = None
     if knobs.faces != ALIGNED:
-        detector = load_detector(settings.models_dir, settings.detector, settings.threads)
+        detector = load_detector(settings.models_dir, settings.detector, budget.detector)
     restorer = Restorer(
         manifest,
-        Provider(settings.provider),
-        threads=settings.threads,
+        provider,
+        threads=budget.model,
         max_batch=1,
         cache_bytes=settings.feature_cache_bytes,
+        precision=Precision(settings.precision),
+        gpu=gpu_options(settings),
     )
     model = Model(restorer, manifest.input_size, manifest.needs_references)
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.

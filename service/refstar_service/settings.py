@@ -224,8 +224,27 @@ class Settings(BaseSettings):
     `tensorrt` is fastest and builds engines for minutes at the first start."""
 
     threads: int = Field(0, ge=0)
-    """CPU threads of one inference. 0: as many as this process may use. Fewer leaves room for decoding and
-    for the gateway on the same machine."""
+    """CPU threads of one inference. 0: one per core that this process may use, by its affinity and its cgroup's quota.
+    None of them spins, so fewer are of use only where others need the cores. A GPU's worker uses them for the
+    detector alone."""
+
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """What the models compute in. `fp16` is for GPUs, and there faster and half as large; `int8` is for CPUs. A model
+    whose folder brings no graph for it (`restore_fp16`, `restore_int8`) stops the worker."""
+
+    gpu_graphs: bool = False
+    """Capture a CUDA graph for each batch size and replay it: saves launching a thousand small operations one by one,
+    which small batches feel, and keeps the memory of each size. Measure it on your GPU."""
+
+    gpu_nhwc: bool = False
+    """Convolutions with channels last, on `cuda`: faster in fp16 on most GPUs, and slower on some. Measure it."""
+
+    gpu_tf32: bool = True
+    """Let tensor cores multiply fp32 with 10 bits of mantissa, on `cuda`. `false` is exact and several times slower."""
+
+    gpu_memory_mb: int = Field(0, ge=0)
+    """Most GPU memory that each graph of a model may take, in MiB, on `cuda`; 0: what there is. A batch that does not
+    fit is halved, and the worker goes on with smaller ones."""
 
     max_batch: int = Field(8, ge=1, le=64)
     """Most jobs taken, and most faces in one inference, at a time. A GPU gains throughput up to about 16; a CPU

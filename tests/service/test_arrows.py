@@ -18,7 +18,7 @@ ALLOWED = {
     "blobs": set(),
     "images": set(),
     "engine": set(),
-    "faces": {"engine.session", "engine.manifest", "engine.refusal", "engine.restorer"},
+    "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.refusal", "engine.restorer"},
     "worker": {"jobs", "people", "blobs", "images", "faces", "engine", "metrics", "logs", "tracing"},
     "access": set(),
     "webhooks": {"access", "jobs", "metrics"},

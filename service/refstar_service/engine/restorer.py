@@ -5,17 +5,20 @@ bucket of their *own* number of references, and padding rows are never looked at
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Arrays, Bindings
+from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.memory import is_out_of_memory
+from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.refusal import ModelRefused
-from refstar_service.engine.session import Provider, Session
+from refstar_service.engine.session_loader import SessionLoader
 
 Pixels = NDArray[np.uint8]
 
@@ -67,7 +70,11 @@ class FaceRestorer(Protocol):
 
 
 class Restorer:
-    """A model folder on a provider. Not thread-safe but for the cache: one thread restores and encodes."""
+    """A model folder on a provider.
+
+    Thread-safe. One inference is under way at a time; a second thread that restores puts its batch together and uploads
+    it meanwhile.
+    """
 
     def __init__(
         self,
@@ -77,48 +84,58 @@ class Restorer:
         threads: int = 0,
         max_batch: int = 8,
         cache_bytes: int = 256 * 2**20,
-        engine_cache: Path | None = None,
+        precision: Precision = Precision.FP32,
+        gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
     ) -> None:
         """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here."""
         manifest.verify()
-        # Buckets are powers of two, and only whole buckets are warmed.
-        self.manifest, self.max_batch = manifest, 1 << (max_batch.bit_length() - 1)
-        self.provider = provider
-        self._restore = Session(manifest.path("restore"), provider, threads=threads, cache=engine_cache)
+        self.manifest, self.provider, self.precision = manifest, provider, precision
+        self.ceiling = Ceiling(max_batch)
+        loader = SessionLoader(manifest, provider, precision, gpu, threads, self.ceiling.value)
+        kept = KEPT_BYTES if provider is Provider.CPU else KEPT_BYTES_ON_GPU
+        self._restore = Bindings(loader.load("restore"), kept)
         self._encode = None
         if "encode_references" in manifest.graphs:
-            self._encode = Session(
-                manifest.path("encode_references"), provider, threads=threads, cache=engine_cache
-            )
-        self._features = [name for name in self._restore.inputs if name.startswith("features_")]
+            self._encode = Bindings(loader.load("encode_references"), kept)
+            self._encoder = f"{manifest.graphs[loader.graph('encode_references')].sha256}-{provider}"
+        inputs = self._restore.session.inputs
+        self._features = [name for name in inputs if name.startswith("features_")]
         self.cache = FeatureCache(cache_bytes)
         self._absent = {
-            name: np.zeros([int(d) for d in self._restore.inputs[name][2:]], self._restore.dtype(name))
+            name: np.zeros([int(d) for d in inputs[name][2:]], self._restore.session.dtype(name))
             for name in self._features
         }
 
     def warm_up(self) -> None:
-        """Run the buckets once, largest first, and compare with the manifest's golden answer.
+        """Run the buckets, largest first, and compare with the manifest's golden answer.
 
-        On a CPU nothing is tuned per shape, so there one face is enough and the worker is ready seconds earlier.
+        On a CPU nothing is tuned per shape, so there one face is enough and the worker is ready seconds earlier. On a
+        GPU this is also where a ceiling that does not fit into its memory comes down.
 
         Raises ModelRefused when this machine does not compute what the exporter measured.
         """
-        size = self.manifest.input_size
-        face = golden_picture(size)
-        buckets = [1] if self.provider is Provider.CPU else _powers_of_two(self.max_batch)
-        for batch in reversed(buckets):
-            faces = self.restore(
-                [FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)] * batch
-            )
+        face = golden_picture(self.manifest.input_size)
+        task = FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)
+        if self._encode is None:
+            task = replace(task, references=())
+        on_cpu = self.provider is Provider.CPU
+        for batch in [1] if on_cpu else reversed(buckets_to(self.ceiling.value)):
+            # Three times: the first allocates and tunes, the second may capture a graph, the third is what will be run.
+            for _ in range(1 if on_cpu else 3):
+                self.forget("golden")
+                faces = self.restore([task] * batch)
+        self.forget("golden")
         wanted = self.manifest.golden.get("block_means")
         if wanted is not None:
             found = block_means(faces[0].pixels)
             worst = float(np.abs(found - np.asarray(wanted)).max())
-            if not worst <= float(self.manifest.golden["tolerance"]):
+            allowed = float(
+                self.manifest.golden.get(self.precision.graph("tolerance"), self.manifest.golden["tolerance"])
+            )
+            if not worst <= allowed:
                 raise ModelRefused(
-                    f"{self.manifest.label}: the golden picture differs by {worst:.1f} levels, "
-                    f"allowed {self.manifest.golden['tolerance']}; this provider computes something else"
+                    f"{self.manifest.label}: the golden picture differs by {worst:.1f} levels, allowed {allowed:g}; "
+                    f"{self.provider} in {self.precision} computes something else"
                 )
 
     def cached(self, key: str) -> Features | None:
@@ -128,9 +145,7 @@ class Restorer:
     @property
     def encoder(self) -> str:
         """The SHA-256 of the graph, and what runs it: a provider's arithmetic is its own."""
-        if self._encode is None:
-            return ""
-        return f"{self.manifest.graphs['encode_references'].sha256}-{self.provider}"
+        return self._encoder if self._encode is not None else ""
 
     def remember(self, key: str, features: Features) -> bool:
         """Keep features that were encoded elsewhere; False if they are not such as this model takes."""
@@ -151,7 +166,10 @@ class Restorer:
         return [encoded[picture.key] for picture in pictures]
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
-        """Restore all tasks, in order. Raises ValueError for more references than the model takes."""
+        """Restore all tasks, in order. Raises ValueError for more references than the model takes.
+
+        A batch that does not fit into memory is halved, and so are all that come after it.
+        """
         for task in tasks:
             if len(task.references) > self.manifest.max_references:
                 raise ValueError(
@@ -160,22 +178,36 @@ class Restorer:
         features = self._encode_missing(tasks)
         groups: dict[int, list[int]] = {}
         for index, task in enumerate(tasks):
-            groups.setdefault(_bucket(max(1, len(task.references))), []).append(index)
+            groups.setdefault(bucket(max(1, len(task.references))), []).append(index)
         results: dict[int, RestoredFace] = {}
         for count, indices in groups.items():
-            for start in range(0, len(indices), self.max_batch):
-                chunk = indices[start : start + self.max_batch]
-                faces = self._run([tasks[i] for i in chunk], [features[i] for i in chunk], count)
+            while indices:
+                chunk = indices[: self.ceiling.value]
+                try:
+                    faces = self._run([tasks[i] for i in chunk], [features[i] for i in chunk], count)
+                except Exception as error:
+                    if not is_out_of_memory(error) or not self.ceiling.lower(bucket(len(chunk))):
+                        raise
+                    self._restore.drop()
+                    continue
                 results.update(zip(chunk, faces, strict=True))
+                indices = indices[len(chunk) :]
         return [results[i] for i in range(len(tasks))]
 
     def _encode_missing(self, tasks: Sequence[FaceTask]) -> list[list[Features]]:
         """Features of all references of all tasks; each unknown picture is encoded once."""
         fresh: dict[str, Pixels] = {}
+        encoded: dict[str, Features] = {}
         for reference in (r for task in tasks for r in task.references):
             if isinstance(reference, ReferencePicture):
                 fresh.setdefault(reference.key, reference.pixels)
-        encoded = self._encoded(fresh)
+        for key in list(fresh):
+            # It was unknown when the job was prepared; another job may have brought it since.
+            features = self.cache.get(key)
+            if features is not None:
+                encoded[key] = features
+                del fresh[key]
+        encoded |= self._encoded(fresh)
         return [
             [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
             for task in tasks
@@ -186,44 +218,64 @@ class Restorer:
         for key, pixels in fresh.items():
             if self._encode is None:
                 raise ValueError(f"{self.manifest.label} takes no references")
+
+            def fill(inputs: Arrays, pixels: Pixels = pixels) -> None:
+                inputs["references"][0] = pixels
+
             # One at a time: the features of a reference must not depend on what else was asked in that moment.
-            outputs = self._encode.run({"references": pixels[None]})
-            encoded[key] = {name: outputs[name][0] for name in self._features}
+            encoded[key] = self._encode.run({"references": (1, *pixels.shape)}, fill, self._of_reference)
             self.cache.put(key, encoded[key])
         return encoded
 
+    def _of_reference(self, outputs: Arrays) -> Features:
+        """What the restoring graph takes of an encoding, to keep."""
+        return {name: np.array(outputs[name][0], self._absent[name].dtype) for name in self._features}
+
     def _run(self, tasks: list[FaceTask], features: list[list[Features]], count: int) -> list[RestoredFace]:
-        rows = _bucket(len(tasks))
-        size = self.manifest.input_size
-        low_quality = np.zeros((rows, size, size, 3), np.uint8)
-        weight = np.zeros((rows, count), np.float32)
-        fidelity = np.full(rows, 0.5, np.float32)
-        for row, task in enumerate(tasks):
-            low_quality[row] = task.low_quality
-            weight[row, : len(task.references)] = task.reference_strength
-            fidelity[row] = task.fidelity
-        inputs: dict[str, NDArray[Any]] = {"low_quality": low_quality, "fidelity": fidelity}
+        rows, size = bucket(len(tasks)), self.manifest.input_size
+        shapes: dict[str, tuple[int, ...]] = {"low_quality": (rows, size, size, 3), "fidelity": (rows,)}
         if self._features:
-            inputs["reference_weight"] = weight
+            shapes["reference_weight"] = (rows, count)
+        shapes |= {name: (rows, count, *self._absent[name].shape) for name in self._features}
+        return self._restore.run(
+            shapes,
+            lambda inputs: self._fill(inputs, tasks, features),
+            lambda outputs: _faces(outputs, tasks),
+        )
+
+    def _fill(self, inputs: Arrays, tasks: list[FaceTask], features: list[list[Features]]) -> None:
+        """Every element is written: what was there before is somebody else's."""
+        inputs["low_quality"][len(tasks) :] = 0
+        inputs["fidelity"][:] = 0.5
+        for row, task in enumerate(tasks):
+            inputs["low_quality"][row] = task.low_quality
+            inputs["fidelity"][row] = task.fidelity
+        if self._features:
+            inputs["reference_weight"][:] = 0
+            for row, task in enumerate(tasks):
+                inputs["reference_weight"][row, : len(task.references)] = task.reference_strength
         for name in self._features:
-            stacked = np.empty((rows, count, *self._absent[name].shape), self._absent[name].dtype)
-            for row in range(rows):
-                own = features[row] if row < len(tasks) else []
-                for column in range(count):
-                    stacked[row, column] = own[column][name] if column < len(own) else self._absent[name]
-            inputs[name] = stacked
-        outputs = self._restore.run(inputs)
-        selection = outputs.get("selection")
-        return [
-            RestoredFace(
-                outputs["restored"][row],
-                selection[row, : len(task.references)]
-                if selection is not None
-                else np.zeros((0, 1, 1), np.uint8),
-                bool(outputs["finite"][row]),
-            )
-            for row, task in enumerate(tasks)
-        ]
+            stacked = inputs[name]
+            stacked[len(tasks) :] = 0
+            for row, own in enumerate(features):
+                for column, one in enumerate(own):
+                    stacked[row, column] = one[name]
+                stacked[row, len(own) :] = 0
+
+
+def _faces(outputs: Arrays, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
+    """The rows that somebody asked for, copied out of memory that is used again."""
+    selection = outputs.get("selection")
+    return [
+        RestoredFace(
+            outputs["restored"][row].copy(),
+            selection[row, : len(task.references)].copy()
+            if selection is not None
+            else np.zeros((0, 1, 1), np.uint8),
+            bool(outputs["finite"][row]),
+        )
+        for row, task in enumerate(tasks)
+    ]
 
 
 def golden_picture(size: int) -> Pixels:
@@ -244,12 +296,3 @@ def block_means(pixels: Pixels, blocks: int = 8) -> NDArray[np.float64]:
         pixels.reshape(blocks, step, blocks, step, 3).mean((1, 3), np.float64).reshape(-1)
     )
     return means
-
-
-def _bucket(count: int) -> int:
-    """The next power of two: shapes stay few, so memory and tuning are bounded."""
-    return 1 << (count - 1).bit_length()
-
-
-def _powers_of_two(most: int) -> list[int]:
-    return [1 << i for i in range(most.bit_length())]

@@ -1,8 +1,8 @@
-"""onnxruntime sessions: which provider runs a graph, and proof that it does."""
+"""onnxruntime sessions: one loaded graph, and proof that it runs where it was asked to."""
 
 import os
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,97 +13,125 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from refstar_service.engine.binding import Binding, element_type
+from refstar_service.engine.cores import available_cpus
+from refstar_service.engine.cuda import Driver, page_aligned
+from refstar_service.engine.memory import Memory
+from refstar_service.engine.provider import (
+    GpuOptions,
+    Profile,
+    Provider,
+    provider_entries,
+    refuse_cpu_work,
+)
 from refstar_service.engine.refusal import ProviderUnavailable
 
 
-class Provider(StrEnum):
-    CPU = "cpu"
-    CUDA = "cuda"
-    TENSORRT = "tensorrt"
-
-
-_NAMES = {
-    Provider.CPU: "CPUExecutionProvider",
-    Provider.CUDA: "CUDAExecutionProvider",
-    Provider.TENSORRT: "TensorrtExecutionProvider",
-}
-
-
-def available_cpus() -> int:
-    """Cores this process may use: affinity, and the cgroup quota that onnxruntime itself does not read."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here
-    return cores
-
-
 class Session:
-    """One loaded graph. ``run`` may be called from any one thread at a time."""
+    """One loaded graph. ``run`` may be called from several threads at a time."""
 
     def __init__(
-        self, path: Path, provider: Provider, *, threads: int = 0, cache: Path | None = None
+        self,
+        path: Path,
+        provider: Provider,
+        *,
+        threads: int = 0,
+        gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
+        fp16: bool = False,
+        profile: Profile | None = None,
     ) -> None:
-        """Load ``path`` on ``provider``; ``threads`` 0 = all cores this process may use; ``cache`` is a folder for
-        TensorRT engines.
+        """Load ``path`` on ``provider``; ``threads`` 0 = all cores this process may use.
+
+        For TensorRT, ``fp16``: the graph computes in it; ``profile``: the shapes that will come.
 
         Raises ProviderUnavailable when the provider is not in this build of onnxruntime or does not take the graph.
         """
-        wanted = _NAMES[provider]
+        wanted = provider.full_name
         if wanted not in ort.get_available_providers():
             raise ProviderUnavailable(
                 f"{wanted} was asked for, this onnxruntime has {', '.join(ort.get_available_providers())}; "
                 "install the extra `gpu` instead of `cpu`, or set the provider to cpu"
             )
+        on_cpu = provider is Provider.CPU
         options = ort.SessionOptions()
         options.log_severity_level = 3
         # Spinning threads would take the cores that decode and encode need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if provider is Provider.CPU:
-            options.intra_op_num_threads = threads or available_cpus()
-        else:
-            options.intra_op_num_threads = 1
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        options.intra_op_num_threads = (threads or available_cpus()) if on_cpu else 1
+        self.memory = Memory()
+        if not on_cpu:
+            self.memory = _pinned_beside_gpu()
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+            options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
             ort.preload_dlls()
+        if gpu.engines is not None:
+            gpu.engines.mkdir(parents=True, exist_ok=True)
+        entries = provider_entries(provider, gpu, fp16=fp16, profile=profile)
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=_providers(provider, cache))
+            self._session = ort.InferenceSession(str(path), options, providers=entries)
         except Exception as error:  # onnxruntime has no exception base of its own
-            if provider is Provider.CPU:
+            if on_cpu:
                 raise
             raise ProviderUnavailable(f"{wanted} does not run {path.name}: {error}") from error
         # A build with CUDA lists it even where there is no GPU, and then runs on the CPU: ask the session itself.
         running = self._session.get_providers()[0]
         if running != wanted:
             raise ProviderUnavailable(f"{wanted} was asked for, but {path.name} would run on {running}")
+        if not on_cpu:
+            refuse_cpu_work(path.name, _assigned(self._session), provider)
+        self._graphs = not on_cpu and gpu.graphs
         self.inputs: dict[str, Sequence[Any]] = {i.name: i.shape for i in self._session.get_inputs()}
         self.outputs: list[str] = [o.name for o in self._session.get_outputs()]
-        self._types: dict[str, str] = {i.name: i.type for i in self._session.get_inputs()}
+        self._types = {i.name: element_type(i.type) for i in self._session.get_inputs()}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name."""
+        """All outputs by name, for inputs of whatever shape."""
         return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
+
+    def bind(self, shapes: Mapping[str, tuple[int, ...]], graph: int) -> Binding:
+        """For many runs with inputs of these shapes. ``graph``: a number that no other binding has."""
+        return Binding(self._session, shapes, self._types, self.memory, graph if self._graphs else None)
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """Element type of an input."""
-        return np.dtype(_DTYPES[self._types[name]])
+        return self._types[name]
 
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
+def input_shapes(path: Path) -> dict[str, Sequence[Any]]:
+    """What a graph takes, by name; dimensions that are open are names. Nothing is made ready to run."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=[Provider.CPU.full_name])
+    return {i.name: i.shape for i in session.get_inputs()}
 
 
-def _providers(provider: Provider, cache: Path | None) -> list[tuple[str, dict[str, str]]]:
-    # HEURISTIC: the default search costs up to a second per new shape and ends at the same speed.
-    cuda = {"cudnn_conv_algo_search": "HEURISTIC", "cudnn_conv_use_max_workspace": "1", "use_tf32": "1"}
-    match provider:
-        case Provider.CPU:
-            return [(_NAMES[Provider.CPU], {})]
-        case Provider.CUDA:
-            return [(_NAMES[Provider.CUDA], cuda)]
-        case Provider.TENSORRT:
-            trt = {"trt_engine_cache_enable": "1", "trt_timing_cache_enable": "1"} if cache else {}
-            if cache:
-                trt |= {"trt_engine_cache_path": str(cache), "trt_timing_cache_path": str(cache)}
-            return [(_NAMES[Provider.TENSORRT], trt), (_NAMES[Provider.CUDA], cuda)]
+def runtime_label() -> str:
+    """The libraries that an engine is built with, as far as their version decides whether it can be loaded."""
+    return f"onnxruntime{ort.__version__}"
+
+
+@lru_cache(1)
+def driver() -> Driver:
+    """Of the GPU; raises ProviderUnavailable."""
+    return Driver()
+
+
+def _pinned_beside_gpu() -> Memory:
+    gpu = driver()
+
+    def host(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        array = page_aligned(shape, dtype)
+        gpu.pin(array)
+        return array
+
+    return Memory("cuda", apart=True, host=host, free=gpu.unpin)
+
+
+def _assigned(session: ort.InferenceSession) -> dict[str, list[str]]:
+    """By provider, the operators of the graph that it was given."""
+    assigned: dict[str, list[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        assigned.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
+    return assigned

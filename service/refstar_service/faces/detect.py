@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.manifest import ModelManifest, load_manifest
+from refstar_service.engine.provider import Provider
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import golden_picture
-from refstar_service.engine.session import Provider, Session
+from refstar_service.engine.session import Session
 from refstar_service.faces.align import TEMPLATE, similarity
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.sampling import scale_of

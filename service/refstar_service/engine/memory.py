@@ -1,0 +1,47 @@
+"""Where a session's tensors live, and what it looks like when there is no more room."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _plain(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.empty(shape, dtype)
+
+
+def _kept(array: NDArray[Any]) -> None:
+    """Nothing to undo."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``device`` as onnxruntime names it. ``apart``: what is there is not what the CPU writes and reads, so that inputs
+    are uploaded and outputs fetched; else both are the same memory and no copy is made.
+
+    ``host`` makes an array on this side, uninitialized, and ``free`` undoes what is special about it.
+    """
+
+    device: str = "cpu"
+    apart: bool = False
+    host: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]] = _plain
+    free: Callable[[NDArray[Any]], None] = _kept
+
+
+#: onnxruntime has no exception of its own for this; each allocator and library words it in its way.
+_SIGNS = (
+    "out of memory",
+    "failed to allocate memory",
+    "available memory of",  # the arena under gpu_mem_limit
+    "alloc_failed",  # cuDNN, cuBLAS
+    "bad_alloc",
+    "bad allocation",
+    "outofmemory",  # TensorRT
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
