@@ -98,6 +98,8 @@ class Restorer:
         if "encode_references" in manifest.graphs:
             self._encode = Bindings(loader.load("encode_references"), kept)
             self._encoder = f"{manifest.graphs[loader.graph('encode_references')].sha256}-{provider}"
+            if precision is not Precision.FP32:
+                self._encoder += f"-{precision}"  # they are kept as the restoring graph takes them
         inputs = self._restore.session.inputs
         self._features = [name for name in inputs if name.startswith("features_")]
         self.cache = FeatureCache(cache_bytes)
@@ -144,7 +146,7 @@ class Restorer:
 
     @property
     def encoder(self) -> str:
-        """The SHA-256 of the graph, and what runs it: a provider's arithmetic is its own."""
+        """The SHA-256 of the graph, what runs it and in what precision: the arithmetic of each is its own."""
         return self._encoder if self._encode is not None else ""
 
     def remember(self, key: str, features: Features) -> bool:
