@@ -4,9 +4,9 @@
 .venv/bin/python bench/memory.py --jobs 500 --model  # with the shipped model and faces of 512 pixels
 
 Real processes. Every job has a picture and a reference of its own; results are fetched, expire after ten seconds, and
-their tombstones after ten more. Printed every tenth: resident memory in MiB, used_memory of
-Redis, its keys, and files in the folder for temporary ones. Exit status 1 if the last fifth lies more than
-GROWTH above the second.
+their tombstones after ten more. Printed every tenth: resident memory in MiB, used_memory of Redis, its keys, and files
+in the folder for temporary ones. Exit status 1 if gateway or worker lie more than GROWTH above the second fifth in the
+last, or if anything is left in Redis after everything has expired: what it holds meanwhile follows the rate of jobs.
 """
 
 import argparse
@@ -36,6 +36,8 @@ from refstar_service.settings import Settings
 from small_model import SIDE, write_small_model
 
 GROWTH = 0.08  # of the second fifth
+EXPIRED_WITHIN = 60.0  # seconds; three times what results and tombstones live
+LEFT = 8  # keys that a service keeps without jobs: streams, workers, sums
 AHEAD = 16  # jobs that wait or run at a time
 
 
@@ -92,7 +94,7 @@ def main() -> int:
         samples = list(_samples(folder, options.jobs, options.model, stack))
     fifth = len(samples) // 5
     bad = []
-    for what in ("gateway", "worker", "redis"):
+    for what in ("gateway", "worker"):
         early, late = (
             statistics.median(getattr(sample, what) for sample in part)
             for part in (samples[fifth : 2 * fifth], samples[-fifth:])
@@ -102,7 +104,11 @@ def main() -> int:
         )
         if late > early * (1 + GROWTH):
             bad.append(what)
-    if samples[-1].files:
+    last = samples[-1]
+    print(f"redis after everything has expired: {last.redis:.1f} MiB, {last.keys} keys")
+    if last.keys > LEFT:
+        bad.append("redis")
+    if last.files:
         bad.append("temporary files")
     print("grows:", ", ".join(bad) or "nothing")
     return 1 if bad else 0
@@ -137,6 +143,16 @@ def _samples(folder: Path, jobs: int, shipped: bool, stack: ExitStack) -> Iterat
     redis = stack.enter_context(Redis.from_url(server.url))
     while not _ready(client):
         time.sleep(0.1)
+
+    def measured() -> Sample:
+        return Sample(
+            resident(gateway),
+            resident(worker),
+            redis.info("memory")["used_memory"] / 2**20,
+            redis.dbsize(),
+            sum(1 for path in temporary.rglob("*") if path.is_file()),
+        )
+
     ahead: deque[str] = deque()
     began, every = time.monotonic(), max(1, jobs // 100)
     print("   jobs     s  gateway  worker  Redis  keys  files")
@@ -152,13 +168,7 @@ def _samples(folder: Path, jobs: int, shipped: bool, stack: ExitStack) -> Iterat
         answer.raise_for_status()
         ahead.append(answer.json()["links"]["self"])
         if (number + 1) % every == 0:
-            sample = Sample(
-                resident(gateway),
-                resident(worker),
-                redis.info("memory")["used_memory"] / 2**20,
-                redis.dbsize(),
-                sum(1 for path in temporary.rglob("*") if path.is_file()),
-            )
+            sample = measured()
             yield sample
             if (number + 1) % (10 * every) == 0:
                 print(
@@ -168,6 +178,10 @@ def _samples(folder: Path, jobs: int, shipped: bool, stack: ExitStack) -> Iterat
                 )
     while ahead:
         _fetch(client, ahead.popleft())
+    given_up = time.monotonic() + EXPIRED_WITHIN
+    while redis.dbsize() > LEFT and time.monotonic() < given_up:
+        time.sleep(0.5)
+    yield measured()
 
 
 def _ready(client: httpx.Client) -> bool:
