@@ -16,7 +16,7 @@ from refstar_model.golden import block_means, golden_picture
 from refstar_model.refstar.export_view import EncodeReferences, Restore, features_of
 from refstar_model.refstar.network import RefStar
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 MAX_REFERENCES = 8
 TRAINING_DATA = (
     "Face Research Lab London Set v5, DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0",
