@@ -248,6 +248,7 @@ def _load(
     """All models on their provider, warmed up, and the detector. Raises ModelRefused or ProviderUnavailable."""
     import cv2
 
+    from refstar_service.engine.bindings import Turns
     from refstar_service.engine.cores import thread_budget
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
@@ -258,6 +259,7 @@ def _load(
     provider = Provider(settings.provider)
     budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
     cv2.setNumThreads(budget.opencv)
+    turns = Turns()
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
     detector = load_detector(settings.models_dir, settings.detector, budget.detector)
     models = {}
@@ -270,6 +272,7 @@ def _load(
             cache_bytes=settings.feature_cache_bytes,
             precision=Precision(settings.precision),
             gpu=gpu_options(settings),
+            turns=turns,
         )
         restorer.warm_up()
         models[name] = Model(restorer, manifest.input_size, manifest.needs_references)

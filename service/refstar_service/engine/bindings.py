@@ -20,7 +20,7 @@ T = TypeVar("T")
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
-#: Most that idle bindings of a session hold on the host, beyond the one used last.
+#: Most bytes that idle bindings of a session hold on the host, beyond the one used last.
 KEPT_BYTES = 128 * 2**20
 #: There, every shape that was warmed up should stay: its graph is captured, its memory pinned.
 KEPT_BYTES_ON_GPU = 4 * 2**30
@@ -29,16 +29,24 @@ KEPT_BYTES_ON_GPU = 4 * 2**30
 _graphs = count(1)
 
 
-class Bindings:
-    """Made for a session; ``run`` may be called from several threads at once."""
+class Turns:
+    """What may not go on at the same time on one device, whichever sessions are on it."""
 
-    def __init__(self, session: Session, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self) -> None:
+        self.computing = threading.Lock()
+        self.copying = threading.Lock()
+
+
+class Bindings:
+    """Made for a session; ``load`` and ``run`` may be called from several threads at once."""
+
+    def __init__(self, session: Session, kept_bytes: int = KEPT_BYTES, turns: Turns | None = None) -> None:
+        """``kept_bytes``: most that idle shapes hold; ``turns``: shared with the other sessions of the device."""
         self.session, self.kept_bytes = session, kept_bytes
         # By identity, with their shapes; least recently used first.
         self._idle: OrderedDict[int, tuple[tuple[Any, ...], Binding]] = OrderedDict()
         self._pool = threading.Lock()
-        self._computing = threading.Lock()
-        self._copying = threading.Lock()
+        self._turns = turns or Turns()
 
     @property
     def idle_bytes(self) -> int:
@@ -46,32 +54,24 @@ class Bindings:
         with self._pool:
             return sum(binding.nbytes for _, binding in self._idle.values())
 
-    def run(self, shapes: Shapes, fill: Callable[[Arrays], None], read: Callable[[Arrays], T]) -> T:
-        """``fill`` writes the inputs, all of them: they hold what was there before. ``read`` takes what it wants of the
-        outputs, and copies it: they are overwritten afterwards.
+    def load(self, shapes: Shapes, fill: Callable[[Arrays], None]) -> "Loaded":
+        """Inputs put together and uploaded, while something else may be computed.
 
-        Raises what onnxruntime raises.
+        ``fill`` writes all of them: they hold what was there before. Raises what onnxruntime raises.
         """
         binding = self._taken(shapes)
         try:
             fill(binding.inputs)
-            with self._copying:
+            with self._turns.copying:
                 binding.upload()
-            with self._computing:
-                if binding.settled:
-                    binding.run()
-                else:
-                    with self._copying:
-                        binding.run()
-            with self._copying:
-                outputs = binding.fetch()
-            result = read(outputs)
         except BaseException:
-            with self._copying:
-                binding.close()  # its outputs may be half made, its graph half captured
+            self._close([binding])
             raise
-        self._give(shapes, binding)
-        return result
+        return Loaded(self, shapes, binding)
+
+    def run(self, shapes: Shapes, fill: Callable[[Arrays], None], read: Callable[[Arrays], T]) -> T:
+        """``load`` and ``compute`` in one."""
+        return self.load(shapes, fill).compute(read)
 
     def drop(self) -> None:
         """Free what no run holds."""
@@ -80,6 +80,17 @@ class Bindings:
             self._idle.clear()
         self._close(idle)
 
+    def _computed(self, binding: Binding, read: Callable[[Arrays], T]) -> T:
+        with self._turns.computing:
+            if binding.settled:
+                binding.run()
+            else:
+                with self._turns.copying:
+                    binding.run()
+        with self._turns.copying:
+            outputs = binding.fetch()
+        return read(outputs)
+
     def _taken(self, shapes: Shapes) -> Binding:
         key = _key(shapes)
         with self._pool:
@@ -87,7 +98,7 @@ class Bindings:
                 if shape == key:
                     del self._idle[number]
                     return binding
-        with self._copying:
+        with self._turns.copying:
             return self.session.bind(shapes, next(_graphs))
 
     def _give(self, shapes: Shapes, binding: Binding) -> None:
@@ -102,9 +113,32 @@ class Bindings:
         self._close(dropped)
 
     def _close(self, bindings: list[Binding]) -> None:
-        with self._copying:
+        with self._turns.copying:
             for binding in bindings:
                 binding.close()
+
+
+class Loaded:
+    """Inputs that are where they will be read. It ends once: by ``compute``, or by ``discard`` when nobody wants it."""
+
+    def __init__(self, bindings: Bindings, shapes: Shapes, binding: Binding) -> None:
+        self._bindings, self._shapes, self._binding = bindings, shapes, binding
+
+    def compute(self, read: Callable[[Arrays], T]) -> T:
+        """``read`` takes what it wants of the outputs, and copies it: they are overwritten afterwards.
+
+        Raises what onnxruntime raises.
+        """
+        try:
+            result = self._bindings._computed(self._binding, read)
+        except BaseException:
+            self._bindings._close([self._binding])  # its outputs may be half made, its graph half captured
+            raise
+        self.discard()
+        return result
+
+    def discard(self) -> None:
+        self._bindings._give(self._shapes, self._binding)
 
 
 def _key(shapes: Shapes) -> tuple[Any, ...]:

@@ -11,14 +11,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Arrays, Bindings
-from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
+from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Arrays, Bindings, Turns
+from refstar_service.engine.buckets import Ceiling, buckets_to
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.engine.memory import is_out_of_memory
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.session_loader import SessionLoader
+from refstar_service.engine.staged import ReadyFace, RestoredFace, RestoringGraph, StagedFaces
 
 Pixels = NDArray[np.uint8]
 
@@ -41,13 +41,12 @@ class FaceTask:
     fidelity: float  # 0..1
 
 
-@dataclass(frozen=True, eq=False)
-class RestoredFace:
-    """``finite`` False: the net gave no usable numbers and ``pixels`` must not be shown to anybody."""
+class Staged(Protocol):
+    """Faces that were put together and uploaded, and wait for their turn. It ends once, by either."""
 
-    pixels: Pixels  # [S, S, 3] RGB
-    selection: NDArray[np.uint8]  # [references, g, g], 255 = all taken from this reference
-    finite: bool
+    def compute(self) -> list[RestoredFace]: ...
+
+    def discard(self) -> None: ...
 
 
 class FaceRestorer(Protocol):
@@ -66,14 +65,15 @@ class FaceRestorer(Protocol):
 
     def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]: ...
 
+    def stage(self, tasks: Sequence[FaceTask]) -> Staged: ...
+
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]: ...
 
 
 class Restorer:
     """A model folder on a provider.
 
-    Thread-safe. One inference is under way at a time; a second thread that restores puts its batch together and uploads
-    it meanwhile.
+    Thread-safe. One inference is under way at a time; meanwhile another thread may ``stage`` what comes next.
     """
 
     def __init__(
@@ -86,27 +86,32 @@ class Restorer:
         cache_bytes: int = 256 * 2**20,
         precision: Precision = Precision.FP32,
         gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
+        turns: Turns | None = None,
     ) -> None:
-        """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here."""
+        """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here.
+
+        ``turns``: shared by all models on one device, so that one inference is under way at a time.
+        """
         manifest.verify()
         self.manifest, self.provider, self.precision = manifest, provider, precision
         self.ceiling = Ceiling(max_batch)
         loader = SessionLoader(manifest, provider, precision, gpu, threads, self.ceiling.value)
         kept = KEPT_BYTES if provider is Provider.CPU else KEPT_BYTES_ON_GPU
-        self._restore = Bindings(loader.load("restore"), kept)
+        turns = turns or Turns()
+        restoring = Bindings(loader.load("restore"), kept, turns)
         self._encode = None
         if "encode_references" in manifest.graphs:
-            self._encode = Bindings(loader.load("encode_references"), kept)
+            self._encode = Bindings(loader.load("encode_references"), kept, turns)
             self._encoder = f"{manifest.graphs[loader.graph('encode_references')].sha256}-{provider}"
             if precision is not Precision.FP32:
                 self._encoder += f"-{precision}"  # they are kept as the restoring graph takes them
-        inputs = self._restore.session.inputs
-        self._features = [name for name in inputs if name.startswith("features_")]
         self.cache = FeatureCache(cache_bytes)
-        self._absent = {
-            name: np.zeros([int(d) for d in inputs[name][2:]], self._restore.session.dtype(name))
-            for name in self._features
+        absent = {
+            name: np.zeros([int(d) for d in shape[2:]], restoring.session.dtype(name))
+            for name, shape in restoring.session.inputs.items()
+            if name.startswith("features_")
         }
+        self._graph = RestoringGraph(restoring, self.ceiling, absent)
 
     def warm_up(self) -> None:
         """Run the buckets, largest first, and compare with the manifest's golden answer.
@@ -153,7 +158,7 @@ class Restorer:
         """Keep features that were encoded elsewhere; False if they are not such as this model takes."""
         fit = self._encode is not None and {
             name: (array.shape, array.dtype) for name, array in features.items()
-        } == {name: (array.shape, array.dtype) for name, array in self._absent.items()}
+        } == {name: (array.shape, array.dtype) for name, array in self._graph.absent.items()}
         if fit:
             self.cache.put(key, features)
         return fit
@@ -172,29 +177,25 @@ class Restorer:
 
         A batch that does not fit into memory is halved, and so are all that come after it.
         """
+        return self.stage(tasks).compute()
+
+    def stage(self, tasks: Sequence[FaceTask]) -> StagedFaces:
+        """The same in two steps, so that a batch can be put together and uploaded while another one is computed.
+
+        References that are not known yet are encoded here.
+        """
         for task in tasks:
             if len(task.references) > self.manifest.max_references:
                 raise ValueError(
                     f"{len(task.references)} references, {self.manifest.label} takes {self.manifest.max_references}"
                 )
-        features = self._encode_missing(tasks)
-        groups: dict[int, list[int]] = {}
-        for index, task in enumerate(tasks):
-            groups.setdefault(bucket(max(1, len(task.references))), []).append(index)
-        results: dict[int, RestoredFace] = {}
-        for count, indices in groups.items():
-            while indices:
-                chunk = indices[: self.ceiling.value]
-                try:
-                    faces = self._run([tasks[i] for i in chunk], [features[i] for i in chunk], count)
-                except Exception as error:
-                    if not is_out_of_memory(error) or not self.ceiling.lower(bucket(len(chunk))):
-                        raise
-                    self._restore.drop()
-                    continue
-                results.update(zip(chunk, faces, strict=True))
-                indices = indices[len(chunk) :]
-        return [results[i] for i in range(len(tasks))]
+        return StagedFaces(
+            self._graph,
+            [
+                ReadyFace(task.low_quality, features, task.reference_strength, task.fidelity)
+                for task, features in zip(tasks, self._encode_missing(tasks), strict=True)
+            ],
+        )
 
     def _encode_missing(self, tasks: Sequence[FaceTask]) -> list[list[Features]]:
         """Features of all references of all tasks; each unknown picture is encoded once."""
@@ -231,53 +232,7 @@ class Restorer:
 
     def _of_reference(self, outputs: Arrays) -> Features:
         """What the restoring graph takes of an encoding, to keep."""
-        return {name: np.array(outputs[name][0], self._absent[name].dtype) for name in self._features}
-
-    def _run(self, tasks: list[FaceTask], features: list[list[Features]], count: int) -> list[RestoredFace]:
-        rows, size = bucket(len(tasks)), self.manifest.input_size
-        shapes: dict[str, tuple[int, ...]] = {"low_quality": (rows, size, size, 3), "fidelity": (rows,)}
-        if self._features:
-            shapes["reference_weight"] = (rows, count)
-        shapes |= {name: (rows, count, *self._absent[name].shape) for name in self._features}
-        return self._restore.run(
-            shapes,
-            lambda inputs: self._fill(inputs, tasks, features),
-            lambda outputs: _faces(outputs, tasks),
-        )
-
-    def _fill(self, inputs: Arrays, tasks: list[FaceTask], features: list[list[Features]]) -> None:
-        """Every element is written: what was there before is somebody else's."""
-        inputs["low_quality"][len(tasks) :] = 0
-        inputs["fidelity"][:] = 0.5
-        for row, task in enumerate(tasks):
-            inputs["low_quality"][row] = task.low_quality
-            inputs["fidelity"][row] = task.fidelity
-        if self._features:
-            inputs["reference_weight"][:] = 0
-            for row, task in enumerate(tasks):
-                inputs["reference_weight"][row, : len(task.references)] = task.reference_strength
-        for name in self._features:
-            stacked = inputs[name]
-            stacked[len(tasks) :] = 0
-            for row, own in enumerate(features):
-                for column, one in enumerate(own):
-                    stacked[row, column] = one[name]
-                stacked[row, len(own) :] = 0
-
-
-def _faces(outputs: Arrays, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
-    """The rows that somebody asked for, copied out of memory that is used again."""
-    selection = outputs.get("selection")
-    return [
-        RestoredFace(
-            outputs["restored"][row].copy(),
-            selection[row, : len(task.references)].copy()
-            if selection is not None
-            else np.zeros((0, 1, 1), np.uint8),
-            bool(outputs["finite"][row]),
-        )
-        for row, task in enumerate(tasks)
-    ]
+        return {name: np.array(outputs[name][0], one.dtype) for name, one in self._graph.absent.items()}
 
 
 def golden_picture(size: int) -> Pixels:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture, RestoredFace
+from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture
+from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
 from refstar_service.images import Encoded, ImageLimits, ImageRefused, Picture, encode, resolve_format

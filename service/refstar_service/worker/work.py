@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from refstar_service.engine.restorer import FaceTask, RestoredFace
+from refstar_service.engine.restorer import FaceTask
+from refstar_service.engine.staged import RestoredFace
 from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, ReferenceReport
 from refstar_service.jobs.reservation import Started
 from refstar_service.worker.enrollment import Enrolled

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from refstar_service.engine.bindings import Bindings
+from refstar_service.engine.binding import Binding
 from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.memory import Memory, is_out_of_memory
@@ -38,16 +38,16 @@ def tasks(count: int) -> list[FaceTask]:
 
 def refusing_from(rows: int, monkeypatch: pytest.MonkeyPatch, text: str = ARENA) -> list[int]:
     """Restoring this many faces at once does not fit. Returns the sizes that are tried."""
-    plain, tried = Bindings.run, []
+    plain, tried = Binding.run, []
 
-    def run(self: Bindings, shapes: Any, fill: Any, read: Any) -> Any:
-        if "low_quality" in shapes:
-            tried.append(shapes["low_quality"][0])
+    def run(self: Binding) -> None:
+        if "low_quality" in self.inputs:
+            tried.append(len(self.inputs["low_quality"]))
             if tried[-1] >= rows:
                 raise RuntimeError(text)
-        return plain(self, shapes, fill, read)
+        plain(self)
 
-    monkeypatch.setattr(Bindings, "run", run)
+    monkeypatch.setattr(Binding, "run", run)
     return tried
 
 
@@ -65,6 +65,22 @@ def test_a_batch_that_does_not_fit_is_halved_and_so_are_those_after_it(
     assert tried == [2, 2, 1]
     assert restorer.ceiling.value == 2
     assert "at most 2 from now on" in caplog.text
+
+
+def test_a_batch_whose_buffers_do_not_fit_is_halved_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = Restorer(load_manifest(folder), max_batch=8, threads=1)
+    plain = Binding.upload
+
+    def upload(self: Binding) -> None:
+        if "low_quality" in self.inputs and len(self.inputs["low_quality"]) > 1:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        plain(self)
+
+    monkeypatch.setattr(Binding, "upload", upload)
+    assert len(restorer.restore(tasks(3))) == 3
+    assert restorer.ceiling.value == 1
 
 
 def test_one_face_that_does_not_fit_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +129,7 @@ def test_a_ceiling_is_a_power_of_two_and_only_comes_down() -> None:
 
 def test_a_face_is_the_same_from_memory_that_lies_apart(folder: Path) -> None:
     plain, apart = (Restorer(load_manifest(folder), max_batch=4, threads=1) for _ in range(2))
-    for bindings in (apart._restore, apart._encode):
+    for bindings in (apart._graph.bindings, apart._encode):
         assert bindings is not None
         bindings.session.memory = Memory("cpu", apart=True)
     for count in (3, 1, 4, 3):
@@ -148,6 +164,18 @@ def test_a_reference_that_another_job_has_brought_is_not_encoded_again(
     restorer.restore(tasks(2))
     monkeypatch.setattr(restorer, "_encoded", lambda fresh: {} if not fresh else pytest.fail("encoded again"))
     restorer.restore(tasks(2))  # its tasks still hold the pictures
+
+
+def test_what_was_staged_and_is_not_wanted_any_more_harms_nothing(folder: Path) -> None:
+    restorer = Restorer(load_manifest(folder), max_batch=4, threads=1)
+    wanted = restorer.restore(tasks(3))
+    unwanted, waiting = restorer.stage(tasks(2)), restorer.stage(tasks(3))
+    unwanted.discard()
+    restorer.restore(tasks(4))
+    held = restorer._graph.bindings.idle_bytes
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(waiting.compute(), wanted, strict=True))
+    assert restorer._graph.bindings.idle_bytes > held  # its buffers are free for others again
+    assert restorer.stage([]).compute() == []
 
 
 def add_graph(folder: Path, name: str, model: onnx.ModelProto) -> None:

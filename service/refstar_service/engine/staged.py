@@ -1,0 +1,152 @@
+"""Faces on their way through the restoring graph: grouped into batches, put together, uploaded, computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refstar_service.engine.bindings import Arrays, Bindings, Loaded
+from refstar_service.engine.buckets import Ceiling, bucket
+from refstar_service.engine.feature_cache import Features
+from refstar_service.engine.memory import is_out_of_memory
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyFace:
+    """A face whose references are all encoded."""
+
+    low_quality: Pixels  # [S, S, 3] RGB
+    references: Sequence[Features]
+    reference_strength: float  # 0..1
+    fidelity: float  # 0..1
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredFace:
+    """``finite`` False: the net gave no usable numbers and ``pixels`` must not be shown to anybody."""
+
+    pixels: Pixels  # [S, S, 3] RGB
+    selection: NDArray[np.uint8]  # [references, g, g], 255 = all taken from this reference
+    finite: bool
+
+
+@dataclass(frozen=True)
+class RestoringGraph:
+    """``absent``: zeros in the shape and type of each feature of one reference, by the input's name."""
+
+    bindings: Bindings
+    ceiling: Ceiling
+    absent: Mapping[str, NDArray[Any]]
+
+    def load(self, faces: Sequence[ReadyFace]) -> Loaded:
+        """One batch. All faces are of one bucket of references."""
+        rows, size = bucket(len(faces)), faces[0].low_quality.shape
+        shapes: dict[str, tuple[int, ...]] = {"low_quality": (rows, *size), "fidelity": (rows,)}
+        if self.absent:
+            count = _references(faces[0])
+            shapes["reference_weight"] = (rows, count)
+            shapes |= {name: (rows, count, *one.shape) for name, one in self.absent.items()}
+        return self.bindings.load(shapes, lambda inputs: self._fill(inputs, faces))
+
+    def _fill(self, inputs: Arrays, faces: Sequence[ReadyFace]) -> None:
+        """Every element is written: what was there before is somebody else's."""
+        inputs["low_quality"][len(faces) :] = 0
+        inputs["fidelity"][:] = 0.5
+        for row, face in enumerate(faces):
+            inputs["low_quality"][row] = face.low_quality
+            inputs["fidelity"][row] = face.fidelity
+        if self.absent:
+            inputs["reference_weight"][:] = 0
+            for row, face in enumerate(faces):
+                inputs["reference_weight"][row, : len(face.references)] = face.reference_strength
+        for name in self.absent:
+            stacked = inputs[name]
+            stacked[len(faces) :] = 0
+            for row, face in enumerate(faces):
+                for column, features in enumerate(face.references):
+                    stacked[row, column] = features[name]
+                stacked[row, len(face.references) :] = 0
+
+
+class StagedFaces:
+    """Faces whose first batch is uploaded. It ends once: by ``compute`` or by ``discard``, in any thread.
+
+    Faces of one batch have references of the same bucket, each by its own number, so that none depends on the others.
+    """
+
+    def __init__(self, graph: RestoringGraph, faces: Sequence[ReadyFace]) -> None:
+        self._graph, self._faces = graph, faces
+        groups: dict[int, list[int]] = {}
+        for index, face in enumerate(faces):
+            groups.setdefault(_references(face), []).append(index)
+        self._left = list(groups.values())
+        self._loaded: tuple[list[int], Loaded] | None = self._next() if faces else None
+
+    def compute(self) -> list[RestoredFace]:
+        """All of them, in order. A batch that does not fit into memory is halved, and so are all that come after it.
+
+        Raises what onnxruntime raises.
+        """
+        results: dict[int, RestoredFace] = {}
+        current, self._loaded = self._loaded, None
+        while current is not None or self._left:
+            chunk, loaded = current or self._next()
+            current = None
+            faces = [self._faces[i] for i in chunk]
+            try:
+                restored = loaded.compute(lambda outputs, faces=faces: _read(outputs, faces))  # type: ignore[misc]
+            except Exception as error:
+                self._make_room(error, len(chunk))
+                self._left.insert(0, chunk)
+                continue
+            results.update(zip(chunk, restored, strict=True))
+        return [results[i] for i in range(len(self._faces))]
+
+    def discard(self) -> None:
+        """Nobody wants them any more."""
+        if self._loaded is not None:
+            self._loaded[1].discard()
+            self._loaded = None
+
+    def _next(self) -> tuple[list[int], Loaded]:
+        """The next batch, uploaded, and which faces it is of."""
+        while True:
+            chunk = self._left[0][: self._graph.ceiling.value]
+            try:
+                loaded = self._graph.load([self._faces[i] for i in chunk])
+            except Exception as error:
+                self._make_room(error, len(chunk))
+                continue
+            self._left[0] = self._left[0][len(chunk) :]
+            self._left = [group for group in self._left if group]
+            return chunk, loaded
+
+    def _make_room(self, error: Exception, count: int) -> None:
+        """After ``error`` with a batch of ``count``; raises it if smaller batches would not help."""
+        if not is_out_of_memory(error) or not self._graph.ceiling.lower(bucket(count)):
+            raise error
+        self._graph.bindings.drop()
+
+
+def _references(face: ReadyFace) -> int:
+    """The bucket of its references; without one, the model still takes the place of one."""
+    return bucket(max(1, len(face.references)))
+
+
+def _read(outputs: Arrays, faces: Sequence[ReadyFace]) -> list[RestoredFace]:
+    """The rows that somebody asked for, copied out of memory that is used again."""
+    selection = outputs.get("selection")
+    return [
+        RestoredFace(
+            outputs["restored"][row].copy(),
+            selection[row, : len(face.references)].copy()
+            if selection is not None
+            else np.zeros((0, 1, 1), np.uint8),
+            bool(outputs["finite"][row]),
+        )
+        for row, face in enumerate(faces)
+    ]
