@@ -121,9 +121,9 @@ def add_model_options(made: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8])
+    made.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     made.add_argument("--work", nargs="+", choices=WORKS, default=list(WORKS))
-    made.add_argument("--seconds", type=float, default=10.0, help="about so long for each of --rounds")
+    made.add_argument("--seconds", type=float, default=6.0, help="about so long for each of --rounds")
     made.add_argument("--rounds", type=int, default=2)
     add_model_options(made)
     options = made.parse_args()

@@ -119,7 +119,7 @@ def main() -> None:
     made.add_argument("--noop", action="store_true", help="a model that computes nothing")
     made.add_argument("--at-once", type=int, default=32, help="connections")
     made.add_argument("--max-batch", type=int, default=Settings().max_batch)
-    made.add_argument("--seconds", type=float, default=20.0, help="about so long for a round")
+    made.add_argument("--seconds", type=float, default=15.0, help="about so long for a round")
     made.add_argument("--rounds", type=int, default=3)
     add_model_options(made)
     options = made.parse_args()

@@ -3,45 +3,33 @@
 .venv/bin/python bench/start.py
 """
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 
-import httpx
+import numpy as np
+from report import Report, Table, command, parser, publish, this_machine
+from stack import service
 
-TIMES = 5
 
-
-def once(folder: str) -> tuple[float, float]:
+def once() -> tuple[float, float]:
     """Seconds to ready and seconds to the end."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "refstar_service.cli", "serve", "--port", "0"],
-        env={**os.environ, "REFSTAR_DATA_DIR": folder},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    url = re.findall(r"http://\S+", process.stdout.readline())[0]
-    while httpx.get(f"{url}/readyz").status_code != 200:
-        time.sleep(0.02)
-    ready = time.perf_counter() - began
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    return ready, time.perf_counter() - began - ready
+    with service({}):
+        ready = time.perf_counter()
+    return ready - began, time.perf_counter() - ready
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        runs = sorted(once(folder) for _ in range(TIMES))
-    print(
-        f"ready after {runs[TIMES // 2][0]:.2f} s (median of {TIMES}), ended after {runs[TIMES // 2][1]:.2f} s"
+    made = parser(__doc__)
+    made.add_argument("--times", type=int, default=7)
+    options = made.parse_args()
+    machine = this_machine()
+    runs = np.array([once() for _ in range(options.times)])
+    rows = tuple(
+        (what, float(np.median(seconds)), float(seconds.min()), float(seconds.max()))
+        for what, seconds in zip(("ready after, s", "ended after, s"), runs.T, strict=True)
     )
+    table = Table("start", ("refstar serve", "median", "least", "most"), rows)
+    publish(Report(command("start", options, made), (table,)), machine, options)
 
 
 if __name__ == "__main__":
