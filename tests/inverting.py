@@ -1,10 +1,24 @@
 """A restorer in place of the network: small, quick, and its results tell whose input they came from."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, RestoredFace
+
+
+@dataclass
+class InvertingLater:
+    restorer: "Inverting"
+    tasks: Sequence[FaceTask]
+    discarded: bool = False
+
+    def compute(self) -> list[RestoredFace]:
+        return self.restorer.restore(self.tasks)
+
+    def discard(self) -> None:
+        self.discarded = True
 
 
 class Inverting:
@@ -44,6 +58,9 @@ class Inverting:
 
     def cached(self, key: str) -> Features | None:
         return self.known.get(key)
+
+    def stage(self, tasks: Sequence[FaceTask]) -> "InvertingLater":
+        return InvertingLater(self, tasks)
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
         self.act(tasks)

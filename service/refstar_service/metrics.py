@@ -3,6 +3,7 @@
 No ids, names or paths as labels: every label has a handful of values. Durations are seconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -222,3 +223,9 @@ class WorkerMetrics:
                 registry=registry,
             ),
         )
+
+    def observe(self, seconds: Mapping[str, float], *stages: str) -> None:
+        """How long these stages of a job took, as far as it came to them."""
+        for stage in stages:
+            if stage in seconds:
+                self.stage_duration.labels(stage).observe(seconds[stage])

@@ -1,11 +1,8 @@
 """What the pipeline asks about stored people: their references for a job, and the enrollment of new ones."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Task
 from refstar_service.metrics import WorkerMetrics
@@ -16,11 +13,11 @@ from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.recall import PERSON_GONE, Recall, Recalled
 from refstar_service.worker.refusal import StepRefused
 from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.threads import Threads
 from refstar_service.worker.upload import Upload
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class StoredPeople:
@@ -34,8 +31,8 @@ class StoredPeople:
         viewer: Viewer,
         metrics: WorkerMetrics,
         *,
-        pictures: ThreadPoolExecutor,
-        model: ThreadPoolExecutor,
+        pictures: Threads,
+        model: Threads,
         failed_ttl: float,
     ) -> None:
         self._known, self._models, self._viewer, self._metrics = recall, models, viewer, metrics
@@ -62,13 +59,13 @@ class StoredPeople:
         person, knobs = work.request.person, Knobs.of(work.request)
         assert person is not None
         look = partial(cut_references, person.id, uploads, knobs, model.size, self._viewer, clock)
-        cut = await self._in(self._pictures, look)
+        cut = await self._pictures.run(look)
         self.count(cut.work)
         encoded = {}
         with clock("infer"):
             for one in self._models.values():
                 if one.restorer.encoder:
-                    encoded[one.restorer.encoder] = await self._in(self._model, partial(encode_for, cut, one))
+                    encoded[one.restorer.encoder] = await self._model.run(encode_for, cut, one)
                     self.count(["encode"] * len(cut.pictures))
         return Enrolled(cut, encoded)
 
@@ -115,6 +112,3 @@ class StoredPeople:
         if self._known is None:
             raise StepRefused(PERSON_GONE, "This worker knows no stored people.")
         return self._known
-
-    async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, function)

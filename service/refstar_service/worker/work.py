@@ -53,6 +53,12 @@ class Work:
             return 0
         return len(self.prepared.tasks) - len(self.restored)
 
+    def next_tasks(self, skipped: int, count: int) -> tuple[FaceTask, ...]:
+        """``count`` faces that wait for the model, behind the first ``skipped`` of them."""
+        assert self.prepared is not None
+        first = len(self.restored) + skipped
+        return self.prepared.tasks[first : first + count]
+
     @property
     def seconds(self) -> dict[str, float]:
         """The timings as they are reported: tenths of a millisecond are enough."""
@@ -68,25 +74,26 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """The next ``count`` faces of a job."""
+    """Faces of a job that come to the model together."""
 
     work: Work
-    count: int
+    tasks: tuple[FaceTask, ...]
 
     @property
-    def tasks(self) -> tuple[FaceTask, ...]:
-        assert self.work.prepared is not None
-        done = len(self.work.restored)
-        return self.work.prepared.tasks[done : done + self.count]
+    def count(self) -> int:
+        return len(self.tasks)
 
 
-def next_round(works: Sequence[Work], most: int) -> list[Turn]:
+def next_round(works: Sequence[Work], most: int, present: Sequence[Turn] = ()) -> list[Turn]:
     """The faces of one inference, at most ``most``: for the model of the first job, one face of each job in turn.
 
     So a picture of thirty people takes what room the others leave, and nobody waits until all of them are done.
+    ``present``: the round that is at the model; then this is the one after it, if nothing changes.
     """
-    model = works[0].request.model
-    waiting = {work: work.faces_left for work in works if work.request.model == model and work.faces_left}
+    before = {turn.work: turn.count for turn in present}
+    left = {work: work.faces_left - before.get(work, 0) for work in works}
+    model = next((work.request.model for work in works if left[work] > 0), "")
+    waiting = {work: count for work, count in left.items() if work.request.model == model and count > 0}
     taken = dict.fromkeys(waiting, 0)
     room = most
     while room and any(taken[work] < waiting[work] for work in waiting):
@@ -94,7 +101,7 @@ def next_round(works: Sequence[Work], most: int) -> list[Turn]:
             if room and taken[work] < waiting[work]:
                 taken[work] += 1
                 room -= 1
-    return [Turn(work, count) for work, count in taken.items() if count]
+    return [Turn(work, work.next_tasks(before.get(work, 0), count)) for work, count in taken.items() if count]
 
 
 def portions(works: Sequence[Work], most_pixels: int) -> Iterator[list[Work]]:

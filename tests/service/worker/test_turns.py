@@ -46,6 +46,18 @@ def test_a_turn_goes_on_where_the_last_one_ended(work: Any) -> None:
     assert group.faces_left == 3
 
 
+def test_the_round_after_the_present_one_can_be_told(work: Any) -> None:
+    works = [work("group", 12), work("one"), work("two", 2)]
+    present = next_round(works, 8)
+    expected = next_round(works, 8, present)
+    assert {turn.work.job_id: turn.tasks for turn in expected} == {"group": (5, 6, 7, 8, 9, 10, 11)}
+    for turn in present:
+        turn.work.restored += [object()] * turn.count
+    left = [one for one in works if one.faces_left]
+    assert [turn.tasks for turn in next_round(left, 8)] == [turn.tasks for turn in expected]
+    assert next_round(works[1:], 8, present) == []
+
+
 def test_portions_keep_order_and_a_large_picture_is_alone(work: Any) -> None:
     works = [work(str(i), pixels=p) for i, p in enumerate([4, 4, 4, 20, 1, 0, 9])]
     assert [[w.pixels for w in portion] for portion in portions(works, 10)] == [[4, 4], [4], [20], [1, 0, 9]]

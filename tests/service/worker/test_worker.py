@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 import skimage.data
-from inverting import Inverting
+from inverting import Inverting, InvertingLater
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
@@ -30,7 +31,7 @@ from refstar_service.jobs import (
 )
 from refstar_service.jobs.job import input_keys
 from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.worker import patience, pipeline
+from refstar_service.worker import patience, results
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
@@ -257,7 +258,7 @@ async def test_a_job_that_is_tried_again_has_the_worker_to_itself(redis: Redis) 
 
     def look(tasks: Sequence[FaceTask]) -> None:
         if tasks[0].low_quality[0, 0, 0] == 9:
-            seen.append(len(bench.worker._begun))
+            seen.append(len(bench.worker.holdings.begun))
 
     restorer.act = look
     for level in range(1, 6):
@@ -304,7 +305,7 @@ async def test_jobs_that_were_reserved_when_redis_went_away_are_begun_when_it_is
     async with bench.working():
         for level in range(3):
             assert (await bench.ended(f"job{level}")).attempts == 1
-    assert not bench.worker._held
+    assert not bench.worker.holdings.held
 
 
 async def test_jobs_that_no_attempt_could_be_counted_for_are_left_to_others(
@@ -393,7 +394,7 @@ async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
     def fail(*arguments: object) -> None:
         raise OSError("encoder error -2")  # as Pillow says it; not the trouble of a store, which passes
 
-    monkeypatch.setattr(pipeline, "compose", fail)
+    monkeypatch.setattr(results, "compose", fail)
     bench = Bench(redis, Inverting())
     await bench.submit("odd", picture(3))
     async with bench.working():
@@ -506,3 +507,33 @@ async def test_large_pictures_are_decoded_in_portions(redis: Redis) -> None:
     assert restorer.batches[0] == 2
     assert sum(restorer.batches) == 6
     assert max(restorer.batches) <= 4
+
+
+async def test_the_next_batch_is_made_ready_while_one_is_computed(redis: Redis) -> None:
+    go_on, computing = threading.Event(), threading.Event()
+
+    def wait(tasks: Sequence[FaceTask]) -> None:
+        computing.set()
+        assert go_on.wait(20)
+
+    bench = Bench(redis, restorer := Inverting(wait))
+    staged: list[int] = []
+    stage = restorer.stage
+
+    def noted(tasks: Sequence[FaceTask]) -> InvertingLater:
+        staged.append(len(tasks))
+        return stage(tasks)
+
+    restorer.stage = noted  # type: ignore[method-assign]
+    await bench.submit("first", picture(1))
+    async with bench.working():
+        assert await asyncio.to_thread(computing.wait, 20)
+        for level in range(2, 5):
+            await bench.submit(f"job{level}", picture(level))
+        async with asyncio.timeout(20):
+            while not staged:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert restorer.batches == []  # the first one is still at the model
+        go_on.set()
+        for name in ("first", "job2", "job3", "job4"):
+            assert (await bench.ended(name)).status is JobStatus.SUCCEEDED

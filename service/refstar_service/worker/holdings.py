@@ -1,0 +1,115 @@
+"""The jobs that this worker holds: reserved, started, kept by heartbeats, and ended in exactly one way each."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from refstar_service.jobs import JobQueue
+from refstar_service.jobs.job import Outcome
+from refstar_service.jobs.reservation import Held, Started
+from refstar_service.metrics import WorkerMetrics
+from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.results import Results
+from refstar_service.worker.work import Work
+
+log = logging.getLogger(__name__)
+
+
+class Holdings:
+    """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
+
+    def __init__(self, queue: JobQueue, results: Results, metrics: WorkerMetrics, max_batch: int) -> None:
+        """``max_batch``: jobs reserved at a time."""
+        self._queue, self._results, self._metrics, self._max_batch = queue, results, metrics, max_batch
+        self._held: dict[str, Held] = {}
+        self._unwanted: set[str] = set()  # canceled or taken over while held
+        self._begun: set[str] = set()  # started jobs on their way through the stages
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Ids of all jobs that heartbeats keep."""
+        return frozenset(self._held)
+
+    @property
+    def begun(self) -> frozenset[str]:
+        """Those of them whose attempt is counted."""
+        return frozenset(self._begun)
+
+    def is_unwanted(self, job_id: str) -> bool:
+        """Whether it was canceled, or another worker has it by now."""
+        return job_id in self._unwanted
+
+    async def reserve_and_start(self, stopping: asyncio.Event) -> list[Work]:
+        """Raises GaveUp; whatever was reserved by then goes stale and to another worker."""
+        found = await patiently(lambda: self._queue.reserve(self._max_batch), stopping)
+        # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
+        reserved = [one for one in found if one.job_id not in self._held]
+        self._held.update((one.job_id, one) for one in reserved)
+        if any(one.retried for one in reserved):
+            # It may be what killed a worker. Nobody else's attempt may be spent on finding out, so it runs with an
+            # empty pipeline before it and behind it.
+            await self.quiet.wait()
+        try:
+            started = await patiently(lambda: self._queue.start(reserved), stopping)
+        except GaveUp:
+            self.forget(reserved)
+            raise
+        for one, begun in zip(reserved, started, strict=True):
+            if begun is None:
+                self.forget([one])
+                await self._results.clear_buried(one.job_id)
+            else:
+                self._held[one.job_id] = begun
+                self._begun.add(one.job_id)
+                self.quiet.clear()
+                if begun.attempt > 1:
+                    self._metrics.jobs_redelivered.inc()
+                else:
+                    self._metrics.job_queue_duration.observe(begun.waited)
+        return [Work(begun) for begun in started if begun is not None]
+
+    async def record(self, done: Sequence[tuple[Work, Outcome]]) -> None:
+        """The jobs have ended: each outcome is recorded, if it still counts, and what it leaves is cleared up."""
+        outcomes = [(work.started, outcome) for work, outcome in done]
+        try:
+            recorded = await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
+        except GaveUp as error:
+            log.error("%d outcomes could not be recorded, their jobs will run again: %s", len(done), error)
+            self.forget([work.started for work, _ in done])
+            for work, _ in done:
+                work.story.ended("not_recorded")
+            return
+        self.forget([work.started for work, _ in done])
+        for (work, outcome), kept in zip(done, recorded, strict=True):
+            self._results.tell(work, outcome, kept)
+            await self._results.clear_up(work, outcome, kept)
+
+    async def give_back(self, works: Sequence[Work]) -> None:
+        """Another worker has them at once, and no attempt is counted."""
+        if not works:
+            return
+        held: list[Started] = [work.started for work in works]
+        for work in works:
+            work.story.ended("given_back")
+        try:
+            await patiently(lambda: self._queue.release(held))
+        except GaveUp as error:
+            log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
+        self.forget(held)
+
+    async def beat(self) -> None:
+        """Keep what is held, and hear what is not wanted any more."""
+        lost = await self._queue.heartbeat(list(self._held.values()))
+        self._unwanted.update(one.job_id for one in lost if one.job_id in self._held)
+        self._metrics.heartbeat.set_to_current_time()
+
+    def forget(self, held: Sequence[Held]) -> None:
+        """They are no longer this worker's."""
+        for one in held:
+            self._held.pop(one.job_id, None)
+            self._unwanted.discard(one.job_id)
+            self._begun.discard(one.job_id)
+        if not self._begun:
+            self.quiet.set()
