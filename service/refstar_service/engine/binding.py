@@ -89,19 +89,21 @@ class Binding:
         """Whoever is done with it calls this; nothing works afterwards."""
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
-        for array in (*self.inputs.values(), *(self._outputs.values() if self._memory.apart else ())):
+        for array in (*self.inputs.values(), *self._outputs.values()):
             self._memory.free(array)
         self.inputs, self._outputs, self._on_device, self._fetched = {}, {}, {}, {}
 
     def _keep_outputs(self) -> None:
-        """What the first run allocated is where the next ones write."""
+        """Only a run tells how large they are. From now on they have their place."""
         for name, value in zip(self._names, self._binding.get_outputs(), strict=True):
-            self._binding.bind_ortvalue_output(name, value)
+            array = self._memory.host(tuple(value.shape()), element_type(value.data_type()))
+            here = ort.OrtValue.ortvalue_from_numpy(array)  # the same memory
             if self._memory.apart:
-                array = self._memory.host(tuple(value.shape()), element_type(value.data_type()))
-                self._fetched[name] = (ort.OrtValue.ortvalue_from_numpy(array), value)
+                self._fetched[name] = (here, value)
+                self._binding.bind_ortvalue_output(name, value)
             else:
-                array = value.numpy()  # a view
+                array[...] = value.numpy()
+                self._binding.bind_ortvalue_output(name, here)
             self._outputs[name] = array
 
 

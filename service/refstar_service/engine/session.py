@@ -46,12 +46,8 @@ class Session:
 
         Raises ProviderUnavailable when the provider is not in this build of onnxruntime or does not take the graph.
         """
+        refuse_what_is_not_built_in(provider)
         wanted = provider.full_name
-        if wanted not in ort.get_available_providers():
-            raise ProviderUnavailable(
-                f"{wanted} was asked for, this onnxruntime has {', '.join(ort.get_available_providers())}; "
-                "install the extra `gpu` instead of `cpu`, or set the provider to cpu"
-            )
         on_cpu = provider is Provider.CPU
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -95,6 +91,16 @@ class Session:
     def dtype(self, name: str) -> np.dtype[Any]:
         """Element type of an input."""
         return self._types[name]
+
+
+def refuse_what_is_not_built_in(provider: Provider) -> None:
+    """Raises ProviderUnavailable when this build of onnxruntime does not have it."""
+    built_in = ort.get_available_providers()
+    if provider.full_name not in built_in:
+        raise ProviderUnavailable(
+            f"{provider.full_name} was asked for, this onnxruntime has {', '.join(built_in)}; "
+            "install the extra `gpu` instead of `cpu`, or set the provider to cpu"
+        )
 
 
 def input_shapes(path: Path) -> dict[str, Sequence[Any]]:

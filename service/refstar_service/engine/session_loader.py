@@ -9,7 +9,13 @@ from refstar_service.engine.cuda import tensorrt_version
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Profile, Provider, engine_folder
 from refstar_service.engine.refusal import ModelRefused
-from refstar_service.engine.session import Session, driver, input_shapes, runtime_label
+from refstar_service.engine.session import (
+    Session,
+    driver,
+    input_shapes,
+    refuse_what_is_not_built_in,
+    runtime_label,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class SessionLoader:
 
     def load(self, name: str) -> Session:
         """Raises ModelRefused or ProviderUnavailable."""
+        refuse_what_is_not_built_in(self.provider)
         graph = self.graph(name)
         gpu, profile = self.gpu, None
         if self.provider is Provider.TENSORRT:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import onnxruntime as ort
 import pytest
+from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import (
     GpuOptions,
     Precision,
@@ -14,7 +16,12 @@ from refstar_service.engine.provider import (
     refuse_cpu_work,
 )
 from refstar_service.engine.refusal import ProviderUnavailable
+from refstar_service.engine.restorer import Restorer
+from refstar_service.engine.session import _assigned, input_shapes
 from refstar_service.engine.session_loader import profile_of
+from refstar_service.processes import gpu_options
+from refstar_service.settings import Settings
+from small_model import SIDE, write_small_model
 
 INPUTS = {
     "low_quality": ["batch", 512, 512, 3],
@@ -105,3 +112,50 @@ def test_engines_are_kept_apart_by_all_that_they_fit(tmp_path: Path) -> None:
 
 def test_each_precision_has_graphs_of_its_own() -> None:
     assert [p.graph("restore") for p in Precision] == ["restore", "restore_fp16", "restore_int8"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_small_model(tmp_path)
+    return tmp_path / "refstar"
+
+
+def test_where_the_nodes_of_a_real_session_run_is_seen(folder: Path) -> None:
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    providers = [Provider.CPU.full_name]
+    session = ort.InferenceSession(str(folder / "restore.onnx"), options, providers=providers)
+    assigned = _assigned(session)
+    assert assigned["CPUExecutionProvider"].count("Conv") == 2
+    refuse_cpu_work("restore.onnx", assigned, Provider.CPU)
+    with pytest.raises(ProviderUnavailable, match="takes no part"):
+        refuse_cpu_work("restore.onnx", assigned, Provider.CUDA)
+
+
+def test_what_a_graph_takes_is_known_before_it_is_loaded(folder: Path) -> None:
+    shapes = input_shapes(folder / "restore.onnx")
+    assert shapes["features_picture"] == ["B", "R", 3, SIDE, SIDE]
+    profile = profile_of(shapes, 4, 8)
+    assert profile.least["features_picture"] == (1, 1, 3, SIDE, SIDE)
+    assert profile.most["features_picture"] == (4, 8, 3, SIDE, SIDE)
+    assert profile.most["reference_weight"] == (4, 8)
+
+
+@pytest.mark.skipif("TensorrtExecutionProvider" in ort.get_available_providers(), reason="it is there")
+def test_a_build_without_tensorrt_is_told_first_of_all(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProviderUnavailable, match="install the extra `gpu`"):
+        Restorer(load_manifest(folder), Provider.TENSORRT, gpu=GpuOptions(engines=tmp_path / "engines"))
+    assert not (tmp_path / "engines").exists()
+
+
+def test_settings_reach_the_gpu(tmp_path: Path) -> None:
+    chosen = Settings(
+        provider="tensorrt",
+        data_dir=tmp_path,
+        gpu_graphs=True,
+        gpu_nhwc=True,
+        gpu_tf32=False,
+        gpu_memory_mb=3,
+    )
+    assert gpu_options(chosen) == GpuOptions(True, True, False, 3 * 2**20, tmp_path / "engines")
+    assert gpu_options(Settings(provider="cuda")).engines is None
