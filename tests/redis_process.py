@@ -11,7 +11,7 @@ from types import TracebackType
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 from refstar_service.jobs.embedded import find_server
 
@@ -54,6 +54,9 @@ class RedisProcess:
                 try:
                     client.ping()
                     return
+                except BusyLoadingError:
+                    deadline = time.monotonic() + READY_WITHIN  # it reads its file: 100,000 jobs take a while
+                    time.sleep(0.1)
                 except RedisError:
                     assert self._process.poll() is None, (self.folder / "redis.log").read_text()
                     assert time.monotonic() < deadline, "redis-server does not answer"
