@@ -26,14 +26,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from bare import Loop, add_model_options, graphs, how_many, overlapped, rate, serial
+from bare import MODEL, Loop, graphs, how_many, overlapped, rate, serial
 from client import Connection, form, restore
 from noop import write_noop_model
 from peer_servers.graphs import encoded
 from refstar_service.engine.session import available_cpus
 from refstar_service.settings import Settings
 from report import Cell, Report, Table, command, parser, publish, this_machine
-from samples import Faces, faces
+from samples import Faces, add_option, faces
 from stack import family, free_port, service
 
 SERVERS = Path(__file__).parent / "peer_servers"
@@ -251,7 +251,8 @@ def main() -> None:
     )
     made.add_argument("--times", type=int, default=30, help="requests one at a time")
     made.add_argument("--environments", type=Path, help="where peers are installed; default: thrown away")
-    add_model_options(made)
+    made.add_argument("--model", type=Path, default=MODEL, help="folder of a model; default: the shipped one")
+    add_option(made)
     options = made.parse_args()
     machine = this_machine()
     cv2.setNumThreads(1)
@@ -272,7 +273,7 @@ def main() -> None:
         }
         seen: dict[str, dict[str, list[Figures]]] = {called: {} for called in models}
         for called, model in models.items():
-            loop = Loop(graphs(model, options.provider), faces(options), "none")
+            loop = Loop(graphs(model, "cpu"), faces(options), "none")
             count = max(48, how_many(partial(serial, loop), options.seconds, 3))
             for _ in range(options.rounds):
                 seen[called].setdefault("bare", []).append(bare_round(loop, count, options.times))

@@ -20,8 +20,9 @@ from refstar_service.engine.session import available_cpus
 
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 
-#: Load of the machine (processes that run or want to) above which others were at work beside the measurement.
-QUIET = 0.5
+#: Cores in use before the measurement began, from which others were at work beside it.
+QUIET = 0.2
+_LOOK = 2.0  # seconds
 
 Cell = str | float | int | None
 
@@ -56,12 +57,14 @@ class Machine:
     cores: int
     python: str
     onnxruntime: str
-    load_before: float
+    busy_before: float  # cores
     at: str
 
     @property
     def caption(self) -> str:
-        busy = "" if self.load_before < QUIET else f", **busy (load {self.load_before:.1f})**"
+        busy = (
+            "" if self.busy_before < QUIET else f", **{self.busy_before:.1f} cores busy with something else**"
+        )
         return f"{self.cores} cores of {self.cpu}, onnxruntime {self.onnxruntime}, {self.at}{busy}"
 
 
@@ -76,14 +79,28 @@ def this_machine() -> Machine:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
         runtime = version("onnxruntime-gpu") + " (gpu)"
-    load = os.getloadavg()[0]
-    if load >= QUIET:
+    busy = _busy_cores()
+    if busy >= QUIET:
         print(
-            f"other processes are at work here (load {load:.1f}): figures are not to be trusted",
-            file=sys.stderr,
+            f"{busy:.1f} cores are busy with something else: figures are not to be trusted", file=sys.stderr
         )
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    return Machine(cpu, available_cpus(), platform.python_version(), runtime, round(load, 2), day)
+    return Machine(cpu, available_cpus(), platform.python_version(), runtime, round(busy, 2), day)
+
+
+def _busy_cores() -> float:
+    """Now, and not on average over the last minute: that would count the measurement before this one."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return os.getloadavg()[0]
+
+    def busy() -> int:  # user, nice, system, irq and softirq, in ticks of all cores
+        fields = path.read_text().split("\n", 1)[0].split()[1:]
+        return sum(int(fields[place]) for place in (0, 1, 2, 5, 6))
+
+    before = busy()
+    time.sleep(_LOOK)
+    return (busy() - before) / os.sysconf("SC_CLK_TCK") / _LOOK
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
