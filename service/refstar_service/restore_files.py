@@ -125,6 +125,8 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
 def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: Sequence[Upload]) -> Restore:
     """The model, and the detector if one is needed, ready to restore."""
     # Imported late: these load onnxruntime, and a mistake in the arguments should be told before.
+    import cv2
+
     from refstar_service.engine.cores import thread_budget
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
@@ -136,6 +138,7 @@ def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: 
     manifest = _manifest(settings, wanted)
     provider = Provider(settings.provider)
     budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
+    cv2.setNumThreads(budget.opencv)
     detector = None
     if knobs.faces != ALIGNED:
         detector = load_detector(settings.models_dir, settings.detector, budget.detector)

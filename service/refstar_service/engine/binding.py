@@ -38,7 +38,7 @@ class Binding:
         self._binding = session.io_binding()
         self._runs = 0
         self._on_device: dict[str, ort.OrtValue] = {}
-        self._fetched: dict[str, tuple[ort.OrtValue, ort.OrtValue]] = {}  # here and there
+        self._there: dict[str, ort.OrtValue] = {}  # outputs on the device
         self._outputs: dict[str, NDArray[Any]] = {}
         #: What the next run is given, by name; uninitialized at first.
         self.inputs: dict[str, NDArray[Any]] = {}
@@ -67,7 +67,7 @@ class Binding:
     def upload(self) -> None:
         """The inputs as they are now go to the device; may be done while another binding runs."""
         for name, value in self._on_device.items():
-            value.update_inplace(self.inputs[name])
+            self._memory.put(value.data_ptr(), self.inputs[name])
 
     def run(self) -> None:
         """Raises whatever onnxruntime raises."""
@@ -75,14 +75,15 @@ class Binding:
         if self._graph is not None:
             options.add_run_config_entry(_GRAPH_ID, str(self._graph if self._runs else -1))
         self._session.run_with_iobinding(self._binding, options)
+        self._binding.synchronize_outputs()  # copies from there are on another stream
         self._runs += 1
         if not self._outputs:
             self._keep_outputs()
 
     def fetch(self) -> Mapping[str, NDArray[Any]]:
         """Outputs of the last run by name; valid until the next one."""
-        for here, there in self._fetched.values():
-            here.update_inplace(there)
+        for name, value in self._there.items():
+            self._memory.get(self._outputs[name], value.data_ptr())
         return self._outputs
 
     def close(self) -> None:
@@ -91,19 +92,18 @@ class Binding:
         self._binding.clear_binding_outputs()
         for array in (*self.inputs.values(), *self._outputs.values()):
             self._memory.free(array)
-        self.inputs, self._outputs, self._on_device, self._fetched = {}, {}, {}, {}
+        self.inputs, self._outputs, self._on_device, self._there = {}, {}, {}, {}
 
     def _keep_outputs(self) -> None:
         """Only a run tells how large they are. From now on they have their place."""
         for name, value in zip(self._names, self._binding.get_outputs(), strict=True):
             array = self._memory.host(tuple(value.shape()), element_type(value.data_type()))
-            here = ort.OrtValue.ortvalue_from_numpy(array)  # the same memory
             if self._memory.apart:
-                self._fetched[name] = (here, value)
-                self._binding.bind_ortvalue_output(name, value)
+                self._there[name] = value
             else:
                 array[...] = value.numpy()
-                self._binding.bind_ortvalue_output(name, here)
+                value = ort.OrtValue.ortvalue_from_numpy(array)  # the same memory
+            self._binding.bind_ortvalue_output(name, value)
             self._outputs[name] = array
 
 

@@ -82,6 +82,20 @@ class Driver:
         self._call("cuCtxSetCurrent", self._context)
         self._status("cuMemHostUnregister", _address(array))
 
+    def put(self, address: int, array: NDArray[Any]) -> None:
+        """Copy a contiguous array to an address on the GPU, while other threads and what is computed go on."""
+        self._copy("cuMemcpyHtoD_v2", ctypes.c_uint64(address), _address(array), array.nbytes)
+
+    def get(self, array: NDArray[Any], address: int) -> None:
+        """Fill a contiguous array from an address on the GPU."""
+        self._copy("cuMemcpyDtoH_v2", _address(array), ctypes.c_uint64(address), array.nbytes)
+
+    def _copy(self, name: str, target: Any, source: Any, size: int) -> None:
+        self._call("cuCtxSetCurrent", self._context)
+        status = self._status(name, target, source, ctypes.c_size_t(size))
+        if status:
+            raise RuntimeError(f"{name} of {size} bytes failed: CUDA error {status}")
+
     def _call(self, name: str, *arguments: Any) -> None:
         status = self._status(name, *arguments)
         if status:

@@ -1,5 +1,6 @@
 """Where a session's tensors live, and what it looks like when there is no more room."""
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,18 +17,29 @@ def _kept(array: NDArray[Any]) -> None:
     """Nothing to undo."""
 
 
+def _put(address: int, array: NDArray[Any]) -> None:
+    ctypes.memmove(address, array.ctypes.data, array.nbytes)
+
+
+def _get(array: NDArray[Any], address: int) -> None:
+    ctypes.memmove(array.ctypes.data, address, array.nbytes)
+
+
 @dataclass(frozen=True)
 class Memory:
     """``device`` as onnxruntime names it. ``apart``: what is there is not what the CPU writes and reads, so that inputs
     are uploaded and outputs fetched; else both are the same memory and no copy is made.
 
-    ``host`` makes an array on this side, uninitialized, and ``free`` undoes what is special about it.
+    ``host`` makes an array on this side, uninitialized, and ``free`` undoes what is special about it. ``put`` copies
+    one to an address there, ``get`` fills one from there; both have copied when they return.
     """
 
     device: str = "cpu"
     apart: bool = False
     host: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]] = _plain
     free: Callable[[NDArray[Any]], None] = _kept
+    put: Callable[[int, NDArray[Any]], None] = _put
+    get: Callable[[NDArray[Any], int], None] = _get
 
 
 #: onnxruntime has no exception of its own for this; each allocator and library words it in its way.

@@ -132,7 +132,7 @@ def _pinned_beside_gpu() -> Memory:
         gpu.pin(array)
         return array
 
-    return Memory("cuda", apart=True, host=host, free=gpu.unpin)
+    return Memory("cuda", apart=True, host=host, free=gpu.unpin, put=gpu.put, get=gpu.get)
 
 
 def _assigned(session: ort.InferenceSession) -> dict[str, list[str]]:

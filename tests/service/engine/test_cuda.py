@@ -30,6 +30,8 @@ class PretendedDriver:
                 arguments[0]._obj.value = 13020
             case "cuCtxSetCurrent":
                 self.current.append(arguments[0])
+            case "cuMemcpyHtoD_v2" | "cuMemcpyDtoH_v2":
+                ctypes.memmove(arguments[0].value, arguments[1].value, arguments[2].value)
             case "cuMemHostRegister_v2":
                 self.pinned[arguments[0].value] = arguments[1].value
             case "cuMemHostUnregister":
@@ -56,6 +58,22 @@ def test_memory_that_cannot_be_pinned_is_used_as_it_is(caplog: pytest.LogCapture
     driver = Driver(PretendedDriver(cuMemHostRegister_v2=2))
     assert not driver.pin(page_aligned((4,), np.dtype(np.uint8)))
     assert "cannot be pinned (CUDA error 2)" in caplog.text
+
+
+def test_arrays_are_copied_there_and_back_whole() -> None:
+    driver = Driver(PretendedDriver())
+    there = np.zeros((3, 5), np.float32)
+    here = np.arange(15, dtype=np.float32).reshape(3, 5)
+    driver.put(there.ctypes.data, here)
+    assert np.array_equal(there, here)
+    back = np.zeros_like(here)
+    driver.get(back, there.ctypes.data)
+    assert np.array_equal(back, here)
+
+
+def test_a_copy_that_fails_is_an_error_of_the_batch() -> None:
+    with pytest.raises(RuntimeError, match="cuMemcpyHtoD_v2 of 4 bytes failed: CUDA error 700"):
+        Driver(PretendedDriver(cuMemcpyHtoD_v2=700)).put(0, np.zeros(4, np.uint8))
 
 
 def test_a_machine_without_a_gpu_is_refused_with_the_reason() -> None:

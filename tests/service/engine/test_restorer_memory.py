@@ -210,6 +210,21 @@ def test_a_folder_may_bring_a_graph_in_half_precision(folder: Path) -> None:
     assert not half.remember("wide", wide)
 
 
+def test_what_an_encoder_says_beyond_what_is_asked_is_passed_over(folder: Path) -> None:
+    wanted = Restorer(load_manifest(folder), threads=1).restore(tasks(2))
+    model = onnx.load(folder / "encode_references.onnx")
+    model.graph.node.append(helper.make_node("GlobalAveragePool", ["features_picture"], ["features_person"]))
+    person = helper.make_tensor_value_info("features_person", TensorProto.FLOAT, ["N", 3, 1, 1])
+    model.graph.output.insert(0, person)
+    add_graph(folder, "encode_references", model)
+    restorer = Restorer(load_manifest(folder), threads=1)
+    found = restorer.restore(tasks(2))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, wanted, strict=True))
+    known = restorer.cached("2-0")
+    assert known is not None
+    assert list(known) == ["features_picture"]
+
+
 def test_a_precision_that_the_folder_does_not_bring_is_refused(folder: Path) -> None:
     with pytest.raises(ModelRefused, match=r"brings no graph `restore_fp16`; set the precision to fp32"):
         Restorer(load_manifest(folder), precision=Precision.FP16)
