@@ -40,9 +40,6 @@ class PersonTraining:
     seed: int = 0
     held_out: int = 40  # people with two photographs, whom only the gate's three numbers are fitted to
     views: int = 12  # degradations of each of their photographs in that fit
-    mercy: float = (
-        0.5  # added to the fitted c: a person turned away costs more likeness than a stranger let in
-    )
 
 
 def train_person(
@@ -121,8 +118,6 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
         return loss
 
     optimizer.step(closure)
-    with torch.no_grad():
-        gate.weigh[2] += how.mercy
     a, b, c = gate.weigh.tolist()
     print(f"gate: {a:.2f} <f, r> / |r| + {b:.2f} |f|^2 + {c:.2f}")
 
