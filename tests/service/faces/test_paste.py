@@ -289,11 +289,16 @@ def test_the_shipped_model_leaves_no_seam(
     reference = cut(
         picture[:, ::-1], align((points * [-1, 1] + [picture.shape[1] - 1, 0])[[1, 0, 2, 4, 3]], 512)
     )
+
+    def put_back(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return paste_faces(bad, [PastedFace(face, alignment, points.astype(np.float32))])
+
+    # A sharp face in a soft picture jumps at its edge whoever drew it: the true face, put back the same way, does.
+    perfect, _ = bench.seam(put_back(cut(picture, alignment)), bad, points, alignment)
     for references in ((), (ReferencePicture("her", reference),)):
         task = FaceTask(cut(bad, alignment), references, 1.0, 0.5)
-        restored = restorer.restore([task])[0].pixels
-        result = paste_faces(bad, [PastedFace(restored, alignment, points.astype(np.float32))])
+        result = put_back(restorer.restore([task])[0].pixels)
         made, before = bench.seam(result, bad, points, alignment)
-        assert made.jump <= 1.1 * before.jump
+        assert made.jump <= max(1.1 * before.jump, perfect.jump)
         assert made.step <= 1.1 * before.step
         assert made.ring < 3
