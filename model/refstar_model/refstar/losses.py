@@ -30,7 +30,7 @@ class LossWeights:
     structure: float = 0.0  # contrast and structure of SSIM over three scales
     perceptual: float = 0.0  # features of the recognizer's first layers
     vgg: float = 0.0  # features of VGG-19, where the user has its weights
-    sharpness: float = 0.5  # amount of fine detail, place by place
+    sharpness: float = 0.15  # amount of fine detail, place by place
     adversarial: float = 0.05  # the discriminator's verdict, from `adversarial_from` on
     matching: float = 0.0  # features of the discriminator, likewise
     cycle: float = 0.05  # what was taken must be recoverable; opens the masks

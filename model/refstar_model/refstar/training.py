@@ -41,7 +41,7 @@ class RefStarTraining:
     seed: int = 0
     identity_from: float = 0.5  # share of the run after which the identity loss fades in
     adversarial_from: float = (
-        0.65  # likewise the discriminator, which has nothing to say of blurred beginnings
+        0.45  # likewise the discriminator, which has nothing to say of blurred beginnings
     )
     cycle_every: int = (
         4  # steps; the cycle is a second pass, its weight is scaled up to make up for the steps without
