@@ -1,11 +1,14 @@
 """A model folder that computes nothing: the face comes back as it went in. What is left is the service's own cost."""
 
-import hashlib
-import json
+import sys
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from small_model import write_model_folder
 
 SIDE = 512
 GRID = 64  # of the selection
@@ -17,32 +20,9 @@ def write_noop_model(models: Path, detector: Path) -> Path:
     Returns the model's folder.
     """
     folder = models / "refstar"
-    folder.mkdir(parents=True)
+    graphs = {"encode_references": _encoder(), "restore": _restorer()}
+    write_model_folder(folder, graphs, SIDE, "no-op", "none: it computes nothing", "of measurements")
     (models / "detector").symlink_to(detector)
-    described = {}
-    for name, graph in (("encode_references", _encoder()), ("restore", _restorer())):
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-        onnx.checker.check_model(model)
-        data = model.SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(data)
-        described[name] = {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
-    manifest = {
-        "name": "refstar",
-        "version": "no-op",
-        "system": "refstar",
-        "license": "Apache-2.0",
-        "training_data": ["none: it computes nothing"],
-        "commit": "0" * 40,
-        "input_size": SIDE,
-        "precision": "fp32",
-        "max_references": 8,
-        "needs_references": False,
-        "graphs": described,
-        "quality": {},
-        "limits": ["of measurements"],
-        "golden": {},
-    }
-    (folder / "model.json").write_text(json.dumps(manifest))
     return folder
 
 

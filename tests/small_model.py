@@ -18,9 +18,15 @@ OWN = 0.7
 
 def write_small_model(folder: Path) -> None:
     """As ``folder/refstar``; its one graph of each kind takes any batch and any number of references."""
-    folder = folder / "refstar"
-    folder.mkdir(parents=True)
     graphs = {"encode_references": _encoder(), "restore": _restorer()}
+    write_model_folder(folder / "refstar", graphs, SIDE, "0", "none: its weights are drawn", "of tests")
+
+
+def write_model_folder(
+    folder: Path, graphs: dict[str, onnx.GraphProto], side: int, version: str, training_data: str, limits: str
+) -> None:
+    """Graphs by name and the manifest that makes a model of them, for faces of ``side`` pixels."""
+    folder.mkdir(parents=True)
     described = {}
     for name, graph in graphs.items():
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -30,18 +36,18 @@ def write_small_model(folder: Path) -> None:
         described[name] = {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
     manifest = {
         "name": "refstar",
-        "version": "0",
+        "version": version,
         "system": "refstar",
         "license": "Apache-2.0",
-        "training_data": ["none: its weights are drawn"],
+        "training_data": [training_data],
         "commit": "0" * 40,
-        "input_size": SIDE,
+        "input_size": side,
         "precision": "fp32",
         "max_references": 8,
         "needs_references": False,
         "graphs": described,
         "quality": {},
-        "limits": ["of tests"],
+        "limits": [limits],
         "golden": {},
     }
     (folder / "model.json").write_text(json.dumps(manifest))
