@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -102,6 +103,9 @@ class _Storm:
         # By how many jobs have ended, not by the clock: a slow machine is not beaten more.
         self.blows = sorted(self.chance.uniform(0.01, 0.98) for _ in range(plan.blows))
         self.kills = sorted(self.chance.uniform(0.3, 0.7) for _ in range(plan.redis_kills))
+        # One in three lets the worker end in order; in turn, so that every run has of both.
+        self.signals = itertools.cycle((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL))
+        self.signal = next(self.signals)
 
     async def pass_over(self) -> None:
         self.zygote = await asyncio.create_subprocess_exec(
@@ -172,8 +176,7 @@ class _Storm:
     async def _blow(self) -> bool:
         """Whether somebody was hit."""
         name = self.chance.choice(list(self.workers))
-        number = self.chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
-        pid = self.workers[name]
+        number, pid = self.signal, self.workers[name]
         try:
             # A job that three random kills hit is given up like a poisonous one, and rightly so: it cannot be told
             # from one. So that the account can, nobody is killed who holds a job in its last attempt.
@@ -182,6 +185,7 @@ class _Storm:
             if not spared:
                 os.kill(pid, number)
                 self.account.blows[number.name] += 1
+                self.signal = next(self.signals)
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             return False

@@ -12,7 +12,7 @@ async def test_every_job_ends_once_and_only_poisonous_ones_are_given_up(tmp_path
     assert account.faults == []
     assert account.poison_deaths == 9
     assert account.statuses["succeeded"] > 1800
-    assert account.blows["SIGKILL"] > 10
-    assert account.blows["SIGTERM"] > 5
+    assert account.blows["SIGKILL"] >= 10
+    assert account.blows["SIGTERM"] >= 5
     assert account.blows["redis SIGKILL"] == 1
     assert account.attempts[2] > 0
