@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_process import RedisProcess
 from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Reservation
@@ -119,25 +118,51 @@ async def test_a_start_whose_reply_is_lost_counts_one_attempt_when_it_is_repeate
     assert (await queue.get("one")).attempts == 1  # type: ignore[union-attr]
 
 
-async def test_a_redis_that_lost_its_scripts_in_between_is_told_them_again(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_a_redis_that_lost_its_scripts_is_told_them_again(
+    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome, jobs: int
 ) -> None:
     queue = new_queue()
+    for number in range(jobs):
+        await queue.submit(f"job-{number}", request_for_jobs)
+    held = await queue.reserve(jobs)
+    await redis.script_flush()
+    started = [one for one in await queue.start(held) if one is not None]
+    assert [one.attempt for one in started] == [1] * jobs
+    await redis.script_flush()
+    assert await queue.finish([(one, success) for one in started]) == [True] * jobs
+
+
+async def test_a_redis_that_came_back_empty_is_told_all_it_lacks_in_one_call(
+    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest
+) -> None:
+    queue = new_queue()
+    await queue.setup()
+    await redis.flushall()
+    await redis.script_flush()
+    assert await queue.reserve(1, block=0) == []
     await queue.submit("one", request_for_jobs)
-    held = await queue.reserve(1)
-    load, times = Pipeline.load_scripts, 1
+    assert [one.job_id for one in await queue.reserve(1)] == ["one"]
 
-    async def load_and_lose(pipe: Pipeline) -> None:
-        nonlocal times
-        await load(pipe)  # type: ignore[no-untyped-call]
-        if times:
-            times -= 1
-            await redis.script_flush()
 
-    monkeypatch.setattr(Pipeline, "load_scripts", load_and_lose)
-    [started] = await queue.start(held)
-    assert started is not None
-    assert started.attempt == 1
+async def test_a_known_script_takes_one_command(
+    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    queue = new_queue()
+
+    async def go(job_id: str) -> None:
+        await queue.submit(job_id, request_for_jobs)
+        started = await queue.start(await queue.reserve(1))
+        await queue.finish([(one, success) for one in started if one is not None])
+
+    await go("first")
+    await redis.config_resetstat()
+    await go("second")
+    asked = await redis.info("commandstats")
+    assert asked["cmdstat_evalsha"]["calls"] == 4
+    assert not [
+        name for name in asked if name.startswith("cmdstat_script")
+    ]  # whether it is there, before it is called
 
 
 @asynccontextmanager

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from refstar_service.jobs.keys import GROUP
-from refstar_service.jobs.scripting import Call
+from refstar_service.jobs.scripting import Call, Script
 
 T = TypeVar("T")
+
+MENDED_AT_MOST = 2  # times for one call: a Redis that came back empty lacks scripts and groups
 
 
 class Contact:
@@ -41,42 +42,55 @@ class Contact:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    async def run(self, script: AsyncScript, keys: Sequence[str], values: Sequence[Any]) -> Any:
+    async def run(self, script: Script, keys: Sequence[str], values: Sequence[Any]) -> Any:
+        command = script.command((keys, values))
+
         async def once() -> Any:
-            return await script(keys, values)
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
-        return await self.mended(once)
+        return await self.mended(once, script)
 
-    async def run_all(self, script: AsyncScript, calls: Sequence[Call]) -> list[Any]:
+    async def run_all(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         """The script once for each call, in one round trip."""
+        if len(calls) == 1:  # a pipeline costs half as much again
+            return [await self.run(script, *calls[0])]
+        commands = [script.command(call) for call in calls]
 
         async def pipelined() -> list[Any]:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for keys, values in calls:
-                    await script(keys, values, client=pipe)
+                for command in commands:
+                    pipe.execute_command(*command)
                 return await pipe.execute()
 
-        return await self.mended(pipelined) if calls else []
+        return await self.mended(pipelined, script) if calls else []
 
-    async def mended(self, act: Callable[[], Awaitable[T]]) -> T:
-        """`act`, which may be repeated, and once more if what it lacked could be mended."""
-        try:
-            return await self._noted(act)
-        except ResponseError as error:
-            trouble = str(error)
-            if "OOM command not allowed" in trouble:
-                # Redis 6.2 wraps what a script met, so that redis-py does not know it.
-                raise OutOfMemoryError(*error.args) from error
-            if isinstance(error, ReadOnlyError) or "READONLY" in trouble:
-                # A primary no more. The address may lead to its successor by now; open connections never will.
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
-            elif "NOGROUP" in trouble:
-                # Redis was flushed, or came back empty.
-                await self.setup()
-            elif not isinstance(error, NoScriptError):  # it came back between a script's loading and its run
-                raise
+    async def mended(self, act: Callable[[], Awaitable[T]], script: Script | None = None) -> T:
+        """`act`, which may be repeated, and again if what it lacked could be mended. `script`: what it runs."""
+        for _ in range(MENDED_AT_MOST):
+            try:
+                return await self._noted(act)
+            except ResponseError as error:
+                await self._mend(error, script)
         # What did run before the error may run again.
         return await self._noted(act)
+
+    async def _mend(self, error: ResponseError, script: Script | None) -> None:
+        """Raises what cannot be mended."""
+        trouble = str(error)
+        if "OOM command not allowed" in trouble:
+            # Redis 6.2 wraps what a script met, so that redis-py does not know it.
+            raise OutOfMemoryError(*error.args) from error
+        if isinstance(error, ReadOnlyError) or "READONLY" in trouble:
+            # A primary no more. The address may lead to its successor by now; open connections never will.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+        elif "NOGROUP" in trouble:
+            # Redis was flushed, or came back empty.
+            await self.setup()
+        elif isinstance(error, NoScriptError) and script is not None:
+            # The first time here, or Redis came back. Whether a script is there is not asked before: a round trip more.
+            await self._redis.script_load(script.source)
+        else:
+            raise error
 
     async def _noted(self, act: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -89,7 +89,7 @@ class JobQueue:
         self._lifetime = 2 * job_ttl + result_ttl + tombstone_ttl  # the longest that a job is remembered
         self._keys = Keys(prefix)
         self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
-        self._scripts = Scripts(redis)
+        self._scripts = Scripts()
         self._contact = Contact(redis, (self._high, self._normal))
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
@@ -148,8 +148,13 @@ class JobQueue:
         room = claim or Claim(job_id, request.bytes, 0)
         values += [self.byte_limit, room.uploads, room.results, room.member if claim else ""]
         reply = await self._contact.run(self._scripts.submit, keys, values)
-        if reply and text(reply[0]) == "full":
-            raise _full(reply[1])
+        match text(reply[0]):
+            case "full":
+                raise _full(reply[1])
+            case "new":
+                created_at, expires_at, version = (text(value) for value in reply[1:])
+                moments = float(created_at), float(expires_at)
+                return Job(job_id, JobStatus.QUEUED, priority, owner, request, *moments, int(version))
         return Job.from_fields(job_id, fields(reply))
 
     async def get(self, job_id: str) -> Job | None:

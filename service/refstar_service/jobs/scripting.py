@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any
-
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 Call = tuple[Sequence[str], Sequence[Any]]  # KEYS, ARGV
 
 
-class Scripts:
-    def __init__(self, redis: Redis) -> None:
-        def script(name: str) -> AsyncScript:
-            return redis.register_script(f"{_source('prelude')}\n{_source(name)}")
+@dataclass(frozen=True)
+class Script:
+    """`sha`: what Redis calls it by, once it was loaded."""
 
-        self.claim = script("claim")
-        self.submit = script("submit")
-        self.list = script("list")
-        self.positions = script("positions")
-        self.cancel = script("cancel")
-        self.delete = script("delete")
-        self.reserve = script("reserve")
-        self.start = script("start")
-        self.heartbeat = script("heartbeat")
-        self.finish = script("finish")
-        self.release = script("release")
-        self.survey = script("survey")
-        self.housekeeping = script("housekeeping")
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+    def command(self, call: Call) -> tuple[Any, ...]:
+        """What runs it, if it is loaded; else Redis says NOSCRIPT."""
+        keys, values = call
+        return ("EVALSHA", self.sha, len(keys), *keys, *values)
+
+
+class Scripts:
+    def __init__(self) -> None:
+        self.claim = _script("claim")
+        self.submit = _script("submit")
+        self.list = _script("list")
+        self.positions = _script("positions")
+        self.cancel = _script("cancel")
+        self.delete = _script("delete")
+        self.reserve = _script("reserve")
+        self.start = _script("start")
+        self.heartbeat = _script("heartbeat")
+        self.finish = _script("finish")
+        self.release = _script("release")
+        self.survey = _script("survey")
+        self.housekeeping = _script("housekeeping")
 
 
 def text(reply: Any) -> str:
@@ -44,5 +57,10 @@ def fields(reply: Any) -> dict[str, str]:
     return {text(reply[i]): text(reply[i + 1]) for i in range(0, len(reply), 2)}
 
 
+def _script(name: str) -> Script:
+    return Script(f"{_source('prelude')}\n{_source(name)}")
+
+
+@cache
 def _source(name: str) -> str:
     return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")

@@ -19,11 +19,10 @@ end
 -- The entry goes last: should anything before fail, it is still there for another attempt.
 write_even_when_full(job)
 if canceling then
-  finish(job, gone, id, channel, 'canceled', ARGV[9], ARGV[10])
+  finish(job, gone, id, channel, 'canceled', {}, ARGV[9], ARGV[10])
   drop(line, group, entry)
   return 0
 end
-redis.call('HSET', job, 'outcome', ARGV[8], 'recorded', fence)
-finish(job, gone, id, channel, ARGV[7], ARGV[9], ARGV[10])
+finish(job, gone, id, channel, ARGV[7], {'outcome', ARGV[8], 'recorded', fence}, ARGV[9], ARGV[10])
 drop(line, group, entry)
 return 1

@@ -24,30 +24,43 @@ local function write_even_when_full(job)
   redis.call('HDEL', job, 'nothing')
 end
 
--- What is left of a job once it is forgotten; one small string, since there may be a day's worth of them.
-local function tombstone(job, version)
-  local fields = {'priority', 'owner', 'outline', 'attempts',
-    'created_at', 'started_at', 'finished_at', 'expires_at'}
-  local values = redis.call('HMGET', job, unpack(fields))
-  local left = {status = 'expired', version = tostring(version)}
-  for i, field in ipairs(fields) do
-    left[field == 'outline' and 'request' or field] = values[i] or nil
-  end
-  return cjson.encode(left)
-end
+-- What a tombstone remembers: one small string, since there may be a day's worth of them.
+local REMEMBERED = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
 
--- Every change ends here: a new version, the tombstone beside it, and word of it on the channel. With `ttl`
--- the job stays readable for that many seconds from now, and the tombstone for `memory` more.
-local function commit(job, gone, id, channel, ttl, memory)
-  local version = redis.call('HINCRBY', job, 'version', 1)
-  if ttl then
-    redis.call('HSET', job, 'expires_at', moment(now() + tonumber(ttl)))
-    redis.call('PEXPIRE', job, milliseconds(tonumber(ttl)))
-    redis.call('SET', gone, tombstone(job, version + 1), 'PX', milliseconds(ttl + memory))
-  else
-    redis.call('SET', gone, tombstone(job, version + 1), 'KEEPTTL')
+-- Every change ends here: these fields (name, value, ...), a new version, the tombstone beside it, and word of it on
+-- the channel. With `ttl` the job stays readable for that many seconds from now, and the tombstone for `memory` more.
+-- All in one HSET: the append-only file gets every command of a script for itself.
+-- Returns the version, and when the job ends to be readable (seconds since 1970).
+local function commit(job, gone, id, channel, changes, ttl, memory)
+  local values = redis.call('HMGET', job, 'version', 'status', unpack(REMEMBERED))
+  local fields = {version = values[1] or 0, status = values[2]}
+  for i, field in ipairs(REMEMBERED) do
+    fields[field] = values[i + 2] or nil
   end
-  redis.call('PUBLISH', channel, version .. ' ' .. redis.call('HGET', job, 'status') .. ' ' .. id)
+  if ttl then
+    changes[#changes + 1] = 'expires_at'
+    changes[#changes + 1] = moment(now() + tonumber(ttl))
+  end
+  local version = string.format('%d', fields.version + 1)
+  changes[#changes + 1] = 'version'
+  changes[#changes + 1] = version
+  for i = 1, #changes, 2 do
+    fields[changes[i]] = changes[i + 1]
+  end
+  redis.call('HSET', job, unpack(changes))
+
+  local left = {status = 'expired', version = string.format('%d', version + 1)}
+  for _, field in ipairs(REMEMBERED) do
+    left[field == 'outline' and 'request' or field] = fields[field]
+  end
+  if ttl then
+    redis.call('PEXPIRE', job, milliseconds(tonumber(ttl)))
+    redis.call('SET', gone, cjson.encode(left), 'PX', milliseconds(ttl + memory))
+  else
+    redis.call('SET', gone, cjson.encode(left), 'KEEPTTL')
+  end
+  redis.call('PUBLISH', channel, version .. ' ' .. fields.status .. ' ' .. id)
+  return version, fields.expires_at
 end
 
 -- Whoever asked to be called when the job ends: from here on that is owed, whatever becomes of the job.
@@ -63,11 +76,17 @@ local function owe_notice(job, id, status)
   end
 end
 
-local function finish(job, gone, id, channel, status, ttl, memory)
-  redis.call('HDEL', job, 'canceling')
-  redis.call('HSET', job, 'status', status, 'finished_at', moment(now()))
+-- `changes`: what else is recorded of it.
+local function finish(job, gone, id, channel, status, changes, ttl, memory)
+  if status == 'canceled' then
+    redis.call('HDEL', job, 'canceling')
+  end
+  changes[#changes + 1] = 'status'
+  changes[#changes + 1] = status
+  changes[#changes + 1] = 'finished_at'
+  changes[#changes + 1] = moment(now())
   owe_notice(job, id, status)
-  commit(job, gone, id, channel, ttl, memory)
+  commit(job, gone, id, channel, changes, ttl, memory)
 end
 
 local function read(job, gone)
@@ -92,7 +111,7 @@ local function number_of(entry)
   return 0
 end
 
--- XACK and XDEL together It grows by one here, and of its oldest two those that are forgotten go, so it
+-- The list of an owner's jobs. It grows by one here, and of its oldest two those that are forgotten go, so it
 -- stays as long as there are jobs to list; when no new ones come it goes as a whole after `lifetime`.
 local function enlist(index, job, gone, id, lifetime)
   local time = redis.call('TIME')
@@ -113,9 +132,9 @@ local function bytes_key(line)
 end
 
 local function count_bytes(line, uploads, results)
-  for field, number in pairs({uploads = uploads, results = results}) do
-    redis.call('HINCRBY', bytes_key(line), field, string.format('%d', number)) -- a number may be -0
-  end
+  local key = bytes_key(line)
+  redis.call('HINCRBY', key, 'uploads', string.format('%d', uploads)) -- a number may be -0
+  redis.call('HINCRBY', key, 'results', string.format('%d', results))
 end
 
 local function drop(line, group, entry)

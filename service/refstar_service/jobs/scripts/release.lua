@@ -14,14 +14,13 @@ if not stands(entry, status, own_entry) then
 end
 write_even_when_full(job)
 if canceling then
-  finish(job, gone, id, channel, 'canceled', ARGV[8], ARGV[9])
+  finish(job, gone, id, channel, 'canceled', {}, ARGV[8], ARGV[9])
   drop(line, group, entry)
   return
 end
 if status == 'running' and fence == ARGV[6] then
   redis.call('HINCRBY', job, 'attempts', -1)
-  redis.call('HSET', job, 'status', 'queued')
   redis.call('HDEL', job, 'started_at')
-  commit(job, gone, id, channel, ARGV[7], ARGV[9])
+  commit(job, gone, id, channel, {'status', 'queued'}, ARGV[7], ARGV[9])
 end
 hand_over(line, group, entry, consumer)

@@ -20,19 +20,18 @@ end
 
 write_even_when_full(job)
 if canceling then
-  finish(job, gone, id, channel, 'canceled', ARGV[10], ARGV[11])
+  finish(job, gone, id, channel, 'canceled', {}, ARGV[10], ARGV[11])
   drop(line, group, entry)
   return nil
 end
 if tonumber(attempts) >= tonumber(ARGV[8]) then
-  redis.call('HSET', job, 'outcome', ARGV[12])
-  finish(job, gone, id, channel, 'failed', ARGV[10], ARGV[11])
+  finish(job, gone, id, channel, 'failed', {'outcome', ARGV[12]}, ARGV[10], ARGV[11])
   drop(line, group, entry)
   return nil
 end
 
-attempts = redis.call('HINCRBY', job, 'attempts', 1)
+attempts = attempts + 1
 started_at = moment(now())
-redis.call('HSET', job, 'status', 'running', 'fence', ARGV[7], 'started_at', started_at)
-commit(job, gone, id, channel, ARGV[9], ARGV[11])
+local changes = {'status', 'running', 'fence', ARGV[7], 'attempts', string.format('%d', attempts), 'started_at', started_at}
+commit(job, gone, id, channel, changes, ARGV[9], ARGV[11])
 return {attempts, ARGV[7], request, moment(started_at - created_at)}

@@ -1,10 +1,10 @@
 -- KEYS job gone line other_line claims [index of the owner's jobs, if this one is to be listed]
 -- ARGV id channel jobs ttl memory priority owner request outline lifetime webhook ('' if none)
 --   bytes uploads results claim ('' if there is none)
--- -> the job's fields, or {'full', {what, how much there is, how much there may be}}
-local known = read(KEYS[1], KEYS[2])
-if #known > 0 then
-  return known
+-- -> {'new', created_at, expires_at, version}, or the fields of a job that is known,
+--    or {'full', {what, how much there is, how much there may be}}
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
+  return read(KEYS[1], KEYS[2])
 end
 
 -- Its bytes are in Redis by now, so its memory is not asked about again.
@@ -21,13 +21,15 @@ local entry = redis.call('XADD', KEYS[3], '*', 'job', ARGV[1], 'uploads', ARGV[1
 count_bytes(KEYS[3], uploads, results)
 -- Not earlier: a first write that cannot grow would open the way for the others where memory is full.
 redis.call('ZREM', KEYS[5], ARGV[15])
-redis.call('HSET', KEYS[1], 'status', 'queued', 'priority', ARGV[6], 'owner', ARGV[7], 'request', ARGV[8],
-  'outline', ARGV[9], 'entry', entry, 'attempts', 0, 'created_at', moment(now()))
-commit(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4], ARGV[5])
+local created_at = moment(now())
+local changes = {'status', 'queued', 'priority', ARGV[6], 'owner', ARGV[7], 'request', ARGV[8],
+  'outline', ARGV[9], 'entry', entry, 'attempts', '0', 'created_at', created_at}
 if ARGV[11] ~= '' then
-  redis.call('HSET', KEYS[1], 'webhook', ARGV[11])
+  changes[#changes + 1] = 'webhook'
+  changes[#changes + 1] = ARGV[11]
 end
+local version, expires_at = commit(KEYS[1], KEYS[2], ARGV[1], ARGV[2], changes, ARGV[4], ARGV[5])
 if KEYS[6] then
   enlist(KEYS[6], KEYS[1], KEYS[2], ARGV[1], ARGV[10])
 end
-return redis.call('HGETALL', KEYS[1])
+return {'new', created_at, expires_at, version}
