@@ -225,6 +225,8 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,
                     picture_threads=budget.pictures,
+                    rounds_at_once=budget.inferences,
+                    faces_at_once=budget.faces,
                     announced=pulse.announce,
                 )
                 try:
@@ -259,7 +261,7 @@ def _load(
     provider = Provider(settings.provider)
     budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
     cv2.setNumThreads(budget.opencv)
-    turns = Turns()
+    turns = Turns(budget.inferences)
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
     detector = load_detector(settings.models_dir, settings.detector, budget.detector)
     models = {}
@@ -268,7 +270,8 @@ def _load(
             manifest,
             provider,
             threads=budget.model,
-            max_batch=settings.max_batch,
+            max_batch=budget.faces or settings.max_batch,
+            at_once=budget.inferences,
             cache_bytes=settings.feature_cache_bytes,
             precision=Precision(settings.precision),
             gpu=gpu_options(settings),

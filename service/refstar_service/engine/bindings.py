@@ -1,8 +1,8 @@
 """The bound shapes of one session, for several threads: while one batch is computed, the next is put together and
 uploaded, and the last one is read.
 
-Whatever computes, at most one run is under way. Copies and a run go on beside each other, except a run that captures a
-CUDA graph: what any other thread asks of the GPU meanwhile would break the capture.
+At most so many runs are under way as the device takes (``Turns``). Copies and a run go on beside each other, except a
+run that captures a CUDA graph: what any other thread asks of the GPU meanwhile would break the capture.
 """
 
 import threading
@@ -32,8 +32,9 @@ _graphs = count(1)
 class Turns:
     """What may not go on at the same time on one device, whichever sessions are on it."""
 
-    def __init__(self) -> None:
-        self.computing = threading.Lock()
+    def __init__(self, at_once: int = 1) -> None:
+        """``at_once``: most inferences at the same time; on a GPU, one."""
+        self.computing = threading.Semaphore(at_once)
         self.copying = threading.Lock()
 
 
@@ -82,7 +83,7 @@ class Bindings:
 
     def _computed(self, binding: Binding, read: Callable[[Arrays], T]) -> T:
         with self._turns.computing:
-            if binding.settled:
+            if binding.settled or not self.session.memory.apart:
                 binding.run()
             else:
                 with self._turns.copying:

@@ -12,13 +12,17 @@ from pathlib import Path
 
 #: Threads beyond this bring a look of the detector nothing: its pictures are small.
 _MOST_FOR_DETECTOR = 4
+#: Inferences side by side beyond this only take memory: each has several threads then.
+_MOST_INFERENCES = 8
 
 
 @dataclass(frozen=True)
 class ThreadBudget:
     """Threads of one worker. None of them spins, so those that wait cost nothing and stages may share the cores."""
 
-    model: int  # of one inference; 1 where another device computes
+    model: int  # of an inference that is alone; 1 where another device computes
+    inferences: int  # at the same time; where there are several, each has its share of the threads above
+    faces: int | None  # in one of them; None: as many as a batch may have
     detector: int  # of one look at a picture, in the thread that decodes it
     pictures: int  # decode, find, paste and encode: one per core, each on a picture of its own
     opencv: int  # of one OpenCV call in any of those
@@ -27,11 +31,17 @@ class ThreadBudget:
 def thread_budget(threads: int, *, on_cpu: bool, cores: int | None = None) -> ThreadBudget:
     """``threads``: what the setting says, 0 = as many as there are cores; ``on_cpu``: whether models run there.
 
-    The setting is about inferences alone: pictures always have a thread per core.
+    The setting is about inferences alone: pictures always have a thread per core. On a CPU, faces run side by side with
+    a thread each rather than in batches: between the operators of a graph, threads wait for each other, and of two on
+    two cores a quarter of the time went there.
     """
     cores = cores or available_cpus()
+    model = (threads or cores) if on_cpu else 1
     return ThreadBudget(
-        model=(threads or cores) if on_cpu else 1,
+        model=model,
+        inferences=min(model, _MOST_INFERENCES),
+        # A batch of 8 takes as long as 8 faces, a padded one longer, and its buffers eight times the memory.
+        faces=1 if on_cpu else None,
         detector=min(threads or cores, _MOST_FOR_DETECTOR),
         pictures=cores,
         opencv=min(cores, _MOST_FOR_DETECTOR),

@@ -7,12 +7,15 @@ bucket of their *own* number of references, and padding rows are never looked at
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Arrays, Bindings, Turns
 from refstar_service.engine.buckets import Ceiling, buckets_to
+from refstar_service.engine.cores import available_cpus
+from refstar_service.engine.crowd import Crowd, Graphs
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
@@ -73,7 +76,7 @@ class FaceRestorer(Protocol):
 class Restorer:
     """A model folder on a provider.
 
-    Thread-safe. One inference is under way at a time; meanwhile another thread may ``stage`` what comes next.
+    Thread-safe. While one thread computes, another may ``stage`` what comes next; ``at_once`` of them may compute.
     """
 
     def __init__(
@@ -86,32 +89,31 @@ class Restorer:
         cache_bytes: int = 256 * 2**20,
         precision: Precision = Precision.FP32,
         gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
+        at_once: int = 1,
         turns: Turns | None = None,
     ) -> None:
         """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here.
 
-        ``turns``: shared by all models on one device, so that one inference is under way at a time.
+        ``threads``: of one inference, or of ``at_once`` together. ``turns``: shared by all models on one device, for
+        ``at_once`` inferences at a time.
         """
         manifest.verify()
         self.manifest, self.provider, self.precision = manifest, provider, precision
         self.ceiling = Ceiling(max_batch)
+        threads = threads or available_cpus()
         loader = SessionLoader(manifest, provider, precision, gpu, threads, self.ceiling.value)
-        kept = KEPT_BYTES if provider is Provider.CPU else KEPT_BYTES_ON_GPU
-        turns = turns or Turns()
-        restoring = Bindings(loader.load("restore"), kept, turns)
-        self._encode = None
-        if "encode_references" in manifest.graphs:
-            self._encode = Bindings(loader.load("encode_references"), kept, turns)
+        turns = turns or Turns(at_once)
+        share = replace(loader, threads=max(1, threads // at_once))
+        self._crowd = Crowd(self._loaded(loader, turns), lambda: self._loaded(share, turns), at_once)
+        self._absent = self._crowd.alone.restoring.absent
+        self._encoder = ""
+        if self._crowd.alone.encoding is not None:
             self._encoder = f"{manifest.graphs[loader.graph('encode_references')].sha256}-{provider}"
             if precision is not Precision.FP32:
                 self._encoder += f"-{precision}"  # they are kept as the restoring graph takes them
         self.cache = FeatureCache(cache_bytes)
-        absent = {
-            name: np.zeros([int(d) for d in shape[2:]], restoring.session.dtype(name))
-            for name, shape in restoring.session.inputs.items()
-            if name.startswith("features_")
-        }
-        self._graph = RestoringGraph(restoring, self.ceiling, absent)
+        # For the other faces of the same job, which come in turns of their own; it goes with the job.
+        self._at_hand: WeakKeyDictionary[ReferencePicture, Features] = WeakKeyDictionary()
 
     def warm_up(self) -> None:
         """Run the buckets, largest first, and compare with the manifest's golden answer.
@@ -123,7 +125,7 @@ class Restorer:
         """
         face = golden_picture(self.manifest.input_size)
         task = FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)
-        if self._encode is None:
+        if self._crowd.alone.encoding is None:
             task = replace(task, references=())
         on_cpu = self.provider is Provider.CPU
         for batch in [1] if on_cpu else reversed(buckets_to(self.ceiling.value)):
@@ -152,13 +154,13 @@ class Restorer:
     @property
     def encoder(self) -> str:
         """The SHA-256 of the graph, what runs it and in what precision: the arithmetic of each is its own."""
-        return self._encoder if self._encode is not None else ""
+        return self._encoder
 
     def remember(self, key: str, features: Features) -> bool:
         """Keep features that were encoded elsewhere; False if they are not such as this model takes."""
-        fit = self._encode is not None and {
+        fit = self._encoder != "" and {
             name: (array.shape, array.dtype) for name, array in features.items()
-        } == {name: (array.shape, array.dtype) for name, array in self._graph.absent.items()}
+        } == {name: (array.shape, array.dtype) for name, array in self._absent.items()}
         if fit:
             self.cache.put(key, features)
         return fit
@@ -166,10 +168,13 @@ class Restorer:
     def forget(self, key: str) -> None:
         """What was remembered under this key is no longer."""
         self.cache.drop(key)
+        for picture in [one for one in list(self._at_hand) if one.key == key]:
+            self._at_hand.pop(picture, None)
 
     def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]:
         """Features of references, which are remembered from now on. Raises ValueError if the model takes none."""
-        encoded = self._encoded({picture.key: picture.pixels for picture in pictures})
+        with self._crowd.graphs() as graphs:
+            encoded = self._encoded({picture.key: picture.pixels for picture in pictures}, graphs)
         return [encoded[picture.key] for picture in pictures]
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
@@ -177,62 +182,79 @@ class Restorer:
 
         A batch that does not fit into memory is halved, and so are all that come after it.
         """
-        return self.stage(tasks).compute()
+        with self._crowd.graphs() as graphs:
+            return self._staged(tasks, graphs).compute()
 
     def stage(self, tasks: Sequence[FaceTask]) -> StagedFaces:
         """The same in two steps, so that a batch can be put together and uploaded while another one is computed.
 
         References that are not known yet are encoded here.
         """
+        return self._staged(tasks, self._crowd.alone)
+
+    def _loaded(self, loader: SessionLoader, turns: Turns) -> Graphs:
+        kept = KEPT_BYTES if self.provider is Provider.CPU else KEPT_BYTES_ON_GPU
+        restoring = Bindings(loader.load("restore"), kept, turns)
+        absent = {
+            name: np.zeros([int(d) for d in shape[2:]], restoring.session.dtype(name))
+            for name, shape in restoring.session.inputs.items()
+            if name.startswith("features_")
+        }
+        encoding = None
+        if "encode_references" in self.manifest.graphs:
+            encoding = Bindings(loader.load("encode_references"), kept, turns)
+        return Graphs(RestoringGraph(restoring, self.ceiling, absent), encoding)
+
+    def _staged(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
         for task in tasks:
             if len(task.references) > self.manifest.max_references:
                 raise ValueError(
                     f"{len(task.references)} references, {self.manifest.label} takes {self.manifest.max_references}"
                 )
         return StagedFaces(
-            self._graph,
+            graphs.restoring,
             [
                 ReadyFace(task.low_quality, features, task.reference_strength, task.fidelity)
-                for task, features in zip(tasks, self._encode_missing(tasks), strict=True)
+                for task, features in zip(tasks, self._encode_missing(tasks, graphs), strict=True)
             ],
         )
 
-    def _encode_missing(self, tasks: Sequence[FaceTask]) -> list[list[Features]]:
+    def _encode_missing(self, tasks: Sequence[FaceTask], graphs: Graphs) -> list[list[Features]]:
         """Features of all references of all tasks; each unknown picture is encoded once."""
         fresh: dict[str, Pixels] = {}
         encoded: dict[str, Features] = {}
-        for reference in (r for task in tasks for r in task.references):
-            if isinstance(reference, ReferencePicture):
-                fresh.setdefault(reference.key, reference.pixels)
-        for key in list(fresh):
+        pictures = [r for task in tasks for r in task.references if isinstance(r, ReferencePicture)]
+        for picture in pictures:
             # It was unknown when the job was prepared; another job may have brought it since.
-            features = self.cache.get(key)
+            features = self._at_hand.get(picture) or self.cache.get(picture.key)
             if features is not None:
-                encoded[key] = features
-                del fresh[key]
-        encoded |= self._encoded(fresh)
+                encoded[picture.key] = features
+            else:
+                fresh.setdefault(picture.key, picture.pixels)
+        encoded |= self._encoded(fresh, graphs)
+        self._at_hand.update((picture, encoded[picture.key]) for picture in pictures)
         return [
             [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
             for task in tasks
         ]
 
-    def _encoded(self, fresh: Mapping[str, Pixels]) -> dict[str, Features]:
+    def _encoded(self, fresh: Mapping[str, Pixels], graphs: Graphs) -> dict[str, Features]:
         encoded: dict[str, Features] = {}
         for key, pixels in fresh.items():
-            if self._encode is None:
+            if graphs.encoding is None:
                 raise ValueError(f"{self.manifest.label} takes no references")
 
             def fill(inputs: Arrays, pixels: Pixels = pixels) -> None:
                 inputs["references"][0] = pixels
 
             # One at a time: the features of a reference must not depend on what else was asked in that moment.
-            encoded[key] = self._encode.run({"references": (1, *pixels.shape)}, fill, self._of_reference)
+            encoded[key] = graphs.encoding.run({"references": (1, *pixels.shape)}, fill, self._of_reference)
             self.cache.put(key, encoded[key])
         return encoded
 
     def _of_reference(self, outputs: Arrays) -> Features:
         """What the restoring graph takes of an encoding, to keep."""
-        return {name: np.array(outputs[name][0], one.dtype) for name, one in self._graph.absent.items()}
+        return {name: np.array(outputs[name][0], one.dtype) for name, one in self._absent.items()}
 
 
 def golden_picture(size: int) -> Pixels:

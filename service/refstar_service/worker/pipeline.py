@@ -6,7 +6,8 @@ holds little. Batches of large pictures are taken in portions, so that five port
 there is at a time.
 
 At the model, jobs take turns: each round takes a face of every job there before a second one of any, and a job that
-has all of its faces goes on to be stored.
+has all of its faces goes on to be stored. On a GPU, a round is a batch, and there is one at a time; on a CPU it is a
+face, and as many rounds are under way as there are cores.
 
 A started job ends in exactly one way: recorded by ``finish``, or given back. Heartbeats keep the held ones; when the
 process dies they stop, and another worker takes over.
@@ -59,18 +60,22 @@ class Worker:
         max_batch: int,
         max_batch_pixels: int,
         picture_threads: int,
+        rounds_at_once: int = 1,
+        faces_at_once: int | None = None,
         announced: Callable[[], None] = lambda: None,
         recall: Recall | None = None,
     ) -> None:
-        """``max_batch``: jobs reserved, and faces restored, at a time; ``max_batch_pixels``: decoded at a time.
+        """``max_batch``: jobs reserved at a time; ``max_batch_pixels``: decoded at a time. A round has at most
+        ``faces_at_once`` (None: ``max_batch``), and at most ``rounds_at_once`` are under way.
 
         ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
         this worker is there. Without ``recall``, jobs that name a stored person fail.
         """
         self.queue, self.info, self.announced = queue, info, announced
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
+        self.rounds_at_once, self.faces_at_once = rounds_at_once, faces_at_once or max_batch
         self._pictures = Threads(picture_threads, "picture")
-        self._model = Threads(1, "model")  # one inference at a time
+        self._model = Threads(rounds_at_once, "model")
         self.people = StoredPeople(
             recall,
             models,
@@ -88,7 +93,7 @@ class Worker:
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
         self._waiting: list[Work] = []  # that portion, when it is there
-        self._present: tuple[list[Work], list[Turn]] | None = None  # what is at the model
+        self._changed = asyncio.Event()  # something that the model's stage waits for
         self._ended = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -140,40 +145,53 @@ class Worker:
                     )
                 await self._fetched.put(portion)
                 self._waiting = portion
-                self._look_ahead()
+                self._changed.set()
             if any(work.started.attempt > 1 for work in batch):
                 await self.holdings.quiet.wait()
         await self._fetched.put(None)
+        self._changed.set()
 
     async def _infer(self, stopping: asyncio.Event) -> None:
-        here: list[Work] = []  # jobs with faces left
+        here: list[Work] = []
+        rounds: set[asyncio.Task[None]] = set()
         more = True
-        while more or here:
-            while more and self._takes_more(here):
-                portion = await self._fetched.get()
-                if portion is None:
-                    more = False
-                    break
-                self._waiting = []
-                self._room.release()
-                here += portion
-            given_back = [work for work in here if self._leaves(work, stopping.is_set())]
-            await self.holdings.give_back(given_back)
-            here = [work for work in here if work not in given_back]
-            if through := [work for work in here if not work.faces_left]:
-                await self._inferred.put(through)
-                here = [work for work in here if work.faces_left]
-            elif here:
-                turns = next_round(here, self.max_batch)
-                served = [turn.work for turn in turns]
-                after = [work for work in here if work not in served] + served
-                with story.inference([turn.work.story for turn in turns], sum(turn.count for turn in turns)):
-                    await self._restore(turns, after)
-                here = after
+        try:
+            while more or here or rounds:
+                self._changed.clear()
+                while more and self._takes_more(here):
+                    portion = self._fetched.get_nowait()
+                    if portion is None:
+                        more = False
+                        break
+                    self._waiting = []
+                    self._room.release()
+                    here += portion
+                given_back = [work for work in here if self._leaves(work, stopping.is_set())]
+                await self.holdings.give_back(given_back)
+                here = [work for work in here if work not in given_back]
+                # What is through stays until it can go on to be stored, and counts as here so long.
+                through = [work for work in here if not work.faces_left]
+                if through and not self._inferred.full():
+                    self._inferred.put_nowait(through)
+                    here = [work for work in here if work.faces_left]
+                while len(rounds) < self.rounds_at_once and (turns := next_round(here, self.faces_at_once)):
+                    served = [turn.work for turn in turns]
+                    here = [work for work in here if work not in served] + served
+                    rounds.add(self._begun(turns))
+                self._look_ahead(here)
+                if more or here or rounds:
+                    await self._changed.wait()
+                for done in [one for one in rounds if one.done()]:
+                    rounds.remove(done)
+                    done.result()  # raises what ended it, which no job is to blame for
+        finally:
+            for one in rounds:
+                one.cancel()
         await self._inferred.put(None)
 
     async def _store(self) -> None:
         while (batch := await self._inferred.get()) is not None:
+            self._changed.set()
             outcomes = await asyncio.gather(
                 *(work.story.telling("store", self.results.outcome(work)) for work in batch)
             )
@@ -187,28 +205,32 @@ class Worker:
         if not self.holdings.is_unwanted(work.job_id):
             await self.intake.prepare(work)
 
-    async def _restore(self, turns: list[Turn], after: list[Work]) -> None:
-        """One round. Meanwhile the next one is made ready, as far as it can be told: from the jobs that are here
-        ``after`` it, and the portion that waits by then."""
-        self._present = after, turns
-        self._look_ahead()
-        await self.rounds.restore(turns)
-        self._present = None
+    def _begun(self, turns: list[Turn]) -> asyncio.Task[None]:
+        """One round, under way."""
+        for turn in turns:
+            turn.begin()
+        task = asyncio.create_task(self._restore(turns))
+        task.add_done_callback(lambda _: self._changed.set())
+        return task
 
-    def _look_ahead(self) -> None:
-        if self._present is None:
+    async def _restore(self, turns: list[Turn]) -> None:
+        with story.inference([turn.work.story for turn in turns], sum(turn.count for turn in turns)):
+            await self.rounds.restore(turns)
+
+    def _look_ahead(self, here: list[Work]) -> None:
+        """The next round is made ready, as far as it can be told: from the jobs that are ``here``, and the portion that
+        waits by now. Rounds that go on side by side leave no time in which nothing is computed, so they do without."""
+        if self.rounds_at_once > 1:
             return
-        here, turns = self._present
-        served = {turn.work: turn.count for turn in turns}
-        left = [work for work in here if work.faces_left > served.get(work, 0)]
+        left = [work for work in here if work.faces_waiting]
         if self._waiting and (not left or self._fits_beside(left)):
             left += self._waiting
-        if expected := next_round(left, self.max_batch, turns):
+        if expected := next_round(left, self.faces_at_once):
             self.rounds.expect(expected)
 
     def _takes_more(self, here: list[Work]) -> bool:
-        """Whether the model's stage takes another portion: it waits for one, or one is there and fits in beside."""
-        return not here or (self._fits_beside(here) and not self._fetched.empty())
+        """Whether the model's stage takes another portion: one is there, and nothing else or room beside it."""
+        return not self._fetched.empty() and (not here or self._fits_beside(here))
 
     def _fits_beside(self, here: list[Work]) -> bool:
         return len(here) < self.max_batch and sum(work.pixels for work in here) <= self.max_batch_pixels
@@ -218,7 +240,7 @@ class Worker:
         at once, and no attempt is counted."""
         if work.abandoned or self.holdings.is_unwanted(work.job_id):
             return True
-        return stopping and (work.faces_left > 0 or (work.prepared is None and work.failure is None))
+        return stopping and (work.faces_waiting > 0 or (work.prepared is None and work.failure is None))
 
     # Beside the stages.
 

@@ -44,7 +44,7 @@ class Results:
         clock = Stopwatch()
         if work.failure is None and prepared is not None:
             try:
-                make = partial(compose, prepared, work.restored, clock=clock)
+                make = partial(compose, prepared, work.faces_in_order, clock=clock)
                 composed: Composed = await self._pictures.run(make)
                 work.timings |= composed.timings
                 self._metrics.observe(work.timings, "paste", "encode")

@@ -1,4 +1,5 @@
-"""The rounds at the model: one is computed, and the one that will probably come next is put together and uploaded."""
+"""The rounds at the model: computed, and where one at a time is, the one that will probably come next is put together
+and uploaded meanwhile."""
 
 import asyncio
 import logging
@@ -23,7 +24,7 @@ class _Ahead:
 
 
 class Rounds:
-    """Of one worker; ``model`` is the one thread that computes."""
+    """Of one worker; ``model`` are the threads that compute, each a round."""
 
     def __init__(self, models: Mapping[str, Model], metrics: WorkerMetrics, model: Threads) -> None:
         self._models, self._metrics, self._model = models, metrics, model
@@ -73,7 +74,7 @@ class Rounds:
         self._metrics.last_batch.set_to_current_time()
         self._metrics.stage_duration.labels("infer").observe(took)
         for turn in turns:
-            turn.work.restored += faces[: turn.count]
+            turn.end(faces[: turn.count])
             faces = faces[turn.count :]
             turn.work.timings["infer"] = turn.work.timings.get("infer", 0.0) + took
 

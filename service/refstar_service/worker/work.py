@@ -27,9 +27,8 @@ class Work:
     recalled: tuple[Recalled, ...] = ()  # the references of a stored person
     enrolled: Enrolled | None = None  # of an enrollment
     prepared: Prepared | None = None
-    restored: list[RestoredFace] = field(
-        default_factory=list
-    )  # of the first tasks; the others are still to come
+    turned: int = 0  # faces whose turn at the model has come
+    restored: dict[int, RestoredFace] = field(default_factory=dict)  # by the number of their task
     failure: JobFailure | None = None
     faces: tuple[FaceReport, ...] = ()  # of a failure
     references: tuple[ReferenceReport, ...] = ()
@@ -48,16 +47,22 @@ class Work:
 
     @property
     def faces_left(self) -> int:
-        """How many faces still wait for the model."""
+        """How many faces are not restored yet."""
         if self.prepared is None or self.failure is not None:
             return 0
         return len(self.prepared.tasks) - len(self.restored)
 
-    def next_tasks(self, skipped: int, count: int) -> tuple[FaceTask, ...]:
-        """``count`` faces that wait for the model, behind the first ``skipped`` of them."""
-        assert self.prepared is not None
-        first = len(self.restored) + skipped
-        return self.prepared.tasks[first : first + count]
+    @property
+    def faces_waiting(self) -> int:
+        """How many of them are not at the model either."""
+        if self.prepared is None or self.failure is not None:
+            return 0
+        return len(self.prepared.tasks) - self.turned
+
+    @property
+    def faces_in_order(self) -> list[RestoredFace]:
+        """Of all tasks, when none is left."""
+        return [self.restored[number] for number in range(len(self.restored))]
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -74,24 +79,31 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """Faces of a job that come to the model together."""
+    """Faces of a job that come to the model together, from its task number ``first`` on."""
 
     work: Work
+    first: int
     tasks: tuple[FaceTask, ...]
 
     @property
     def count(self) -> int:
         return len(self.tasks)
 
+    def begin(self) -> None:
+        """From now on they do not wait any more."""
+        self.work.turned += self.count
 
-def next_round(works: Sequence[Work], most: int, present: Sequence[Turn] = ()) -> list[Turn]:
+    def end(self, faces: Sequence[RestoredFace]) -> None:
+        """What became of them."""
+        self.work.restored.update(enumerate(faces, self.first))
+
+
+def next_round(works: Sequence[Work], most: int) -> list[Turn]:
     """The faces of one inference, at most ``most``: for the model of the first job, one face of each job in turn.
 
     So a picture of thirty people takes what room the others leave, and nobody waits until all of them are done.
-    ``present``: the round that is at the model; then this is the one after it, if nothing changes.
     """
-    before = {turn.work: turn.count for turn in present}
-    left = {work: work.faces_left - before.get(work, 0) for work in works}
+    left = {work: work.faces_waiting for work in works}
     model = next((work.request.model for work in works if left[work] > 0), "")
     waiting = {work: count for work, count in left.items() if work.request.model == model and count > 0}
     taken = dict.fromkeys(waiting, 0)
@@ -101,7 +113,12 @@ def next_round(works: Sequence[Work], most: int, present: Sequence[Turn] = ()) -
             if room and taken[work] < waiting[work]:
                 taken[work] += 1
                 room -= 1
-    return [Turn(work, work.next_tasks(before.get(work, 0), count)) for work, count in taken.items() if count]
+    return [_turn(work, count) for work, count in taken.items() if count]
+
+
+def _turn(work: Work, count: int) -> Turn:
+    assert work.prepared is not None
+    return Turn(work, work.turned, work.prepared.tasks[work.turned : work.turned + count])
 
 
 def portions(works: Sequence[Work], most_pixels: int) -> Iterator[list[Work]]:

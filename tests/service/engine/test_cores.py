@@ -88,6 +88,15 @@ def test_on_a_cpu_the_model_has_every_core_and_pictures_a_thread_each() -> None:
     assert (budget.model, budget.pictures, budget.detector, budget.opencv) == (2, 2, 2, 2)
 
 
+def test_on_a_cpu_faces_run_side_by_side_and_on_a_gpu_in_batches() -> None:
+    budget = thread_budget(0, on_cpu=True, cores=2)
+    assert (budget.inferences, budget.faces) == (2, 1)
+    assert thread_budget(1, on_cpu=True, cores=2).inferences == 1
+    assert thread_budget(0, on_cpu=True, cores=64).inferences == 8
+    budget = thread_budget(0, on_cpu=False, cores=16)
+    assert (budget.inferences, budget.faces) == (1, None)
+
+
 def test_the_setting_is_about_inferences_alone() -> None:
     budget = thread_budget(3, on_cpu=True, cores=16)
     assert (budget.model, budget.pictures, budget.detector) == (3, 16, 3)

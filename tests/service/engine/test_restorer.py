@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_a_face_does_not_depend_on_its_batch_mates(restorer: Restorer) -> None:
     alone = [restorer.restore([one])[0] for one in tasks]
     together = restorer.restore(tasks)
     for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.selection, other.selection)
+
+
+def test_a_face_does_not_depend_on_what_is_computed_beside_it(restorer: Restorer) -> None:
+    tasks = [task(7 * i, count) for i, count in enumerate((1, 0, 2, 0))]
+    alone = [restorer.restore([one])[0] for one in tasks]
+    several = Restorer(load_manifest(ZOO / "refstar"), threads=4, at_once=4)
+    with ThreadPoolExecutor(4) as threads:
+        beside = list(threads.map(lambda one: several.restore([one])[0], tasks))
+    for one, other in zip(alone, beside, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
         assert np.array_equal(one.selection, other.selection)
 

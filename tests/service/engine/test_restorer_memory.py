@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 from onnx import TensorProto, helper
 from refstar_service.engine.binding import Binding
 from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
+from refstar_service.engine.crowd import Graphs
+from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.memory import Memory, is_out_of_memory
 from refstar_service.engine.provider import Precision
 from refstar_service.engine.refusal import ModelRefused
-from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
+from refstar_service.engine.restorer import FaceTask, Pixels, ReferencePicture, Restorer
 from small_model import SIDE, write_small_model
 
 ARENA = "Available memory of 1048576 is smaller than requested bytes of 33554432"
@@ -129,7 +133,7 @@ def test_a_ceiling_is_a_power_of_two_and_only_comes_down() -> None:
 
 def test_a_face_is_the_same_from_memory_that_lies_apart(folder: Path) -> None:
     plain, apart = (Restorer(load_manifest(folder), max_batch=4, threads=1) for _ in range(2))
-    for bindings in (apart._graph.bindings, apart._encode):
+    for bindings in (apart._crowd.alone.restoring.bindings, apart._crowd.alone.encoding):
         assert bindings is not None
         bindings.session.memory = Memory("cpu", apart=True)
     for count in (3, 1, 4, 3):
@@ -162,8 +166,36 @@ def test_a_reference_that_another_job_has_brought_is_not_encoded_again(
 ) -> None:
     restorer = Restorer(load_manifest(folder), threads=1)
     restorer.restore(tasks(2))
-    monkeypatch.setattr(restorer, "_encoded", lambda fresh: {} if not fresh else pytest.fail("encoded again"))
+    encoded = counting(restorer, monkeypatch)
     restorer.restore(tasks(2))  # its tasks still hold the pictures
+    assert encoded == []
+
+
+def test_the_references_of_a_job_are_encoded_once_for_all_its_faces_however_little_is_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = Restorer(load_manifest(folder), threads=1, cache_bytes=0)
+    encoded = counting(restorer, monkeypatch)
+    job = [replace(one, references=tasks(1)[0].references) for one in tasks(3)]
+    job = [replace(one, references=job[0].references) for one in job]
+    for one in job:
+        restorer.restore([one])
+    assert len(encoded) == 1
+    restorer.forget(encoded[0])
+    restorer.restore(job)
+    assert len(encoded) == 2
+
+
+def counting(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the references that it encodes from now on."""
+    plain, seen = restorer._encoded, []
+
+    def encoded(fresh: Mapping[str, Pixels], graphs: Graphs) -> dict[str, Features]:
+        seen.extend(fresh)
+        return plain(fresh, graphs)
+
+    monkeypatch.setattr(restorer, "_encoded", encoded)
+    return seen
 
 
 def test_what_was_staged_and_is_not_wanted_any_more_harms_nothing(folder: Path) -> None:
@@ -172,9 +204,9 @@ def test_what_was_staged_and_is_not_wanted_any_more_harms_nothing(folder: Path) 
     unwanted, waiting = restorer.stage(tasks(2)), restorer.stage(tasks(3))
     unwanted.discard()
     restorer.restore(tasks(4))
-    held = restorer._graph.bindings.idle_bytes
+    held = restorer._crowd.alone.restoring.bindings.idle_bytes
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(waiting.compute(), wanted, strict=True))
-    assert restorer._graph.bindings.idle_bytes > held  # its buffers are free for others again
+    assert restorer._crowd.alone.restoring.bindings.idle_bytes > held  # its buffers are free for others again
     assert restorer.stage([]).compute() == []
 
 

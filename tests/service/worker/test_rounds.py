@@ -22,7 +22,8 @@ SOON = 10.0  # seconds
 
 
 def turn(work: Work, count: int) -> Turn:
-    return Turn(work, work.next_tasks(0, count))
+    assert work.prepared is not None
+    return Turn(work, 0, work.prepared.tasks[:count])
 
 
 class Staging(Inverting):
@@ -84,7 +85,7 @@ async def test_a_round_that_was_made_ready_is_computed_from_there(
     go_on.set()
     await present
     await rounds.restore([turn(second, 2)])
-    assert [face.pixels[0, 0, 0] for face in second.restored] == [253, 253]
+    assert [face.pixels[0, 0, 0] for face in second.faces_in_order] == [253, 253]
     assert len(restorer.staged) == 1
     await rounds.end(SOON)
     assert not restorer.staged[0].discarded
@@ -95,7 +96,7 @@ async def test_a_wrong_guess_costs_nothing_but_the_copy(rounds: Rounds, restorer
     rounds.expect([turn(one, 1), turn(other, 1)])
     await rounds.restore([turn(other, 1)])  # the first was canceled meanwhile
     await rounds.end(SOON)
-    assert [face.pixels[0, 0, 0] for face in other.restored] == [253]
+    assert [face.pixels[0, 0, 0] for face in other.faces_in_order] == [253]
     assert [staged.discarded for staged in restorer.staged] == [True]
     assert restorer.batches == [1]
 

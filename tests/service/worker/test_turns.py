@@ -40,22 +40,39 @@ def test_a_round_is_for_one_model(work: Any) -> None:
 
 def test_a_turn_goes_on_where_the_last_one_ended(work: Any) -> None:
     group = work("group", 5)
-    group.restored = [object()] * 2
+    (first,) = next_round([group], 2)
+    first.begin()
     (turn,) = next_round([group], 2)
     assert turn.tasks == (2, 3)
-    assert group.faces_left == 3
+    assert (group.faces_left, group.faces_waiting) == (5, 3)
+    first.end([object()] * 2)
+    assert (group.faces_left, group.faces_waiting) == (3, 3)
 
 
 def test_the_round_after_the_present_one_can_be_told(work: Any) -> None:
     works = [work("group", 12), work("one"), work("two", 2)]
     present = next_round(works, 8)
-    expected = next_round(works, 8, present)
+    for turn in present:
+        turn.begin()
+    expected = next_round(works, 8)
     assert {turn.work.job_id: turn.tasks for turn in expected} == {"group": (5, 6, 7, 8, 9, 10, 11)}
     for turn in present:
-        turn.work.restored += [object()] * turn.count
+        turn.end([object()] * turn.count)
     left = [one for one in works if one.faces_left]
     assert [turn.tasks for turn in next_round(left, 8)] == [turn.tasks for turn in expected]
-    assert next_round(works[1:], 8, present) == []
+    assert next_round(works[1:], 8) == []
+
+
+def test_faces_keep_their_order_whichever_is_restored_first(work: Any) -> None:
+    group = work("group", 3)
+    turns = []
+    for _ in range(3):
+        turns += next_round([group], 1)
+        turns[-1].begin()
+    for turn in (turns[2], turns[0], turns[1]):
+        assert group.faces_left
+        turn.end([f"face {turn.first}"])
+    assert (group.faces_left, group.faces_in_order) == (0, ["face 0", "face 1", "face 2"])
 
 
 def test_portions_keep_order_and_a_large_picture_is_alone(work: Any) -> None:

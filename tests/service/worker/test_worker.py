@@ -50,6 +50,8 @@ class Bench:
         restorer: Inverting,
         detector: KnownFaces | None = None,
         max_batch_pixels: int = 100_000_000,
+        rounds_at_once: int = 1,
+        faces_at_once: int | None = None,
         size: int = SIZE,
     ) -> None:
         self.metrics = WorkerMetrics.on(new_registry())
@@ -67,6 +69,8 @@ class Bench:
             max_batch=8,
             max_batch_pixels=max_batch_pixels,
             picture_threads=2,
+            rounds_at_once=rounds_at_once,
+            faces_at_once=faces_at_once,
         )
 
     async def submit(
@@ -123,6 +127,62 @@ async def test_every_job_gets_its_own_result_and_inputs_go(redis: Redis) -> None
     assert sum(restorer.batches) == 20
     assert max(restorer.batches) > 1  # faces of different jobs shared a batch
     assert not [key async for key in redis.scan_iter("*/0")]
+
+
+async def test_faces_of_one_and_of_several_jobs_are_restored_side_by_side(redis: Redis) -> None:
+    both_there = threading.Barrier(2, timeout=10)  # breaks, and fails the job, if one comes alone
+
+    def wait_for_another(tasks: Sequence[FaceTask]) -> None:
+        assert len(tasks) == 1
+        both_there.wait()
+
+    restorer = Inverting(wait_for_another)
+    bench = Bench(redis, restorer, rounds_at_once=2, faces_at_once=1)
+    for level in range(12):
+        await bench.submit(f"job{level}", picture(level), [picture(200)])
+    async with bench.working():
+        for level in range(12):
+            job = await bench.ended(f"job{level}")
+            assert job.result is not None
+            data = await bench.blobs.get(job.result.image.key)
+            assert data is not None
+            assert (pixels_of(data) == 255 - level).all()
+    assert restorer.batches == [1] * 12
+
+
+async def test_a_face_that_takes_long_holds_up_nobody_beside_it(redis: Redis) -> None:
+    others_are_done = threading.Event()
+
+    def wait_if_zero(tasks: Sequence[FaceTask]) -> None:
+        if tasks[0].low_quality[0, 0, 0] == 0:
+            assert others_are_done.wait(10)
+
+    bench = Bench(redis, Inverting(wait_if_zero), rounds_at_once=2, faces_at_once=1)
+    for level in range(6):
+        await bench.submit(f"job{level}", picture(level))
+    async with bench.working():
+        for level in range(1, 6):
+            assert (await bench.ended(f"job{level}")).status is JobStatus.SUCCEEDED
+        others_are_done.set()
+        assert (await bench.ended("job0")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_worker_that_ends_finishes_the_faces_that_are_at_the_model(redis: Redis) -> None:
+    begun, go_on = threading.Barrier(3, timeout=10), threading.Event()
+
+    def wait(tasks: Sequence[FaceTask]) -> None:
+        begun.wait()
+        assert go_on.wait(10)
+
+    bench = Bench(redis, Inverting(wait), rounds_at_once=2, faces_at_once=1)
+    for level in range(4):
+        await bench.submit(f"job{level}", picture(level))
+    async with bench.working():
+        await asyncio.to_thread(begun.wait)
+        bench.stopping.set()
+        go_on.set()
+    states = [(await bench.queue.get(f"job{level}")) for level in range(4)]
+    assert [job.status for job in states if job] == [JobStatus.SUCCEEDED] * 2 + [JobStatus.QUEUED] * 2
 
 
 async def test_a_failing_batch_is_repeated_one_by_one(redis: Redis) -> None:
