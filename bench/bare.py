@@ -4,7 +4,8 @@
 .venv/bin/python bench/bare.py --batch 1 2 4 8 --seconds 20
 
 Every picture is decoded from JPEG, restored and encoded as JPEG again. Overlapped: threads decode and encode while the
-model works, as many as there are cores. `known` has one reference whose features are there already, `new` a reference
+model works, as many as there are cores. Side by side: for each core a thread that does all of it, with an inference of
+one thread. `known` has one reference whose features are there already, `new` a reference
 of its own for every picture, which is decoded and encoded too, `none` none. `spinning` is onnxruntime's default: its
 threads do not sleep between two operators.
 """
@@ -28,6 +29,7 @@ from samples import Faces, add_option, faces
 
 MODEL = Settings().models_dir / "refstar"
 WORKS = ("none", "known", "new")
+SIDE_BY_SIDE = "side by side"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Loop:
         return self.graphs.features(decoded(self.faces.reference(0), self.graphs.side))
 
 
-def graphs(model: Path, provider: str, *, spinning: bool = False) -> Graphs:
-    """With a thread for every core that this process may use, as the service has it."""
-    return Graphs(model, provider=provider, threads=available_cpus(), spinning=spinning)
+def graphs(model: Path, provider: str, *, threads: int | None = None, spinning: bool = False) -> Graphs:
+    """``threads`` None: one for every core that this process may use."""
+    return Graphs(model, provider=provider, threads=threads or available_cpus(), spinning=spinning)
 
 
 def serial(loop: Loop, count: int) -> list[float]:
@@ -95,6 +97,31 @@ def overlapped(loop: Loop, count: int, batch: int) -> list[float]:
     return sorted(moments)
 
 
+def side_by_side(loop: Loop, count: int) -> list[float]:
+    """As many at the same time as there are cores, each from file to file; the graphs should have one thread."""
+    known = loop.known()
+
+    def whole(number: int) -> float:
+        encoded(loop.infer([loop.read(number)], known)[0])
+        return time.perf_counter()
+
+    with ThreadPoolExecutor(available_cpus()) as threads:
+        return sorted(threads.map(whole, range(count)))
+
+
+def yardsticks(
+    together: Loop, single: Loop, batches: Sequence[int]
+) -> dict[str, Callable[[int], list[float]]]:
+    """The loops that a server is held against, by name; the best of them counts.
+
+    ``together``: graphs with all threads; ``single``: with one.
+    """
+    loops: dict[str, Callable[[int], list[float]]] = {
+        f"batch {batch}": partial(overlapped, together, batch=batch) for batch in sorted(set(batches))
+    }
+    return loops | {SIDE_BY_SIDE: partial(side_by_side, single)}
+
+
 def rate(moments: Sequence[float], edge: int) -> float:
     """Per second: the slope of the count over time, without the first and last ``edge``, where not all are at work.
 
@@ -130,6 +157,7 @@ def main() -> None:
     machine, files = this_machine(), faces(options)
     cv2.setNumThreads(1)  # pictures are small, and each has a thread already
     quiet, eager = (graphs(options.model, options.provider, spinning=spins) for spins in (False, True))
+    single = graphs(options.model, options.provider, threads=1)
     rows = []
     for work in options.work:
         ways: dict[tuple[str, int, str], Callable[[int], list[float]]] = {}
@@ -138,6 +166,7 @@ def main() -> None:
             ways["serial", 1, spins] = partial(serial, loop)
             for batch in options.batch:
                 ways["overlapped", batch, spins] = partial(overlapped, loop, batch=batch)
+        ways[SIDE_BY_SIDE, 1, "no"] = partial(side_by_side, Loop(single, files, work))
         counts = {way: how_many(run, options.seconds, 2 * way[1]) for way, run in ways.items()}
         found: dict[tuple[str, int, str], list[float]] = {way: [] for way in ways}
         for _ in range(options.rounds):

@@ -5,9 +5,9 @@
 
 `refstar serve` as it comes (gateway, worker, embedded Redis), uploads of an aligned face and a reference by many
 connections at once, each of which waits for its result, downloads it and goes on. Rounds of the service and of the
-overlapped bare loop (bench/bare.py, batches of 1 and as many as the service takes; the better one counts) take turns in
-the same minutes. Every upload is another file. With a reference the service also makes the selection picture, which
-the bare loop does not.
+bare loops (bench/bare.py: overlapped with batches of 1 and of 8, and side by side) take turns in the same minutes.
+Every upload is another file. With a reference the service also makes the selection picture, which the bare loops do
+not.
 """
 
 import argparse
@@ -15,13 +15,12 @@ import asyncio
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from bare import WORKS, Loop, add_model_options, graphs, how_many, overlapped, rate
+from bare import SIDE_BY_SIDE, WORKS, Loop, add_model_options, graphs, how_many, rate, yardsticks
 from client import Connection, form, restore
 from noop import write_noop_model
 from refstar_service.settings import Settings
@@ -34,14 +33,10 @@ ROLES = ("gateway", "worker", "redis")
 
 @dataclass
 class Pair:
-    """The bare loop and the service in one of the rounds, pictures per second."""
+    """The bare loops and the service in one of the rounds, pictures per second."""
 
-    bare: dict[int, float]  # by its batch
+    bare: dict[str, float]
     service: float
-
-    @property
-    def ratio(self) -> float:
-        return self.service / max(self.bare.values())
 
 
 @dataclass
@@ -93,20 +88,20 @@ def saturate(running: Service, files: Faces, work: str, count: int, at_once: int
     return seen
 
 
-def measured(loop: Loop, running: Service, options: argparse.Namespace) -> tuple[list[Pair], list[Round]]:
-    """The rounds of one kind of work, in turns with the bare loop's."""
-    work, files, edge = loop.work, loop.faces, 2 * options.max_batch
-    counts = {
-        batch: how_many(partial(overlapped, loop, batch=batch), options.seconds, 2 * batch)
-        for batch in sorted({1, options.max_batch})
-    }
+def measured(
+    together: Loop, single: Loop, running: Service, options: argparse.Namespace
+) -> tuple[list[Pair], list[Round]]:
+    """The rounds of one kind of work, in turns with the bare loops'."""
+    work, files, edge = together.work, together.faces, 2 * options.max_batch
+    loops = yardsticks(together, single, (1, options.max_batch))
+    counts = {name: how_many(run, options.seconds, edge) for name, run in loops.items()}
     saturate(
         running, files, work, 2 * options.max_batch, options.at_once
     )  # warms up, and remembers the reference
     count = max(3 * edge, *counts.values())
     pairs, rounds = [], []
     for _ in range(options.rounds):
-        bare = {batch: rate(overlapped(loop, n, batch), batch) for batch, n in counts.items()}
+        bare = {name: rate(run(counts[name]), options.max_batch) for name, run in loops.items()}
         rounds.append(saturate(running, files, work, count, options.at_once))
         pairs.append(Pair(bare, rate(rounds[-1].moments, edge)))
         print(f"{work}: bare {bare}, service {pairs[-1].service:.2f}", flush=True)
@@ -141,22 +136,12 @@ def main() -> None:
             "EXPIRED_TTL": "5",
         }
         with service(settings) as running:
-            loaded = graphs(model, options.provider)
+            together, single = (graphs(model, options.provider, threads=count) for count in (None, 1))
             for work in options.work:
-                pairs, rounds = measured(Loop(loaded, files, work), running, options)
+                loops = (Loop(loaded, files, work) for loaded in (together, single))
+                pairs, rounds = measured(*loops, running, options)
                 figures[work] = {"pairs": [asdict(p) for p in pairs], "rounds": [_summary(r) for r in rounds]}
-                best = max(pairs[0].bare, key=lambda batch: np.median([pair.bare[batch] for pair in pairs]))
-                ratios = sorted(pair.ratio for pair in pairs)
-                rows.append(
-                    (
-                        work,
-                        float(np.median([pair.bare[best] for pair in pairs])),
-                        best,
-                        float(np.median([pair.service for pair in pairs])),
-                        float(np.median(ratios)),
-                        f"{ratios[0]:.3f} to {ratios[-1]:.3f}",
-                    )
-                )
+                rows.append(_row(work, pairs))
                 used = {
                     role: float(np.median([one.cpu[role] for one in rounds])) for role in (*ROLES, "client")
                 }
@@ -168,7 +153,16 @@ def main() -> None:
     tables = (
         Table(
             name,
-            ("reference", "bare loop, 1/s", "its batch", "service, 1/s", "ratio", "in the rounds"),
+            (
+                "reference",
+                "overlapped, 1/s",
+                "side by side, 1/s",
+                "service, 1/s",
+                "ratio to overlapped",
+                "in the rounds",
+                "to side by side",
+                "in the rounds",
+            ),
             tuple(rows),
         ),
         Table(
@@ -178,6 +172,18 @@ def main() -> None:
         ),
     )
     publish(Report(command("saturation", options, made), tables, figures), machine, options)
+
+
+def _row(work: str, pairs: list[Pair]) -> tuple[Cell, ...]:
+    """Of the overlapped loops, the batch counts that did best in the middle."""
+    medians = {name: float(np.median([pair.bare[name] for pair in pairs])) for name in pairs[0].bare}
+    beside = medians.pop(SIDE_BY_SIDE)
+    best = max(medians, key=lambda name: medians[name])
+    cells: list[Cell] = [work, medians[best], beside, float(np.median([pair.service for pair in pairs]))]
+    for name in (best, SIDE_BY_SIDE):
+        ratios = sorted(pair.service / pair.bare[name] for pair in pairs)
+        cells += [float(np.median(ratios)), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"]
+    return tuple(cells)
 
 
 def _summary(one: Round) -> dict[str, Any]:
