@@ -22,7 +22,7 @@ from refstar_service.faces.align import align, cut
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.paste import PastedFace, paste_faces
-from refstar_service.images import ImageLimits, decode, encode
+from refstar_service.images import ImageLimits, decode, encode, encode_indexed
 from refstar_service.settings import Settings
 from refstar_service.worker import selection_picture
 from refstar_service.worker.selection_picture import FaceSelection
@@ -97,7 +97,7 @@ class Bench:
                     shown = selection_picture.of_photograph(result, size, selections, [0])
                 else:
                     shown = selection_picture.of_crop(result, restored[0].selection, [0])
-                encode(shown, format="png", quality=95)
+                encode_indexed(shown)
         with clock("encode"):
             encode(result, format="jpeg", quality=95, like=picture)
         return len(restored)

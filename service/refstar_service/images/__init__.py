@@ -1,9 +1,9 @@
 """Image files to pixels and back. Knows nothing of HTTP, queues or models; all of it is thread-safe."""
 
 from refstar_service.images.decode import decode
-from refstar_service.images.encode import encode
+from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS, resolve_format
-from refstar_service.images.picture import Encoded, ImageInfo, ImageLimits, Picture
+from refstar_service.images.picture import Encoded, ImageInfo, ImageLimits, Indexed, Picture
 from refstar_service.images.probe import probe
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
@@ -14,10 +14,12 @@ __all__ = [
     "ImageInfo",
     "ImageLimits",
     "ImageRefused",
+    "Indexed",
     "Picture",
     "RefusalCode",
     "decode",
     "encode",
+    "encode_indexed",
     "probe",
     "resolve_format",
 ]

@@ -12,7 +12,7 @@ from refstar_service.images import exif, icc
 from refstar_service.images.containers import bmp, jpeg, png, tiff
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS
 from refstar_service.images.metadata import Metadata
-from refstar_service.images.picture import Encoded, Picture
+from refstar_service.images.picture import Encoded, Indexed, Picture
 from refstar_service.images.texts import COMMENT
 
 Pixels = npt.NDArray[np.uint8]
@@ -53,6 +53,11 @@ def encode(
     metadata = Metadata() if like is None else like.located if keep_location else like.metadata
     data = _WRITERS[format](pixels, _alpha(pixels, like), quality, _profile(pixels, like), metadata)
     return Encoded(data, MEDIA_TYPES[format])
+
+
+def encode_indexed(picture: Indexed) -> Encoded:
+    """As PNG, one byte a pixel before it is compressed."""
+    return Encoded(png.write_indexed(picture.indices, picture.palette), MEDIA_TYPES["png"])
 
 
 def _png(

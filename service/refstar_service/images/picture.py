@@ -63,6 +63,14 @@ class Picture:
         return self.metadata.exif
 
 
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """A picture of at most 256 colors."""
+
+    indices: npt.NDArray[np.uint8]  # [H, W]
+    palette: npt.NDArray[np.uint8]  # [n, 3] RGB
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A file's bytes and what they are."""

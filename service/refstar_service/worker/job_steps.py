@@ -13,7 +13,16 @@ from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePic
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
-from refstar_service.images import Encoded, ImageLimits, ImageRefused, Picture, encode, resolve_format
+from refstar_service.images import (
+    Encoded,
+    ImageLimits,
+    ImageRefused,
+    Indexed,
+    Picture,
+    encode,
+    encode_indexed,
+    resolve_format,
+)
 from refstar_service.jobs.job import FaceAction, FaceReport, ReferenceReport
 from refstar_service.worker import selection_picture
 from refstar_service.worker.candidates import Candidate, as_failed, found, whole
@@ -183,7 +192,7 @@ def compose(
         with clock("paste"):
             overlay = _selection(pixels, prepared.picture, good, knobs, used)
         with clock("encode"):
-            shown = encode(overlay, format="png", quality=95)
+            shown = encode_indexed(overlay)
     return Composed(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
@@ -221,7 +230,7 @@ def _selection(
     good: Sequence[tuple[Candidate, RestoredFace]],
     knobs: Knobs,
     colors: Sequence[int],
-) -> Pixels:
+) -> Indexed:
     """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
     if knobs.faces == ALIGNED:
         ((_, face),) = good

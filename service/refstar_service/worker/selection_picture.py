@@ -1,6 +1,10 @@
-"""Which parts of a result were taken from which reference, as a picture."""
+"""Which parts of a result were taken from which reference, as a picture.
 
-from collections.abc import Sequence
+A schematic of few colors, one byte a pixel: brightness in some steps, and where something was taken, the color of the
+reference that most was taken from, the stronger the more. A picture of all colors would take four times as long.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,8 +14,10 @@ from numpy.typing import NDArray
 from refstar_service.faces.align import Alignment
 from refstar_service.faces.mask import face_mask
 from refstar_service.faces.paste import lay_out
+from refstar_service.images import Indexed
 
 Pixels = NDArray[np.uint8]
+Map = NDArray[np.float32]
 
 #: Which reference a place was taken from: eight colors that stay apart.
 REFERENCE_COLORS = (
@@ -19,9 +25,14 @@ REFERENCE_COLORS = (
     (60, 84, 136), (145, 209, 194), (220, 0, 0), (126, 97, 72),
 )  # fmt: skip
 
+#: Longest side of the picture, in pixels: it is for looking at.
+LONG_SIDE = 1280
 
-#: Longest side of the picture, in pixels: it is for looking at, and of 50 megapixels it would weigh 26 MB.
-LONG_SIDE = 2048
+#: Side of a face's mask, as `faces.paste` has it.
+_COARSE = 128
+_COLORS = 256  # of a picture with a byte a pixel
+_MOST_STRENGTHS = 7
+_OPAQUE = 0.8  # share of a reference's color where all was taken from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,24 +44,21 @@ class FaceSelection:
     points: NDArray[np.float32]
 
 
-def of_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> Pixels:
+def of_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
     """The result in gray, every reference's mask in its own color.
 
     pixels [S, S, 3]; selection [R, g, g], 255 = all taken from this reference, which has the color number in
-    ``colors``; returns [S, S, 3].
+    ``colors``; returns [S, S].
     """
     side = pixels.shape[0]
-    gray = pixels.astype(np.float32).mean(-1, keepdims=True) * 0.5 + 64
-    out = np.repeat(gray, 3, -1)
-    for mask, color in zip(selection, colors, strict=True):
-        large = cv2.resize(mask.astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_LINEAR)
-        out = _tinted(out, gray, large, color)
-    return _rounded(out)
+    layers = (cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR) for mask in selection)
+    tints = _tints((side, side), layers, _strengths(colors))
+    return _painted(pixels, tints, colors)
 
 
 def of_photograph(
     pixels: Pixels, size: tuple[int, int], faces: Sequence[FaceSelection], colors: Sequence[int]
-) -> Pixels:
+) -> Indexed:
     """The same for a whole result [H, W, 3]; each face's masks lie where it was pasted, and nowhere else.
 
     ``size``: width and height of the photograph, which the result may exceed. The picture is of that size, or smaller
@@ -59,32 +67,60 @@ def of_photograph(
     shrink = max(1.0, max(size) / LONG_SIDE)
     width, height = (max(1, round(side / shrink)) for side in size)
     if (width, height) != (pixels.shape[1], pixels.shape[0]):
-        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    out = cv2.cvtColor(cv2.convertScaleAbs(gray, alpha=0.5, beta=64), cv2.COLOR_GRAY2RGB)
+        # Four of the pixels under each are enough to recognize the photograph, and all of twelve million take long.
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    tints = np.zeros((height, width), np.uint8)
     step = np.array([size[0] / width, size[1] / height])  # photograph pixels per pixel
     for face in faces:
         matrix, side = face.alignment.matrix, face.alignment.size
         # A pixel's center p lies at p * step + (step - 1) / 2 of the photograph.
         shift = matrix[:, 2] + matrix[:, :2] @ ((step - 1) / 2)
         placed = Alignment(np.column_stack([matrix[:, :2] * step, shift]), side)
-        inside = face_mask(face.alignment.to_crop(face.points), side)
-        for mask, color in zip(face.masks, colors, strict=True):
-            layer = cv2.resize(mask.astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_LINEAR)
-            region, laid = lay_out(np.asarray(layer * inside, np.float32), placed, width, height)
-            ground = gray[region].astype(np.float32)[..., None] * 0.5 + 64
-            out[region] = _rounded(_tinted(out[region].astype(np.float32), ground, laid, color))
-    return np.asarray(out, np.uint8)
+        points = (face.alignment.to_crop(face.points) + 0.5) * _COARSE / side - 0.5
+        inside = face_mask(points, _COARSE)
+        region, layers = (slice(0, 0), slice(0, 0)), []
+        for mask in face.masks:
+            layer = cv2.resize(mask, (_COARSE, _COARSE), interpolation=cv2.INTER_LINEAR) * inside
+            region, laid = lay_out(layer, placed, width, height)
+            layers.append(np.asarray(laid, np.uint8))
+        own = _tints(tints[region].shape, layers, _strengths(colors))
+        np.copyto(tints[region], own, where=own > 0)
+    return _painted(pixels, tints, colors)
 
 
-def _tinted(
-    out: NDArray[np.float32], gray: NDArray[np.float32], mask: NDArray[np.float32], color: int
-) -> NDArray[np.float32]:
-    shade = np.array(REFERENCE_COLORS[color % len(REFERENCE_COLORS)], np.float32)
-    tinted: NDArray[np.float32] = out + 0.8 * mask[..., None] * (shade - gray)
-    return tinted
+def _strengths(colors: Sequence[int]) -> int:
+    """Steps in which each reference's color shows, so that some sixteen are left for brightness."""
+    return min(_MOST_STRENGTHS, max(2, 15 // max(1, len(colors))))
 
 
-def _rounded(levels: NDArray[np.float32]) -> Pixels:
-    rounded: Pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return rounded
+def _tints(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strengths: int) -> NDArray[np.uint8]:
+    """Number of the tint of each place: 0 for none, then every strength of the first reference, and so on."""
+    tints, most = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    steps = np.rint(np.arange(256) * strengths / 255)
+    for number, layer in enumerate(layers):
+        # Strengths and not shares are compared, so that the first of equal ones shows, everywhere.
+        strength = cv2.LUT(layer, steps.astype(np.uint8)) if layer.size else layer
+        stronger = strength > most
+        np.copyto(most, strength, where=stronger)
+        np.copyto(tints, strength + np.uint8(number * strengths), where=stronger)
+    return tints
+
+
+def _painted(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
+    """[H, W, 3] in gray, under ``tints`` [H, W]."""
+    strengths = _strengths(colors)
+    shades = _COLORS // (1 + len(colors) * strengths)
+    # From 64 to 191, so that colors show on black and on white.
+    grays = 64 + 127 * (np.arange(shades) + 0.5) / shades
+    palette = [np.repeat(grays[:, None], 3, 1)]
+    for color in colors:
+        full = np.array(REFERENCE_COLORS[color % len(REFERENCE_COLORS)], np.float64)
+        for strength in range(1, strengths + 1):
+            share = _OPAQUE * strength / strengths
+            palette.append(palette[0] * (1 - share) + full * share)
+    shade = (np.arange(256) * shades // 256).astype(np.uint8)
+    first = np.zeros(256, np.uint8)
+    first[: len(palette)] = np.arange(len(palette)) * shades
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    indices = cv2.add(cv2.LUT(gray, shade), cv2.LUT(tints, first))
+    return Indexed(np.asarray(indices, np.uint8), np.rint(np.concatenate(palette)).astype(np.uint8))

@@ -140,10 +140,8 @@ def write(
     as small as by Pillow's default and several times quicker (12 megapixels in a third of a second, not
     in over two).
     """
-    height, width = pixels.shape[:2]
     channels = (1 if pixels.ndim == 2 else 3) + (alpha is not None)
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOR_TYPES[channels], 0, 0, 0)
-    chunks = [SIGNATURE, _chunk(b"IHDR", header)]
+    chunks = [SIGNATURE, _header(pixels, _COLOR_TYPES[channels])]
     if icc is not None:
         chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if resolution is not None:
@@ -157,11 +155,30 @@ def write(
         plain_text = text.encode("latin-1", "ignore").decode("latin-1") == text
         kind, start, encoding = (b"tEXt", 1, "latin-1") if plain_text else (b"iTXt", 5, "utf-8")
         chunks.append(_chunk(kind, keyword.encode() + bytes(start) + text.encode(encoding)))
+    return b"".join([*chunks, *_body(pixels, alpha, channels)])
+
+
+def write_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> bytes:
+    """Indices [H, W] into ``palette`` [n, 3]. Compressed like all others: neighbors in the palette should be alike."""
+    chunks = [SIGNATURE, _header(indices, 3), _chunk(b"PLTE", palette.tobytes())]
+    return b"".join([*chunks, *_body(indices, None, 1)])
+
+
+def _header(pixels: npt.NDArray[np.uint8], color_type: int) -> bytes:
+    height, width = pixels.shape[:2]
+    return _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
+
+
+def _body(
+    pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, channels: int
+) -> Iterator[bytes]:
+    """The chunks from the pixels to the end."""
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    bodies = (deflate.compress(rows.data) for rows in _filtered(pixels, alpha, channels))
-    chunks += [_chunk(b"IDAT", body) for body in bodies if body]
-    chunks += [_chunk(b"IDAT", deflate.flush()), _chunk(b"IEND", b"")]
-    return b"".join(chunks)
+    for rows in _filtered(pixels, alpha, channels):
+        if body := deflate.compress(rows.data):
+            yield _chunk(b"IDAT", body)
+    yield _chunk(b"IDAT", deflate.flush())
+    yield _chunk(b"IEND", b"")
 
 
 def _filtered(
