@@ -16,7 +16,7 @@ DETECTOR = "detector"
 
 
 @dataclass(frozen=True)
-class GraphFile:
+class ModelFile:
     file: str
     sha256: str
 
@@ -25,8 +25,9 @@ class GraphFile:
 class ModelManifest:
     """One model folder.
 
-    ``graphs`` maps ``restore`` (and ``encode_references`` for models that look at references) to files; of a
-    detector, ``detect`` and ``refine``.
+    ``graphs`` maps ``restore`` to a file; models that look at references have ``encode_references`` too, and those
+    that are faster without any, ``restore_alone``. A detector has ``detect`` and ``refine``. ``weights`` is the file
+    that the graphs of a folder share, where they do.
     ``quality`` is the measured table; ``golden`` what a healthy model answers (see engine.restorer).
     """
 
@@ -40,29 +41,40 @@ class ModelManifest:
     precision: str
     max_references: int
     needs_references: bool
-    graphs: Mapping[str, GraphFile]
+    graphs: Mapping[str, ModelFile]
     quality: Mapping[str, Any]
     limits: tuple[str, ...]
     golden: Mapping[str, Any]
     folder: Path = field(compare=False)
+    weights: ModelFile | None = None
 
     @property
     def label(self) -> str:
         return f"{self.name} {self.version}"
 
+    @property
+    def files(self) -> list[ModelFile]:
+        """All but ``model.json``."""
+        return [*self.graphs.values(), *([self.weights] if self.weights else [])]
+
+    def identity(self, graph: str) -> str:
+        """Changes when the graph computes something else."""
+        own = self.graphs[graph].sha256
+        return hashlib.sha256(f"{own} {self.weights.sha256}".encode()).hexdigest() if self.weights else own
+
     def path(self, graph: str) -> Path:
         return self.folder / self.graphs[graph].file
 
     def verify(self) -> None:
-        """Hash every graph; raises ModelRefused when a file is missing or is not the one described."""
-        for graph in self.graphs.values():
-            path = self.folder / graph.file
+        """Hash every file; raises ModelRefused when one is missing or is not the one described."""
+        for described in self.files:
+            path = self.folder / described.file
             if not path.is_file():
-                raise ModelRefused(f"{path}: the graph that {MANIFEST} names is missing")
+                raise ModelRefused(f"{path}: the file that {MANIFEST} names is missing")
             found = hashlib.sha256(path.read_bytes()).hexdigest()
-            if found != graph.sha256:
+            if found != described.sha256:
                 raise ModelRefused(
-                    f"{path}: sha256 is {found}, {MANIFEST} says {graph.sha256}; "
+                    f"{path}: sha256 is {found}, {MANIFEST} says {described.sha256}; "
                     "the file was changed or cut, take the model folder anew"
                 )
 
@@ -77,7 +89,7 @@ def load_manifest(folder: Path) -> ModelManifest:
     except ValueError as error:
         raise ModelRefused(f"{path}: not JSON ({error})") from error
     try:
-        graphs = {name: GraphFile(str(g["file"]), str(g["sha256"])) for name, g in raw["graphs"].items()}
+        graphs = {name: _file(graph) for name, graph in raw["graphs"].items()}
         manifest = ModelManifest(
             name=str(raw["name"]),
             version=str(raw["version"]),
@@ -90,6 +102,7 @@ def load_manifest(folder: Path) -> ModelManifest:
             max_references=int(raw["max_references"]),
             needs_references=bool(raw["needs_references"]),
             graphs=graphs,
+            weights=_file(raw["weights"]) if "weights" in raw else None,
             quality=dict(raw["quality"]),
             limits=tuple(map(str, raw["limits"])),
             golden=dict(raw["golden"]),
@@ -100,10 +113,14 @@ def load_manifest(folder: Path) -> ModelManifest:
     for needed in ("detect", "refine") if manifest.system == DETECTOR else ("restore",):
         if needed not in graphs:
             raise ModelRefused(f"{path}: names no graph `{needed}`")
-    for graph in graphs.values():
-        if Path(graph.file).name != graph.file:
-            raise ModelRefused(f"{path}: graph file {graph.file!r} is not a plain file name")
+    for described in manifest.files:
+        if Path(described.file).name != described.file:
+            raise ModelRefused(f"{path}: {described.file!r} is not a plain file name")
     return manifest
+
+
+def _file(raw: Mapping[str, Any]) -> ModelFile:
+    return ModelFile(str(raw["file"]), str(raw["sha256"]))
 
 
 def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:

@@ -108,7 +108,7 @@ class Restorer:
         self._absent = self._crowd.alone.restoring.absent
         self._encoder = ""
         if self._crowd.alone.encoding is not None:
-            self._encoder = f"{manifest.graphs[loader.graph('encode_references')].sha256}-{provider}"
+            self._encoder = f"{manifest.identity(loader.graph('encode_references'))}-{provider}"
             if precision is not Precision.FP32:
                 self._encoder += f"-{precision}"  # they are kept as the restoring graph takes them
         self.cache = FeatureCache(cache_bytes)
@@ -124,9 +124,15 @@ class Restorer:
         Raises ModelRefused when this machine does not compute what the exporter measured.
         """
         face = golden_picture(self.manifest.input_size)
-        task = FaceTask(face, (ReferencePicture("golden", face[:, ::-1]),), 1.0, 0.5)
+        alone = FaceTask(face, (), 1.0, 0.5)
         if self._crowd.alone.encoding is None:
-            task = replace(task, references=())
+            self._warm_up(alone, "block_means")
+            return
+        self._warm_up(replace(alone, references=(ReferencePicture("golden", face[:, ::-1]),)), "block_means")
+        if self._crowd.alone.restoring.alone is not None:
+            self._warm_up(alone, "block_means_alone")
+
+    def _warm_up(self, task: FaceTask, golden: str) -> None:
         on_cpu = self.provider is Provider.CPU
         for batch in [1] if on_cpu else reversed(buckets_to(self.ceiling.value)):
             # Three times: the first allocates and tunes, the second may capture a graph, the third is what will be run.
@@ -134,7 +140,7 @@ class Restorer:
                 self.forget("golden")
                 faces = self.restore([task] * batch)
         self.forget("golden")
-        wanted = self.manifest.golden.get("block_means")
+        wanted = self.manifest.golden.get(golden)
         if wanted is not None:
             found = block_means(faces[0].pixels)
             worst = float(np.abs(found - np.asarray(wanted)).max())
@@ -203,7 +209,10 @@ class Restorer:
         encoding = None
         if "encode_references" in self.manifest.graphs:
             encoding = Bindings(loader.load("encode_references"), kept, turns)
-        return Graphs(RestoringGraph(restoring, self.ceiling, absent), encoding)
+        alone = None
+        if self.precision.graph("restore_alone") in self.manifest.graphs:
+            alone = RestoringGraph(Bindings(loader.load("restore_alone"), kept, turns), self.ceiling, {})
+        return Graphs(RestoringGraph(restoring, self.ceiling, absent, alone), encoding)
 
     def _staged(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
         for task in tasks:

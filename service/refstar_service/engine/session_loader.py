@@ -58,9 +58,9 @@ class SessionLoader:
             )
             if gpu.engines is not None:
                 runtime = f"{runtime_label()}-tensorrt{tensorrt_version()}"
-                sha256 = self.manifest.graphs[graph].sha256
+                identity = self.manifest.identity(graph)
                 hardware = driver().gpu().label
-                gpu = replace(gpu, engines=engine_folder(gpu.engines, hardware, runtime, sha256, profile))
+                gpu = replace(gpu, engines=engine_folder(gpu.engines, hardware, runtime, identity, profile))
         return Session(
             self.manifest.path(graph),
             self.provider,

@@ -36,11 +36,23 @@ class RestoredFace:
 
 @dataclass(frozen=True)
 class RestoringGraph:
-    """``absent``: zeros in the shape and type of each feature of one reference, by the input's name."""
+    """``absent``: zeros in the shape and type of each feature of one reference, by the input's name. ``alone``: the
+    graph for faces without references, where the model has one."""
 
     bindings: Bindings
     ceiling: Ceiling
     absent: Mapping[str, NDArray[Any]]
+    alone: "RestoringGraph | None" = None
+
+    def that_takes(self, face: ReadyFace) -> "RestoringGraph":
+        """It depends on the face and on nothing else: two graphs may differ in the last bit."""
+        return self if self.alone is None or face.references else self.alone
+
+    def drop(self) -> None:
+        """Give back the memory of all shapes."""
+        self.bindings.drop()
+        if self.alone is not None:
+            self.alone.drop()
 
     def load(self, faces: Sequence[ReadyFace]) -> Loaded:
         """One batch. All faces are of one bucket of references."""
@@ -82,7 +94,8 @@ class StagedFaces:
         self._graph, self._faces = graph, faces
         groups: dict[int, list[int]] = {}
         for index, face in enumerate(faces):
-            groups.setdefault(_references(face), []).append(index)
+            count = _references(face) if graph.that_takes(face) is graph else 0
+            groups.setdefault(count, []).append(index)
         self._left = list(groups.values())
         self._loaded: tuple[list[int], Loaded] | None = self._next() if faces else None
 
@@ -117,7 +130,8 @@ class StagedFaces:
         while True:
             chunk = self._left[0][: self._graph.ceiling.value]
             try:
-                loaded = self._graph.load([self._faces[i] for i in chunk])
+                faces = [self._faces[i] for i in chunk]
+                loaded = self._graph.that_takes(faces[0]).load(faces)
             except Exception as error:
                 self._make_room(error, len(chunk))
                 continue
@@ -129,7 +143,7 @@ class StagedFaces:
         """After ``error`` with a batch of ``count``; raises it if smaller batches would not help."""
         if not is_out_of_memory(error) or not self._graph.ceiling.lower(bucket(count)):
             raise error
-        self._graph.bindings.drop()
+        self._graph.drop()
 
 
 def _references(face: ReadyFace) -> int:
