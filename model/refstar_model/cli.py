@@ -199,8 +199,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
         manifest = publish(*load(arguments.weights), arguments.out, photos)
     for name, graph in manifest["graphs"].items():
-        size = (arguments.out / graph["file"]).stat().st_size
-        print(f"{name}: {size / 1e6:.1f} MB, parity {graph['parity']:.1e}")
+        print(f"{name}: parity {graph['parity']:.1e}")
+    size = sum(file.stat().st_size for file in arguments.out.iterdir())
+    print(f"{arguments.out}: {size / 1e6:.1f} MB")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -19,8 +19,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from refstar_model.shared_weights import share_weights
+
 PARITY = 1e-3
 OPSET = 20
+#: What the graphs of a folder have in common lies here once.
+WEIGHTS = "weights.bin"
 
 
 class ParityError(RuntimeError):
@@ -171,6 +175,9 @@ def write_folder(folder: Path, graphs: list[Graph], description: dict[str, Any])
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         part = Path(name)
         parity = {g.name: export_graph(g, part / f"{g.name}.onnx") for g in graphs}
+        if len(graphs) > 1:
+            share_weights([part / f"{g.name}.onnx" for g in graphs], part / WEIGHTS)
+            description = {**description, "weights": {"file": WEIGHTS, "sha256": sha256(part / WEIGHTS)}}
         entries = {
             g.name: {
                 "file": f"{g.name}.onnx",

@@ -1,6 +1,7 @@
 """torch and the written graphs agree, or nothing is written."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from refstar_model.refstar.params import Attention, BackboneKind
 from refstar_model.refstar.publishing import publish
 from refstar_service.engine import restorer
 from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
 PARAMS = replace(TINY, size=128, unshuffle=8)
@@ -81,6 +83,38 @@ def test_a_face_gets_the_same_bytes_alone_and_in_company(folder: Path) -> None:
         assert np.array_equal(model.restore([task])[0].pixels, result.pixels)
 
 
+def test_a_face_without_references_gets_what_the_whole_network_gives_with_none(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    whole = replace(manifest, graphs={k: v for k, v in manifest.graphs.items() if k != "restore_alone"})
+    task = FaceTask(golden.golden_picture(128), (), 1.0, 0.2)
+    [alone], [beside] = (Restorer(m, max_batch=1).restore([task]) for m in (manifest, whole))
+    # Another order of sums: now and then a level.
+    difference = np.abs(alone.pixels.astype(int) - beside.pixels)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+    assert len(alone.selection) == 0
+
+
+def test_what_graphs_have_in_common_is_stored_once(folder: Path) -> None:
+    def places(name: str) -> set[tuple[str, ...]]:
+        graph = onnx.load(str(folder / f"{name}.onnx"), load_external_data=False).graph
+        return {tuple(e.value for e in t.external_data) for t in graph.initializer if t.external_data}
+
+    alone, beside = places("restore_alone"), places("restore")
+    assert len(alone & beside) > 0.8 * len(alone)
+    stored = sum(int(length) for _, _, length in alone | beside | places("encode_references"))
+    assert (folder / "weights.bin").stat().st_size < stored * 1.05
+
+
+def test_weights_that_were_changed_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    with (copy / "weights.bin").open("r+b") as file:
+        file.write(b"\1")
+    with pytest.raises(ModelRefused, match=r"weights\.bin: sha256 is"):
+        Restorer(load_manifest(copy))
+
+
 def test_the_graphs_keep_the_contract(folder: Path) -> None:
     graph = onnx.load(str(folder / "restore.onnx"))
     assert graph.opset_import[0].version == 20
@@ -97,7 +131,7 @@ def test_the_graphs_keep_the_contract(folder: Path) -> None:
 
 
 def test_no_graph_carries_paths_of_the_machine_that_wrote_it(folder: Path) -> None:
-    for name in ("restore.onnx", "encode_references.onnx"):
+    for name in ("restore.onnx", "restore_alone.onnx", "encode_references.onnx", "weights.bin"):
         data = (folder / name).read_bytes()
         assert str(Path.home()).encode() not in data
         assert b"site-packages" not in data

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service import processes
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import GraphFile, ModelManifest
+from refstar_service.engine.manifest import ModelFile, ModelManifest
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.gateway.app import create_app
 from refstar_service.images import ImageLimits
@@ -39,7 +39,7 @@ class Service:
     def __init__(self, url: str) -> None:
         self.clients: list[Redis] = [processes.connect(url) for _ in range(2)]
         self.queues = [JobQueue(redis, stale_after=STALE_AFTER) for redis in self.clients]
-        graph = {"restore": GraphFile("restore.onnx", "ab" * 32)}
+        graph = {"restore": ModelFile("restore.onnx", "ab" * 32)}
         model = ModelManifest(
             *(
                 "refstar",

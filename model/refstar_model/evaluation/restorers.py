@@ -44,6 +44,9 @@ class FolderModel:
         self.encode, self.restore = (
             open_graph(folder / f"{name}.onnx", threads) for name in ("encode_references", "restore")
         )
+        # Folders from before 0.3.1 have none.
+        alone = folder / "restore_alone.onnx"
+        self.alone = open_graph(alone, threads) if alone.is_file() else None
         self.features = [o.name for o in self.encode.get_outputs()]
         self.size = int(json.loads((folder / "model.json").read_text())["input_size"])
         self._encoded: dict[bytes, list[NDArray[np.generic]]] = {}
@@ -55,6 +58,10 @@ class FolderModel:
         strength: float = 1.0,
         fidelity: float = 0.5,
     ) -> Restored:
+        face, knob = fit(low_quality, self.size)[None], np.array([fidelity], np.float32)
+        if not references and self.alone is not None:
+            restored, finite = self.alone.run(["restored", "finite"], {"low_quality": face, "fidelity": knob})
+            return Restored(fit(restored[0]), np.zeros((0, 1, 1), np.uint8), bool(finite[0]))
         pictures = references or [np.zeros_like(low_quality)]
         encoded = [self._features(fit(picture, self.size)) for picture in pictures]
         stacked = [np.concatenate(values)[None] for values in zip(*encoded, strict=True)]
@@ -62,10 +69,10 @@ class FolderModel:
         restored, selection, finite = self.restore.run(
             ["restored", "selection", "finite"],
             {
-                "low_quality": fit(low_quality, self.size)[None],
+                "low_quality": face,
                 **dict(zip(self.features, stacked, strict=True)),
                 "reference_weight": weight,
-                "fidelity": np.array([fidelity], np.float32),
+                "fidelity": knob,
             },
         )
         return Restored(fit(restored[0]), selection[0], bool(finite[0]))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
-from refstar_model.layers.pyramid import up
+from refstar_model.layers.color import join_color, split_color
+from refstar_model.layers.pyramid import down, up
 
 #: Side of the grid of control points.
 CONTROL = 8
@@ -57,12 +58,45 @@ def warp(x: Tensor, displacement: Tensor, cubic: bool = False) -> Tensor:
     """
     side = x.shape[-1]
     field = smooth_field(displacement, side)
+    if torch.compiler.is_exporting() and x.shape[1] > 2:
+        return _gathered(x, field)
     axis = (2 * torch.arange(side, device=x.device) + 1) / side - 1
     y, x_axis = torch.meshgrid(axis, axis, indexing="ij")
     places = torch.stack([x_axis, y], -1) + 2 * field.permute(0, 2, 3, 1)
     mode = "bicubic" if cubic else "bilinear"
     sampled = F.grid_sample(x.float(), places, mode=mode, padding_mode="border", align_corners=False)
     return sampled.to(x.dtype)
+
+
+def warp_picture(picture: Tensor, displacement: Tensor) -> Tensor:
+    """``warp`` for pictures [N, 3, H, H]: luminance cubic, colors (B - Y and R - Y, BT.601) bilinear at half size.
+
+    What JPEG leaves of color is no finer, and cubic sampling of three channels was a ninth of a restoration.
+    """
+    y, color = split_color(picture.float())
+    moved = warp(down(color), displacement)
+    return join_color(warp(y, displacement, cubic=True), up(moved))
+
+
+def _gathered(x: Tensor, field: Tensor) -> Tensor:
+    """Bilinear ``warp`` of many channels: four look-ups of all channels of a place at once, where onnxruntime's
+    GridSample computes every place again for every channel. x [N, C, h, h], field [N, 2, h, h].
+    """
+    batch, channels, side = x.shape[:3]
+    axis = torch.arange(side, dtype=torch.float32, device=x.device)
+    column = (axis + field[:, 0] * side).clamp(0, side - 1)
+    row = (axis[:, None] + field[:, 1] * side).clamp(0, side - 1)
+    left, top = column.floor().clamp(max=side - 2), row.floor().clamp(max=side - 2)
+    right_share, lower_share = (column - left).flatten()[:, None], (row - top).flatten()[:, None]
+    first = torch.arange(batch, device=x.device)[:, None, None] * side**2
+    corner = (first + top.long() * side + left.long()).flatten()
+    places = x.flatten(2).transpose(1, 2).reshape(-1, channels)
+    upper, lower = (
+        places[corner + step] * (1 - right_share) + places[corner + step + 1] * right_share
+        for step in (0, side)
+    )
+    mixed = upper * (1 - lower_share) + lower * lower_share
+    return mixed.reshape(batch, side**2, channels).transpose(1, 2).reshape(x.shape)
 
 
 def smooth_field(displacement: Tensor, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.blocks import PixelUp, naf_blocks
+from refstar_model.layers.blocks import PixelUp, conv_unshuffled, naf_blocks
 from refstar_model.refstar.params import RefStarParams
 
 
@@ -66,7 +66,7 @@ class PictureEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Grids:
         """pictures [N, 3, H, W] in 0..1."""
-        fine = self.fine(self.stem(F.pixel_unshuffle(pictures * 2 - 1, self.unshuffle)))
+        fine = self.fine(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle))
         middle = self.middle(self.to_middle(fine))
         return Grids(fine, middle, self.coarse(self.to_coarse(middle)))
 

@@ -9,13 +9,16 @@ Without a reference M = 0 and out = S exactly. Doing the dual stream in the pict
 what makes a small network use the reference at all (docs/training.md gives the measurements).
 """
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
-from refstar_model.refstar.alignment import AlignmentHead, warp
+from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid, up
+from refstar_model.layers.separable import both_ways, resizing
+from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.refstar.backbone import Backbone, Drawing, Grids, PictureEncoder, Transfer
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
@@ -110,7 +113,7 @@ class RefStar(nn.Module):
             displacement = self.alignment(seen.coarse, grids.coarse)
             # Only corresponding points may train the field (see refstar.alignment).
             field = displacement.detach().flatten(0, 1)
-            pictures = _warped(pictures, field, cubic=True)
+            pictures = warp_picture(pictures.flatten(0, 1), field).unflatten(0, pictures.shape[:2])
             grids = Grids(*(_warped(f, field) for f in grids))
         drawing = self._draw(low_quality, seen, self.transfer(grids, weight))
         y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
@@ -153,9 +156,9 @@ class RefStar(nn.Module):
         return collapse(taken)
 
 
-def _warped(x: Tensor, field: Tensor, cubic: bool = False) -> Tensor:
+def _warped(x: Tensor, field: Tensor) -> Tensor:
     """x [B, R, C, h, h] through displacements [B * R, 2, c, c]."""
-    return warp(x.flatten(0, 1), field, cubic).unflatten(0, x.shape[:2])
+    return warp(x.flatten(0, 1), field).unflatten(0, x.shape[:2])
 
 
 def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> Tensor:
@@ -166,6 +169,14 @@ def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> T
     """
     toward_input = (fidelity * 2 - 1).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.4
     toward_detail = (1 - fidelity * 2).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.3
-    return (
-        restored + toward_input * (low_quality - restored) + toward_detail * collapse(laplacian(restored, 3))
-    )
+    detail = restored - _low_pass(restored)
+    return restored + toward_input * (low_quality - restored) + toward_detail * detail
+
+
+def _low_pass(x: Tensor) -> Tensor:
+    """What the three finest Laplacian bands leave of x [N, 3, H, W]."""
+    side = x.shape[-1]
+    if torch.compiler.is_exporting():
+        doublings = (resizing(size // 2, size) for size in (side // 4, side // 2, side))
+        return both_ways(reduce(lambda a, b: b @ a, doublings), both_ways(resizing(side, side // 8), x))
+    return up(up(up(F.avg_pool2d(x, 8))))

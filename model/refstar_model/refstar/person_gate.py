@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.refstar.params import RefStarParams
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
@@ -56,7 +57,9 @@ class PersonEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         small = F.avg_pool2d(pictures, pictures.shape[-1] // self.side) * 2 - 1
-        out: Tensor = self.out(F.gelu(self.whole(self.layers(F.pixel_unshuffle(small, 2)))))
+        first = self.layers[0]
+        assert isinstance(first, nn.Conv2d)
+        out: Tensor = self.out(F.gelu(self.whole(self.layers[1:](conv_unshuffled(first, small, 2)))))
         return out.flatten(1)
 
 

@@ -13,10 +13,10 @@ from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
 from refstar_model.export import Graph, commit, round_weights, write_folder
 from refstar_model.golden import block_means, golden_picture
-from refstar_model.refstar.export_view import EncodeReferences, Restore, features_of
+from refstar_model.refstar.export_view import EncodeReferences, Restore, RestoreAlone, features_of
 from refstar_model.refstar.network import RefStar
 
-VERSION = "0.3.0"
+VERSION = "0.3.1"
 MAX_REFERENCES = 8
 TRAINING_DATA = (
     "Face Research Lab London Set v5, DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0",
@@ -41,13 +41,15 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
     round_weights(net)
     size = net.params.size
     low_quality, references = _examples(size, photos)
-    encode, restore = EncodeReferences(net).eval(), Restore(net).eval()
+    encode, restore, alone = EncodeReferences(net).eval(), Restore(net).eval(), RestoreAlone(net).eval()
     count, names = 3, features_of(net)
     with torch.no_grad():
         features = [f.unflatten(0, (len(low_quality), count)) for f in encode(references)]
         golden = torch.from_numpy(golden_picture(size).copy())
         seen = [f.unflatten(0, (1, 1)) for f in encode(golden.flip(1)[None])]
-        answer = restore(golden[None], torch.ones(1, 1), torch.full((1,), 0.5), *seen)[0]
+        knob = torch.full((1,), 0.5)
+        answer = restore(golden[None], torch.ones(1, 1), knob, *seen)[0]
+        answer_alone = alone(golden[None], knob)[0]
     inputs = {
         "low_quality": low_quality,
         # Row 1 of the second run, and the whole first run, have no reference at all.
@@ -63,6 +65,13 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
             inputs,
             ("restored", "selection", "finite", "exact"),
             reference_inputs=(*names, "reference_weight"),
+            check_only=("exact",),
+        ),
+        Graph(
+            "restore_alone",
+            alone,
+            {name: inputs[name] for name in ("low_quality", "fidelity")},
+            ("restored", "finite", "exact"),
             check_only=("exact",),
         ),
     ]
@@ -81,7 +90,11 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
         "parameters": sum(p.numel() for p in net.parameters()),
         "quality": {},
         "limits": LIMITS,
-        "golden": {"block_means": [round(v, 2) for v in block_means(answer[0].numpy())], "tolerance": 1.0},
+        "golden": {
+            "block_means": [round(v, 2) for v in block_means(answer[0].numpy())],
+            "block_means_alone": [round(v, 2) for v in block_means(answer_alone[0].numpy())],
+            "tolerance": 1.0,
+        },
     }
     return write_folder(folder, graphs, description)
 

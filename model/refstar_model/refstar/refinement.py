@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.refstar.params import RefStarParams
 
 
@@ -36,7 +37,7 @@ class Refinement(nn.Module):
     def forward(self, picture: Tensor, low_quality: Tensor, y: Tensor) -> Tensor:
         """picture (the self stream) and low_quality [B, 3, H, W], y [B, widths[0], g, g]; returns [B, 3, H, W]."""
         both = torch.cat([picture, low_quality], 1).to(y.dtype)
-        x = self.look(F.pixel_unshuffle(both * 2 - 1, 2))
+        x = conv_unshuffled(self.look, both * 2 - 1, 2)
         x = x + F.pixel_shuffle(self.features(y), self.factor)
         for block in self.blocks:
             x = x + block(x)

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.blocks import conv_unshuffled
+from refstar_model.layers.color import luminance
 from refstar_model.layers.pyramid import laplacian, resize_grid
+from refstar_model.layers.separable import both_ways, resizing, window_mean
 
 #: Center and half axes of the face on the 512 template, in picture widths: the start of the position logit.
 FACE_CENTER, FACE_AXES = (0.5, 0.57), (0.30, 0.38)
@@ -31,15 +34,21 @@ def evidence(own: Tensor, other: Tensor, bands: int, grid: int) -> Tensor:
     its balance, (sd' - sd) / (sd' + sd + c) in -1..1, 1 where only the other has detail; in 5x5 windows of the grid.
     """
     structure, balance = [], []
-    for a, b in zip(laplacian(own, bands), laplacian(other, bands), strict=True):
-        ours, theirs, common = (
-            F.avg_pool2d(resize_grid(p, grid), 5, 1, 2, count_include_pad=False)
-            for p in (a * a, b * b, a * b)
-        )
+    for pair in laplacian(torch.cat([own, other], 1), bands):
+        a, b = pair[:, :1], pair[:, 1:]
+        ours, theirs, common = _window_means(torch.cat([a * a, b * b, a * b], 1), grid).split(1, 1)
         structure.append((2 * common + 3e-4) / (ours + theirs + 3e-4))
         deviation, deviation_other = (v.clamp(min=1e-8).sqrt() for v in (ours, theirs))
         balance.append((deviation_other - deviation) / (deviation_other + deviation + 0.01))
     return torch.cat(structure + balance, 1)
+
+
+def _window_means(x: Tensor, grid: int) -> Tensor:
+    """x [N, C, h, h] on a grid, means of its 5x5 windows; [N, C, grid, grid]."""
+    if not torch.compiler.is_exporting():
+        return F.avg_pool2d(resize_grid(x, grid), 5, 1, 2, count_include_pad=False)
+    side = x.shape[-1]
+    return both_ways(window_mean(grid, 5) @ resizing(side, grid), x)
 
 
 class SelectionHead(nn.Module):
@@ -77,7 +86,7 @@ class SelectionHead(nn.Module):
         """
         batch, count = reference.shape[:2]
         beside = y.unsqueeze(1).expand(-1, count, -1, -1, -1)
-        apart = self.difference(F.pixel_unshuffle(difference.flatten(0, 1), self.unshuffle)).unflatten(
+        apart = conv_unshuffled(self.difference, difference.flatten(0, 1), self.unshuffle).unflatten(
             0, (batch, count)
         )
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
@@ -89,8 +98,6 @@ class SelectionHead(nn.Module):
         return (self.out(h) + self.position).unflatten(0, (batch, count))
 
     def _seen(self, self_stream: Tensor, difference: Tensor, grid: int) -> Tensor:
-        weights = torch.tensor([0.299, 0.587, 0.114], device=self_stream.device).reshape(1, 3, 1, 1)
-        own = F.conv2d(self_stream.float(), weights).unsqueeze(1)
-        apart = F.conv2d(difference.float().flatten(0, 1), weights).unflatten(0, difference.shape[:2])
-        other = own - apart
+        own = luminance(self_stream.float()).unsqueeze(1)
+        other = own - luminance(difference.float().flatten(0, 1)).unflatten(0, difference.shape[:2])
         return evidence(own.expand_as(other).flatten(0, 1), other.flatten(0, 1), self.bands, grid)

@@ -234,6 +234,8 @@ class Model(Resource):
     precision: str
     graphs: dict[str, str]
     """SHA-256 of each graph file."""
+    weights: str | None
+    """SHA-256 of the file of weights that the graphs share, where they do."""
     quality: dict[str, object]
     """Measured on held-out pictures."""
     limits: list[str]
@@ -253,6 +255,7 @@ class Model(Resource):
             input_size=manifest.input_size,
             precision=manifest.precision,
             graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
+            weights=manifest.weights.sha256 if manifest.weights else None,
             quality=dict(manifest.quality),
             limits=list(manifest.limits),
             max_references=manifest.max_references,

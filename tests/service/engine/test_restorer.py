@@ -95,7 +95,7 @@ def test_features_of_another_model_are_not_taken(restorer: Restorer) -> None:
     ):
         assert not restorer.remember("wrong", wrong)
     assert restorer.cached("wrong") is None
-    assert restorer.encoder.startswith(restorer.manifest.graphs["encode_references"].sha256)
+    assert restorer.encoder.startswith(restorer.manifest.identity("encode_references"))
 
 
 def test_the_order_of_references_does_not_matter(restorer: Restorer) -> None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from PIL import Image
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import GraphFile, ModelManifest
+from refstar_service.engine.manifest import ModelFile, ModelManifest
 from refstar_service.gateway.app import create_app
 from refstar_service.jobs import (
     FaceAction,
@@ -70,7 +70,7 @@ def manifest(name: str, max_references: int = 8, *, needs_references: bool = Fal
         precision="fp16",
         max_references=max_references,
         needs_references=needs_references,
-        graphs={"restore": GraphFile("restore.onnx", "ab" * 32)},
+        graphs={"restore": ModelFile("restore.onnx", "ab" * 32)},
         quality={"identity": 0.7},
         limits=("profiles",),
         golden={},

@@ -1,0 +1,80 @@
+"""What is rewritten for speed computes what the plain form computes."""
+
+import pytest
+import torch
+from refstar_model.layers.blocks import ChannelNorm, NafBlock, conv_unshuffled
+from refstar_model.layers.color import join_color, luminance, split_color
+from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
+from refstar_model.layers.separable import both_ways, resizing, window_mean
+from refstar_model.refstar.alignment import _gathered, smooth_field, warp
+from refstar_model.refstar.network import _low_pass
+from torch import nn
+from torch.nn import functional as F
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("size", "pad", "factor"), [(3, 1, 8), (1, 0, 4), (3, 1, 2)])
+def test_one_strided_convolution_equals_unshuffling_and_convolving(size: int, pad: int, factor: int) -> None:
+    conv = nn.Conv2d(3 * factor**2, 5, size, padding=pad)
+    x = drawn(2, 3, 32, 32)
+    plain = conv(F.pixel_unshuffle(x, factor))
+    assert torch.equal(conv_unshuffled(conv.train(), x, factor), plain)
+    assert torch.allclose(conv_unshuffled(conv.eval(), x, factor), plain, atol=1e-5)
+
+
+def test_a_block_in_evaluation_equals_the_block_in_training() -> None:
+    torch.manual_seed(0)
+    block = NafBlock(16)
+    with torch.no_grad():
+        for value in block.parameters():
+            value.add_(torch.randn_like(value) * 0.3)
+    # Far from zero, as deep features are: the variance is a difference of squares there.
+    for x in (drawn(2, 16, 8, 8), drawn(2, 16, 8, 8) * 3 + 20):
+        with torch.no_grad():
+            plain, folded = block.train()(x), block.eval()(x)
+        assert torch.allclose(plain, folded, atol=2e-3 * plain.std().item())
+
+
+def test_a_norm_folded_into_a_convolution_equals_both() -> None:
+    torch.manual_seed(0)
+    norm, conv = ChannelNorm(8).eval(), nn.Conv2d(8, 6, 1)
+    with torch.no_grad():
+        norm.weight.add_(torch.randn_like(norm.weight))
+        norm.bias.add_(torch.randn_like(norm.bias))
+        x = drawn(1, 8, 4, 4)
+        assert torch.allclose(F.conv2d(*norm.into(conv, x)), conv(norm(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 16), (16, 64), (16, 16)])
+def test_resizing_by_matrices_equals_resizing(side: int, size: int) -> None:
+    x = drawn(1, 2, side, side)
+    assert torch.allclose(both_ways(resizing(side, size), x), resize_grid(x, size), atol=1e-5)
+
+
+def test_means_of_windows_by_matrices_equal_those_of_a_pool() -> None:
+    x = drawn(1, 2, 16, 16)
+    wanted = F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+    assert torch.allclose(both_ways(window_mean(16, 5), x), wanted, atol=1e-5)
+
+
+def test_the_low_pass_is_what_three_bands_leave() -> None:
+    x = drawn(1, 3, 64, 64)
+    assert torch.allclose(x - _low_pass(x), collapse(laplacian(x, 3)), atol=1e-5)
+
+
+def test_looking_up_places_equals_sampling_a_grid() -> None:
+    x = drawn(2, 8, 16, 16)
+    displacement = drawn(2, 2, 8, 8) * 0.2  # beyond the borders too
+    assert torch.allclose(_gathered(x, smooth_field(displacement, 16)), warp(x, displacement), atol=1e-4)
+
+
+def test_colors_come_back_and_gray_has_none() -> None:
+    picture = drawn(1, 3, 4, 4)
+    y, color = split_color(picture)
+    assert torch.allclose(join_color(y, color), picture, atol=1e-5)
+    gray = picture[:, :1].expand(-1, 3, -1, -1)
+    assert torch.allclose(luminance(gray), gray[:, :1])
+    assert torch.allclose(split_color(gray)[1], torch.zeros(()), atol=1e-6)
