@@ -26,7 +26,7 @@ _PROVIDERS = {
 
 
 class Graphs:
-    """The two graphs of a model. ``threads`` 0: as many as the process may use."""
+    """The graphs of a model. ``threads`` 0: as many as the process may use."""
 
     def __init__(
         self, folder: Path, *, provider: str = "cpu", threads: int = 0, spinning: bool = False
@@ -47,6 +47,7 @@ class Graphs:
             return session
 
         self._restore, self._encode = loaded("restore"), loaded("encode_references")
+        self._alone = loaded("restore_alone") if "restore_alone" in files else None
         self._features = [i for i in self._restore.get_inputs() if i.name.startswith("features_")]
         self.side: int = self._restore.get_inputs()[0].shape[1]
 
@@ -59,6 +60,9 @@ class Graphs:
     def restore(self, faces: list[Pixels], references: list[Features | None] | None = None) -> list[Pixels]:
         """A batch of faces [S, S, 3], each with one reference or none."""
         known = references or [None] * len(faces)
+        if self._alone is not None and not any(known):
+            knob = np.full(len(faces), 0.5, np.float32)
+            return list(self._alone.run(None, {"low_quality": np.stack(faces), "fidelity": knob})[0])
         inputs: dict[str, NDArray[Any]] = {
             "low_quality": np.stack(faces),
             "fidelity": np.full(len(faces), 0.5, np.float32),
