@@ -97,6 +97,25 @@ async def test_a_watcher_hears_of_every_step(
     assert len(versions) == 5
 
 
+async def test_who_waits_for_the_end_hears_of_nothing_else(
+    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+) -> None:
+    async with queue.watch("one", end_only=True) as ended, queue.watch("one") as changed:
+        await asyncio.sleep(0.05)  # both are told when the subscription stands
+        ended.clear()
+        changed.clear()
+        await queue.submit("one", request_for_jobs)
+        [started] = await queue.start(await queue.reserve(1))
+        await asyncio.wait_for(changed.wait(), 2)
+        await asyncio.sleep(0.05)
+        assert not ended.is_set()
+        await queue.finish([(started, success)])
+        await asyncio.wait_for(ended.wait(), 2)
+        ended.clear()
+        await queue.delete("one")
+        await asyncio.wait_for(ended.wait(), 2)
+
+
 async def test_waiting_survives_the_loss_of_the_connection(
     queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

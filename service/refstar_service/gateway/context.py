@@ -45,7 +45,7 @@ class Gateway:
         return self.upload_places.place(owner)
 
 
-def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> Gateway:  # a plain function would be called in a thread
     gateway: Gateway = request.app.state.gateway
     return gateway
 

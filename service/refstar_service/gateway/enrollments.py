@@ -41,7 +41,7 @@ def person_limits(settings: Settings) -> FormLimits:
 
 
 def enrollment(form: Form, model: str, settings: Settings, person_id: str) -> Enrollment:
-    """The enrollment in a form; raises Problem. Hashes megabytes: call it in a thread."""
+    """The enrollment in a form; raises Problem. Hashes megabytes: call it `beside`."""
     options = parse_person(form.fields)
     uploads = form.of("references")
     if not uploads:

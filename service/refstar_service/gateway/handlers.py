@@ -7,7 +7,7 @@ from typing import cast
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 
 from refstar_service.gateway.problems import MEDIA_TYPE, Problem, ProblemType
@@ -35,12 +35,17 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _redis_error(request: Request, error: Exception) -> Response:
     logger.error("redis: %s: %s", type(error).__name__, error)
-    problem = Problem(
-        ProblemType.QUEUE_UNAVAILABLE,
-        "The queue does not answer; accepted restorations are kept.",
-        headers={"Retry-After": "5"},
-    )
+    detail = f"The queue {_trouble(error)}; accepted restorations are kept."
+    problem = Problem(ProblemType.QUEUE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
     return respond(request, problem)
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, OutOfMemoryError):
+        return "is out of memory and takes nothing new"
+    if "MISCONF" in str(error):  # in whatever words, by version and command: it cannot write its file
+        return "cannot write to its disk and takes nothing new"
+    return "does not answer"
 
 
 async def _store_error(request: Request, error: Exception) -> Response:

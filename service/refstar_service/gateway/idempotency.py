@@ -22,7 +22,7 @@ from refstar_service.access.repeats import State
 from refstar_service.gateway.auth import Caller
 from refstar_service.gateway.context import Gateway
 from refstar_service.gateway.problems import Problem, ProblemType
-from refstar_service.gateway.uploads import Form
+from refstar_service.gateway.uploads import Form, beside
 
 MOST_CHARACTERS = 255
 # A string of RFC 9651: printable ASCII in quotes, with backslashes before quotes and backslashes only.
@@ -60,7 +60,7 @@ async def once(request: Request, gateway: Gateway, caller: Caller, form: Form) -
     if client_key is None:
         yield Turn(secrets.token_hex(16), repeated=False, done=False)
         return
-    fingerprint = await asyncio.to_thread(_fingerprint, request.url.path, form)
+    fingerprint = await beside(form, _fingerprint, request.url.path, form)
     record = await gateway.repeats.begin(caller.owner, client_key, fingerprint)
     match record.state:
         case State.DIFFERENT:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,19 +11,20 @@ from redis.exceptions import RedisError
 
 from refstar_service import logs
 from refstar_service.gateway.auth import Caller, CallerDep
-from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.creation import made_once
 from refstar_service.gateway.enrollments import enrollment, existing_person, person_limits, settled
-from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn, idempotency_key, once
+from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn
 from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.listing import Cursor, Limit, cursor_of, place_of
 from refstar_service.gateway.options import person_schema
 from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.representation import represented, unless_known
 from refstar_service.gateway.resources import PersonList, PersonResource
 from refstar_service.gateway.responses import links, problem_responses
 from refstar_service.gateway.restorations import PreferHeader
 from refstar_service.gateway.submission import MOST_REFERENCES, input_keys, submit
-from refstar_service.gateway.uploads import Form, read_form
+from refstar_service.gateway.uploads import Form, beside
 from refstar_service.gateway.waiting import requested_wait, wait_for
 from refstar_service.people import PeopleFull, Person, PersonStatus, blob_keys
 
@@ -100,13 +100,12 @@ async def create(
 ) -> Response:
     """Store a person's references once, for restorations to name. A worker checks them, cuts the faces and encodes
     them; the photographs themselves are not kept."""
-    idempotency_key(request)
-    async with gateway.upload_place(caller.owner):
-        form = await read_form(request, person_limits(gateway.settings))
-        async with once(request, gateway, caller, form) as turn:
-            person = await _stored_before(gateway, caller, turn)
-            person = person or await _stored(request, gateway, caller, form, turn)
-        del form
+
+    async def make(form: Form, turn: Turn) -> Person:
+        stored_before = await _stored_before(gateway, caller, turn)
+        return stored_before or await _stored(request, gateway, caller, form, turn)
+
+    person = await made_once(request, gateway, caller, person_limits(gateway.settings), make)
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
     person = await _as_it_is(request, gateway, caller, person.id, seconds)
     response = _answer(person, 202 if person.status is PersonStatus.PREPARING else 201, seconds)
@@ -148,11 +147,8 @@ async def read(
     if not _PERSON_ID.fullmatch(person_id):
         raise Problem(ProblemType.UNKNOWN_PERSON, f"There is no person {person_id[:80]!r}.")
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
-    response = _answer(await _as_it_is(request, gateway, caller, person_id, seconds), 200, seconds)
-    if matches(if_none_match, response.headers["ETag"]):
-        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return Response(status_code=304, headers=kept)
-    return response
+    person = await _as_it_is(request, gateway, caller, person_id, seconds)
+    return unless_known(_answer(person, 200, seconds), if_none_match)
 
 
 @router.delete("/{person_id}", status_code=204, responses=problem_responses(ProblemType.QUEUE_UNAVAILABLE))
@@ -182,7 +178,7 @@ async def _stored(request: Request, gateway: Gateway, caller: Caller, form: Form
     if not gateway.models:
         raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
     model = "refstar" if "refstar" in gateway.models else min(gateway.models)
-    asked = await asyncio.to_thread(enrollment, form, model, gateway.settings, turn.id)
+    asked = await beside(form, enrollment, form, model, gateway.settings, turn.id)
     async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
         try:
             # The record before the job: a worker keeps nothing of somebody who has none.
@@ -220,10 +216,5 @@ async def _as_it_is(
 
 
 def _answer(person: Person, status: int, waited: int | None) -> Response:
-    body = PersonResource.of(person).model_dump_json(by_alias=True).encode()
-    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:24]}"', "Cache-Control": "private, no-cache"}
-    if person.status is PersonStatus.PREPARING:
-        headers["Retry-After"] = "2"
-    if waited is not None:
-        headers["Preference-Applied"] = f"wait={waited}"
-    return Response(body, status, headers, "application/json")
+    later = "2" if person.status is PersonStatus.PREPARING else None
+    return represented(PersonResource.of(person), status, waited=waited, retry_after=later)

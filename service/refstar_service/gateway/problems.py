@@ -345,8 +345,9 @@ class ProblemType(Enum):
     )
     QUEUE_UNAVAILABLE = (
         503,
-        "The queue cannot be reached",
-        "Redis does not answer or is out of memory. Accepted restorations are kept; try again in a moment.",
+        "The queue cannot be used",
+        "Redis does not answer, is out of memory or cannot write to its disk; `detail` says which. Accepted "
+        "restorations are kept; try again in a moment.",
     )
     STORAGE_UNAVAILABLE = (
         503,

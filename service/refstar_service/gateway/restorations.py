@@ -1,21 +1,22 @@
 """A restoration as a resource: asked for, looked at, waited for, canceled, deleted."""
 
 import asyncio
-import hashlib
 import re
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import WithJsonSchema
 
 from refstar_service.gateway.auth import Caller, CallerDep
-from refstar_service.gateway.conditional import matches
 from refstar_service.gateway.context import Gateway, GatewayDep
+from refstar_service.gateway.creation import made_once
 from refstar_service.gateway.enrollments import ready_person
-from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn, idempotency_key, once
+from refstar_service.gateway.idempotency import IdempotencyKeyHeader, Turn
 from refstar_service.gateway.limits import restoration
 from refstar_service.gateway.options import form_schema
 from refstar_service.gateway.problems import Problem, ProblemType
+from refstar_service.gateway.representation import represented, unless_known
 from refstar_service.gateway.resources import Restoration
 from refstar_service.gateway.responses import links, problem_responses
 from refstar_service.gateway.submission import (
@@ -26,8 +27,8 @@ from refstar_service.gateway.submission import (
     result_keys,
     submit,
 )
-from refstar_service.gateway.uploads import Form, read_form
-from refstar_service.gateway.waiting import requested_wait, wait_for
+from refstar_service.gateway.uploads import Form, beside
+from refstar_service.gateway.waiting import requested_wait, until_ended, wait_for
 from refstar_service.gateway.webhooks import check_webhook
 from refstar_service.jobs import Job, JobStatus, Task
 
@@ -144,18 +145,20 @@ async def create(
     key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Ask for a restoration. Everything that can be checked is checked before this answers."""
-    idempotency_key(request)  # a bad one is refused before megabytes are read
-    async with gateway.upload_place(caller.owner):
-        form = await read_form(request, form_limits(gateway.settings))
-        async with once(request, gateway, caller, form) as turn:
-            job = await _made_before(gateway, caller, turn) or await _made(
-                request, gateway, caller, form, turn
-            )
-        del form  # megabytes that a wait need not hold
-
     seconds = requested_wait(prefer or (), gateway.settings.max_wait)
-    if seconds:
-        job = existing(await wait_for(gateway, request, job.id, seconds), job.id, caller)
+    async with AsyncExitStack() as listening:
+
+        async def make(form: Form, turn: Turn) -> tuple[Job, asyncio.Event | None]:
+            # Before it is queued: then how it stands need not be asked after.
+            watch = gateway.queue.watch(turn.id, end_only=True)
+            ended = await listening.enter_async_context(watch) if seconds else None
+            made_before = await _made_before(gateway, caller, turn)
+            return made_before or await _made(request, gateway, caller, form, turn), ended
+
+        limits = form_limits(gateway.settings)
+        job, ended = await made_once(request, gateway, caller, limits, make)
+        if seconds and ended is not None:
+            job = existing(await until_ended(gateway, request, job, ended, seconds), job.id, caller)
     response = await _answer(gateway, job, 201 if job.status.terminal else 202, seconds)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return response
@@ -169,7 +172,7 @@ async def _made_before(gateway: Gateway, caller: Caller, turn: Turn) -> Job | No
 async def _made(request: Request, gateway: Gateway, caller: Caller, form: Form, turn: Turn) -> Job:
     named = form.fields.get("person", "").strip()
     person = await ready_person(gateway, caller, named) if named else None
-    submission = await asyncio.to_thread(checked, form, gateway.models, gateway.settings, turn.id, person)
+    submission = await beside(form, checked, form, gateway.models, gateway.settings, turn.id, person)
     if submission.webhook:
         await check_webhook(gateway, caller, submission.webhook)
     async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
@@ -200,11 +203,7 @@ async def read(
     job = existing(await gateway.queue.get(job_id), job_id, caller)
     if seconds:  # only now: how long an answer takes must not tell of other people's restorations
         job = existing(await wait_for(gateway, request, job_id, seconds), job_id, caller)
-    response = await _answer(gateway, job, 200, seconds)
-    if matches(if_none_match, response.headers["ETag"]):
-        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return Response(status_code=304, headers=kept)
-    return response
+    return unless_known(await _answer(gateway, job, 200, seconds), if_none_match)
 
 
 @router.post(
@@ -238,11 +237,5 @@ async def delete(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Respons
 
 async def _answer(gateway: Gateway, job: Job, status: int, waited: int | None) -> Response:
     position = await gateway.queue.position(job.id) if job.status is JobStatus.QUEUED else None
-    body = Restoration.of(job, position).model_dump_json(by_alias=True).encode()
-    # The body's own hash, not the job's version: the position in the queue changes without the job.
-    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:24]}"', "Cache-Control": "private, no-cache"}
-    if not job.status.terminal:
-        headers["Retry-After"] = retry_after(position)
-    if waited is not None:
-        headers["Preference-Applied"] = f"wait={waited}"
-    return Response(body, status, headers, "application/json")
+    later = None if job.status.terminal else retry_after(position)
+    return represented(Restoration.of(job, position), status, waited=waited, retry_after=later)

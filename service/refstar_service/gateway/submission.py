@@ -76,7 +76,7 @@ def checked(
     job_id: str,
     person: Person | None = None,
 ) -> Submission:
-    """The submission in a form; raises Problem. Hashes megabytes: call it in a thread. `person`: whom it names."""
+    """The submission in a form; raises Problem. Hashes megabytes: call it `beside`. `person`: whom it names."""
     options = parse_options(form.fields)
     images, references = form.of("image"), form.of("references")
     if not images:

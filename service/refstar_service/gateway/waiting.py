@@ -27,27 +27,35 @@ async def wait_for(gateway: Gateway, request: Request, job_id: str, seconds: flo
 
     Raises ClientDisconnect if the client goes away. The request's body must have been read.
     """
+    async with gateway.queue.watch(job_id, end_only=True) as ended:
+        job = await gateway.queue.get(job_id)
+        return job and await until_ended(gateway, request, job, ended, seconds)
+
+
+async def until_ended(
+    gateway: Gateway, request: Request, job: Job, ended: asyncio.Event, seconds: float
+) -> Job | None:
+    """The same for a job as it was when `ended` (of `JobQueue.watch`) was listening already."""
+    if job.status.terminal:
+        return job
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    # Only these two are ever cancelled: redis-py on Python 3.11 may lose the cancellation of a command.
+    # Only these are ever cancelled: redis-py on Python 3.11 may lose the cancellation of a command.
     stopping = asyncio.create_task(gateway.stopping.wait())
     leaving = asyncio.create_task(_disconnected(request))
     try:
-        async with gateway.queue.watch(job_id) as changed:
-            while True:
-                changed.clear()
-                job = await gateway.queue.get(job_id)
-                if leaving.done():
-                    raise ClientDisconnect
-                if job is None or job.status.terminal or stopping.done() or clock() >= deadline:
-                    return job
-                change = asyncio.create_task(changed.wait())
-                await asyncio.wait(
-                    (change, stopping, leaving),
-                    timeout=deadline - clock(),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                change.cancel()
+        while True:
+            end = asyncio.create_task(ended.wait())
+            await asyncio.wait(
+                (end, stopping, leaving), timeout=deadline - clock(), return_when=asyncio.FIRST_COMPLETED
+            )
+            end.cancel()
+            if leaving.done():
+                raise ClientDisconnect
+            ended.clear()
+            now = await gateway.queue.get(job.id)
+            if now is None or now.status.terminal or stopping.done() or clock() >= deadline:
+                return now
     finally:
         stopping.cancel()
         leaving.cancel()

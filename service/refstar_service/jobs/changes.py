@@ -6,18 +6,28 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from refstar_service.jobs.job import JobStatus
 from refstar_service.jobs.scripting import text
 
 log = logging.getLogger(__name__)
 
 RECONNECT_AFTER = 1.0  # seconds
 SILENCE = 30.0  # seconds without a message until the connection is checked
+
+_GOING_ON = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, eq=False)
+class _Watcher:
+    changed: asyncio.Event
+    end_only: bool
 
 
 class Changes:
@@ -26,22 +36,23 @@ class Changes:
     def __init__(self, redis: Redis, channel: str) -> None:
         self._redis = redis
         self._channel = channel
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._watchers: dict[str, set[_Watcher]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def watch(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+    async def watch(self, job_id: str, *, end_only: bool = False) -> AsyncIterator[asyncio.Event]:
         """An event that is set when the job may have changed: clear it, read the job, then wait for it again.
-        Raises the errors of redis-py if the subscription cannot be opened."""
+        `end_only`: when it may have ended or be gone. Raises the errors of redis-py if the subscription cannot be
+        opened."""
         await self._open()
-        changed = asyncio.Event()
-        self._watchers.setdefault(job_id, set()).add(changed)
+        watcher = _Watcher(asyncio.Event(), end_only)
+        self._watchers.setdefault(job_id, set()).add(watcher)
         try:
-            yield changed
+            yield watcher.changed
         finally:
             watchers = self._watchers[job_id]
-            watchers.discard(changed)
+            watchers.discard(watcher)
             if not watchers:
                 del self._watchers[job_id]
 
@@ -99,14 +110,15 @@ class Changes:
             asked = message is None
 
     def _tell(self, message: str) -> None:
-        _, _, job_id = message.split(" ", 2)
-        for changed in self._watchers.get(job_id, ()):
-            changed.set()
+        _, status, job_id = message.split(" ", 2)
+        for watcher in self._watchers.get(job_id, ()):
+            if not (watcher.end_only and status in _GOING_ON):
+                watcher.changed.set()
 
     def _tell_all(self) -> None:
         for watchers in self._watchers.values():
-            for changed in watchers:
-                changed.set()
+            for watcher in watchers:
+                watcher.changed.set()
 
 
 async def _close(pubsub: PubSub) -> None:

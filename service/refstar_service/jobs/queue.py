@@ -13,8 +13,8 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -158,6 +158,9 @@ class JobQueue:
         return Job.from_fields(job_id, fields(reply))
 
     async def get(self, job_id: str) -> Job | None:
+        if found := await self._redis.hgetall(self._keys.job(job_id)):
+            return self._job(job_id, found)
+        # Its tombstone is there before it expires, so both are asked for together: one may be submitted just now.
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys.job(job_id))
             pipe.get(self._keys.gone(job_id))
@@ -178,22 +181,20 @@ class JobQueue:
         """The job once it is terminal, or as it stands after `timeout` seconds; None once it is gone."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        async with self.watch(job_id) as changed:
+        async with self.watch(job_id, end_only=True) as ended:
             while True:
-                changed.clear()
+                ended.clear()
                 job = await self.get(job_id)
                 if job is None or job.status.terminal or clock() >= deadline:
                     return job
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
-                        await changed.wait()
+                        await ended.wait()
 
-    @asynccontextmanager
-    async def watch(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the job may have changed: clear it, read the job, then wait for it again.
-        All watchers of this queue share one connection."""
-        async with self._changes.watch(job_id) as changed:
-            yield changed
+    def watch(self, job_id: str, *, end_only: bool = False) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set when the job may have changed (`end_only`: may have ended, or be gone): clear it, read
+        the job, then wait for it again. All watchers of this queue share one connection."""
+        return self._changes.watch(job_id, end_only=end_only)
 
     async def position(self, job_id: str) -> int | None:
         """How many jobs come before it (0: next, or with a worker already); None unless it is queued."""
@@ -249,7 +250,10 @@ class JobQueue:
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
         replies = await self._contact.run_all(self._scripts.start, calls)
-        return [_started(held, reply) for held, reply in zip(reservations, replies, strict=True)]
+        return [
+            None if reply is None else Started.of(held, reply)
+            for held, reply in zip(reservations, replies, strict=True)
+        ]
 
     async def heartbeat(self, held: Sequence[Held]) -> list[Held]:
         """Keep these, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
@@ -338,14 +342,6 @@ class JobQueue:
 
     def _job(self, job_id: str, reply: Any) -> Job | None:
         return Job.from_fields(job_id, fields(reply)) if reply else None
-
-
-def _started(held: Reservation, reply: Any) -> Started | None:
-    if reply is None:
-        return None
-    attempt, fence, request, waited = reply
-    asked = JobRequest.from_json(text(request))
-    return Started(held.job_id, attempt, text(fence), asked, held, float(text(waited)))
 
 
 def _full(reply: list[Any]) -> QueueFull:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from refstar_service.jobs.job import JobRequest, Priority
+from refstar_service.jobs.scripting import text
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Started:
     request: JobRequest
     reservation: Reservation
     waited: float = 0.0
+
+    @classmethod
+    def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
+        """From what the script says of a start."""
+        attempt, fence, request, waited = reply
+        asked = JobRequest.from_json(text(request))
+        return cls(reservation.job_id, attempt, text(fence), asked, reservation, float(text(waited)))
 
 
 Held = Reservation | Started

@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -132,6 +133,7 @@ async def test_a_redis_that_is_away(client: httpx.AsyncClient, post: Post, app: 
         assert response.status_code == 503
         assert response.json()["type"] == "/problems/queue-unavailable"
         assert int(response.headers["retry-after"]) > 0
+        assert "does not answer" in response.json()["detail"]
 
 
 async def test_a_redis_out_of_memory(post: Post, redis: Redis) -> None:
@@ -143,8 +145,38 @@ async def test_a_redis_out_of_memory(post: Post, redis: Redis) -> None:
         await redis.config_set("maxmemory", before)
     assert response.status_code == 503
     assert response.json()["type"] == "/problems/queue-unavailable"
+    assert "out of memory" in response.json()["detail"]
     assert not await redis.keys("*blob*")
     assert not await redis.keys("*job:*")
+
+
+async def _failed_to_save(redis: Redis) -> None:
+    while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_redis_whose_disk_is_full_answers_and_refuses(
+    post: Post, client: httpx.AsyncClient, redis: Redis, tmp_path: Path
+) -> None:
+    accepted = (await post()).json()
+    before = {name: (await redis.config_get(name))[name] for name in ("dir", "save")}
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    await redis.config_set("dir", str(folder))
+    folder.rmdir()
+    try:
+        await redis.config_set("save", "3600 1")
+        await redis.bgsave()
+        async with asyncio.timeout(5):
+            await _failed_to_save(redis)
+        response = await post()
+        read = await client.get(accepted["links"]["self"])
+    finally:
+        for name, value in before.items():
+            await redis.config_set(name, value)
+    assert (response.status_code, response.json()["type"]) == (503, "/problems/queue-unavailable")
+    assert "cannot write to its disk" in response.json()["detail"]
+    assert read.status_code == 200
 
 
 async def test_a_full_disk_leaves_no_half_of_a_request(
