@@ -30,7 +30,7 @@ from refstar_service.faces.detect import load_detector
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.embedded import EmbeddedRedis
-from refstar_service.processes import connect
+from refstar_service.redis_client import connect
 from refstar_service.settings import Settings
 from refstar_service.worker.job_steps import Model, Viewer, compose, prepare
 from refstar_service.worker.knobs import Knobs

@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from refstar_service import loop
 from refstar_service.jobs import (
     FaceAction,
     FaceReport,
@@ -28,7 +29,7 @@ from refstar_service.jobs import (
     StoredFile,
 )
 from refstar_service.jobs.embedded import EmbeddedRedis
-from refstar_service.processes import connect
+from refstar_service.redis_client import connect
 from report import Cell, Report, Table, command, parser, publish, this_machine
 
 
@@ -101,7 +102,7 @@ def producer(url: str, count: int, at_once: int, ready: Barrier) -> None:
         await queue.aclose()
         await redis.aclose()
 
-    asyncio.run(go())
+    loop.run(go())
 
 
 async def work(url: str, count: int, batch: int, ready: Barrier) -> float:
@@ -139,13 +140,13 @@ def main() -> None:
             for number in range(options.rounds):
                 # A server of its own for each round: the last one's finished jobs are kept for an hour.
                 with EmbeddedRedis(Path(folder) / f"{batch}-{number}-alone", maxmemory_mb=1024) as redis:
-                    alone.append(asyncio.run(steps(redis.url, options.jobs, batch, options.at_once)))
+                    alone.append(loop.run(steps(redis.url, options.jobs, batch, options.at_once)))
                 with EmbeddedRedis(Path(folder) / f"{batch}-{number}", maxmemory_mb=1024) as redis:
                     ready = context.Barrier(2)
                     arguments = (redis.url, options.jobs, options.at_once, ready)
                     other = context.Process(target=producer, args=arguments)
                     other.start()
-                    together.append(options.jobs / asyncio.run(work(redis.url, options.jobs, batch, ready)))
+                    together.append(options.jobs / loop.run(work(redis.url, options.jobs, batch, ready)))
                     other.join()
             medians = [float(np.median([one[step] for one in alone])) for step in alone[0]]
             rows.append((batch, *medians, float(np.median(together))))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refstar_service import logs, tracing
+from refstar_service import logs, loop, tracing
 from refstar_service.engine.manifest import load_manifests
 from refstar_service.engine.refusal import EngineRefused, ModelRefused
 from refstar_service.settings import Settings
@@ -220,7 +220,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.one_machine import run_all
 
     with tracing.recording("refstar-gateway"):  # its worker is a process of its own
-        asyncio.run(run_all(settings))
+        loop.run(run_all(settings))
     return 0
 
 
@@ -228,7 +228,7 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_gateway
 
     with tracing.recording("refstar-gateway"):
-        asyncio.run(run_gateway(settings, _redis_url(settings)))
+        loop.run(run_gateway(settings, _redis_url(settings)))
     return 0
 
 
@@ -236,14 +236,14 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_worker
 
     with tracing.recording("refstar-worker"):
-        asyncio.run(run_worker(settings, _redis_url(settings), options.parent))
+        loop.run(run_worker(settings, _redis_url(settings), options.parent))
     return 0
 
 
 def _courier(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_courier
 
-    asyncio.run(run_courier(settings, _redis_url(settings)))
+    loop.run(run_courier(settings, _redis_url(settings)))
     return 0
 
 

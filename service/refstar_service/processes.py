@@ -11,9 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.couriers import courier_of
@@ -24,6 +21,7 @@ from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
+from refstar_service.redis_client import connect
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,24 +31,6 @@ if TYPE_CHECKING:
     from refstar_service.worker.job_steps import Model
 
 log = logging.getLogger("refstar")
-
-REDIS_TIMEOUT = 10.0  # seconds for one command; blocking reads end after 2
-
-
-def connect(redis_url: str) -> Redis:
-    """A client that outlives a restart of its server.
-
-    Connections that stood idle meanwhile are dead, and are found so by the next command: without a second try every one
-    of them would cost a client a 503. All scripts of the queue may be sent twice.
-    """
-    return Redis.from_url(
-        redis_url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        # Not after a timeout: a server that hangs would cost a client three of them before it hears of it.
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, supported_errors=(RedisConnectionError,)),
-        retry_on_error=[RedisConnectionError],
-    )
 
 
 @asynccontextmanager

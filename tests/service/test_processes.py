@@ -1,12 +1,17 @@
+import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from refstar_service import loop
 from refstar_service.blobs import DirectoryBlobs
 from refstar_service.blobs.s3 import S3Blobs
 from refstar_service.jobs import JobQueue
-from refstar_service.processes import connect, swept_store
+from refstar_service.processes import swept_store
+from refstar_service.redis_client import connect
 from refstar_service.settings import Settings
 
 
@@ -35,3 +40,30 @@ def test_s3_without_its_extra_is_an_error_that_names_it(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "refstar_service.blobs.s3", None)
     with pytest.raises(RuntimeError, match=r"pip install 'refstar-service\[s3\]'"):
         swept_store(Settings(blobs="s3", s3_url="s3://pictures"))
+
+
+async def _of_a_connection_closed_between_its_check_and_its_use(url: str) -> int:
+    client = connect(url)
+    try:
+        await client.ping()
+        kind = client.connection_pool.connection_class
+        check = kind.send_packed_command
+        closed = 0
+
+        async def close_and_send(connection: AbstractConnection, *arguments: Any, **options: Any) -> None:
+            nonlocal closed
+            if not closed:
+                closed += 1
+                connection._writer.transport.abort()  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+            await check(connection, *arguments, **options)
+
+        kind.send_packed_command = close_and_send
+        await client.ping()
+        return closed
+    finally:
+        await client.aclose()
+
+
+def test_a_connection_that_closes_at_the_wrong_moment_costs_nobody_an_error(redis_server: str) -> None:
+    assert loop.run(_of_a_connection_closed_between_its_check_and_its_use(redis_server)) == 1

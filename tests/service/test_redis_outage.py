@@ -14,7 +14,7 @@ from inverting import Inverting
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from redis_process import RedisProcess
-from refstar_service import processes
+from refstar_service import redis_client
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelFile, ModelManifest
 from refstar_service.engine.restorer import FaceTask
@@ -34,10 +34,10 @@ WITHIN = 60.0  # seconds
 
 
 class Service:
-    """A gateway and a worker in this process, each with connections of its own, as `processes` makes them."""
+    """A gateway and a worker in this process, each with connections of its own, as `redis_client` makes them."""
 
     def __init__(self, url: str) -> None:
-        self.clients: list[Redis] = [processes.connect(url) for _ in range(2)]
+        self.clients: list[Redis] = [redis_client.connect(url) for _ in range(2)]
         self.queues = [JobQueue(redis, stale_after=STALE_AFTER) for redis in self.clients]
         graph = {"restore": ModelFile("restore.onnx", "ab" * 32)}
         model = ModelManifest(
@@ -139,7 +139,7 @@ def server(tmp_path: Path) -> RedisProcess:
 @pytest.fixture
 async def service(server: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
     monkeypatch.setattr("refstar_service.worker.pipeline.ANNOUNCE_EVERY", 0.2)
-    monkeypatch.setattr(processes, "REDIS_TIMEOUT", 1.0)
+    monkeypatch.setattr(redis_client, "REDIS_TIMEOUT", 1.0)
     service = Service(server.url)
     yield service
     await service.end()

@@ -1,0 +1,51 @@
+"""The connection to Redis of every process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+REDIS_TIMEOUT = 10.0  # seconds for one command; blocking reads end after 2
+
+if TYPE_CHECKING:
+    _Connection = AbstractConnection
+else:
+    _Connection = object
+
+
+def connect(redis_url: str) -> Redis:
+    """A client that outlives a restart of its server.
+
+    Connections that stood idle meanwhile are dead, and are found so by the next command: without a second try every one
+    of them would cost a client a 503. All scripts of the queue may be sent twice.
+    """
+    client: Redis = Redis.from_url(
+        redis_url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        # Not after a timeout: a server that hangs would cost a client three of them before it hears of it.
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, supported_errors=(RedisConnectionError,)),
+        retry_on_error=[RedisConnectionError],
+    )
+    pool = client.connection_pool
+    kind = pool.connection_class  # by the scheme of the address
+    pool.connection_class = type(kind.__name__, (_LostWhenClosed, kind), {})
+    return client
+
+
+class _LostWhenClosed(_Connection):
+    """uvloop says RuntimeError of a transport that was closed, asyncio OSError; redis-py knows the latter only."""
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError(f"Error while writing to socket. {error}.") from error
