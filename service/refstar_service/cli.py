@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="one worker; needs REFSTAR_REDIS_URL")
     _engine(worker)
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    worker.add_argument(
+        "--redis-url-follows", action="store_true", help=argparse.SUPPRESS
+    )  # on standard input
     worker.set_defaults(run=_worker)
 
     courier = commands.add_parser(
@@ -235,8 +238,18 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.processes import run_worker
 
+    if options.redis_url_follows:  # from `refstar serve`, whose Redis may be yet to start
+
+        def redis_url() -> str:
+            return sys.stdin.readline().strip()
+    else:
+        known = _redis_url(settings)
+
+        def redis_url() -> str:
+            return known
+
     with tracing.recording("refstar-worker"):
-        loop.run(run_worker(settings, _redis_url(settings), options.parent))
+        loop.run(run_worker(settings, redis_url, options.parent))
     return 0
 
 

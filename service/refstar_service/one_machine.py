@@ -6,10 +6,13 @@ import logging
 import os
 import sys
 import time
+from asyncio.subprocess import PIPE, Process
+from typing import TYPE_CHECKING
 
-from refstar_service.jobs.embedded import EmbeddedRedis, EmbeddedRedisError
-from refstar_service.processes import run_gateway
 from refstar_service.settings import Settings, unrecognized
+
+if TYPE_CHECKING:
+    from refstar_service.jobs.embedded import EmbeddedRedis
 
 log = logging.getLogger("refstar")
 
@@ -25,14 +28,20 @@ async def run_all(settings: Settings) -> None:
     again. Raises RuntimeError when the worker refuses its models or its detector, or when the embedded Redis ends: then
     all has ended.
     """
+    # First of all, before anything else is even imported: a worker takes longest until it is ready, and needs no Redis
+    # before its models are loaded.
+    worker = await _begin_worker(settings)
     with contextlib.ExitStack() as stack:
-        embedded, url = None, settings.redis_url
-        if url is None:
-            memory = settings.embedded_redis_memory_mb
-            embedded = stack.enter_context(EmbeddedRedis(settings.data_dir / "redis", maxmemory_mb=memory))
-            url = embedded.url
+        try:
+            embedded, url = _redis(settings, stack)
+        except BaseException:
+            worker.kill()
+            await worker.wait()
+            raise
+        from refstar_service.processes import run_gateway
+
         stopping = asyncio.Event()
-        keepers = [asyncio.create_task(_keep_worker(settings, url, stopping))]
+        keepers = [asyncio.create_task(_keep_worker(settings, worker, url, stopping))]
         if embedded is not None:
             keepers.append(asyncio.create_task(_watch_redis(embedded, stopping)))
         try:
@@ -42,15 +51,44 @@ async def run_all(settings: Settings) -> None:
             await asyncio.gather(*keepers)
 
 
-async def _keep_worker(settings: Settings, redis_url: str, stopping: asyncio.Event) -> None:
+def _redis(settings: Settings, stack: contextlib.ExitStack) -> "tuple[EmbeddedRedis | None, str]":
+    """The server that is embedded, if one is, and the URL of the one to use."""
+    if settings.redis_url is not None:
+        return None, settings.redis_url
+    from refstar_service.jobs.embedded import EmbeddedRedis
+
+    memory = settings.embedded_redis_memory_mb
+    embedded = stack.enter_context(EmbeddedRedis(settings.data_dir / "redis", maxmemory_mb=memory))
+    return embedded, embedded.url
+
+
+async def _begin_worker(settings: Settings) -> Process:
+    """A worker that loads its models and is yet to be told where Redis is."""
+    options = ("worker", "--parent", str(os.getpid()), "--redis-url-follows")
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "refstar_service.cli", *options),
+        # The settings of this process may come from its command line, so they are handed on as a whole.
+        env={**os.environ, **_as_environment(settings)},
+        start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
+        stdin=PIPE,
+    )
+
+
+def _tell(worker: Process, redis_url: str) -> None:
+    assert worker.stdin is not None
+    with contextlib.suppress(RuntimeError, OSError):  # it has ended, which is seen next
+        worker.stdin.write(f"{redis_url}\n".encode())
+        worker.stdin.close()
+
+
+async def _keep_worker(
+    settings: Settings, worker: Process | None, redis_url: str, stopping: asyncio.Event
+) -> None:
     died = 0
     while not stopping.is_set():
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "refstar_service.cli", "worker", "--parent", str(os.getpid())),
-            # The settings of this process may come from its command line, so they are handed on as a whole.
-            env={**os.environ, **_as_environment(settings), "REFSTAR_REDIS_URL": redis_url},
-            start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
-        )
+        process = worker or await _begin_worker(settings)
+        worker = None
+        _tell(process, redis_url)
         began = time.monotonic()
         ended = asyncio.create_task(process.wait())
         stop = asyncio.create_task(stopping.wait())
@@ -75,7 +113,9 @@ async def _keep_worker(settings: Settings, redis_url: str, stopping: asyncio.Eve
             await asyncio.wait_for(stopping.wait(), pause)
 
 
-async def _watch_redis(embedded: EmbeddedRedis, stopping: asyncio.Event) -> None:
+async def _watch_redis(embedded: "EmbeddedRedis", stopping: asyncio.Event) -> None:
+    from refstar_service.jobs.embedded import EmbeddedRedisError
+
     while not stopping.is_set():
         if not embedded.running:
             stopping.set()

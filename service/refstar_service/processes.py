@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
-from refstar_service.couriers import courier_of
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.entry import key_store, refuse_to_be_open_beyond_this_machine, say_who_may_ask
@@ -99,6 +98,7 @@ async def run_gateway(
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
+    from refstar_service.couriers import courier_of
     from refstar_service.gateway.app import create_app
     from refstar_service.gateway.server import GatewayServer
 
@@ -134,6 +134,7 @@ async def run_gateway(
 
 async def run_courier(settings: Settings, redis_url: str) -> None:
     """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as ``webhook_courier`` has it."""
+    from refstar_service.couriers import courier_of
     from refstar_service.worker import health
 
     stopping = asyncio.Event()
@@ -164,8 +165,11 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
     log.info("courier ended")
 
 
-async def run_worker(settings: Settings, redis_url: str, parent: int | None = None) -> None:
-    """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone."""
+async def run_worker(settings: Settings, redis_url: Callable[[], str], parent: int | None = None) -> None:
+    """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone.
+
+    ``redis_url`` is asked once the models are loaded, and may take its time; "" is the end.
+    """
     # onnxruntime is imported here, so that a gateway can be installed without it.
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
@@ -193,7 +197,10 @@ async def run_worker(settings: Settings, redis_url: str, parent: int | None = No
         try:
             # In a thread, so that signals and the liveness probe are answered while models load.
             models, detector, budget = await asyncio.to_thread(_load, settings, metrics)
-            async with _connected(settings, redis_url) as (redis, queue, blobs):
+            url = await asyncio.to_thread(redis_url)
+            if not url:
+                return
+            async with _connected(settings, url) as (redis, queue, blobs):
                 worker = Worker(
                     queue,
                     JobFiles(blobs, settings.result_ttl),
