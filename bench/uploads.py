@@ -3,11 +3,13 @@
 .venv/bin/python bench/uploads.py
 .venv/bin/python bench/uploads.py --size 2000 --uploads 500
 
-A gateway by itself, bound to one core where there are two; Redis and the client have the other ones. Nobody restores:
-the jobs pile up in the queue, pictures and all.
+A gateway by itself, bound to one core where there are two; Redis, the client and a worker that restores nothing have
+the other ones. That worker takes every job and ends it at once, pictures and all: what waits and what its results may
+take is bounded by what Redis can hold, so without it a gateway would say 429 after some thousand uploads, as it should.
 """
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,11 +18,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 from client import Connection, form
+from refstar_service import loop
+from refstar_service.blobs import RedisBlobs
+from refstar_service.jobs import JobFailure, JobQueue, JobStatus, Outcome
 from refstar_service.jobs.embedded import EmbeddedRedis
+from refstar_service.redis_client import connect
 from report import Cell, Report, Table, command, parser, publish, this_machine
 from samples import Faces, add_option, faces, unlike
 from stack import cpu_seconds, free_port, status_mib, until_ready
@@ -59,6 +66,39 @@ def gateway(settings: dict[str, str]) -> Iterator[tuple[int, int]]:
             process.wait(60)
 
 
+def end_all(url: str, stop: Event) -> None:
+    """Every job ends at once and leaves no picture behind, until ``stop``."""
+
+    async def go() -> None:
+        redis = connect(url)
+        queue, blobs = JobQueue(redis), RedisBlobs(redis)
+        failure = JobFailure("inference-failed", "it was only to be uploaded")
+        outcome = Outcome(JobStatus.FAILED, None, failure, (), {})
+        while not stop.is_set():
+            started = [
+                one for one in await queue.start(await queue.reserve(32, block=0.2)) if one is not None
+            ]
+            await queue.finish([(one, outcome) for one in started])
+            await blobs.delete(*(one.request.image.key for one in started))
+        await queue.aclose()
+        await redis.aclose()
+
+    loop.run(go())
+
+
+@contextmanager
+def ending(url: str) -> Iterator[None]:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    process = context.Process(target=end_all, args=(url, stop))
+    process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join(10)
+
+
 async def upload_all(port: int, files: Faces, size: int, first: int, count: int, at_once: int) -> list[float]:
     """Seconds of each, from the first byte to the 202."""
     seconds: list[float] = []
@@ -89,23 +129,21 @@ def main() -> None:
     add_option(made)
     options = made.parse_args()
     machine, files = this_machine(), faces(options)
-    total = options.rounds * options.uploads + 100
     rows: list[tuple[Cell, ...]] = []
     own, *others = sorted(os.sched_getaffinity(0))
     if others:
         os.sched_setaffinity(0, others)  # Redis inherits it
-    megabytes = 256 + round(2.5 * total * options.size / 1000)
     with (
         tempfile.TemporaryDirectory() as folder,
-        EmbeddedRedis(Path(folder) / "redis", maxmemory_mb=megabytes) as redis,
+        EmbeddedRedis(Path(folder) / "redis", maxmemory_mb=1024) as redis,
+        ending(redis.url),
     ):
         settings = {
             "REDIS_URL": redis.url,
             "DATA_DIR": folder,
-            "QUEUE_LIMIT": str(2 * total),
             "LOG_LEVEL": "warning",
         }
-        with gateway(settings | {"QUEUE_BYTES": str(10**12), "REDIS_MEMORY_SHARE": "0.95"}) as (port, pid):
+        with gateway(settings) as (port, pid):
             os.sched_setaffinity(pid, {own})
             for task in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), {own})
