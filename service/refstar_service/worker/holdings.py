@@ -14,6 +14,8 @@ from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
 
+IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
+
 
 class Holdings:
     """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
@@ -43,7 +45,7 @@ class Holdings:
 
     async def reserve_and_start(self, stopping: asyncio.Event) -> list[Work]:
         """Raises GaveUp; whatever was reserved by then goes stale and to another worker."""
-        found = await patiently(lambda: self._queue.reserve(self._max_batch), stopping)
+        found = await patiently(lambda: self._queue.reserve(self._max_batch, block=IDLE), stopping)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
         self._held.update((one.job_id, one) for one in reserved)
