@@ -1,5 +1,7 @@
 """How sharp a face is: whether a reference has anything to give."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,7 @@ def _gradient(light: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     )
 
 
+@cache
 def _window() -> NDArray[np.float32]:
     """Weights [n, n]: brows, eyes, nose and mouth; hair, which has detail of its own, hardly."""
     x, y = TEMPLATE.mean(0) * _SIDE / TEMPLATE_SIZE

@@ -31,7 +31,6 @@ LONG_SIDE = 1280
 #: Side of a face's mask, as `faces.paste` has it.
 _COARSE = 128
 _COLORS = 256  # of a picture with a byte a pixel
-_MOST_STRENGTHS = 7
 _OPAQUE = 0.8  # share of a reference's color where all was taken from it
 
 
@@ -90,16 +89,19 @@ def of_photograph(
 
 def _strengths(colors: Sequence[int]) -> int:
     """Steps in which each reference's color shows, so that some sixteen are left for brightness."""
-    return min(_MOST_STRENGTHS, max(2, 15 // max(1, len(colors))))
+    return max(2, 15 // max(1, len(colors)))
 
 
 def _tints(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strengths: int) -> NDArray[np.uint8]:
     """Number of the tint of each place: 0 for none, then every strength of the first reference, and so on."""
     tints, most = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    steps = np.rint(np.arange(256) * strengths / 255)
+    steps = np.rint(np.arange(256) * strengths / 255).astype(np.uint8)
     for number, layer in enumerate(layers):
+        strength = np.asarray(cv2.LUT(layer, steps), np.uint8) if layer.size else layer
+        if number == 0:
+            tints, most = strength, strength.copy()
+            continue
         # Strengths and not shares are compared, so that the first of equal ones shows, everywhere.
-        strength = cv2.LUT(layer, steps.astype(np.uint8)) if layer.size else layer
         stronger = strength > most
         np.copyto(most, strength, where=stronger)
         np.copyto(tints, strength + np.uint8(number * strengths), where=stronger)

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -155,13 +155,19 @@ def write(
         plain_text = text.encode("latin-1", "ignore").decode("latin-1") == text
         kind, start, encoding = (b"tEXt", 1, "latin-1") if plain_text else (b"iTXt", 5, "utf-8")
         chunks.append(_chunk(kind, keyword.encode() + bytes(start) + text.encode(encoding)))
-    return b"".join([*chunks, *_body(pixels, alpha, channels)])
+    return b"".join([*chunks, *_deflated(_filtered(pixels, alpha, channels))])
 
 
 def write_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> bytes:
-    """Indices [H, W] into ``palette`` [n, 3]. Compressed like all others: neighbors in the palette should be alike."""
+    """Indices [H, W] into ``palette`` [n, 3], RGB, in which neighbors should be alike: every row is its difference to
+    the one above, run-length and Huffman coded."""
+    height, width = indices.shape
+    rows = np.zeros((height, 1 + width), np.uint8)
+    rows[1:, 0] = 2
+    rows[0, 1:] = indices[0]
+    np.subtract(indices[1:], indices[:-1], out=rows[1:, 1:])
     chunks = [SIGNATURE, _header(indices, 3), _chunk(b"PLTE", palette.tobytes())]
-    return b"".join([*chunks, *_body(indices, None, 1)])
+    return b"".join([*chunks, *_deflated([rows])])
 
 
 def _header(pixels: npt.NDArray[np.uint8], color_type: int) -> bytes:
@@ -169,12 +175,10 @@ def _header(pixels: npt.NDArray[np.uint8], color_type: int) -> bytes:
     return _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
 
 
-def _body(
-    pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, channels: int
-) -> Iterator[bytes]:
-    """The chunks from the pixels to the end."""
+def _deflated(bands: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bytes]:
+    """The chunks from the pixels, as filtered rows, to the end."""
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    for rows in _filtered(pixels, alpha, channels):
+    for rows in bands:
         if body := deflate.compress(rows.data):
             yield _chunk(b"IDAT", body)
     yield _chunk(b"IDAT", deflate.flush())

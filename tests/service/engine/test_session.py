@@ -1,0 +1,51 @@
+"""Sessions on a CPU share their memory."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from refstar_service.engine.provider import Provider
+from refstar_service.engine.session import Session
+
+BYTES = 64 * 2**20
+
+
+def in_memory() -> int:
+    """Bytes of this process."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:
+        pytest.skip("memory is read from /proc: Linux only")
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    """Takes ``BYTES`` while it runs."""
+    shape = np.array([BYTES // 4], np.int64)
+    nodes = [
+        helper.make_node("Expand", ["x", "shape"], ["large"]),
+        helper.make_node("ReduceMax", ["large"], ["y"], keepdims=1),
+    ]
+    value = helper.make_tensor_value_info
+    made = helper.make_graph(
+        nodes,
+        "large",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+        [onnx.numpy_helper.from_array(shape, "shape")],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "large.onnx")
+    return tmp_path / "large.onnx"
+
+
+def test_what_one_session_took_for_a_run_serves_the_others_too(graph: Path) -> None:
+    sessions = [Session(graph, Provider.CPU, threads=1) for _ in range(6)]
+    question = {"x": np.ones(1, np.float32)}
+    sessions[0].run(question)
+    before = in_memory()
+    for session in sessions[1:]:
+        assert session.run(question)["y"] == 1
+    assert in_memory() - before < 2 * BYTES  # the arena grows in doublings; of their own it would be five
