@@ -5,7 +5,7 @@ No ids, names or paths as labels: every label has a handful of values. Durations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,6 +28,11 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
+
+
+class HasValue(Protocol):
+    @property
+    def value(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class WorkerMetrics:
     job_duration: Histogram
     reference_work: Counter
     batch_size: Histogram
+    batch_ceiling: Gauge
     stage_duration: Histogram
     last_batch: Gauge
     heartbeat: Gauge
@@ -199,6 +205,13 @@ class WorkerMetrics:
                 buckets=(1, 2, 4, 8, 16, 32, 64),
                 registry=registry,
             ),
+            batch_ceiling=Gauge(
+                "refstar_batch_ceiling",
+                "Most faces in one inference now: the setting, rounded down to a power of two, and halved whenever that "
+                "many did not fit into memory; always 1 on a CPU.",
+                ["model"],
+                registry=registry,
+            ),
             stage_duration=Histogram(
                 "refstar_stage_duration_seconds",
                 "Time per stage; infer is per batch, the others per job.",
@@ -223,6 +236,10 @@ class WorkerMetrics:
                 registry=registry,
             ),
         )
+
+    def watch_ceiling(self, model: str, ceiling: HasValue) -> None:
+        """``ceiling`` is asked whenever the metrics are scraped."""
+        self.batch_ceiling.labels(model).set_function(lambda: ceiling.value)
 
     def observe(self, seconds: Mapping[str, float], *stages: str) -> None:
         """How long these stages of a job took, as far as it came to them."""

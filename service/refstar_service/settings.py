@@ -224,9 +224,9 @@ class Settings(BaseSettings):
     `tensorrt` is fastest and builds engines for minutes at the first start."""
 
     threads: int = Field(0, ge=0)
-    """CPU threads of one inference. 0: one per core that this process may use, by its affinity and its cgroup's quota.
-    None of them spins, so fewer are of use only where others need the cores. A GPU's worker uses them for the
-    detector alone."""
+    """CPU threads of inferences: of one that is alone, or of all that run side by side. 0: one per core that this process
+    may use, by its affinity and its cgroup's quota. None of them spins, so fewer are of use only where others need
+    the cores. A GPU's worker uses them for the detector alone."""
 
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """What the models compute in. `fp16` is for GPUs, and there faster and half as large; `int8` is for CPUs. A model
@@ -247,8 +247,8 @@ class Settings(BaseSettings):
     fit is halved, and the worker goes on with smaller ones."""
 
     max_batch: int = Field(8, ge=1, le=64)
-    """Most jobs taken, and most faces in one inference, at a time. A GPU gains throughput up to about 16; a CPU
-    gains little, and the first job of a batch waits for the last."""
+    """Most jobs taken at a time, and on a GPU most faces in one inference, which gains throughput up to about 16. On a
+    CPU it would gain none, so there each inference has one face."""
 
     max_batch_pixels: int = Field(100_000_000, ge=1_000_000)
     """Most pixels that the pictures and results of one batch may hold; a batch with more is worked on in

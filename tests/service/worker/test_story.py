@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from refstar_service import logs, tracing
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.buckets import Ceiling
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
@@ -235,11 +236,20 @@ def test_every_metric_that_service_operators_are_promised_is_there() -> None:
         "refstar_job_queue_duration_seconds",
         "refstar_job_duration_seconds",
         "refstar_batch_size",
+        "refstar_batch_ceiling",
         "refstar_stage_duration_seconds",
         "refstar_worker_last_batch_timestamp_seconds",
         "refstar_worker_heartbeat_timestamp_seconds",
         "refstar_model_info",
     }
+
+
+def test_a_ceiling_that_came_down_shows_with_the_next_scrape() -> None:
+    registry, ceiling = CollectorRegistry(), Ceiling(8)
+    WorkerMetrics.on(registry).watch_ceiling("refstar", ceiling)
+    assert registry.get_sample_value("refstar_batch_ceiling", {"model": "refstar"}) == 8
+    ceiling.lower(8)
+    assert registry.get_sample_value("refstar_batch_ceiling", {"model": "refstar"}) == 4
 
 
 async def test_a_worker_is_ready_from_the_moment_redis_knows_of_it(redis: Redis) -> None:
