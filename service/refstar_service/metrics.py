@@ -207,7 +207,7 @@ class WorkerMetrics:
             ),
             batch_ceiling=Gauge(
                 "refstar_batch_ceiling",
-                "Most faces in one inference now: the setting, rounded down to a power of two, and halved whenever that "
+                "Most faces in one inference now: the setting, rounded down to a power of two, halved whenever that "
                 "many did not fit into memory; always 1 on a CPU.",
                 ["model"],
                 registry=registry,

@@ -224,9 +224,9 @@ class Settings(BaseSettings):
     `tensorrt` is fastest and builds engines for minutes at the first start."""
 
     threads: int = Field(0, ge=0)
-    """CPU threads of inferences: of one that is alone, or of all that run side by side. 0: one per core that this process
-    may use, by its affinity and its cgroup's quota. None of them spins, so fewer are of use only where others need
-    the cores. A GPU's worker uses them for the detector alone."""
+    """CPU threads of inferences: of one that is alone, or of all that run side by side. 0: one per core that this
+    process may use, by its affinity and its cgroup's quota. None of them spins, so fewer are of use only where others
+    need the cores. A GPU's worker uses them for the detector alone."""
 
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """What the models compute in. `fp16` is for GPUs, and there faster and half as large; `int8` is for CPUs. A model
