@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refstar_service import logs, loop, tracing
-from refstar_service.engine.manifest import load_manifests
-from refstar_service.engine.refusal import EngineRefused, ModelRefused
+from refstar_service.engine.refusal import EngineRefused
+from refstar_service.installed import installed_models
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
@@ -236,7 +236,7 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.processes import run_worker
+    from refstar_service.loading import begin_loading
 
     if options.redis_url_follows:  # from `refstar serve`, whose Redis may be yet to start
 
@@ -248,8 +248,11 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
         def redis_url() -> str:
             return known
 
+    models = begin_loading(settings)
+    from refstar_service.processes import run_worker  # meanwhile: it takes as long
+
     with tracing.recording("refstar-worker"):
-        loop.run(run_worker(settings, redis_url, options.parent))
+        loop.run(run_worker(settings, models, redis_url, options.parent))
     return 0
 
 
@@ -316,10 +319,7 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
-    models = load_manifests(settings.models_dir)
-    if not models:
-        raise ModelRefused(f"{settings.models_dir} holds no model folder")
-    for manifest in models.values():
+    for manifest in installed_models(settings).values():
         size = sum((manifest.folder / graph.file).stat().st_size for graph in manifest.graphs.values())
         print(
             f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"

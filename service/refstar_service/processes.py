@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,10 +14,9 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
-from refstar_service.engine.manifest import ModelManifest, load_manifests
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.entry import key_store, refuse_to_be_open_beyond_this_machine, say_who_may_ask
 from refstar_service.images import ImageLimits
+from refstar_service.installed import installed_models
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
@@ -24,10 +24,7 @@ from refstar_service.redis_client import connect
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
-    from refstar_service.engine.cores import ThreadBudget
-    from refstar_service.engine.provider import GpuOptions
-    from refstar_service.faces.face import FaceDetector
-    from refstar_service.worker.job_steps import Model
+    from refstar_service.loading import Loaded
 
 log = logging.getLogger("refstar")
 
@@ -107,7 +104,7 @@ async def run_gateway(
             settings,
             queue=queue,
             blobs=blobs,
-            models=_models(settings),
+            models=installed_models(settings),
             redis=redis,
             keys=key_store(settings, redis),
         )
@@ -165,15 +162,18 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
     log.info("courier ended")
 
 
-async def run_worker(settings: Settings, redis_url: Callable[[], str], parent: int | None = None) -> None:
+async def run_worker(
+    settings: Settings, loading: "Future[Loaded]", redis_url: Callable[[], str], parent: int | None = None
+) -> None:
     """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone.
 
-    ``redis_url`` is asked once the models are loaded, and may take its time; "" is the end.
+    ``loading``: its models, as `loading.begin_loading` has it. ``redis_url`` is asked once they are loaded, and may
+    take its time; "" is the end.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
-    from refstar_service.worker.job_steps import Viewer
+    from refstar_service.worker.job_steps import Model, Viewer
     from refstar_service.worker.pipeline import Worker
     from refstar_service.worker.recall import Recall
     from refstar_service.worker.references import ReferenceMemory
@@ -195,8 +195,14 @@ async def run_worker(settings: Settings, redis_url: Callable[[], str], parent: i
     with _signals(stop):
         watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
         try:
-            # In a thread, so that signals and the liveness probe are answered while models load.
-            models, detector, budget = await asyncio.to_thread(_load, settings, metrics)
+            # Meanwhile signals and the liveness probe are answered.
+            loaded = await asyncio.wrap_future(loading)
+            models = {}
+            for name, (manifest, restorer) in loaded.restorers.items():
+                models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
+                label = name, manifest.version, manifest.precision, loaded.provider
+                metrics.model_info.labels(*label).set(1)
+                metrics.watch_ceiling(name, restorer.ceiling)
             url = await asyncio.to_thread(redis_url)
             if not url:
                 return
@@ -208,12 +214,12 @@ async def run_worker(settings: Settings, redis_url: Callable[[], str], parent: i
                     WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
                     metrics=metrics,
                     recall=Recall(PeopleStore(redis), blobs),
-                    viewer=Viewer(detector, ReferenceMemory(), image_limits(settings)),
+                    viewer=Viewer(loaded.detector, ReferenceMemory(), image_limits(settings)),
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,
-                    picture_threads=budget.pictures,
-                    rounds_at_once=budget.inferences,
-                    faces_at_once=budget.faces,
+                    picture_threads=loaded.budget.pictures,
+                    rounds_at_once=loaded.budget.inferences,
+                    faces_at_once=loaded.budget.faces,
                     announced=pulse.announce,
                 )
                 try:
@@ -229,61 +235,6 @@ async def run_worker(settings: Settings, redis_url: Callable[[], str], parent: i
             if stop_health is not None:
                 stop_health()
     log.info("worker ended")
-
-
-def _load(
-    settings: Settings, metrics: WorkerMetrics
-) -> "tuple[dict[str, Model], FaceDetector, ThreadBudget]":
-    """All models on their provider, warmed up, and the detector. Raises ModelRefused or ProviderUnavailable."""
-    import cv2
-
-    from refstar_service.engine.bindings import Turns
-    from refstar_service.engine.cores import thread_budget
-    from refstar_service.engine.provider import Precision, Provider
-    from refstar_service.engine.restorer import Restorer
-    from refstar_service.faces.detect import load_detector
-    from refstar_service.worker.job_steps import Model
-
-    began = time.monotonic()
-    provider = Provider(settings.provider)
-    budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
-    cv2.setNumThreads(budget.opencv)
-    turns = Turns(budget.inferences)
-    # First, because it is quick: a wrong path is not found out after minutes of tuning.
-    detector = load_detector(settings.models_dir, settings.detector, budget.detector)
-    models = {}
-    for name, manifest in _models(settings).items():
-        restorer = Restorer(
-            manifest,
-            provider,
-            threads=budget.model,
-            max_batch=budget.faces or settings.max_batch,
-            at_once=budget.inferences,
-            cache_bytes=settings.feature_cache_bytes,
-            precision=Precision(settings.precision),
-            gpu=gpu_options(settings),
-            turns=turns,
-        )
-        restorer.warm_up()
-        models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
-        metrics.model_info.labels(name, manifest.version, manifest.precision, provider).set(1)
-    took = time.monotonic() - began
-    log.info(
-        "loaded %s on %s, and %s for faces, in %.1f s", ", ".join(models), provider, detector.label, took
-    )
-    return models, detector, budget
-
-
-def gpu_options(settings: Settings) -> "GpuOptions":
-    from refstar_service.engine.provider import GpuOptions
-
-    return GpuOptions(
-        graphs=settings.gpu_graphs,
-        nhwc=settings.gpu_nhwc,
-        tf32=settings.gpu_tf32,
-        memory_bytes=settings.gpu_memory_mb * 2**20,
-        engines=settings.data_dir / "engines" if settings.provider == "tensorrt" else None,
-    )
 
 
 async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:
@@ -325,10 +276,3 @@ def image_limits(settings: Settings) -> ImageLimits:
         max_side=settings.max_image_side,
         min_side=settings.min_image_side,
     )
-
-
-def _models(settings: Settings) -> Mapping[str, ModelManifest]:
-    models = load_manifests(settings.models_dir)
-    if not models:
-        raise ModelRefused(f"{settings.models_dir} holds no model folder; set REFSTAR_MODELS_DIR")
-    return models

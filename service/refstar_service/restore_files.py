@@ -131,7 +131,8 @@ def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: 
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
     from refstar_service.faces.detect import load_detector
-    from refstar_service.processes import gpu_options, image_limits
+    from refstar_service.loading import gpu_options
+    from refstar_service.processes import image_limits
     from refstar_service.worker.job_steps import ALIGNED, Model, Viewer, compose, prepare
     from refstar_service.worker.references import ReferenceMemory
 

@@ -19,7 +19,7 @@ from refstar_service.engine.refusal import ProviderUnavailable
 from refstar_service.engine.restorer import Restorer
 from refstar_service.engine.session import _assigned, input_shapes
 from refstar_service.engine.session_loader import profile_of
-from refstar_service.processes import gpu_options
+from refstar_service.loading import gpu_options
 from refstar_service.settings import Settings
 from small_model import SIDE, write_small_model
 

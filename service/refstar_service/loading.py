@@ -1,0 +1,77 @@
+"""What a worker loads: every model on its provider, warmed up, and the detector. For `refstar worker` it begins in a
+thread before all else is imported, since onnxruntime holds no lock of Python's while it makes its sessions."""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+
+from refstar_service.engine.bindings import Turns
+from refstar_service.engine.cores import ThreadBudget, thread_budget
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.provider import GpuOptions, Precision, Provider
+from refstar_service.engine.restorer import Restorer
+from refstar_service.faces.detect import load_detector
+from refstar_service.faces.face import FaceDetector
+from refstar_service.installed import installed_models
+from refstar_service.settings import Settings
+
+log = logging.getLogger("refstar")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    provider: Provider
+    budget: ThreadBudget
+    detector: FaceDetector
+    restorers: Mapping[str, tuple[ModelManifest, Restorer]]
+
+
+def begin_loading(settings: Settings) -> "Future[Loaded]":
+    """`load` in a thread of its own."""
+    threads = ThreadPoolExecutor(1, "load")
+    loading = threads.submit(load, settings)
+    threads.shutdown(wait=False)
+    return loading
+
+
+def load(settings: Settings) -> Loaded:
+    """Raises ModelRefused or ProviderUnavailable."""
+    began = time.monotonic()
+    provider = Provider(settings.provider)
+    budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
+    cv2.setNumThreads(budget.opencv)
+    turns = Turns(budget.inferences)
+    # First, because it is quick: a wrong path is not found out after minutes of tuning.
+    detector = load_detector(settings.models_dir, settings.detector, budget.detector)
+    restorers = {}
+    for name, manifest in installed_models(settings).items():
+        restorer = Restorer(
+            manifest,
+            provider,
+            threads=budget.model,
+            max_batch=budget.faces or settings.max_batch,
+            at_once=budget.inferences,
+            cache_bytes=settings.feature_cache_bytes,
+            precision=Precision(settings.precision),
+            gpu=gpu_options(settings),
+            turns=turns,
+        )
+        restorer.warm_up()
+        restorers[name] = manifest, restorer
+    names, took = ", ".join(restorers), time.monotonic() - began
+    log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
+    return Loaded(provider, budget, detector, restorers)
+
+
+def gpu_options(settings: Settings) -> GpuOptions:
+    return GpuOptions(
+        graphs=settings.gpu_graphs,
+        nhwc=settings.gpu_nhwc,
+        tf32=settings.gpu_tf32,
+        memory_bytes=settings.gpu_memory_mb * 2**20,
+        engines=settings.data_dir / "engines" if settings.provider == "tensorrt" else None,
+    )
