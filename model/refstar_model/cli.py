@@ -1,4 +1,4 @@
-"""refstar-model: train, export, evaluate."""
+"""refstar-model: train, export, quantize, evaluate."""
 
 import argparse
 import os
@@ -65,6 +65,11 @@ def main() -> None:
     export.add_argument("--data", type=Path, default=_data("faces"), help="real faces for the parity check")
     export.set_defaults(run=_export)
 
+    quantize = commands.add_parser("quantize", help="int8 graphs beside a refstar folder's others, for CPUs")
+    quantize.add_argument("folder", type=Path)
+    quantize.add_argument("--data", type=Path, default=_data("faces"), help="real faces to calibrate with")
+    quantize.set_defaults(run=_quantize)
+
     evaluate = commands.add_parser(
         "evaluate", help="measure a model folder on the val pairs and real portraits"
     )
@@ -87,6 +92,7 @@ def main() -> None:
     evaluate.add_argument("--quick", action="store_true", help="a dozen cases, a few figures, a minute")
     evaluate.add_argument("--seed", type=int, default=7)
     evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
+    evaluate.add_argument("--precision", choices=["fp32", "int8"], default="fp32", help="which of its graphs")
     evaluate.set_defaults(run=_evaluate)
 
     arguments = parser.parse_args()
@@ -200,8 +206,22 @@ def _export(arguments: argparse.Namespace) -> None:
         manifest = publish(*load(arguments.weights), arguments.out, photos)
     for name, graph in manifest["graphs"].items():
         print(f"{name}: parity {graph['parity']:.1e}")
-    size = sum(file.stat().st_size for file in arguments.out.iterdir())
-    print(f"{arguments.out}: {size / 1e6:.1f} MB")
+    _print_size(arguments.out)
+
+
+def _quantize(arguments: argparse.Namespace) -> None:
+    from refstar_model.data.photos import load_photos
+    from refstar_model.quantization import quantize
+
+    manifest = quantize(arguments.folder, load_photos(arguments.data).split("train"))
+    for name, graph in manifest["graphs"].items():
+        if "quantized" in graph:
+            print(f"{name}: {graph['quantized']} convolutions in int8")
+    _print_size(arguments.folder)
+
+
+def _print_size(folder: Path) -> None:
+    print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -212,7 +232,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from refstar_model.recognition import Recognizer
 
     photos, judge = load_photos(arguments.data), Recognizer(arguments.judge)
-    model = evaluation.FolderModel(arguments.folder)
+    model = evaluation.FolderModel(arguments.folder, precision=arguments.precision)
     if arguments.quick:
         if arguments.write:
             raise SystemExit("--quick is for choosing; --write wants the whole table")
@@ -242,7 +262,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.report:
         evaluation.write_report(arguments.report, table, records)
     if arguments.write:
-        evaluation.write_quality(arguments.folder, table)
+        evaluation.write_quality(arguments.folder, table, arguments.precision)
 
 
 if __name__ == "__main__":

@@ -78,14 +78,14 @@ def export_graph(graph: Graph, path: Path) -> float:
         )
     assert program is not None
     model = program.model_proto
-    _halve_initializers(model)
+    halve_initializers(model)
     with tempfile.TemporaryDirectory() as folder:
         checked = Path(folder) / "checked.onnx"
         onnx.save(model, str(checked))
         worst = _compare(graph, checked)
     for name in graph.check_only:
         model.graph.output.remove(next(o for o in model.graph.output if o.name == name))
-    _anonymize(model)
+    anonymize(model)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
     return worst
@@ -118,7 +118,7 @@ def _compare(graph: Graph, path: Path) -> float:
     return worst
 
 
-def _halve_initializers(model: Any) -> None:
+def halve_initializers(model: Any) -> None:
     """Store large fp32 weights as fp16 with a Cast behind them, which onnxruntime folds away at load."""
     casts = []
     for tensor in model.graph.initializer:
@@ -135,7 +135,7 @@ def _halve_initializers(model: Any) -> None:
         model.graph.node.insert(0, cast)
 
 
-def _anonymize(model: Any) -> None:
+def anonymize(model: Any) -> None:
     """Drop what the exporter notes of this machine (stack traces with paths) and of itself."""
     for node in model.graph.node:
         node.ClearField("doc_string")

@@ -13,11 +13,14 @@ ALIGNMENT = 64
 
 
 def share_weights(graphs: Sequence[Path], target: Path) -> None:
-    """Move the large initializers of ``graphs`` into ``target``, a file beside them; equal ones share their place."""
+    """Move the large initializers of ``graphs`` into ``target``, a file beside them; equal ones share their place.
+
+    What the graphs have in ``target`` already moves with the rest.
+    """
     places: dict[bytes, int] = {}
+    models = [onnx.load(str(path)) for path in graphs]
     with target.open("wb") as file:
-        for path in graphs:
-            model = onnx.load(str(path))
+        for path, model in zip(graphs, models, strict=True):
             for tensor in model.graph.initializer:
                 data = tensor.raw_data
                 if len(data) < LEAST:

@@ -72,12 +72,16 @@ def write_report(folder: Path, table: dict[str, Any], records: Sequence[Record])
     (folder / "evaluation.json").write_text(json.dumps(all_of_it, indent=1) + "\n")
 
 
-def write_quality(folder: Path, table: dict[str, Any]) -> None:
-    """Put what was measured into the folder's ``model.json``: the levels, the real pictures and the bars."""
+def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") -> None:
+    """Put what was measured into the folder's ``model.json``: the levels, the real pictures and the bars; for another
+    ``precision`` than fp32 the levels, beside it."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
     kept = ("cases", "people", *LEVELS, "real", "bars")
-    manifest["quality"] = {name: table[name] for name in kept if name in table}
+    if precision == "fp32":
+        manifest["quality"] = {name: table[name] for name in kept if name in table}
+    else:
+        manifest["quality"][precision] = {level: table[level] for level in LEVELS}
     path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 

@@ -40,12 +40,13 @@ class Restorer(Protocol):
 class FolderModel:
     """The graphs of a model folder in onnxruntime, one face at a time."""
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        self.encode, self.restore = (
-            open_graph(folder / f"{name}.onnx", threads) for name in ("encode_references", "restore")
-        )
+    def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
+        """``precision``: fp32, or what else the folder brings (fp16, int8)."""
+        ending = "" if precision == "fp32" else f"_{precision}"
+        self.encode = open_graph(folder / "encode_references.onnx", threads)
+        self.restore = open_graph(folder / f"restore{ending}.onnx", threads)
         # Folders from before 0.3.1 have none.
-        alone = folder / "restore_alone.onnx"
+        alone = folder / f"restore_alone{ending}.onnx"
         self.alone = open_graph(alone, threads) if alone.is_file() else None
         self.features = [o.name for o in self.encode.get_outputs()]
         self.size = int(json.loads((folder / "model.json").read_text())["input_size"])

@@ -1,0 +1,169 @@
+"""int8 graphs beside the fp32 ones of a model folder: static, QDQ, calibrated on degraded faces and their references.
+
+Only convolutions that are worth it are quantized: int8 products are cheap, but before and after them onnxruntime
+rounds, scales and transposes, so a small one costs more than it saves, and every one costs accuracy. Weights have a
+scale for each output channel, activations one for each tensor.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from refstar_model.data.degradation import LEVELS
+from refstar_model.data.photos import PhotoSet
+from refstar_model.evaluation.cases import few_cases
+from refstar_model.evaluation.restorers import FolderModel, fit
+from refstar_model.export import WEIGHTS, anonymize, halve_initializers, sha256
+from refstar_model.golden import block_means, golden_picture
+from refstar_model.shared_weights import share_weights
+
+Inputs = dict[str, NDArray[Any]]
+
+#: Graphs that run for every face; references are encoded once, and their features are compared: they stay as they are.
+GRAPHS = ("restore", "restore_alone")
+#: Multiplications from which a convolution is quantized.
+WORTH = 16_000_000
+#: Cases of each level; with the right reference, with a stranger's and with none.
+CASES = 12
+
+
+def quantize(folder: Path, photos: PhotoSet, worth: int = WORTH, cases: int = CASES) -> dict[str, Any]:
+    """Add ``restore_int8`` and ``restore_alone_int8`` to ``folder`` and its ``model.json``, which is returned.
+
+    ``photos``: those of training. The folder changes only at the end.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name)
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        manifest: dict[str, Any] = json.loads((part / "model.json").read_text())
+        samples = list(_samples(part, photos, cases))
+        for graph in GRAPHS:
+            chosen = _quantized(part, graph, samples, worth)
+            manifest["graphs"][f"{graph}_int8"] = {"file": f"{graph}_int8.onnx", "quantized": len(chosen)}
+        share_weights([part / g["file"] for g in manifest["graphs"].values()], part / WEIGHTS)
+        for described in (*manifest["graphs"].values(), manifest["weights"]):
+            described["sha256"] = sha256(part / described["file"])
+        golden = manifest["golden"]
+        golden["tolerance_int8"] = round(golden["tolerance"] + _furthest(part, golden), 1)
+        (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        for file in part.iterdir():
+            file.replace(folder / file.name)
+    return manifest
+
+
+def _quantized(folder: Path, graph: str, samples: list[Inputs], worth: int) -> list[str]:
+    """Write the int8 graph of a graph; returns the names of its convolutions that are quantized now."""
+    target = folder / f"{graph}_int8.onnx"
+    with tempfile.TemporaryDirectory() as work:
+        whole = _folded(folder / f"{graph}.onnx", Path(work) / "folded.onnx")
+        chosen = _worthwhile(whole, samples[0], worth)
+        quantize_static(
+            str(whole),
+            str(target),
+            _Reader(samples, whole),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_quantize=chosen,
+            per_channel=True,
+            # 7 bits: sums of products with 8 overflow on processors without VNNI.
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+    model = onnx.load(str(target))
+    halve_initializers(model)
+    anonymize(model)
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return chosen
+
+
+def _furthest(folder: Path, golden: dict[str, Any]) -> float:
+    """Levels between what the int8 graphs answer to the golden picture and what the fp32 ones do."""
+    model = FolderModel(folder, precision="int8")
+    face = golden_picture(model.size)
+    answers = {"block_means": model(face, [face[:, ::-1]]), "block_means_alone": model(face, [])}
+    return max(
+        float(np.abs(np.subtract(block_means(answer.picture), golden[name])).max())
+        for name, answer in answers.items()
+    )
+
+
+def _samples(folder: Path, photos: PhotoSet, cases: int) -> Iterator[Inputs]:
+    """Inputs of the restoring graph for degraded faces, half of them with a reference that is present."""
+    encode = onnxruntime.InferenceSession(
+        str(folder / "encode_references.onnx"), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in encode.get_outputs()]
+    size = encode.get_inputs()[0].shape[1]
+    for level in sorted(LEVELS):
+        for number, case in enumerate(few_cases(photos, level, cases)):
+            picture = case.wrong if number % 3 == 2 else case.right
+            features = encode.run(names, {"references": fit(picture, size)[None]})
+            yield {
+                "low_quality": fit(case.low_quality, size)[None],
+                "reference_weight": np.full((1, 1), number % 4 != 3, np.float32),
+                "fidelity": np.full(1, 0.5, np.float32),
+                **{name: value[None] for name, value in zip(names, features, strict=True)},
+            }
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, samples: list[Inputs], graph: Path) -> None:
+        wanted = [i.name for i in onnx.load(str(graph), load_external_data=False).graph.input]
+        self._left = iter([{name: sample[name] for name in wanted} for sample in samples])
+
+    def get_next(self) -> Inputs | None:
+        return next(self._left, None)
+
+
+def _folded(graph: Path, target: Path) -> Path:
+    """The graph with everything computed that does not depend on its inputs, weights as fp32."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(str(target), load_external_data=False)
+    onnx.external_data_helper.load_external_data_for_model(model, str(graph.parent))
+    onnx.save(model, str(target))
+    return target
+
+
+def _worthwhile(graph: Path, sample: Mapping[str, NDArray[Any]], worth: int) -> list[str]:
+    """Names of the dense convolutions with at least ``worth`` multiplications for one face."""
+    model = onnx.load(str(graph))
+    weights = {t.name: tuple(t.dims) for t in model.graph.initializer}
+    convolutions = [n for n in model.graph.node if n.op_type == "Conv" and n.input[1] in weights]
+    known = {output.name for output in model.graph.output}
+    for node in convolutions:
+        if node.output[0] not in known:
+            model.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = {i.name: sample[i.name] for i in session.get_inputs()}
+    sizes = {
+        node.output[0]: value.size
+        for node, value in zip(
+            convolutions, session.run([n.output[0] for n in convolutions], wanted), strict=True
+        )
+    }
+    return [
+        node.name
+        for node in convolutions
+        if weights[node.input[1]][1] > 1
+        and sizes[node.output[0]] * int(np.prod(weights[node.input[1]][1:])) >= worth
+    ]

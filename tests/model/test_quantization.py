@@ -1,0 +1,72 @@
+"""int8 graphs stand beside the others, compute nearly the same, and the service can run them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from refstar_model import golden
+from refstar_model.data.photos import PhotoSet
+from refstar_model.evaluation import FolderModel
+from refstar_model.quantization import quantize
+from refstar_model.refstar.network import TINY, RefStar
+from refstar_model.refstar.publishing import publish
+from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.provider import Precision
+from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photos: PhotoSet) -> Path:
+    torch.manual_seed(0)
+    net = RefStar(replace(TINY, size=128, unshuffle=8))
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.02)
+    target = tmp_path_factory.mktemp("zoo") / "tiny"
+    publish(net, 0, target)
+    quantize(target, photos.split("train"), worth=10_000, cases=2)
+    return target
+
+
+def test_large_convolutions_hold_int8_weights(folder: Path) -> None:
+    manifest = json.loads((folder / "model.json").read_text())
+    for name in ("restore_int8", "restore_alone_int8"):
+        graph = onnx.load(str(folder / f"{name}.onnx")).graph
+        kept = sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in graph.initializer)
+        assert kept == manifest["graphs"][name]["quantized"] > 5
+
+
+def test_the_int8_graphs_compute_nearly_what_the_others_do(folder: Path) -> None:
+    face = golden.golden_picture(128)
+    exact, rounded = FolderModel(folder), FolderModel(folder, precision="int8")
+    for references in ([], [face[:, ::-1]]):
+        difference = np.abs(exact(face, references).picture.astype(int) - rounded(face, references).picture)
+        assert 0 < difference.mean() < 3
+
+
+def test_the_service_runs_either_and_tells_their_results_apart(folder: Path) -> None:
+    task = FaceTask(
+        golden.golden_picture(128), (ReferencePicture("a", golden.golden_picture(128)),), 1.0, 0.5
+    )
+    results = []
+    for precision in (Precision.FP32, Precision.INT8):
+        model = Restorer(load_manifest(folder), precision=precision)
+        model.warm_up()
+        results.append(model.restore([task])[0].pixels)
+    assert not np.array_equal(*results)
+
+
+def test_the_fp32_graphs_stay_as_they_are(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = RefStar(replace(TINY, size=128, unshuffle=8))
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.02)
+    publish(net, 0, tmp_path / "tiny")
+    face = golden.golden_picture(128)
+    one, other = (FolderModel(f)(face, [face]).picture for f in (folder, tmp_path / "tiny"))
+    assert np.array_equal(one, other)
