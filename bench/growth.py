@@ -24,7 +24,6 @@ import numpy as np
 from bare import add_model_options
 from job_queue import a_request, an_outcome, submit_all
 from refstar_service.engine.manifest import load_manifest
-from refstar_service.engine.restorer import Restorer
 from refstar_service.engine.session import Provider
 from refstar_service.faces.detect import load_detector
 from refstar_service.images import ImageLimits
@@ -37,6 +36,7 @@ from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.references import ReferenceMemory
 from refstar_service.worker.upload import Upload
 from report import Cell, Report, Table, command, parser, publish, this_machine
+from restoring import Restoring
 from samples import Faces, faces, jpeg, photograph
 from stack import status_mib
 
@@ -61,9 +61,9 @@ class Found:
 class Steps:
     """The worker's own, without queue and blobs."""
 
+    restoring: Restoring
     model: Model
     viewer: Viewer
-    batch: int
     times: int
 
     def measure(self, image: bytes, references: Callable[[], list[bytes]], *, aligned: bool) -> Found:
@@ -81,9 +81,7 @@ class Steps:
     def restore(self, picture: Upload, references: list[Upload], aligned: bool) -> int:
         knobs = Knobs("aligned" if aligned else "all", 0.5, 1.0, "same", 95)
         prepared = prepare(picture, references, knobs, self.model, self.viewer)
-        restored = []
-        for first in range(0, len(prepared.tasks), self.batch):
-            restored += self.model.restorer.restore(prepared.tasks[first : first + self.batch])
+        restored = self.restoring.restore(prepared.tasks)
         compose(prepared, restored)
         return len(restored)
 
@@ -219,16 +217,10 @@ def main() -> None:
 
 def _steps(options: argparse.Namespace) -> Steps:
     settings, manifest = Settings(), load_manifest(options.model)
-    restorer = Restorer(
-        manifest,
-        Provider(options.provider),
-        max_batch=settings.max_batch,
-        cache_bytes=settings.feature_cache_bytes,
-    )
-    restorer.warm_up()
-    detector = load_detector(options.model.parent, None, settings.threads)
+    restoring = Restoring(options.model, Provider(options.provider), settings)
+    detector = load_detector(options.model.parent, None, restoring.budget.detector)
     viewer = Viewer(detector, ReferenceMemory(), ImageLimits(max_bytes=64 << 20))
-    return Steps(Model(restorer, manifest.input_size), viewer, settings.max_batch, options.times)
+    return Steps(restoring, Model(restoring.restorer, manifest.input_size), viewer, options.times)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from bare import add_model_options
 from bars import stacked_bars
 from refstar_service.engine.manifest import load_manifest
-from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
+from refstar_service.engine.restorer import FaceTask, ReferencePicture
 from refstar_service.engine.session import Provider
 from refstar_service.faces.align import align, cut
 from refstar_service.faces.detect import load_detector
@@ -28,6 +28,7 @@ from refstar_service.worker import selection_picture
 from refstar_service.worker.selection_picture import FaceSelection
 from refstar_service.worker.stopwatch import Stopwatch
 from report import DOCS, Report, Table, command, parser, publish, this_machine
+from restoring import Restoring
 from samples import Faces, faces, jpeg, photograph
 
 STAGES = ("decode", "detect", "align", "references", "infer", "paste", "selection", "encode")
@@ -49,7 +50,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Bench:
-    restorer: Restorer
+    restoring: Restoring
     detector: FaceDetector
     limits: ImageLimits
     size: int
@@ -74,9 +75,9 @@ class Bench:
         known = ()
         if reference is not None:
             with clock("references"):  # a key of its own: it is encoded every time
-                known = tuple(self.restorer.encode([ReferencePicture(str(number), reference)]))
+                known = tuple(self.restoring.restorer.encode([ReferencePicture(str(number), reference)]))
         with clock("infer"):
-            restored = self.restorer.restore([FaceTask(crop, known, 1.0, 0.5) for crop in crops])
+            restored = self.restoring.restore([FaceTask(crop, known, 1.0, 0.5) for crop in crops])
         if case.faces:
             pasted = [
                 PastedFace(face.pixels, place, one.points)
@@ -123,10 +124,9 @@ def main() -> None:
     options = made.parse_args()
     machine, settings = this_machine(), Settings()
     manifest = load_manifest(options.model)
-    restorer = Restorer(manifest, Provider(options.provider), max_batch=settings.max_batch)
-    restorer.warm_up()
-    detector = load_detector(options.model.parent, None, settings.threads)
-    bench = Bench(restorer, detector, ImageLimits(max_bytes=64 << 20), manifest.input_size)
+    restoring = Restoring(options.model, Provider(options.provider), settings)
+    detector = load_detector(options.model.parent, None, restoring.budget.detector)
+    bench = Bench(restoring, detector, ImageLimits(max_bytes=64 << 20), manifest.input_size)
     found: dict[str, dict[str, float]] = {}
     for case in cases(faces(options)):
         runs = []
