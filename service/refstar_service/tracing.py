@@ -60,12 +60,13 @@ def use(provider: trace.TracerProvider | None) -> None:
     _provider = provider
 
 
-def provider() -> trace.TracerProvider:
-    return _provider or trace.get_tracer_provider()
+def provider() -> trace.TracerProvider | None:
+    """The one that `use` named; None: OpenTelemetry's own, which records nothing unless somebody else set it up."""
+    return _provider
 
 
 def tracer() -> trace.Tracer:
-    return provider().get_tracer("refstar_service")
+    return (_provider or trace.get_tracer_provider()).get_tracer("refstar_service")
 
 
 def carried() -> str:

@@ -77,7 +77,7 @@ def create_app(
         redirect_slashes=False,
         # Its metrics and log records would be ours a second time.
         telemetry={
-            "tracer_provider": tracing.provider(),
+            "tracer_provider": tracing.provider(),  # None: no spans, unless somebody else records some
             "metrics": False,
             "logs": False,
             "operation_spans": False,
