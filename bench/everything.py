@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "start": ("start",),
     "job_queue": ("job_queue",),
     "uploads": ("uploads",),
+    "network": ("network",),
     "stages": ("stages",),
     "latency": ("latency",),
     "bare": ("bare",),
