@@ -99,7 +99,7 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
     matched = cv2.add(restored, grown, dtype=cv2.CV_32F)
     if kept is not None:
         share = cv2.resize(kept, (size, size), interpolation=cv2.INTER_LINEAR)
-        matched -= low_quality * share[..., None]
+        matched = cv2.subtract(matched, cv2.multiply(low_quality, cv2.merge([share] * 3), dtype=cv2.CV_32F))
 
     matrix = regrained(alignment.inverse, upscale)
     source, step = low_passed(matched, scale_of(matrix))
@@ -118,11 +118,11 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
         strip = canvas[top : min(top + height, rows.stop), columns]
         place = _from(matrix, columns.start, top)
         shape = (width, strip.shape[0])
-        share = np.clip(warp(mask, coarse(place, grain), *shape, smooth=False, mirrored=False), 0, 1)
+        share = np.asarray(warp(mask, coarse(place, grain), *shape, smooth=False, mirrored=False), np.float32)
         laid = np.asarray(warp(source, moved(place, step=step), *shape), np.float32)
         if kept is not None:
             own = np.asarray(warp(kept, coarse(place, grain), *shape, smooth=False), np.float32)
-            laid = laid + strip * own[..., None]
+            laid = cv2.add(laid, cv2.multiply(strip, cv2.merge([own] * 3), dtype=cv2.CV_32F))
         strip[:] = cv2.blendLinear(strip, to_bytes(laid), 1 - share, share)
 
 
