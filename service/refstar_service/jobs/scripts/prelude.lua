@@ -169,7 +169,8 @@ local function refusal(lines, claims, limits, uploads, results)
   if limits.share > 0 then
     local memory = redis.call('INFO', 'memory')
     local function figure(name)
-      return tonumber(string.match(memory, '%f[%w]' .. name .. ':(%d+)') or 0)
+      local _, before = string.find(memory, '\n' .. name .. ':', 1, true) -- a pattern would take as long as all else
+      return tonumber(before and string.match(memory, '^%d+', before + 1) or 0)
     end
     -- What the server itself does not hold against maxmemory: buffers of its replicas and of its file.
     local used = figure('used_memory') - figure('mem_not_counted_for_evict')
