@@ -86,10 +86,11 @@ def _gathered(x: Tensor, field: Tensor) -> Tensor:
     axis = torch.arange(side, dtype=torch.float32, device=x.device)
     column = (axis + field[:, 0] * side).clamp(0, side - 1)
     row = (axis[:, None] + field[:, 1] * side).clamp(0, side - 1)
-    left, top = column.floor().clamp(max=side - 2), row.floor().clamp(max=side - 2)
+    # Clamped as integers: a sick reference's NaN must not become a place that does not exist.
+    left, top = (places.floor().long().clamp(0, side - 2) for places in (column, row))
     right_share, lower_share = (column - left).flatten()[:, None], (row - top).flatten()[:, None]
     first = torch.arange(batch, device=x.device)[:, None, None] * side**2
-    corner = (first + top.long() * side + left.long()).flatten()
+    corner = (first + top * side + left).flatten()
     places = x.flatten(2).transpose(1, 2).reshape(-1, channels)
     upper, lower = (
         places[corner + step] * (1 - right_share) + places[corner + step + 1] * right_share
