@@ -320,7 +320,7 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
     for manifest in installed_models(settings).values():
-        size = sum((manifest.folder / graph.file).stat().st_size for graph in manifest.graphs.values())
+        size = sum((manifest.folder / described.file).stat().st_size for described in manifest.files)
         print(
             f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"
         )

@@ -250,6 +250,9 @@ def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixt
     assert run(["models"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("refstar ")
+    files = (Settings().models_dir / "refstar").iterdir()
+    size = sum(file.stat().st_size for file in files if file.name != "model.json")
+    assert f"  {size / 1e6:.1f} MB  " in said
     assert "trained on:" in said
     assert "limit:" in said
 
