@@ -10,6 +10,7 @@ import skimage.data
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.cli import run
+from refstar_service.settings import Settings
 
 
 @pytest.fixture
