@@ -1,7 +1,7 @@
 """Crops in, crops out: aligned faces with their references through a model's graphs.
 
 Faces of different jobs share a batch. A face's result does not depend on its batch-mates: faces are grouped by the
-bucket of their *own* number of references, and padding rows are never looked at.
+places that their *own* references take, and padding rows are never looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -199,7 +199,8 @@ class Restorer:
         return self._staged(tasks, self._crowd.alone)
 
     def _loaded(self, loader: SessionLoader, turns: Turns) -> Graphs:
-        kept = KEPT_BYTES if self.provider is Provider.CPU else KEPT_BYTES_ON_GPU
+        on_cpu = self.provider is Provider.CPU
+        kept = KEPT_BYTES if on_cpu else KEPT_BYTES_ON_GPU
         restoring = Bindings(loader.load("restore"), kept, turns)
         absent = {
             name: np.zeros([int(d) for d in shape[2:]], restoring.session.dtype(name))
@@ -212,7 +213,7 @@ class Restorer:
         alone = None
         if self.precision.graph("restore_alone") in self.manifest.graphs:
             alone = RestoringGraph(Bindings(loader.load("restore_alone"), kept, turns), self.ceiling, {})
-        return Graphs(RestoringGraph(restoring, self.ceiling, absent, alone), encoding)
+        return Graphs(RestoringGraph(restoring, self.ceiling, absent, alone, padded=not on_cpu), encoding)
 
     def _staged(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
         for task in tasks:

@@ -43,6 +43,13 @@ class RestoringGraph:
     ceiling: Ceiling
     absent: Mapping[str, NDArray[Any]]
     alone: "RestoringGraph | None" = None
+    # Whether places for references come in powers of two: on a GPU shapes should be few, on a CPU every place costs.
+    padded: bool = True
+
+    def places(self, face: ReadyFace) -> int:
+        """For the references of a face; without one, the model still takes the place of one."""
+        count = max(1, len(face.references))
+        return bucket(count) if self.padded else count
 
     def that_takes(self, face: ReadyFace) -> "RestoringGraph":
         """It depends on the face and on nothing else: two graphs may differ in the last bit."""
@@ -55,11 +62,11 @@ class RestoringGraph:
             self.alone.drop()
 
     def load(self, faces: Sequence[ReadyFace]) -> Loaded:
-        """One batch. All faces are of one bucket of references."""
+        """One batch. All faces have as many places for references."""
         rows, size = bucket(len(faces)), faces[0].low_quality.shape
         shapes: dict[str, tuple[int, ...]] = {"low_quality": (rows, *size), "fidelity": (rows,)}
         if self.absent:
-            count = _references(faces[0])
+            count = self.places(faces[0])
             shapes["reference_weight"] = (rows, count)
             shapes |= {name: (rows, count, *one.shape) for name, one in self.absent.items()}
         return self.bindings.load(shapes, lambda inputs: self._fill(inputs, faces))
@@ -87,14 +94,14 @@ class RestoringGraph:
 class StagedFaces:
     """Faces whose first batch is uploaded. It ends once: by ``compute`` or by ``discard``, in any thread.
 
-    Faces of one batch have references of the same bucket, each by its own number, so that none depends on the others.
+    Faces of one batch have as many places for references, each by its own number, so that none depends on the others.
     """
 
     def __init__(self, graph: RestoringGraph, faces: Sequence[ReadyFace]) -> None:
         self._graph, self._faces = graph, faces
         groups: dict[int, list[int]] = {}
         for index, face in enumerate(faces):
-            count = _references(face) if graph.that_takes(face) is graph else 0
+            count = graph.places(face) if graph.that_takes(face) is graph else 0
             groups.setdefault(count, []).append(index)
         self._left = list(groups.values())
         self._loaded: tuple[list[int], Loaded] | None = self._next() if faces else None
@@ -144,11 +151,6 @@ class StagedFaces:
         if not is_out_of_memory(error) or not self._graph.ceiling.lower(bucket(count)):
             raise error
         self._graph.drop()
-
-
-def _references(face: ReadyFace) -> int:
-    """The bucket of its references; without one, the model still takes the place of one."""
-    return bucket(max(1, len(face.references)))
 
 
 def _read(outputs: Arrays, faces: Sequence[ReadyFace]) -> list[RestoredFace]:

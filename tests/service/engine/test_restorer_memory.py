@@ -131,6 +131,31 @@ def test_a_ceiling_is_a_power_of_two_and_only_comes_down() -> None:
     assert buckets_to(8) == [1, 2, 4, 8]
 
 
+@pytest.mark.parametrize(("padded", "places"), [(False, [1, 1, 3, 5]), (True, [1, 1, 4, 8])])
+def test_on_a_cpu_no_place_is_computed_for_references_that_are_not_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, padded: bool, places: list[int]
+) -> None:
+    """On a GPU shapes should be few instead; the face is the same."""
+    restorer = Restorer(load_manifest(folder), threads=1)
+    assert not restorer._crowd.alone.restoring.padded
+    graph = replace(restorer._crowd.alone.restoring, padded=padded)
+    restorer._crowd.alone = replace(restorer._crowd.alone, restoring=graph)
+    plain, seen, found = Binding.run, [], []
+
+    def run(self: Binding) -> None:
+        if "reference_weight" in self.inputs:
+            seen.append(self.inputs["reference_weight"].shape[1])
+        plain(self)
+
+    monkeypatch.setattr(Binding, "run", run)
+    (face,) = tasks(1)
+    for count in (0, 1, 3, 5):
+        known = tuple(one.references[0] for one in tasks(8)[:count])
+        found += restorer.restore([replace(face, references=known)])
+    assert seen == places
+    assert [len(one.selection) for one in found] == [0, 1, 3, 5]
+
+
 def test_a_face_is_the_same_from_memory_that_lies_apart(folder: Path) -> None:
     plain, apart = (Restorer(load_manifest(folder), max_batch=4, threads=1) for _ in range(2))
     for bindings in (apart._crowd.alone.restoring.bindings, apart._crowd.alone.encoding):
