@@ -1,13 +1,9 @@
 """onnxruntime sessions: one loaded graph, and proof that it runs where it was asked to."""
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-# Official builds report home, with an id that stays, unless this is set before the import.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime as ort

@@ -1,5 +1,7 @@
 """Sessions on a CPU share their memory."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +51,20 @@ def test_what_one_session_took_for_a_run_serves_the_others_too(graph: Path) -> N
     for session in sessions[1:]:
         assert session.run(question)["y"] == 1
     assert in_memory() - before < 2 * BYTES  # the arena grows in doublings; of their own it would be five
+
+
+@pytest.mark.parametrize("module", ["binding", "bindings", "session", "restorer", "crowd"])
+def test_onnxruntime_reports_nothing_whichever_module_is_imported_first(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    told = (
+        "import os, sys\n"
+        "class Look:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
+        "sys.meta_path.insert(0, Look())\n"
+        f"import refstar_service.engine.{module}"
+    )
+    seen = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    assert seen.split() == ["1"]
