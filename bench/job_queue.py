@@ -126,7 +126,7 @@ async def work(url: str, count: int, batch: int, ready: Barrier) -> float:
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--jobs", type=int, default=5000)
-    made.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32], help="jobs reserved at a time")
+    made.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], help="jobs reserved at a time")
     made.add_argument("--at-once", type=int, default=32, help="submissions under way")
     made.add_argument("--rounds", type=int, default=3)
     options = made.parse_args()

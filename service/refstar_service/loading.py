@@ -42,7 +42,8 @@ def load(settings: Settings) -> Loaded:
     """Raises ModelRefused or ProviderUnavailable."""
     began = time.monotonic()
     provider = Provider(settings.provider)
-    budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
+    on_cpu = provider is Provider.CPU
+    budget = thread_budget(settings.threads, on_cpu=on_cpu, faces=settings.faces_per_inference)
     cv2.setNumThreads(budget.opencv)
     turns = Turns(budget.inferences)
     # First, because it is quick: a wrong path is not found out after minutes of tuning.

@@ -247,8 +247,11 @@ class Settings(BaseSettings):
     fit is halved, and the worker goes on with smaller ones."""
 
     max_batch: int = Field(8, ge=1, le=64)
-    """Most jobs taken at a time, and on a GPU most faces in one inference, which gains throughput up to about 16. On a
-    CPU it would gain none, so there each inference has one face."""
+    """Most jobs taken at a time, and on a GPU most faces in one inference, which gains throughput up to about 16."""
+
+    faces_per_inference: int = Field(0, ge=0, le=64)
+    """Most faces in one inference. 0: `max_batch` on a GPU, and one on a CPU, where more gain nothing with the shipped
+    model and take more memory."""
 
     max_batch_pixels: int = Field(100_000_000, ge=1_000_000)
     """Most pixels that the pictures and results of one batch may hold; a batch with more is worked on in

@@ -114,13 +114,22 @@ def settings(tmp_path: Path, redis_server: str) -> dict[str, str]:
         "REFSTAR_REDIS_URL": redis_server,
         "REFSTAR_MODELS_DIR": str(models),
         "REFSTAR_DATA_DIR": str(tmp_path),
-        "REFSTAR_THREADS": "1",
     }
 
 
+#: Threads of a worker, and faces of one inference.
+COMPANY = {"shared batches": (1, 8), "side by side": (3, 1)}
+
+
+@pytest.mark.parametrize("company", COMPANY)
 def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
-    settings: dict[str, str], tmp_path: Path
+    settings: dict[str, str], tmp_path: Path, company: str
 ) -> None:
+    threads, faces_per_inference = COMPANY[company]
+    settings |= {
+        "REFSTAR_THREADS": str(threads),
+        "REFSTAR_FACES_PER_INFERENCE": str(faces_per_inference),
+    }
     port, *metrics = (free_port() for _ in range(3))
     jobs = cases()
     with ExitStack() as processes, ThreadPoolExecutor(8) as clients:
@@ -176,7 +185,7 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
     assert sum(faces for faces, _ in batches) >= JOBS
     for faces, count in batches:
         assert faces > 20
-        assert faces / count > 4
+        assert faces / count > faces_per_inference / 2
 
 
 def ready_workers(client: httpx.Client) -> int:

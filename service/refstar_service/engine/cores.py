@@ -28,8 +28,9 @@ class ThreadBudget:
     opencv: int  # of one OpenCV call in any of those
 
 
-def thread_budget(threads: int, *, on_cpu: bool, cores: int | None = None) -> ThreadBudget:
-    """``threads``: what the setting says, 0 = as many as there are cores; ``on_cpu``: whether models run there.
+def thread_budget(threads: int, *, on_cpu: bool, faces: int = 0, cores: int | None = None) -> ThreadBudget:
+    """``threads`` and ``faces`` (of one inference): what the settings say, 0 = as many as there are cores, and what is
+    best; ``on_cpu``: whether models run there.
 
     The setting is about inferences alone: pictures always have a thread per core. On a CPU, faces run side by side with
     a thread each rather than in batches: between the operators of a graph, threads wait for each other, and of two on
@@ -41,7 +42,7 @@ def thread_budget(threads: int, *, on_cpu: bool, cores: int | None = None) -> Th
         model=model,
         inferences=min(model, _MOST_INFERENCES),
         # A batch of 8 takes as long as 8 faces, a padded one longer, and its buffers eight times the memory.
-        faces=1 if on_cpu else None,
+        faces=faces or (1 if on_cpu else None),
         detector=min(threads or cores, _MOST_FOR_DETECTOR),
         pictures=cores,
         opencv=min(cores, _MOST_FOR_DETECTOR),

@@ -95,6 +95,7 @@ def test_on_a_cpu_faces_run_side_by_side_and_on_a_gpu_in_batches() -> None:
     assert thread_budget(0, on_cpu=True, cores=64).inferences == 8
     budget = thread_budget(0, on_cpu=False, cores=16)
     assert (budget.inferences, budget.faces) == (1, None)
+    assert thread_budget(0, on_cpu=True, faces=4, cores=2).faces == 4
 
 
 def test_the_setting_is_about_inferences_alone() -> None:
