@@ -1,15 +1,18 @@
 """A tiny data folder of drawn faces and a tiny recognizer: the model's tests need no photographs and no teachers."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
 import pytest
+from drawn_net import published
 from onnx import TensorProto, helper, numpy_helper
 from refstar_model.data.photos import PhotoSet, load_photos
 from refstar_model.recognition import Recognizer
+from refstar_model.refstar.params import TINY
 
 
 def drawn_face(person: int, photo: int, size: int) -> np.ndarray:
@@ -53,6 +56,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
             writer.writeheader()
             writer.writerows(rows)
     return load_photos(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a net with every part, for faces of 128 pixels. Not to be written to."""
+    return published(replace(TINY, size=128, unshuffle=8), tmp_path_factory.mktemp("zoo") / "tiny")
 
 
 @pytest.fixture(scope="module")

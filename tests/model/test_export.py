@@ -9,36 +9,36 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from drawn_net import published
 from refstar_model import golden
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import Graph, ParityError, export_graph, write_folder
-from refstar_model.refstar.network import TINY, RefStar
-from refstar_model.refstar.params import Attention, BackboneKind
-from refstar_model.refstar.publishing import publish
+from refstar_model.refstar.params import TINY, Attention, BackboneKind
 from refstar_service.engine import restorer
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
-PARAMS = replace(TINY, size=128, unshuffle=8)
-VARIANTS = {
-    "naf": PARAMS,
-    "vq, one softmax": replace(
-        PARAMS, backbone=BackboneKind.VQ, attention=Attention.JOINT, reach=0.0, refinement=0, gate=False
-    ),
-}
+#: With what "naf", which the fixture `tiny_folder` holds, has not.
+OTHER = replace(
+    TINY,
+    size=128,
+    unshuffle=8,
+    backbone=BackboneKind.VQ,
+    attention=Attention.JOINT,
+    reach=0.0,
+    refinement=0,
+    gate=False,
+)
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    net = RefStar(VARIANTS[request.param])
-    with torch.no_grad():
-        for value in net.parameters():
-            value.add_(torch.randn_like(value) * 0.02)
-    target = tmp_path_factory.mktemp("zoo") / "tiny"
-    publish(net, 0, target)
-    return target
+@pytest.fixture(scope="module", params=["naf", "vq, one softmax"])
+def folder(
+    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    if request.param == "naf":
+        return tiny_folder
+    return published(OTHER, tmp_path_factory.mktemp("zoo") / "tiny")
 
 
 def test_the_service_runs_what_the_exporter_wrote(folder: Path) -> None:

@@ -1,33 +1,25 @@
 """int8 graphs stand beside the others, compute nearly the same, and the service can run them."""
 
 import json
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from refstar_model import golden
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import FolderModel
 from refstar_model.quantization import quantize
-from refstar_model.refstar.network import TINY, RefStar
-from refstar_model.refstar.publishing import publish
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import Precision
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, photos: PhotoSet) -> Path:
-    torch.manual_seed(0)
-    net = RefStar(replace(TINY, size=128, unshuffle=8))
-    with torch.no_grad():
-        for value in net.parameters():
-            value.add_(torch.randn_like(value) * 0.02)
-    target = tmp_path_factory.mktemp("zoo") / "tiny"
-    publish(net, 0, target)
+def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, photos: PhotoSet) -> Path:
+    target = tmp_path_factory.mktemp("quantized") / "tiny"
+    shutil.copytree(tiny_folder, target)
     quantize(target, photos.split("train"), worth=10_000, cases=2)
     return target
 
@@ -60,13 +52,7 @@ def test_the_service_runs_either_and_tells_their_results_apart(folder: Path) -> 
     assert not np.array_equal(*results)
 
 
-def test_the_fp32_graphs_stay_as_they_are(folder: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = RefStar(replace(TINY, size=128, unshuffle=8))
-    with torch.no_grad():
-        for value in net.parameters():
-            value.add_(torch.randn_like(value) * 0.02)
-    publish(net, 0, tmp_path / "tiny")
+def test_the_fp32_graphs_stay_as_they_are(folder: Path, tiny_folder: Path) -> None:
     face = golden.golden_picture(128)
-    one, other = (FolderModel(f)(face, [face]).picture for f in (folder, tmp_path / "tiny"))
+    one, other = (FolderModel(f)(face, [face]).picture for f in (folder, tiny_folder))
     assert np.array_equal(one, other)
