@@ -147,10 +147,10 @@ def fill(path: Path, report: Report, machine: Machine) -> None:
 
 
 def command(name: str, options: argparse.Namespace, made: argparse.ArgumentParser) -> str:
-    """The command line that measures this again: options that are not at their defaults."""
+    """The command line that measures this again: options that are not at their defaults, no folders of this machine."""
     parts = [".venv/bin/python", f"bench/{name}.py"]
     for key, value in vars(options).items():
-        if key in ("json", "docs") or value == made.get_default(key):
+        if key in ("json", "docs", "environments") or value == made.get_default(key):
             continue
         flag = "--" + key.replace("_", "-")
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
