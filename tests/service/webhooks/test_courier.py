@@ -334,6 +334,14 @@ async def test_what_is_owed_is_counted_by_owner(
     assert (await notices.owed("a"), await notices.owed("b")) == (0, 0)
 
 
+async def test_a_notice_is_due_the_moment_its_job_ends(
+    ended: Any, success: Outcome, notices: Notices
+) -> None:
+    for number in range(30):  # a moment rounded to milliseconds lies ahead of half of them
+        await ended(f"job-{number}", success, "http://127.0.0.1:9/")
+        assert [notice.job_id for notice in await notices.take(1)] == [f"job-{number}"]
+
+
 async def test_a_full_redis_does_not_keep_what_is_owed(
     ended: Any, courier: Any, listen: Listen, success: Outcome, notices: Notices, redis: Redis
 ) -> None:

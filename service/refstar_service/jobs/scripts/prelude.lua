@@ -71,7 +71,7 @@ local function owe_notice(job, id, status)
     local ended_at = moment(now())
     redis.call('HSET', prefix .. 'notice:' .. id, 'url', url, 'owner', owner, 'status', status,
       'ended_at', ended_at)
-    redis.call('ZADD', prefix .. 'notices', ended_at, id)
+    redis.call('ZADD', prefix .. 'notices', now(), id)  -- not rounded: due at once, never in half a millisecond
     redis.call('HINCRBY', prefix .. 'notices:owed', owner, 1)
   end
 end
