@@ -12,14 +12,13 @@ import json
 import tempfile
 import time
 from collections import Counter
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from bare import MODEL
-from numpy.typing import NDArray
+from counting import Inputs, one_face, work
 from onnx import TensorProto, helper
 from refstar_service.engine.session import available_cpus
 from report import Report, Table, command, parser, publish, this_machine
@@ -27,18 +26,10 @@ from report import Report, Table, command, parser, publish, this_machine
 GRAPHS = ("restore_alone", "restore", "encode_references")
 SIDE = 1024  # of the matrices
 SHOWN = 12  # operators
-_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
-
-Inputs = dict[str, NDArray[Any]]
 
 
-def session(
-    model: str | bytes, threads: int, profile: Path | None = None, *, plain: bool = False
-) -> ort.InferenceSession:
-    """``plain``: operators as in the file, not fused and not padded to the width of the processor."""
+def session(model: str | bytes, threads: int, profile: Path | None = None) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    if plain:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -48,21 +39,10 @@ def session(
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def one_face(loaded: ort.InferenceSession) -> Inputs:
-    """Noise in the shapes of one face with one reference: the time does not depend on what is seen."""
-    rng = np.random.default_rng(0)
-    shapes = {i.name: [d if isinstance(d, int) else 1 for d in i.shape] for i in loaded.get_inputs()}
-    types = {i.name: _DTYPES[i.type] for i in loaded.get_inputs()}
-    return {
-        name: (rng.random(shape) * (255 if types[name] is np.uint8 else 1)).astype(types[name])
-        for name, shape in shapes.items()
-    }
-
-
-def profiled(path: Path, times: int, *, plain: bool = False) -> list[dict[str, Any]]:
+def profiled(path: Path, times: int) -> list[dict[str, Any]]:
     """What onnxruntime notes of each operator in ``times`` runs on one core."""
     with tempfile.TemporaryDirectory() as folder:
-        loaded = session(str(path), 1, Path(folder) / "profile", plain=plain)
+        loaded = session(str(path), 1, Path(folder) / "profile")
         inputs = one_face(loaded)
         for _ in range(times):
             loaded.run(None, inputs)
@@ -76,23 +56,6 @@ def milliseconds(path: Path, times: int) -> Counter[str]:
     for event in profiled(path, times):
         spent[event["args"]["op_name"]] += event["dur"]
     return Counter({name: microseconds / times / 1000 for name, microseconds in spent.items()})
-
-
-def multiplications(path: Path) -> int:
-    """In convolutions and products of matrices."""
-    total = 0
-    for event in profiled(path, 1, plain=True):
-        arguments = event["args"]
-        inputs, outputs = (
-            [next(iter(one.values())) for one in arguments[f"{side}_type_shape"]]
-            for side in ("input", "output")
-        )
-        match arguments["op_name"]:
-            case "Conv":
-                total += prod(outputs[0]) * prod(inputs[1][1:])
-            case "MatMul":
-                total += prod(outputs[0]) * inputs[0][-1]
-    return total
 
 
 def product(threads: int) -> tuple[ort.InferenceSession, Inputs]:
@@ -136,11 +99,11 @@ def main() -> None:
         runs = {name: (one, one_face(one)) for name, one in sessions.items()}
         times[threads] = medians(runs | {"product": product(threads)}, options.times)
     spent = {name: milliseconds(path, options.times) for name, path in paths.items()}
-    work = {base: multiplications(paths[base]) / 1e9 for base in GRAPHS if base in paths}
+    needs = {base: work(paths[base]).multiplications / 1e9 for base in GRAPHS if base in paths}
     limit = 2e-6 * SIDE**3 / times[1]["product"]  # thousand million additions and multiplications per second
     rows = []
     for name in names:
-        needed = work[name.removesuffix("_int8")]
+        needed = needs[name.removesuffix("_int8")]
         reached = 2000 * needed / times[1][name]
         rows.append((name, needed, times[1][name], times[cores][name], reached, reached / limit))
     columns = (

@@ -92,7 +92,9 @@ def main() -> None:
     evaluate.add_argument("--quick", action="store_true", help="a dozen cases, a few figures, a minute")
     evaluate.add_argument("--seed", type=int, default=7)
     evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
-    evaluate.add_argument("--precision", choices=["fp32", "int8"], default="fp32", help="which of its graphs")
+    evaluate.add_argument(
+        "--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="which of its graphs"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     arguments = parser.parse_args()

@@ -136,11 +136,12 @@ def halve_initializers(model: Any) -> None:
 
 
 def anonymize(model: Any) -> None:
-    """Drop what the exporter notes of this machine (stack traces with paths) and of itself."""
+    """Drop what the exporter notes of this machine (stack traces with paths), of itself and of types."""
     for node in model.graph.node:
         node.ClearField("doc_string")
         del node.metadata_props[:]
-    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
+    del model.graph.value_info[:]  # a quarter of a graph's bytes, and inferred again when it is loaded
+    for value in [*model.graph.input, *model.graph.output]:
         del value.metadata_props[:]
     for function in model.functions:
         del function.metadata_props[:]

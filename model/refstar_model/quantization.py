@@ -5,8 +5,6 @@ rounds, scales and transposes, so a small one costs more than it saves, and ever
 scale for each output channel, activations one for each tensor.
 """
 
-import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,10 +25,10 @@ from onnxruntime.quantization import (
 from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.cases import few_cases
+from refstar_model.evaluation.golden_distance import golden_distance
 from refstar_model.evaluation.restorers import FolderModel, fit
-from refstar_model.export import WEIGHTS, anonymize, halve_initializers, sha256
-from refstar_model.golden import block_means, golden_picture
-from refstar_model.shared_weights import share_weights
+from refstar_model.export import anonymize, halve_initializers
+from refstar_model.model_folder import revised
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -47,22 +45,14 @@ def quantize(folder: Path, photos: PhotoSet, worth: int = WORTH, cases: int = CA
 
     ``photos``: those of training. The folder changes only at the end.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        part = Path(name)
-        shutil.copytree(folder, part, dirs_exist_ok=True)
-        manifest: dict[str, Any] = json.loads((part / "model.json").read_text())
+    with revised(folder) as (part, manifest):
         samples = list(_samples(part, photos, cases))
         for graph in GRAPHS:
             chosen = _quantized(part, graph, samples, worth)
             manifest["graphs"][f"{graph}_int8"] = {"file": f"{graph}_int8.onnx", "quantized": len(chosen)}
-        share_weights([part / g["file"] for g in manifest["graphs"].values()], part / WEIGHTS)
-        for described in (*manifest["graphs"].values(), manifest["weights"]):
-            described["sha256"] = sha256(part / described["file"])
         golden = manifest["golden"]
-        golden["tolerance_int8"] = round(golden["tolerance"] + _furthest(part, golden), 1)
-        (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
-        for file in part.iterdir():
-            file.replace(folder / file.name)
+        apart = golden_distance(FolderModel(part), FolderModel(part, precision="int8"))
+        golden["tolerance_int8"] = round(golden["tolerance"] + apart, 1)
     return manifest
 
 
@@ -91,17 +81,6 @@ def _quantized(folder: Path, graph: str, samples: list[Inputs], worth: int) -> l
     anonymize(model)
     target.write_bytes(model.SerializeToString(deterministic=True))
     return chosen
-
-
-def _furthest(folder: Path, golden: dict[str, Any]) -> float:
-    """Levels between what the int8 graphs answer to the golden picture and what the fp32 ones do."""
-    model = FolderModel(folder, precision="int8")
-    face = golden_picture(model.size)
-    answers = {"block_means": model(face, [face[:, ::-1]]), "block_means_alone": model(face, [])}
-    return max(
-        float(np.abs(np.subtract(block_means(answer.picture), golden[name])).max())
-        for name, answer in answers.items()
-    )
 
 
 def _samples(folder: Path, photos: PhotoSet, cases: int) -> Iterator[Inputs]:

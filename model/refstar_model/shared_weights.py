@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, external_data_helper
 
 #: Smaller tensors stay in the graph, bytes: shapes and axes must be there when a graph is read.
-LEAST = 1024
+LEAST = 256
 #: Places in the file are multiples of this, bytes.
 ALIGNMENT = 64
 

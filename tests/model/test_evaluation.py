@@ -257,6 +257,17 @@ def test_what_is_measured_goes_into_the_manifest(tmp_path: Path) -> None:
     assert manifest["quality"] == {"cases": 2, "severe": {"right": {"psnr": 25.0}}, "bars": []}
 
 
+def test_each_precision_has_a_table_of_its_own_whatever_the_order(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({"quality": {}}))
+    for precision, psnr in (("fp16", 24.0), ("fp32", 25.0), ("int8", 23.0)):
+        levels = {level: {"right": {"psnr": psnr}} for level in ("moderate", "severe")}
+        write_quality(tmp_path, {"cases": 2, **levels}, precision)
+    quality = json.loads((tmp_path / "model.json").read_text())["quality"]
+    assert [quality[p]["severe"]["right"]["psnr"] for p in ("fp16", "int8")] == [24.0, 23.0]
+    assert quality["severe"]["right"]["psnr"] == 25.0
+    assert quality["cases"] == 2
+
+
 def test_quick_scores_are_a_few_named_figures(photos: PhotoSet) -> None:
     val, judge = photos.split("val"), ColorRecognizer()
     scores = quick_scores(copier, val, judge, cases=2)

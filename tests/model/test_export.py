@@ -127,7 +127,8 @@ def test_the_graphs_keep_the_contract(folder: Path) -> None:
     batch = graph.graph.input[0].type.tensor_type.shape.dim[0]
     assert batch.dim_param  # dynamic
     manifest = json.loads((folder / "model.json").read_text())
-    assert all(g["parity"] <= 1e-3 for g in manifest["graphs"].values())
+    for name, described in manifest["graphs"].items():
+        assert described["parity"] <= (4 / 255 if name.endswith("_fp16") else 1e-3)
 
 
 def test_no_graph_carries_paths_of_the_machine_that_wrote_it(folder: Path) -> None:

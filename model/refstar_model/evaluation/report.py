@@ -79,7 +79,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     manifest = json.loads(path.read_text())
     kept = ("cases", "people", *LEVELS, "real", "bars")
     if precision == "fp32":
-        manifest["quality"] = {name: table[name] for name in kept if name in table}
+        manifest["quality"] |= {name: table[name] for name in kept if name in table}
     else:
         manifest["quality"][precision] = {level: table[level] for level in LEVELS}
     path.write_text(json.dumps(manifest, indent=2) + "\n")

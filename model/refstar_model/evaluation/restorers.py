@@ -7,10 +7,12 @@ from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from refstar_model.half_types import as_rounded
 from refstar_model.refstar.export_view import EncodeReferences, Restore
 from refstar_model.refstar.network import RefStar
 
@@ -41,9 +43,11 @@ class FolderModel:
     """The graphs of a model folder in onnxruntime, one face at a time."""
 
     def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
-        """``precision``: fp32, or what else the folder brings (fp16, int8)."""
+        """``precision``: fp32, or what else the folder brings: int8, or fp16 as a GPU would compute it."""
         ending = "" if precision == "fp32" else f"_{precision}"
-        self.encode = open_graph(folder / "encode_references.onnx", threads)
+        # References are encoded in fp32 where there is no other graph for it.
+        encode = folder / f"encode_references{ending}.onnx"
+        self.encode = open_graph(encode if encode.is_file() else folder / "encode_references.onnx", threads)
         self.restore = open_graph(folder / f"restore{ending}.onnx", threads)
         # Folders from before 0.3.1 have none.
         alone = folder / f"restore_alone{ending}.onnx"
@@ -121,13 +125,19 @@ class NetModel:
 
 
 def open_graph(path: Path, threads: int = 0) -> Any:
-    """An onnxruntime session on the CPU; 0 threads means one for each core."""
+    """An onnxruntime session on the CPU; 0 threads means one for each core.
+
+    A graph with fp16 in it is made to round as a GPU does (half_types.as_rounded).
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Threads that spin while they wait take the cores from the judges, and from a training beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    graph: str | bytes = str(path)
+    if path.stem.endswith("_fp16"):
+        graph = as_rounded(onnx.load(str(path))).SerializeToString()
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def fit(picture: Pixels, size: int = SIDE) -> Pixels:

@@ -13,10 +13,11 @@ from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
 from refstar_model.export import Graph, commit, round_weights, write_folder
 from refstar_model.golden import block_means, golden_picture
+from refstar_model.half_precision import halve
 from refstar_model.refstar.export_view import EncodeReferences, Restore, RestoreAlone, features_of
 from refstar_model.refstar.network import RefStar
 
-VERSION = "0.3.1"
+VERSION = "0.3.2"
 MAX_REFERENCES = 8
 TRAINING_DATA = (
     "Face Research Lab London Set v5, DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0",
@@ -34,7 +35,7 @@ LIMITS = (
 
 
 def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = None) -> dict[str, Any]:
-    """Export ``net`` (its weights are rounded to fp16) into ``folder``; returns the manifest.
+    """Export ``net`` (its weights are rounded to fp16) into ``folder``, as fp32 and as fp16; returns the manifest.
 
     Parity is checked with real faces of ``photos`` where given, else with drawn pictures. Raises ParityError.
     """
@@ -96,7 +97,8 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
             "tolerance": 1.0,
         },
     }
-    return write_folder(folder, graphs, description)
+    write_folder(folder, graphs, description)
+    return halve(folder, {g.name: {name: value.numpy() for name, value in g.inputs.items()} for g in graphs})
 
 
 def _examples(size: int, photos: PhotoSet | None) -> tuple[Tensor, Tensor]:
