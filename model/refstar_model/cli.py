@@ -162,6 +162,8 @@ def _train_person(arguments: argparse.Namespace) -> None:
     if arguments.init is None or arguments.recognizer is None:
         raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
     how = PersonTraining(seed=arguments.seed)
+    if arguments.rate:
+        how = replace(how, loop=replace(how.loop, learning_rate=arguments.rate))
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer)

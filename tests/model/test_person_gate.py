@@ -165,7 +165,7 @@ def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
 ) -> None:
     how = PersonTraining(held_out=3, views=3)
     people = photos.split("train")
-    held = held_out(people, 3, 0)
+    held = held_out(people, 3)
     assert held < {p.person for p in people.photos}
     gate.encoder = Colors()  # type: ignore[assignment]
     fit_gate(gate, people, held, how)

@@ -52,16 +52,19 @@ def train_person(
 ) -> Path:
     """Give the net in ``start`` (weights.pt) a trained gate; returns the path of the new ``weights.pt``.
 
-    Goes on from ``folder`` when it holds a checkpoint. Raises ValueError when the net has no gate.
+    Begins at the gate that the net has, or goes on from ``folder`` when it holds a checkpoint. Raises ValueError when
+    the net has no gate.
     """
     net, steps = load(start)
     if not net.params.gate:
         raise ValueError(f"the net in {start} has no person gate")
     people = photos.split("train")
-    held = held_out(people, how.held_out, how.seed)
+    held = held_out(people, how.held_out)
     taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
     torch.manual_seed(how.seed)
-    encoder = PersonEncoder(net.params).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder = PersonEncoder(net.params)
+    encoder.load_state_dict(net.gate.encoder.state_dict())
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loop = Loop(encoder, how.loop, folder)
     if loop.resume():
         print(f"resuming at step {loop.done} of {how.loop.steps}")
@@ -87,10 +90,10 @@ def train_person(
     return folder / "weights.pt"
 
 
-def held_out(people: PhotoSet, count: int, seed: int) -> set[str]:
-    """Some of those with two photographs."""
+def held_out(people: PhotoSet, count: int) -> set[str]:
+    """Some of those with two photographs: the same in every run, since one may begin where another ended."""
     paired = sorted({pair.person for pair in people.pairs})
-    return set(np.random.default_rng(seed).choice(paired, min(count, len(paired)), replace=False).tolist())
+    return set(np.random.default_rng(0).choice(paired, min(count, len(paired)), replace=False).tolist())
 
 
 def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTraining) -> None:
