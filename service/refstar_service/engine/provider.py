@@ -63,9 +63,7 @@ class Profile:
     most: Mapping[str, Shape]
 
 
-def provider_entries(
-    provider: Provider, gpu: GpuOptions, *, fp16: bool = False, profile: Profile | None = None
-) -> list[Entry]:
+def provider_entries(provider: Provider, gpu: GpuOptions, *, profile: Profile | None = None) -> list[Entry]:
     """onnxruntime's ``providers``. The CPU is never listed beside another one: that would make it a silent fallback."""
     match provider:
         case Provider.CPU:
@@ -75,7 +73,7 @@ def provider_entries(
         case Provider.TENSORRT:
             # What TensorRT does not take, such as a node or two between its engines, stays on the GPU.
             rest = (Provider.CUDA.full_name, _cuda(gpu, graphs=False))
-            return [(provider.full_name, _tensorrt(gpu, fp16, profile)), rest]
+            return [(provider.full_name, _tensorrt(gpu, profile)), rest]
 
 
 def _cuda(gpu: GpuOptions, *, graphs: bool) -> dict[str, str]:
@@ -93,11 +91,12 @@ def _cuda(gpu: GpuOptions, *, graphs: bool) -> dict[str, str]:
     return options | ({"gpu_mem_limit": str(gpu.memory_bytes)} if gpu.memory_bytes else {})
 
 
-def _tensorrt(gpu: GpuOptions, fp16: bool, profile: Profile | None) -> dict[str, str]:
+def _tensorrt(gpu: GpuOptions, profile: Profile | None) -> dict[str, str]:
     options = {
         "device_id": "0",
-        "trt_fp16_enable": _flag(fp16),
-        "trt_layer_norm_fp32_fallback": "1",
+        # Then it obeys the types in the graph, fp16 or fp32. With it, TensorRT chooses types itself, and norms, softmax
+        # and the places where a reference is sampled need their fp32.
+        "trt_fp16_enable": "0",
         "trt_context_memory_sharing_enable": "1",
         "trt_cuda_graph_enable": _flag(gpu.graphs),
     }

@@ -33,12 +33,11 @@ class Session:
         *,
         threads: int = 0,
         gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
-        fp16: bool = False,
         profile: Profile | None = None,
     ) -> None:
         """Load ``path`` on ``provider``; ``threads`` 0 = all cores this process may use.
 
-        For TensorRT, ``fp16``: the graph computes in it; ``profile``: the shapes that will come.
+        ``profile``: the shapes that will come, for TensorRT.
 
         Raises ProviderUnavailable when the provider is not in this build of onnxruntime or does not take the graph.
         """
@@ -64,7 +63,7 @@ class Session:
             ort.preload_dlls()
         if gpu.engines is not None:
             gpu.engines.mkdir(parents=True, exist_ok=True)
-        entries = provider_entries(provider, gpu, fp16=fp16, profile=profile)
+        entries = provider_entries(provider, gpu, profile=profile)
         try:
             self._session = ort.InferenceSession(str(path), options, providers=entries)
         except Exception as error:  # onnxruntime has no exception base of its own

@@ -66,7 +66,6 @@ class SessionLoader:
             self.provider,
             threads=self.threads,
             gpu=gpu,
-            fp16=graph.endswith(Precision.FP16),
             profile=profile,
         )
 
