@@ -69,7 +69,7 @@ async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
     request_for_jobs: JobRequest,
     success: Outcome,
 ) -> None:
-    working, looking = (connected(server.url, stale_after=0.4) for _ in range(2))
+    working, looking = (connected(server.url, stale_after=1.5) for _ in range(2))
     for name in ("begun", "given-back"):
         await working.submit(name, request_for_jobs)
     begun, given_back = await working.start(await working.reserve(2))
@@ -80,7 +80,7 @@ async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
     for queue in (working, looking):
         with pytest.raises(RedisConnectionError):
             await queue.heartbeat([begun])
-    await asyncio.sleep(0.5)  # longer than the stale time
+    await asyncio.sleep(1.6)  # longer than the stale time
     server.start()
 
     # What was handed over is had at once; what only looks stale is not.

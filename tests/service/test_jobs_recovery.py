@@ -18,7 +18,7 @@ from redis.exceptions import OutOfMemoryError
 from refstar_service.jobs import JobQueue
 
 async def main():
-    queue = JobQueue(Redis.from_url(sys.argv[1]), stale_after=0.5, worker="victim")
+    queue = JobQueue(Redis.from_url(sys.argv[1]), stale_after=1.5, worker="victim")
     started = await queue.start(await queue.reserve(4))
     held = started + await queue.reserve(4, block=0)
     print(json.dumps([[one.job_id, one.fence, one.reservation.entry] for one in started]), flush=True)
@@ -33,7 +33,7 @@ asyncio.run(main())
 async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refused(
     new_queue, redis_server: str, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
 ) -> None:
-    queue = new_queue(stale_after=0.5)
+    queue = new_queue(stale_after=1.5)
     await queue.submit("one", request_for_jobs)
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER, redis_server, stdout=asyncio.subprocess.PIPE
@@ -41,7 +41,7 @@ async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refu
     try:
         line = await victim.stdout.readline()
         # While it lives it keeps the job, for longer than the stale time.
-        assert await queue.reserve(4, block=0.7) == []
+        assert await queue.reserve(4, block=1.9) == []
     finally:
         victim.kill()
         await victim.communicate()
@@ -50,9 +50,9 @@ async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refu
     late = Started(name, 1, fence, request_for_jobs, Reservation(name, Priority.NORMAL, entry, retried=False))
 
     held: list[Reservation] = []
-    while not held and time.monotonic() - killed_at < 3:
+    while not held and time.monotonic() - killed_at < 8:
         held = await queue.reserve(4, block=0.1)
-    assert 0.3 < time.monotonic() - killed_at < 2.5
+    assert 0.3 < time.monotonic() - killed_at < 6
     assert [(one.job_id, one.retried) for one in held] == [("one", True)]
     [started] = await queue.start(held)
     assert started.attempt == 2
@@ -86,13 +86,13 @@ async def test_a_job_that_kills_its_workers_is_given_up_after_three(
 async def test_retried_jobs_come_one_by_one_and_before_fresh_ones(
     new_queue, request_for_jobs: JobRequest
 ) -> None:
-    queue = new_queue(stale_after=0.3)
+    queue = new_queue(stale_after=1.0)
     for name in ("begun-0", "begun-1", "held"):
         await queue.submit(name, request_for_jobs)
     lost = await queue.reserve(3)
     await queue.start(lost[:2])
     await queue.submit("fresh", request_for_jobs)
-    await asyncio.sleep(0.31)
+    await asyncio.sleep(1.02)
 
     batches = [await queue.reserve(4, block=0) for _ in range(4)]
     assert [[one.job_id for one in batch] for batch in batches] == [
@@ -105,12 +105,12 @@ async def test_retried_jobs_come_one_by_one_and_before_fresh_ones(
 
 
 async def test_heartbeats_keep_jobs_that_are_not_begun_too(new_queue, request_for_jobs: JobRequest) -> None:
-    first, second = new_queue(stale_after=0.4), new_queue(stale_after=0.4)
+    first, second = new_queue(stale_after=1.0), new_queue(stale_after=1.0)
     await first.submit("begun", request_for_jobs)
     await first.submit("held", request_for_jobs, priority=Priority.HIGH)
     held, begun = await first.reserve(2)
     [started] = await first.start([begun])
-    for _ in range(6):
+    for _ in range(12):
         assert await first.heartbeat([started, held]) == []
         assert await second.reserve(4, block=0.1) == []
     assert (await first.get("begun")).attempts == 1
@@ -119,12 +119,12 @@ async def test_heartbeats_keep_jobs_that_are_not_begun_too(new_queue, request_fo
 async def test_a_worker_that_slept_too_long_has_lost_its_jobs(
     new_queue, request_for_jobs: JobRequest, success: Outcome
 ) -> None:
-    first, second = new_queue(stale_after=0.3), new_queue(stale_after=0.3)
+    first, second = new_queue(stale_after=1.0), new_queue(stale_after=1.0)
     await first.submit("one", request_for_jobs)
     await first.submit("two", request_for_jobs)
     one, two = await first.reserve(2)
     [begun] = await first.start([one])
-    await asyncio.sleep(0.31)
+    await asyncio.sleep(1.02)
     taken = await second.reserve(2) + await second.reserve(2)
     assert [reservation.job_id for reservation in taken] == ["one", "two"]
 
@@ -166,15 +166,15 @@ async def test_a_job_canceled_while_its_worker_was_dying_ends_canceled(
 
 
 async def test_stale_jobs_are_found_behind_many_live_ones(new_queue, request_for_jobs: JobRequest) -> None:
-    busy, dead, looking = (new_queue(stale_after=0.3) for _ in range(3))
+    busy, dead, looking = (new_queue(stale_after=1.2) for _ in range(3))
     for i in range(60):
         await busy.submit(f"busy-{i}", request_for_jobs)
     await busy.submit("lost", request_for_jobs)
     held = await busy.reserve(60)
     assert [one.job_id for one in await dead.reserve(1)] == ["lost"]
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.8)
     await busy.heartbeat(held)
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.42)
     # XAUTOCLAIM looks at ten entries per entry wanted and then wants to be called again.
     assert [one.job_id for one in await looking.reserve(1, block=0)] == ["lost"]
 

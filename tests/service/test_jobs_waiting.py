@@ -23,7 +23,7 @@ async def test_wait_returns_as_soon_as_the_job_is_finished(
     before = time.monotonic()
     job = await waiting
     assert job.status is JobStatus.SUCCEEDED
-    assert time.monotonic() - before < 0.5
+    assert time.monotonic() - before < 3
 
 
 async def test_wait_returns_the_job_as_it_stands_after_its_time(
@@ -32,7 +32,7 @@ async def test_wait_returns_the_job_as_it_stands_after_its_time(
     submitted = await queue.submit("one", request_for_jobs)
     before = time.monotonic()
     assert await queue.wait("one", 0.1) == submitted
-    assert 0.09 < time.monotonic() - before < 1
+    assert 0.09 < time.monotonic() - before < 3
     assert await queue.wait("one", 0) == submitted
 
 

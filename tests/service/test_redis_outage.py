@@ -189,7 +189,7 @@ async def test_a_redis_that_hangs_is_told_of_in_time_and_waited_for(
     before = time.monotonic()
     answer = await service.post(5)
     assert answer.status_code == 503
-    assert time.monotonic() - before < 6
+    assert time.monotonic() - before < 15
     server.signal(signal.SIGCONT)
     await service.is_ready()
     again = await service.post(5)

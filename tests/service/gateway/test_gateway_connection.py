@@ -79,7 +79,7 @@ async def test_a_head_a_byte_at_a_time_is_cut(
             writer.write(bytes([byte]))
             await asyncio.sleep(0.02)
         assert await ended == b""
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
 
 async def test_a_request_that_takes_long_to_answer_is_not_cut(

@@ -125,7 +125,7 @@ async def test_a_listener_hears_how_it_stands_and_every_change_until_the_end(
         began = time.monotonic()
         await queue.finish([(started, success)])
         ended = await listener.next()
-        assert time.monotonic() - began < 1, "it is told at once, not at the next look"
+        assert time.monotonic() - began < 1.9, "it is told at once, not at the next look"
         assert ended is not None
         assert ended.data == (await client.get(path)).json()
         assert ended.data["status"] == "succeeded"
@@ -228,7 +228,7 @@ async def test_a_stop_does_not_hang_on_open_streams(gateway: NewGateway, post: P
         began = time.monotonic()
         server.stop()
         assert await listener.rest() == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 async def test_a_client_that_leaves_is_forgotten(gateway: NewGateway, post: Post) -> None:
@@ -239,7 +239,7 @@ async def test_a_client_that_leaves_is_forgotten(gateway: NewGateway, post: Post
             app: Any = server.config.app
             streams = app.state.gateway.streams
             assert streams._open.total() == 1
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             while streams._open:  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.01)
 

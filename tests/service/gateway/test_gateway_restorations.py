@@ -164,7 +164,7 @@ async def test_post_that_waits_answers_with_the_end(post: Post, worker: Worker) 
 async def test_post_that_waits_in_vain_answers_202(post: Post) -> None:
     began = time.perf_counter()
     response = await post(headers={"Prefer": "respond-async, wait=1"})
-    assert 0.9 < time.perf_counter() - began < 3
+    assert 0.9 < time.perf_counter() - began < 8
     assert response.status_code == 202
     assert response.json()["status"] == "queued"
 
@@ -181,7 +181,7 @@ async def test_get_waits_until_the_end(client: httpx.AsyncClient, post: Post, wo
 
 
 async def test_a_wait_for_an_unknown_restoration_ends_at_once(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         response = await client.get(f"/v1/restorations/{'0' * 32}", headers={"Prefer": "wait=60"})
     assert response.status_code == 404
 

@@ -80,7 +80,7 @@ async def test_an_endless_chunked_body_is_cut_off_and_told_why(
 async def test_a_declared_giant_is_refused_before_its_body_is_asked_for(server: GatewayServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(HEAD + b"Content-Length: 10000000000\r\nExpect: 100-continue\r\n\r\n")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         status = await reader.readline()
     assert b"413" in status  # and no "100 Continue" before it
     writer.close()
@@ -95,7 +95,7 @@ async def test_a_stop_answers_those_who_wait(url: str, server: GatewayServer, pi
         server.stop()
         response = await waiting
     assert response.json()["status"] == "queued"
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5
 
 
 async def test_a_client_that_leaves_ends_its_wait(
@@ -106,7 +106,7 @@ async def test_a_client_that_leaves_ends_its_wait(
         path = await _submit(client, picture)
         with pytest.raises(httpx.ReadTimeout):
             await client.get(path, headers={"Prefer": "wait=60"}, timeout=0.2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while f"GET {path} 499" not in caplog.text:  # noqa: ASYNC110  only the log tells
             await asyncio.sleep(0.01)
 

@@ -68,7 +68,7 @@ async def test_who_never_answers_is_given_up(listen: Listen) -> None:
     began = time.monotonic()
     with pytest.raises(NotDelivered, match=r"within 0\.2 s"):
         await Sender(allowed=HERE, timeout=0.2).post(_to(receiver), {}, b"")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 async def test_who_answers_a_byte_at_a_time_is_given_up() -> None:
