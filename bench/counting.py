@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 
+#: Of these, onnxruntime passes the same memory on under another shape.
+_FREE = {"Reshape", "Squeeze", "Unsqueeze", "Identity"}
+
 Inputs = dict[str, NDArray[Any]]
 Shape = list[int]
 
@@ -49,7 +52,7 @@ def work(path: Path) -> Work:
     multiplications = moved = 0
     for name, (inputs, outputs) in _shapes(model).items():
         node = model.graph.node[int(name)]
-        if varying.isdisjoint(node.output):
+        if varying.isdisjoint(node.output) or node.op_type in _FREE:
             continue
         # Absent optional inputs have a name of no characters, and no shape.
         for value, shape in zip([n for n in node.input if n], inputs, strict=True):

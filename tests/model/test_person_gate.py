@@ -199,6 +199,22 @@ def test_only_the_gate_is_trained_and_the_rest_is_kept(
         train_person(start, photos, recognizer, how, tmp_path / "out")
 
 
+def test_training_begins_at_the_gate_that_the_net_has(
+    photos: PhotoSet, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    params = replace(TINY, person=8)
+    start = tmp_path / "weights.pt"
+    before = RefStar(params).state_dict()
+    torch.save({"params": params.to_dict(), "step": 7, "weights": before}, start)
+    how = PersonTraining(
+        LoopParams(steps=1, learning_rate=0.0, warmup=1), batch=2, held_out=2, views=1, seed=3
+    )
+    net, _ = load(train_person(start, photos, recognizer, how, tmp_path / "out"))
+    encoder = {n: v for n, v in net.state_dict().items() if n.startswith("gate.encoder.")}
+    assert encoder
+    assert all(torch.equal(value, before[name]) for name, value in encoder.items())
+
+
 def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -> None:
     sharp, seen = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
     again = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
