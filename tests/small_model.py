@@ -42,7 +42,7 @@ def write_model_folder(
         "training_data": [training_data],
         "commit": "0" * 40,
         "input_size": side,
-        "precision": "fp32",
+        "precision": "fp32, as the manifest has it",
         "max_references": 8,
         "needs_references": False,
         "graphs": described,

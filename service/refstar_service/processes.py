@@ -200,7 +200,7 @@ async def run_worker(
             models = {}
             for name, (manifest, restorer) in loaded.restorers.items():
                 models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
-                label = name, manifest.version, manifest.precision, loaded.provider
+                label = name, manifest.version, restorer.precision, loaded.provider
                 metrics.model_info.labels(*label).set(1)
                 metrics.watch_ceiling(name, restorer.ceiling)
             url = await asyncio.to_thread(redis_url)

@@ -170,6 +170,7 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
             worker.send_signal(signal.SIGCONT)
         results = list(clients.map(fetch, links))
         batches = [batch_sizes(metrics_port) for metrics_port in metrics]
+        (labels,) = re.findall(r"^refstar_model_info{(.*)} 1\.0$", scraped(metrics[0]), re.M)
 
     made = np.stack([pixels_of(data).astype(np.float32) for data in results]).reshape(JOBS, -1)
     expected = np.stack([case.expected for case in jobs]).astype(np.float32).reshape(JOBS, -1)
@@ -180,6 +181,8 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
     model = Model(Restorer(manifest, threads=1), manifest.input_size)
     different = [number for number, case in enumerate(jobs) if alone(case, model) != results[number]]
     assert different == []
+
+    assert 'precision="fp32"' in labels.split(",")  # what runs, which the folder's graphs leave open
 
     # Both took part, in company.
     assert sum(faces for faces, _ in batches) >= JOBS
@@ -197,8 +200,12 @@ def ready_workers(client: httpx.Client) -> int:
 
 def batch_sizes(metrics_port: int) -> tuple[float, float]:
     """Faces and batches of a worker so far."""
-    text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+    text = scraped(metrics_port)
     faces, count = (
         float(re.findall(rf"^refstar_batch_size_{name} (\S+)$", text, re.M)[0]) for name in ("sum", "count")
     )
     return faces, count
+
+
+def scraped(metrics_port: int) -> str:
+    return httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
