@@ -3,8 +3,6 @@
 Nothing is written when a graph differs from torch by more than ``PARITY`` on float outputs before rounding.
 """
 
-import hashlib
-import json
 import subprocess
 import tempfile
 import warnings
@@ -19,12 +17,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from refstar_model.shared_weights import share_weights
+from refstar_model.model_folder import complete, prepared
 
 PARITY = 1e-3
 OPSET = 20
-#: What the graphs of a folder have in common lies here once.
-WEIGHTS = "weights.bin"
 
 
 class ParityError(RuntimeError):
@@ -149,10 +145,6 @@ def anonymize(model: Any) -> None:
     del model.graph.metadata_props[:]
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def commit() -> str:
     """The commit that the running code comes from, or ``unknown`` outside a checkout."""
     try:
@@ -172,24 +164,11 @@ def write_folder(folder: Path, graphs: list[Graph], description: dict[str, Any])
 
     ``description`` is the manifest without its ``graphs``.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        part = Path(name)
-        parity = {g.name: export_graph(g, part / f"{g.name}.onnx") for g in graphs}
-        if len(graphs) > 1:
-            share_weights([part / f"{g.name}.onnx" for g in graphs], part / WEIGHTS)
-            description = {**description, "weights": {"file": WEIGHTS, "sha256": sha256(part / WEIGHTS)}}
+    with prepared(folder) as part:
         entries = {
-            g.name: {
-                "file": f"{g.name}.onnx",
-                "sha256": sha256(part / f"{g.name}.onnx"),
-                "parity": parity[g.name],
-            }
+            g.name: {"file": f"{g.name}.onnx", "parity": export_graph(g, part / f"{g.name}.onnx")}
             for g in graphs
         }
         manifest = {**description, "graphs": entries}
-        (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
-        folder.mkdir(exist_ok=True)
-        for file in part.iterdir():
-            file.replace(folder / file.name)
+        complete(part, manifest)
     return manifest

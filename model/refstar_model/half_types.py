@@ -28,10 +28,9 @@ def halved(model: ModelProto) -> ModelProto:
     result = ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    types = _types(model)
+    types = element_types(model)
     del graph.value_info[:]
-    pass_ = _Halving(graph, types)
-    nodes = pass_.converted()
+    nodes = _Halving(graph, types).converted()
     del graph.node[:]
     graph.node.extend(_needed(nodes, graph))
     used = {name for node in graph.node for name in node.input}
@@ -138,8 +137,8 @@ class _Halving:
         self._nodes.append(helper.make_node("Cast", [half], [output], to=FLOAT))
 
 
-def _types(model: ModelProto) -> dict[str, int]:
-    """Element types of all values of a graph."""
+def element_types(model: ModelProto) -> dict[str, int]:
+    """TensorProto's element type of every value of a graph, by its name."""
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     known = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
     return known | {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -165,7 +164,7 @@ def as_rounded(model: ModelProto) -> ModelProto:
     result = ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    types = _types(model)
+    types = element_types(model)
     del graph.value_info[:]
     wide = {tensor.name: f"{tensor.name}_wide" for tensor in graph.initializer if tensor.data_type == HALF}
     nodes = [helper.make_node("Cast", [name], [target], to=FLOAT) for name, target in wide.items()]

@@ -1,5 +1,6 @@
-"""Changing a model folder: graphs, the file of their weights, and ``model.json``, all at once or not at all."""
+"""A model folder: graphs, the file of their weights, and ``model.json``, changed all at once or not at all."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -8,29 +9,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from refstar_model.export import WEIGHTS, sha256
 from refstar_model.shared_weights import share_weights
+
+#: What the graphs of a folder have in common lies here once.
+WEIGHTS = "weights.bin"
+
+
+@contextmanager
+def prepared(folder: Path) -> Iterator[Path]:
+    """An empty folder beside ``folder``; what is in it at the end replaces the folder's files of the same names.
+
+    After an exception ``folder`` is as it was.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name)
+        yield part
+        folder.mkdir(exist_ok=True)
+        for file in part.iterdir():
+            file.replace(folder / file.name)
+
+
+def complete(part: Path, manifest: dict[str, Any]) -> None:
+    """Let the graphs that ``manifest`` names share their weights, if they are several; add all hashes and write it."""
+    graphs = manifest["graphs"]
+    if len(graphs) > 1:
+        manifest.setdefault("weights", {"file": WEIGHTS})
+        share_weights([part / graph["file"] for graph in graphs.values()], part / WEIGHTS)
+    for described in (*graphs.values(), *([manifest["weights"]] if "weights" in manifest else [])):
+        described["sha256"] = hashlib.sha256((part / described["file"]).read_bytes()).hexdigest()
+    (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 @contextmanager
 def revised(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A copy of ``folder`` and its manifest, to be changed; what is in them at the end replaces the folder's files.
+    """A copy of ``folder`` and its manifest, to be changed; at the end it is completed and replaces the folder.
 
-    Graphs that were added to the manifest share the weights of the others, and get their hashes. After an exception the
-    folder is as it was.
+    After an exception ``folder`` is as it was.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        part = Path(name)
+    with prepared(folder) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
         manifest: dict[str, Any] = json.loads((part / "model.json").read_text())
         yield part, manifest
-        manifest.setdefault("weights", {"file": WEIGHTS})
-        share_weights(
-            [part / graph["file"] for graph in manifest["graphs"].values()],
-            part / manifest["weights"]["file"],
-        )
-        for described in (*manifest["graphs"].values(), manifest["weights"]):
-            described["sha256"] = sha256(part / described["file"])
-        (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
-        for file in part.iterdir():
-            file.replace(folder / file.name)
+        complete(part, manifest)

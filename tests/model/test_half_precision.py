@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from refstar_model import golden
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import Graph, ParityError, write_folder
 from refstar_model.half_precision import halve
-from refstar_model.half_types import as_rounded, halved
+from refstar_model.half_types import as_rounded, element_types, halved
+from refstar_model.refstar import publishing
+from refstar_model.refstar.network import TINY, RefStar
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import Precision
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
@@ -22,15 +25,9 @@ from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 GRAPHS = ("encode_references", "restore", "restore_alone")
 
 
-def types_of(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    known = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
-    return known | {tensor.name: tensor.data_type for tensor in graph.initializer}
-
-
 def outputs(model: onnx.ModelProto, operators: Sequence[str]) -> set[int]:
     """Element types of what these operators return, where it depends on an input."""
-    types = types_of(model)
+    types = element_types(model)
     varying = {i.name for i in model.graph.input}
     found = set()
     for node in model.graph.node:
@@ -53,7 +50,7 @@ def test_norms_softmax_and_pictures_are_fp32(tiny_folder: Path) -> None:
     model = onnx.load(str(tiny_folder / "restore_fp16.onnx"))
     careful = ["Softmax", "Sqrt", "Reciprocal", "Sigmoid", "Pow", "GridSample", "Round"]
     assert outputs(model, careful) == {TensorProto.FLOAT}
-    types, producers = types_of(model), {name: n for n in model.graph.node for name in n.output}
+    types, producers = element_types(model), {name: n for n in model.graph.node for name in n.output}
     squares = [n for n in model.graph.node if n.op_type == "Mul" and n.input[0] == n.input[1]]
     assert squares
     assert {types[n.output[0]] for n in squares} == {TensorProto.FLOAT}
@@ -69,7 +66,7 @@ def test_norms_softmax_and_pictures_are_fp32(tiny_folder: Path) -> None:
 
 def test_layers_compute_in_halves(tiny_folder: Path) -> None:
     model = onnx.load(str(tiny_folder / "restore_fp16.onnx"))
-    types = types_of(model)
+    types = element_types(model)
     dense = [n for n in model.graph.node if n.op_type == "Conv" and types[n.output[0]] == TensorProto.FLOAT16]
     assert len(dense) > 2 * sum(n.op_type == "Conv" for n in model.graph.node) // 3
     assert outputs(model, ["DepthToSpace", "Gelu"]) == {TensorProto.FLOAT16}
@@ -176,6 +173,22 @@ def test_a_graph_that_halves_spoil_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=r"sum: output y differs by \d\.\de-01 of its range in fp16"):
         halve(folder, {"sum": {"x": x.numpy()}})
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_nothing_is_published_of_a_net_that_halves_spoil(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(folder: Path, *_: object) -> None:
+        (folder / "restore.onnx").write_bytes(b"as fp32 it is fine")
+
+    def refused(*_: object) -> None:
+        raise ParityError
+
+    monkeypatch.setattr(publishing, "write_folder", written)
+    monkeypatch.setattr(publishing, "halve", refused)
+    with pytest.raises(ParityError):
+        publishing.publish(RefStar(replace(TINY, size=128, unshuffle=8)), 1, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_graph_without_convolutions_stays_as_it_is(tmp_path: Path) -> None:

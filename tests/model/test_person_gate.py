@@ -10,7 +10,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.losses import Target
 from refstar_model.refstar.mask_labels import mask_loss
-from refstar_model.refstar.network import TINY, RefStar, Restoration
+from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
 from refstar_model.refstar.person_gate import PersonGate, gate_loss, gated
 from refstar_model.refstar.person_training import PersonTraining, fit_gate, held_out, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
@@ -179,13 +179,18 @@ def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
     assert logits[same].min() > 0 > logits[~same].max()
 
 
+def new_weights(path: Path, params: RefStarParams) -> dict[str, torch.Tensor]:
+    """Those of a new net of 7 steps, written to ``path``."""
+    weights = RefStar(params).state_dict()
+    torch.save({"params": params.to_dict(), "step": 7, "weights": weights}, path)
+    return weights
+
+
 def test_only_the_gate_is_trained_and_the_rest_is_kept(
     photos: PhotoSet, recognizer: Recognizer, tmp_path: Path
 ) -> None:
     params = replace(TINY, person=8)
-    start = tmp_path / "weights.pt"
-    before = RefStar(params).state_dict()
-    torch.save({"params": params.to_dict(), "step": 7, "weights": before}, start)
+    before = new_weights(start := tmp_path / "weights.pt", params)
     loop = LoopParams(steps=2, learning_rate=1e-2, warmup=1, average=0.5)
     how = PersonTraining(loop, batch=2, held_out=2, views=1)
     net, steps = load(train_person(start, photos, recognizer, how, tmp_path / "out"))
@@ -193,8 +198,7 @@ def test_only_the_gate_is_trained_and_the_rest_is_kept(
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert {"gate.weigh", "gate.encoder.out.weight"} <= changed
     assert all(name.startswith("gate.") for name in changed)
-    bare = replace(params, gate=False)
-    torch.save({"params": bare.to_dict(), "step": 7, "weights": RefStar(bare).state_dict()}, start)
+    new_weights(start, replace(params, gate=False))
     with pytest.raises(ValueError, match="no person gate"):
         train_person(start, photos, recognizer, how, tmp_path / "out")
 
@@ -202,10 +206,7 @@ def test_only_the_gate_is_trained_and_the_rest_is_kept(
 def test_training_begins_at_the_gate_that_the_net_has(
     photos: PhotoSet, recognizer: Recognizer, tmp_path: Path
 ) -> None:
-    params = replace(TINY, person=8)
-    start = tmp_path / "weights.pt"
-    before = RefStar(params).state_dict()
-    torch.save({"params": params.to_dict(), "step": 7, "weights": before}, start)
+    before = new_weights(start := tmp_path / "weights.pt", replace(TINY, person=8))
     how = PersonTraining(
         LoopParams(steps=1, learning_rate=0.0, warmup=1), batch=2, held_out=2, views=1, seed=3
     )

@@ -14,6 +14,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.export import Graph, commit, round_weights, write_folder
 from refstar_model.golden import block_means, golden_picture
 from refstar_model.half_precision import halve
+from refstar_model.model_folder import prepared
 from refstar_model.refstar.export_view import EncodeReferences, Restore, RestoreAlone, features_of
 from refstar_model.refstar.network import RefStar
 
@@ -37,7 +38,8 @@ LIMITS = (
 def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = None) -> dict[str, Any]:
     """Export ``net`` (its weights are rounded to fp16) into ``folder``, as fp32 and as fp16; returns the manifest.
 
-    Parity is checked with real faces of ``photos`` where given, else with drawn pictures. Raises ParityError.
+    Parity is checked with real faces of ``photos`` where given, else with drawn pictures. Raises ParityError,
+    and leaves ``folder`` as it was.
     """
     round_weights(net)
     size = net.params.size
@@ -97,8 +99,10 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
             "tolerance": 1.0,
         },
     }
-    write_folder(folder, graphs, description)
-    return halve(folder, {g.name: {name: value.numpy() for name, value in g.inputs.items()} for g in graphs})
+    examples = {g.name: {name: value.numpy() for name, value in g.inputs.items()} for g in graphs}
+    with prepared(folder) as part:
+        write_folder(part, graphs, description)
+        return halve(part, examples)
 
 
 def _examples(size: int, photos: PhotoSet | None) -> tuple[Tensor, Tensor]:
