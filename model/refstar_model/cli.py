@@ -1,10 +1,11 @@
 """refstar-model: train, export, quantize, evaluate."""
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from refstar_model.data.photos import DataError, Kind, PhotoSet, load_photos, roots_from_environment
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
 
     train = commands.add_parser("train", help="train a network; goes on where --out has a checkpoint")
     train.add_argument("system", choices=["refstar", "detector"])
-    train.add_argument("--data", type=Path, default=_data("faces"), help="folder of faces.csv and pictures")
+    _add_data(train, "folder of faces.csv and pictures, or one that holds such")
     train.add_argument("--recognizer", type=Path, default=_data("models/mobileface/mobileface_v3.onnx"))
     train.add_argument(
         "--teachers", type=Path, default=_data("models"), help="detector: folder of yunet/ and mediapipe/"
@@ -62,19 +63,19 @@ def main() -> None:
     export.add_argument("system", choices=["refstar", "detector"])
     export.add_argument("--weights", type=Path, required=True, help="weights.pt of a training run")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
-    export.add_argument("--data", type=Path, default=_data("faces"), help="real faces for the parity check")
+    _add_data(export, "real faces for the parity check")
     export.set_defaults(run=_export)
 
     quantize = commands.add_parser("quantize", help="int8 graphs beside a refstar folder's others, for CPUs")
     quantize.add_argument("folder", type=Path)
-    quantize.add_argument("--data", type=Path, default=_data("faces"), help="real faces to calibrate with")
+    _add_data(quantize, "real faces to calibrate with")
     quantize.set_defaults(run=_quantize)
 
     evaluate = commands.add_parser(
         "evaluate", help="measure a model folder on the val pairs and real portraits"
     )
     evaluate.add_argument("folder", type=Path)
-    evaluate.add_argument("--data", type=Path, default=_data("faces"))
+    _add_data(evaluate, "folder of faces.csv and pictures, or one that holds such")
     evaluate.add_argument("--judge", type=Path, default=_data("models/mobileface/mobileface_v2.onnx"))
     evaluate.add_argument(
         "--lookalikes",
@@ -98,19 +99,37 @@ def main() -> None:
     evaluate.set_defaults(run=_evaluate)
 
     arguments = parser.parse_args()
-    needed = {_train: ("data",), _evaluate: ("data", "judge")}.get(arguments.run, ())
-    for name in needed:
-        if getattr(arguments, name) is None:
-            parser.error(
-                f"--{name} is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)"
-            )
-    arguments.run(arguments)
+    if arguments.run is _evaluate and arguments.judge is None:
+        parser.error("--judge is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)")
+    try:
+        arguments.run(arguments)
+    except DataError as error:
+        raise SystemExit(f"refstar-model: {error}") from None
+
+
+def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        help=f"{what}; may be repeated (default: all that REFSTAR_DATA names)",
+    )
 
 
 def _data(part: str) -> Path | None:
-    """A path below $REFSTAR_DATA, which names the folder of photographs and teacher models."""
-    root = os.environ.get("REFSTAR_DATA")
-    return Path(root) / part if root else None
+    """A path below a folder that $REFSTAR_DATA names, for the teacher models; the first one's where none has it."""
+    paths = [root / part for root in roots_from_environment()]
+    return next((path for path in paths if path.exists()), paths[0] if paths else None)
+
+
+def _photos(arguments: argparse.Namespace) -> PhotoSet:
+    """The photographs of --data, else of REFSTAR_DATA."""
+    folders = arguments.data or roots_from_environment()
+    if not folders:
+        raise SystemExit(
+            "--data is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)"
+        )
+    return load_photos(*folders)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -120,7 +139,6 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.part == "person":
         _train_person(arguments)
         return
-    from refstar_model.data.photos import load_photos
     from refstar_model.evaluation import NetModel, quick_scores
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
@@ -144,7 +162,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer) if arguments.recognizer else None
-    photos = load_photos(arguments.data)
+    photos = _photos(arguments)
     scorer = Recognizer(arguments.judge) if arguments.judge else None
 
     def judge(net: Any) -> dict[str, float]:
@@ -155,7 +173,6 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _train_person(arguments: argparse.Namespace) -> None:
-    from refstar_model.data.photos import load_photos
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.person_training import PersonTraining, train_person
 
@@ -167,12 +184,11 @@ def _train_person(arguments: argparse.Namespace) -> None:
     if arguments.steps:
         how = replace(how, loop=replace(how.loop, steps=arguments.steps))
     recognizer = Recognizer(arguments.recognizer)
-    photos = load_photos(arguments.data)
+    photos = _photos(arguments).of_kinds(Kind.FRONT)
     print(train_person(arguments.init, photos, recognizer, how, arguments.out, arguments.minutes))
 
 
 def _train_detector(arguments: argparse.Namespace) -> None:
-    from refstar_model.data.photos import load_photos
     from refstar_model.detector.labels import Teachers
     from refstar_model.detector.training import PARTS, DetectorTraining, train
 
@@ -190,14 +206,13 @@ def _train_detector(arguments: argparse.Namespace) -> None:
             refiner=replace(how.refiner, steps=arguments.steps),
         )
     parts = (arguments.part,) if arguments.part else PARTS
-    photos = load_photos(arguments.data)
+    photos = _photos(arguments).of_kinds(Kind.FRONT)  # the teachers' points are good on such heads only
     print(train(photos, teachers, arguments.backgrounds, how, arguments.out, arguments.minutes, parts))
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from refstar_model.data.photos import load_photos
 
-    photos = load_photos(arguments.data) if arguments.data else None
+    photos = _photos(arguments) if arguments.data or roots_from_environment() else None
     if arguments.system == "detector":
         from refstar_model.detector import publishing
         from refstar_model.detector.training import load as load_detector
@@ -214,10 +229,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _quantize(arguments: argparse.Namespace) -> None:
-    from refstar_model.data.photos import load_photos
     from refstar_model.quantization import quantize
 
-    manifest = quantize(arguments.folder, load_photos(arguments.data).split("train"))
+    manifest = quantize(arguments.folder, _photos(arguments).split("train"))
     for name, graph in manifest["graphs"].items():
         if "quantized" in graph:
             print(f"{name}: {graph['quantized']} convolutions in int8")
@@ -230,12 +244,11 @@ def _print_size(folder: Path) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from refstar_model import evaluation
-    from refstar_model.data.photos import load_photos
     from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
     from refstar_model.landmarks import FaceFinder, FaceMesh
     from refstar_model.recognition import Recognizer
 
-    photos, judge = load_photos(arguments.data), Recognizer(arguments.judge)
+    photos, judge = _photos(arguments), Recognizer(arguments.judge)
     model = evaluation.FolderModel(arguments.folder, precision=arguments.precision)
     if arguments.quick:
         if arguments.write:

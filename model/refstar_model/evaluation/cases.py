@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from refstar_model.data.degradation import LEVELS, degrade
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.photos import Kind, PhotoSet, PictureError
 from refstar_model.evaluation.restorers import fit
 from refstar_model.recognition import Recognizer
 
@@ -57,7 +57,11 @@ class RealCase:
 def cases(
     photos: PhotoSet, level: str, seed: int = 7, lookalikes: Mapping[str, str] | None = None
 ) -> list[Case]:
-    """All test cases of a level (``moderate`` or ``severe``) over the photos' pairs, both directions."""
+    """All test cases of a level (``moderate`` or ``severe``) over the photos' pairs, both directions.
+
+    Only pairs of two frontal photographs in color, so that the cases stay the same whatever else there is.
+    """
+    photos = photos.of_kinds(Kind.FRONT)
     return [
         _case(photos, index, direction, level, seed, lookalikes)
         for index in range(len(photos.pairs))
@@ -69,6 +73,7 @@ def few_cases(
     photos: PhotoSet, level: str, count: int, seed: int = 7, lookalikes: Mapping[str, str] | None = None
 ) -> list[Case]:
     """At most ``count`` of the cases, spread evenly over the pairs, directions taken in turns."""
+    photos = photos.of_kinds(Kind.FRONT)
     pairs = len(photos.pairs)
     chosen = sorted({int(i) for i in np.linspace(0, pairs - 1, min(count, pairs))})
     return [_case(photos, index, turn % 2, level, seed, lookalikes) for turn, index in enumerate(chosen)]
@@ -87,7 +92,7 @@ def _case(
     stranger = next(p for p in pairs[index + 1 :] + pairs[:index] if p.person != pair.person)
     truth, right = (pair.first, pair.second) if direction == 0 else (pair.second, pair.first)
     rng = np.random.default_rng([seed, index, direction, sorted(LEVELS).index(level)])
-    source = photos.read(truth, 512 if _sharp(photos, truth) else 256)
+    source = photos.read_sharpest(truth)
     return Case(
         name=truth,
         person=pair.person,
@@ -137,10 +142,10 @@ def real_cases(photos: PhotoSet) -> list[RealCase]:
     ``photos`` is the whole set; an empty list where the data folder has no such portraits. The latter are of people
     whose sharp photographs were trained on, so they are told apart.
     """
-    path = photos.folder / "reallq.csv"
-    if not path.is_file():
+    root = next((r for r in photos.roots if (r / "reallq.csv").is_file()), None)
+    if root is None:
         return []
-    with path.open(newline="") as lines:
+    with (root / "reallq.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     trained = {p.person for p in photos.photos if p.split == "train"}
     known = {p.file for p in photos.photos}
@@ -154,9 +159,9 @@ def real_cases(photos: PhotoSet) -> list[RealCase]:
     for index, row in enumerate(rows):
         strangers = (*rows[index + 1 :], *rows[:index])
         stranger = next(r for r in strangers if r["person"] != row["person"] and r["reference"])
-        small = cv2.imread(str(photos.folder / "reallq" / row["file"]))
+        small = cv2.imread(str(root / "reallq" / row["file"]))
         if small is None:
-            raise FileNotFoundError(f"{photos.folder / 'reallq' / row['file']}: no picture")
+            raise PictureError(f"{root / 'reallq' / row['file']}: no picture")
         low_quality = fit(small[..., ::-1])
         made.append(
             RealCase(
@@ -174,7 +179,7 @@ def real_cases(photos: PhotoSet) -> list[RealCase]:
 
 def picture(photos: PhotoSet, file: str) -> Pixels:
     """A photograph at 512, enlarged where it is sharp only at 256."""
-    return fit(photos.read(file, 512 if _sharp(photos, file) else 256))
+    return fit(photos.read_sharpest(file))
 
 
 def as_shown(same: Pixels, low_quality: Pixels) -> Pixels:
@@ -185,7 +190,3 @@ def as_shown(same: Pixels, low_quality: Pixels) -> Pixels:
         np.corrcoef(fit(way, 64).astype(np.float64).mean(-1).ravel(), seen.ravel())[0, 1] for way in ways
     ]
     return ways[int(np.argmax(agreed))]
-
-
-def _sharp(photos: PhotoSet, file: str) -> bool:
-    return next(p.sharp_at_512 for p in photos.photos if p.file == file)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from refstar_model import metrics
 from refstar_model.data.degradation import LEVELS
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation import controls
 from refstar_model.evaluation.bars import bars
 from refstar_model.evaluation.cases import (
@@ -89,7 +89,7 @@ def evaluate(
     variant is left out. ``show`` gets the rows of the contact sheets. Returns the table and all records of the levels.
     """
     extent = extent or Extent()
-    val = photos.split("val")
+    val = photos.split("val").of_kinds(Kind.FRONT)
     alike = nearest_strangers(val, finder) if finder is not None else None
     table: dict[str, Any] = {"seed": extent.seed, "cases": 0, "people": 0}
     records: list[Record] = []
