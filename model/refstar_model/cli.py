@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from refstar_model.data.photos import DataError, Kind, PhotoSet, load_photos, roots_from_environment
+from refstar_model.data.inventory import describe_photos
+from refstar_model.data.pack import open_photos, write_pack
+from refstar_model.data.photos import DataError, Kind, PhotoSet, roots_from_environment
 
 
 def main() -> None:
@@ -65,6 +67,20 @@ def main() -> None:
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
     _add_data(export, "real faces for the parity check")
     export.set_defaults(run=_export)
+
+    data = commands.add_parser("data", help="say what photographs there are")
+    _add_data(data, "folder of faces.csv and pictures, one that holds such, or a pack")
+    data.set_defaults(run=_data_command)
+
+    pack = commands.add_parser(
+        "pack", help="photographs in a few files with hashes, for a machine without network"
+    )
+    _add_data(pack, "folder of faces.csv and pictures, or one that holds such")
+    pack.add_argument("--out", type=Path, required=True, help="folder for the pack; must not hold one")
+    pack.add_argument(
+        "--quality", type=int, help="code the pictures anew as WebP of this quality (88: 40 MB instead of 72)"
+    )
+    pack.set_defaults(run=_pack)
 
     quantize = commands.add_parser("quantize", help="int8 graphs beside a refstar folder's others, for CPUs")
     quantize.add_argument("folder", type=Path)
@@ -129,7 +145,7 @@ def _photos(arguments: argparse.Namespace) -> PhotoSet:
         raise SystemExit(
             "--data is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)"
         )
-    return load_photos(*folders)
+    return open_photos(folders)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -226,6 +242,18 @@ def _export(arguments: argparse.Namespace) -> None:
     for name, graph in manifest["graphs"].items():
         print(f"{name}: parity {graph['parity']:.1e}")
     _print_size(arguments.out)
+
+
+def _data_command(arguments: argparse.Namespace) -> None:
+    print(describe_photos(_photos(arguments)))
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    if arguments.quality is not None and not 1 <= arguments.quality <= 100:
+        raise SystemExit(f"--quality {arguments.quality} is not within 1 and 100")
+    for file in write_pack(_photos(arguments), arguments.out, arguments.quality):
+        print(f"{file}  {file.stat().st_size / 2**20:.1f} MiB")
+    print(describe_photos(open_photos([arguments.out])))
 
 
 def _quantize(arguments: argparse.Namespace) -> None:

@@ -66,6 +66,11 @@ class Photo:
     eye_distance: float | None = None  # pixels in the source, for a head that looks at us
 
     @property
+    def sharp_size(self) -> int:
+        """The larger side at which it is sharp, 512 or 256."""
+        return 512 if self.sharp_at_512 else 256
+
+    @property
     def kind(self) -> Kind:
         if self.synthetic:
             return Kind.SYNTHETIC
@@ -129,6 +134,10 @@ class PhotoWeights:
 class PictureStore(Protocol):
     """Where the files of a set lie."""
 
+    def read_bytes(self, photo: Photo) -> bytes:
+        """The file of the size where the photograph is sharp; raises PictureError."""
+        ...
+
     def read(self, photo: Photo, size: int) -> Pixels:
         """The photograph as RGB uint8 [size, size, 3], size 256 or 512; raises PictureError."""
         ...
@@ -168,7 +177,7 @@ class PhotoSet:
 
     def read_sharpest(self, file: str) -> Pixels:
         """The photograph at the size where it is sharp, 512 or 256."""
-        return self.read(file, 512 if self.by_file[file].sharp_at_512 else 256)
+        return self.read(file, self.by_file[file].sharp_size)
 
 
 class FolderStore:
@@ -178,9 +187,12 @@ class FolderStore:
         """``roots``: the data folder of every file."""
         self.roots = roots
 
+    def read_bytes(self, photo: Photo) -> bytes:
+        return _bytes_of(self.path(photo, photo.sharp_size))
+
     def read(self, photo: Photo, size: int) -> Pixels:
         path = self.path(photo, size)
-        return decode_picture(path.read_bytes() if path.is_file() else b"", size, str(path))
+        return decode_picture(_bytes_of(path), size, str(path))
 
     def path(self, photo: Photo, size: int) -> Path:
         return self.roots[photo.file] / f"faces{size}" / photo.file
@@ -188,11 +200,7 @@ class FolderStore:
 
 def decode_picture(data: bytes, size: int, name: str) -> Pixels:
     """An encoded picture as RGB uint8 [size, size, 3]; ``name`` is for the PictureError."""
-    if not data:
-        raise PictureError(
-            f"{name}: the picture is missing or empty; take its row out of faces.csv, or bring it"
-        )
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = None if not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise PictureError(
             f"{name}: the picture cannot be read; bring it anew, or take its row out of faces.csv"
@@ -262,6 +270,13 @@ def hold_out_gray(photos: PhotoSet) -> PhotoSet:
         photos=tuple(replace(p, split="val") if p.person in out else p for p in photos.photos),
         pairs=tuple(replace(p, split="val") if p.person in out else p for p in photos.pairs),
     )
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path}: {error.strerror}; bring it, or take its row out of faces.csv") from None
 
 
 def _is_data(folder: Path) -> bool:
