@@ -2,6 +2,7 @@
 both in TensorBoard (``board/``) where it is installed."""
 
 import json
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -53,6 +54,15 @@ class Journal:
         cv2.imwrite(str(folder / f"{step:07d}.png"), np.ascontiguousarray(pixels[..., ::-1]))
         if self.board is not None:
             self.board.add_image("sheet", pixels, step, dataformats="HWC")
+
+
+def carry_journal(run: Path, to: Path) -> None:
+    """Copy a run's log, and its newest sheet as ``sheet.jpg``, into the folder ``to``."""
+    to.mkdir(parents=True, exist_ok=True)
+    if (run / "log.jsonl").is_file():
+        shutil.copyfile(run / "log.jsonl", to / "log.jsonl")
+    if sheets := sorted((run / "sheets").glob("*.png")):
+        cv2.imwrite(str(to / "sheet.jpg"), cv2.imread(str(sheets[-1])), [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
 def _board(folder: Path, step: int) -> Any:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from refstar_model.journal import Journal
+from refstar_model import parcel
+from refstar_model.journal import Journal, carry_journal
 from refstar_model.processes import Processes
 
 
@@ -29,6 +30,9 @@ class LoopParams:
     clip: float = 1.0  # gradient norm
     average: float = 0.997  # decay of the averaged weights
     save_every: int = 200  # steps
+    save_minutes: float = 3.0  # and not less often than that
+    line_every: int = 50  # steps
+    line_seconds: float = 60.0  # and not less often than that
     accumulate: int = 1  # batches whose mean gradient makes one step
     rival_rate: float = 4e-4  # the rival's learning rate; follows the same curve
     judge_every: int = 0  # steps; 0: only at the end
@@ -62,9 +66,10 @@ class Watch:
 
 
 class Loop:
-    """Training state of one module, resumable from ``folder/checkpoint.pt``.
+    """Training state of one module, resumable from ``folder/checkpoint.pt`` or from a parcel in ``folder``.
 
-    ``about`` is written into every file of weights beside them.
+    ``about`` is written into every file of weights beside them. ``travel``: a folder that also gets, with every
+    checkpoint, what of it can travel (parcel.py), the log and the last sheet.
     """
 
     def __init__(
@@ -75,8 +80,10 @@ class Loop:
         rival: Rival | None = None,
         about: Mapping[str, object] | None = None,
         processes: Processes | None = None,
+        travel: Path | None = None,
     ) -> None:
         self.module, self.params, self.folder, self.rival = module, params, folder, rival
+        self.travel = travel
         self.about, self.processes = dict(about or {}), processes or Processes()
         self.done, self.best = 0, float("-inf")
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
@@ -124,6 +131,7 @@ class Loop:
             self.processes.share(module)
             module.train()
         started, began_at, sums, counted = time.monotonic(), self.done, dict[str, float](), 0
+        told = saved = started
         with Journal(self.folder, self.done, self.processes.first) as journal:
             while self.done < params.steps:
                 if self.processes.any(time.monotonic() - started >= 60 * minutes):
@@ -133,8 +141,10 @@ class Loop:
                 self.done += 1
                 counted += 1
                 last = self.done == params.steps
-                if self.done % 50 == 0 or last:
-                    speed = (self.done - began_at) / (time.monotonic() - started)
+                now = time.monotonic()
+                if self.done % params.line_every == 0 or last or now - told >= params.line_seconds:
+                    told = now
+                    speed = (self.done - began_at) / (now - started)
                     left = (params.steps - self.done) / speed / 60
                     line = {"steps_per_second": round(speed, 3), "minutes_left": round(left, 1)}
                     line |= {name: round(value / counted, 5) for name, value in sums.items()}
@@ -145,7 +155,8 @@ class Loop:
                         journal.sheet(self.done, watch.show(module))
                 if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
                     self._judge(watch.judge, journal)
-                if self.done % params.save_every == 0:
+                if self.done % params.save_every == 0 or now - saved >= 60 * params.save_minutes:
+                    saved = now
                     self.save()
         self.save()
 
@@ -244,13 +255,23 @@ class Loop:
         if torch.cuda.is_available():
             state["random_cuda"] = torch.cuda.get_rng_state()
         _replace(self.folder / "checkpoint.pt", state)
+        if self.travel is not None:
+            self._pack(self.travel)
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False when there is none. A rival that it lacks starts anew."""
+        """Go on from the folder's checkpoint, or from its parcel where that is further; False when there is neither.
+
+        A rival that it lacks starts anew.
+        """
         path = self.folder / "checkpoint.pt"
-        if not path.is_file():
+        state = torch.load(path, weights_only=True, map_location="cpu") if path.is_file() else None
+        if (self.folder / parcel.INDEX).is_file():
+            tensors, about = parcel.read_parcel(self.folder)
+            if state is None or about["done"] > state["done"]:
+                self._unpack(tensors, about)
+                return True
+        if state is None:
             return False
-        state = torch.load(path, weights_only=True, map_location="cpu")
         self.module.load_state_dict(state["module"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
@@ -266,10 +287,60 @@ class Loop:
         self.done, self.best = state["done"], state.get("best", float("-inf"))
         return True
 
+    def _pack(self, folder: Path) -> None:
+        """A parcel of the run as it stands, with what its journal has written."""
+        tensors = {f"average/{name}": value for name, value in self.average.items()}
+        tensors |= _second_moments("optimizer", self.optimizer)
+        if self.rival is not None and self.rival_optimizer is not None:
+            tensors |= {f"rival/{name}": value for name, value in self.rival.module.state_dict().items()}
+            tensors |= _second_moments("rival_optimizer", self.rival_optimizer)
+        best = self.best if self.best > float("-inf") else None
+        parcel.write_parcel(tensors, {"done": self.done, "best": best}, folder)
+        if folder != self.folder:
+            carry_journal(self.folder, folder)
+
+    def _unpack(self, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        def of(part: str) -> dict[str, Tensor]:
+            return {n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")}
+
+        self.start_from(of("average"))
+        _restore_moments(self.optimizer, of("optimizer"))
+        if self.rival is not None and self.rival_optimizer is not None and (weights := of("rival")):
+            self.rival.module.load_state_dict(weights)
+            _restore_moments(self.rival_optimizer, of("rival_optimizer"))
+        # A draw that no earlier slice has made; the first moments are new, so the run cannot be the same anyway.
+        torch.manual_seed(about["done"] + self.processes.rank)
+        self.done = about["done"]
+        self.best = float("-inf") if about["best"] is None else about["best"]
+
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin a new run, with a fresh schedule, at weights that another one made."""
         self.module.load_state_dict(dict(weights))
         self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+
+
+def _second_moments(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an Adam knows of its gradients' sizes, and after how many steps."""
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{name}/{index}/{part}": torch.as_tensor(state[part])
+        for index, state in states.items()
+        for part in ("exp_avg_sq", "step")
+    }
+
+
+def _restore_moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `_second_moments`; first moments begin at zero."""
+    indices = sorted({int(name.split("/")[0]) for name in tensors})
+    states = {
+        index: {
+            "step": tensors[f"{index}/step"],
+            "exp_avg": torch.zeros_like(tensors[f"{index}/exp_avg_sq"]),
+            "exp_avg_sq": tensors[f"{index}/exp_avg_sq"],
+        }
+        for index in indices
+    }
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _backward(loss: Tensor) -> None:

@@ -154,3 +154,38 @@ def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
     one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert (tmp_path / "log.jsonl").read_text().count("\n") == 1
+
+
+def test_a_run_goes_on_from_halves_that_came_from_another_machine(tmp_path: Path) -> None:
+    there = Trainee(tmp_path / "there")
+    there.loop.travel = tmp_path / "here"
+    there.loop.params = replace(PARAMS, sheet_every=8)
+    there.loop.run(stream(0), there.step, watch=Watch(show=lambda module: torch.rand(3, 8, 8)))
+    assert cv2.imread(str(tmp_path / "here/sheet.jpg")).shape == (8, 8, 3)
+    assert json.loads((tmp_path / "here/log.jsonl").read_text())["step"] == 8
+    here = Trainee(tmp_path / "here")
+    here.loop.params = replace(PARAMS, steps=12)
+    assert here.loop.resume()
+    assert here.loop.done == 8
+    for name, value in there.loop.average.items():
+        assert torch.allclose(here.loop.average[name], value, rtol=1e-3)
+    assert torch.equal(here.module.weight, here.loop.average["weight"])
+    kept, came = (t.loop.optimizer.state_dict()["state"][0] for t in (there, here))
+    assert torch.allclose(came["exp_avg_sq"], kept["exp_avg_sq"], rtol=1e-2)
+    assert came["step"] == kept["step"]
+    assert torch.allclose(here.critic.module.weight, there.critic.module.weight, rtol=1e-3)
+    here.loop.run(stream(8), here.step)
+    assert here.loop.done == 12
+
+
+def test_a_parcel_counts_only_where_it_is_further_than_the_checkpoint(tmp_path: Path) -> None:
+    first = Trainee(tmp_path)
+    first.loop.travel = tmp_path
+    first.loop.run(stream(0), first.step)
+    further = Trainee(tmp_path, replace(PARAMS, steps=10))
+    assert further.loop.resume()
+    further.loop.run(stream(8), further.step)
+    again = Trainee(tmp_path)
+    assert again.loop.resume()
+    assert again.loop.done == 10
+    assert torch.equal(again.numbers(), further.numbers())
