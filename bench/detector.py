@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from refstar_model.data.degradation import LEVELS, Degradation
+from refstar_model.data.degradation import LEVELS, Recipe
 from refstar_model.data.photos import load_photos
 from refstar_model.detector.backgrounds import read_folder
 from refstar_model.detector.labels import Teachers, label_photos
@@ -81,8 +81,9 @@ def make_scene(cast: Cast, rng: np.random.Generator, size: float) -> Scene:
     return Scene(scene, faces)
 
 
-def degraded(scene: Scene, how: Degradation, rng: np.random.Generator) -> Pixels:
+def degraded(scene: Scene, recipe: Recipe, rng: np.random.Generator) -> Pixels:
     """The scene made bad as an aligned crop of its median face would be."""
+    how = recipe.last
     crop = float(np.median([f.size for f in scene.faces])) * CROP_PER_FACE
     out = cv2.GaussianBlur(scene.pixels, (0, 0), max(0.2, how.blur * crop / 512))
     height, width = out.shape[:2]
@@ -90,7 +91,7 @@ def degraded(scene: Scene, how: Degradation, rng: np.random.Generator) -> Pixels
     out = cv2.resize(out, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
     noisy = out.astype(np.float32) + rng.standard_normal(out.shape, np.float32) * how.noise
     coded = cv2.imencode(
-        ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, how.jpeg]
+        ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, how.jpeg.quality]
     )[1]
     return np.asarray(cv2.resize(cv2.imdecode(coded, cv2.IMREAD_COLOR), (width, height)), np.uint8)
 

@@ -130,14 +130,14 @@ def degraded(picture: Pixels, face: float, level: str, rng: np.random.Generator)
 
     if level == "clean":
         return picture
-    how = LEVELS[level](rng)
+    how = LEVELS[level](rng).last
     scale = face / 512
     out = cv2.GaussianBlur(picture, (0, 0), max(how.blur * scale, 0.2))
     down = min(1.0, 1 / (how.down * scale))
     small = cv2.resize(out, None, fx=down, fy=down, interpolation=cv2.INTER_AREA)
     noisy = small + rng.normal(0, how.noise, small.shape)
     _, coded = cv2.imencode(
-        ".jpg", np.clip(np.rint(noisy), 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, how.jpeg]
+        ".jpg", np.clip(np.rint(noisy), 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, how.jpeg.quality]
     )
     small = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return np.asarray(cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)

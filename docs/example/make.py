@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import skimage.data
-from refstar_model.data.degradation import Degradation, degrade
+from refstar_model.data.degradation import Chain, Family, Jpeg, Recipe, degrade
 from refstar_service.cli import run
 
 HERE = Path(__file__).parent
@@ -28,7 +28,8 @@ def main() -> None:
     warp = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
     face = cv2.warpAffine(skimage.data.astronaut(), matrix, (512, 512), **warp)
     rng = np.random.default_rng(3)
-    degraded = degrade(face, Degradation(blur=9, down=12, noise=8, jpeg=60), rng)
+    chain = Chain(blur=9, down=12, noise=8, jpeg=Jpeg(60))
+    degraded = degrade(face, Recipe(Family.PRESENT, chain), rng)
     turned = cv2.warpAffine(
         np.ascontiguousarray(face[:, ::-1]), cv2.getRotationMatrix2D((256, 300), 3, 1.02), (512, 512), **warp
     )

@@ -5,12 +5,13 @@ import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pictures import aligned_face, psnr
-from refstar_model.data.degradation import LEVELS, degrade
+from refstar_model.data.degradation import CHAINS, LEVELS, degrade
 from refstar_model.data.pairs import Batch, SampleMix, Samples
 from refstar_model.data.photos import PhotoSet, load_photos
 from refstar_model.data.pseudo import pseudo_reference
@@ -24,7 +25,7 @@ SMALL_512 = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
 HOW = RefStarTraining(network=SMALL_512, loop=LoopParams(steps=12, warmup=2, save_every=4), batch=2, seed=5)
 
 
-def batch(photos: PhotoSet, **mix: float) -> Batch:
+def batch(photos: PhotoSet, **mix: Any) -> Batch:
     return Samples(photos.split("train"), replace(SampleMix(alone=0.0), **mix), 4, 0).draw(
         np.random.default_rng(0)
     )
@@ -33,7 +34,7 @@ def batch(photos: PhotoSet, **mix: float) -> Batch:
 def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
     torch.manual_seed(0)
     net = RefStar(SMALL_512)
-    sample = batch(photos, full_size=0, two_references=0, second_order=0, wrong=0.2)
+    sample = batch(photos, full_size=0, two_references=0, wrong=0.2, degradations=CHAINS)
     optimizer = torch.optim.Adam(net.parameters(), 3e-4)
     losses = []
     for _ in range(5):

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import torch
 from pictures import aligned_face, psnr
-from refstar_model.data.degradation import Degradation, degrade, second_order
+from refstar_model.data.degradation import Chain, Family, Jpeg, Recipe, degrade, draw_second_order
 from refstar_model.data.pairs import Curriculum, SampleMix, Samples
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
@@ -16,7 +16,7 @@ from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
 def test_the_quick_blur_is_the_same_blur() -> None:
     picture = aligned_face()
     for sigma in (8.0, 12.0):
-        how = Degradation(sigma, 6, 0, 100)
+        how = Recipe(Family.PRESENT, Chain(blur=sigma, down=6, jpeg=Jpeg(100)))
         slow, quick = (
             degrade(picture, how, np.random.default_rng(0), quick=q).astype(int) for q in (False, True)
         )
@@ -25,11 +25,11 @@ def test_the_quick_blur_is_the_same_blur() -> None:
 
 def test_a_second_order_repeats_with_its_seed_and_loses_more() -> None:
     picture = aligned_face()
-    how = second_order(np.random.default_rng(3))
+    how = draw_second_order(np.random.default_rng(3))
     one, two = (degrade(picture, how, np.random.default_rng(4)) for _ in range(2))
     assert np.array_equal(one, two)
     assert one.shape == (512, 512, 3)
-    light = replace(how, blur=0.0, down=2.0, noise=2.0)
+    light = replace(how, last=replace(how.last, blur=0.0, down=2.0, noise=2.0))
     once = degrade(picture, replace(light, earlier=None), np.random.default_rng(4))
     assert psnr(degrade(picture, light, np.random.default_rng(4)), picture) < psnr(once, picture)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from refstar_model.data.degradation import degrade, second_order, training
+from refstar_model.data.degradation import CHAINS, Table, degrade, draw_recipe
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.pseudo import relight
 
@@ -30,7 +30,7 @@ class FaceMix:
     mixed: float = 0.6  # of two photographs; else one
     ghost: float = 0.4  # of the mixed ones: blended evenly, else patch by patch
     clean: float = 0.3  # seen as they are; else degraded
-    second_order: float = 0.15  # of the degradations
+    degradations: Table = CHAINS
     grey: float = 0.15
 
 
@@ -67,8 +67,7 @@ class MixedFaces(IterableDataset[tuple[Tensor, Tensor]]):
 
     def _seen(self, face: Pixels, rng: np.random.Generator) -> Pixels:
         if rng.random() >= self.mix.clean:
-            how = second_order(rng) if rng.random() < self.mix.second_order else training(rng)
-            face = degrade(face, how, rng, size=SIDE, quick=True)
+            face = degrade(face, draw_recipe(rng, self.mix.degradations), rng, size=SIDE, quick=True)
         return np.asarray(cv2.resize(face, (self.side, self.side), interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from refstar_model.data.degradation import degrade, second_order
-from refstar_model.data.degradation import training as draw_degradation
+from refstar_model.data.degradation import TABLE, Table, degrade, draw_recipe
 from refstar_model.data.face_parts import GRID
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
@@ -40,7 +39,7 @@ class SampleMix:
     default_fidelity: float = 0.5  # else uniform in 0..1
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
-    second_order: float = 0.1  # of the degradations
+    degradations: Table = TABLE
     alone: float = 0.75  # batches without any reference: cheap steps for the self stream
 
 
@@ -250,9 +249,7 @@ class Samples(IterableDataset[Batch]):
                 )
             else:
                 references.append(self._pseudo(file, truth, rng))
-        twice = self.mix.second_order > 0 and rng.random() < self.mix.second_order
-        how = second_order(rng) if twice else draw_degradation(rng)
-        low_quality = degrade(truth, how, rng, quick=True)
+        low_quality = degrade(truth, draw_recipe(rng, self.mix.degradations), rng, quick=True)
         mirror = rng.random() < 0.5
         fidelity = 0.5 if rng.random() < self.mix.default_fidelity else float(rng.random())
         sample = _Sample(truth, low_quality, references, fidelity, self.points.get(file))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from refstar_model.data.degradation import degrade, training
+from refstar_model.data.degradation import degrade, draw_recipe
 from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.recognition import Recognizer
@@ -101,7 +101,11 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
     shown = [p for p in people.photos if p.person in held]
     pictures = [people.read(p.file, SIDE) for p in shown]
     rng = np.random.default_rng(how.seed)
-    ruined = [degrade(p, training(rng), rng, size=SIDE) for p in pictures for _ in range(how.views)]
+    ruined = [
+        degrade(p, draw_recipe(rng, how.mix.degradations), rng, size=SIDE)
+        for p in pictures
+        for _ in range(how.views)
+    ]
     with torch.no_grad():
         own, others = (
             torch.cat([gate.encoder(_floats(_stacked([p]))) for p in these]) for these in (ruined, pictures)

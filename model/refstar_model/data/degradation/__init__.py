@@ -1,0 +1,39 @@
+"""What ruins a photograph: one table, recipes drawn from it, and two executors, OpenCV and torch."""
+
+from refstar_model.data.degradation.opencv import degrade
+from refstar_model.data.degradation.recipe import (
+    LEVELS,
+    Chain,
+    Family,
+    Jpeg,
+    Recipe,
+    draw_present,
+    draw_recipe,
+    draw_second_order,
+    moderate,
+    old,
+    severe,
+)
+from refstar_model.data.degradation.table import CHAINS, TABLE, Table
+from refstar_model.data.degradation.tone import Tone, apply_tone, draw_tone
+
+__all__ = [
+    "CHAINS",
+    "LEVELS",
+    "TABLE",
+    "Chain",
+    "Family",
+    "Jpeg",
+    "Recipe",
+    "Table",
+    "Tone",
+    "apply_tone",
+    "degrade",
+    "draw_present",
+    "draw_recipe",
+    "draw_second_order",
+    "draw_tone",
+    "moderate",
+    "old",
+    "severe",
+]
