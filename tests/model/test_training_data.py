@@ -6,10 +6,11 @@ from itertools import islice
 import numpy as np
 import torch
 from pictures import aligned_face, psnr
-from refstar_model.data.degradation import Chain, Family, Jpeg, Recipe, degrade, draw_second_order
-from refstar_model.data.pairs import Curriculum, SampleMix, Samples
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_second_order
+from refstar_model.data.photos import PhotoSet, PhotoWeights
+from refstar_model.data.plan import Curriculum, Planner, SampleMix, Source
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
+from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
 
 
@@ -83,11 +84,36 @@ def test_a_curriculum_begins_at_half_size_and_has_its_own_full_batch(photos: Pho
 def test_lookalikes_come_as_often_as_asked(photos: PhotoSet) -> None:
     train = photos.split("train")
     alike = {p.file: ["p3_0.png"] for p in train.photos if p.person != "p3"}
-    mix = SampleMix(lookalike=1.0, alone=0.0)
-    samples = Samples(train, mix, 1, 0, alike)
-    files = list(samples.half)
-    rng = np.random.default_rng(0)
-    assert {samples._stranger("p0_0.png", samples.half, files, rng) for _ in range(5)} == {"p3_0.png"}
+    mix = SampleMix(lookalike=1.0, alone=0.0, wrong=1.0, absent=0.0)
+    planner = Planner(train, mix, 20, alike)
+    faces = planner.draw(np.random.default_rng(0)).faces
+    assert {r.file for f in faces if not f.file.startswith("p3") for r in f.references} == {"p3_0.png"}
+    assert all(
+        train.by_file[r.file].person != train.by_file[f.file].person for f in faces for r in f.references
+    )
+
+
+def test_photographs_are_drawn_by_the_weight_of_their_kind(photos: PhotoSet) -> None:
+    changed = {"p0": {"gray": True}, "p1": {"synthetic": True}}
+    people = tuple(replace(p, **changed.get(p.person, {})) for p in photos.split("train").photos)  # type: ignore[arg-type]
+    mix = SampleMix(weights=PhotoWeights(front=0.25, gray=0.75), alone=1.0, full_size=0)
+    planner = Planner(replace(photos, photos=people, pairs=()), mix, 400)
+    faces = planner.draw(np.random.default_rng(0)).faces
+    shares = [sum(f.file.startswith(person) for f in faces) / 400 for person in ("p0", "p1")]
+    assert abs(shares[0] - 0.75) < 0.08
+    assert shares[1] == 0
+    assert all(f.colorless == f.file.startswith("p0") for f in faces)
+    assert all(r.source is Source.ABSENT for f in faces for r in f.references)
+
+
+def test_input_and_truth_share_their_tone(photos: PhotoSet) -> None:
+    toned = replace(TABLE, tone=replace(TABLE.tone, gray=1.0, toned=0.0, faded=0.0), gray_scan=1.0)
+    mix = SampleMix(degradations=toned, alone=1.0, full_size=0)
+    drawn = Samples(photos.split("train"), mix, 8, 0).draw(np.random.default_rng(0))
+    for pictures in (drawn.truth, drawn.low_quality):
+        assert torch.equal(pictures[:, 0], pictures[:, 1])
+        assert torch.equal(pictures[:, 0], pictures[:, 2])
+    assert not drawn.colorless.any()  # in color once: that gray stays gray may be learned
 
 
 def test_labels_and_points_are_mirrored_with_their_pictures(photos: PhotoSet) -> None:

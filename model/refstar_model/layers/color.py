@@ -12,6 +12,12 @@ def luminance(picture: Tensor) -> Tensor:
     return RED * red + GREEN * green + BLUE * blue
 
 
+def without_color(pictures: Tensor, colorless: Tensor) -> Tensor:
+    """Pictures [N, 3, H, W] with luminance in all channels where ``colorless`` [N]: a loss sees no color there."""
+    gray = luminance(pictures).expand_as(pictures)
+    return torch.where(colorless[:, None, None, None], gray, pictures)
+
+
 def split_color(picture: Tensor) -> tuple[Tensor, Tensor]:
     """[N, 3, H, W] to luminance Y [N, 1, H, W] and colors [N, 2, H, W], R - Y and B - Y."""
     y = luminance(picture)

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from refstar_model.data.pairs import Batch, Curriculum, SampleMix, Samples
+from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
+from refstar_model.data.plan import Curriculum, SampleMix
+from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabels
+from refstar_model.layers.color import without_color
 from refstar_model.layers.pyramid import down
 from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
@@ -178,6 +181,11 @@ def training_step(
     seen = aligned
     for _ in range(skip):
         seen = down(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+    result = result._replace(
+        self_stream=without_color(result.self_stream, batch.colorless),
+        restored=without_color(result.restored, batch.colorless),
+    )
+    truth = without_color(truth, batch.colorless)
     target = Target(truth, batch.present, batch.right, batch.fidelity, batch.labels, batch.confidence)
     total, parts = restoration_loss(result, target, seen, losses, recognizer, identity_share, critics.vgg)
     fakes = [result.self_stream, result.restored]
@@ -218,6 +226,7 @@ def alone_step(
     picture = drawing.picture
     for _ in range(skip):
         picture = down(picture)
+    picture, truth = (without_color(p, batch.colorless) for p in (picture, truth))
     total, parts = self_stream_loss(picture, truth, losses, critics.recognizer, critics.vgg)
     total = total + adversarial_terms(critics.adversary, [picture], truth, losses, adversarial_share, parts)
     for name, term in module.backbone.losses(drawing.codes, truth).items():

@@ -1,0 +1,203 @@
+"""What a training sample is made of, drawn before anything is made: which photograph, which references, what ruins it.
+
+A plan is plain values. `pairs.Samples` makes it with OpenCV in loader processes, `device_samples.DeviceSamples` on a
+device for whole batches, so both see samples of the same kind.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refstar_model.data.degradation import TABLE, Recipe, Table, Tone, draw_recipe, draw_tone
+from refstar_model.data.photos import DataError, Photo, PhotoSet, PhotoWeights
+
+NO_TONE = Tone()
+FULL, HALF = 512, 256  # the working size of the nets, and that of photographs that are sharp only there
+
+
+@dataclass(frozen=True)
+class SampleMix:
+    """How often what is drawn; shares of 1."""
+
+    real_pair: float = 0.5  # else a pseudo reference
+    absent: float = 0.15
+    wrong: float = 0.25
+    two_references: float = 0.15  # batches in which every face gets two
+    full_size: float = 0.25  # batches at full size, from pictures that are sharp there
+    default_fidelity: float = 0.5  # else uniform in 0..1
+    lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
+    expression: float = 0.0  # of the pseudo references: with another expression
+    alone: float = 0.75  # batches without any reference: cheap steps for the self stream
+    same_tone: float = 0.5  # of the references: in the tone that the photograph was given
+    weights: PhotoWeights = field(default_factory=PhotoWeights)
+    degradations: Table = TABLE  # what may happen to a photograph
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Half size first, then full size: pictures that are sharp at full size are few, and are learned by heart.
+
+    ``start`` is the share of the run before which every batch is at half size; ``full_batch`` the faces of a batch at
+    full size (0: as many as at half size), whose losses are four times as large in memory.
+    """
+
+    start: float = 0.0
+    full_batch: int = 0
+
+
+class Source(Enum):
+    """Where a reference comes from."""
+
+    ABSENT = auto()
+    PAIR = auto()  # another photograph of the person
+    PSEUDO = auto()  # made of the truth (pseudo.py)
+    STRANGER = auto()
+
+
+@dataclass(frozen=True)
+class ReferencePlan:
+    source: Source
+    file: str  # the truth's own for a pseudo reference, and where it is absent
+    tone: Tone = NO_TONE
+
+    @property
+    def present(self) -> bool:
+        return self.source is not Source.ABSENT
+
+    @property
+    def right(self) -> bool:
+        return self.source in (Source.PAIR, Source.PSEUDO)
+
+
+@dataclass(frozen=True)
+class FacePlan:
+    file: str
+    tone: Tone  # of input and truth alike
+    recipe: Recipe
+    mirrored: bool  # input, truth and references alike
+    fidelity: float
+    references: tuple[ReferencePlan, ...]
+    colorless: bool  # a gray photograph: of its color nothing is to be learned
+    seed: int  # of what the makers still draw: noise, warps, light
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    size: int  # of the truths, FULL or HALF
+    faces: tuple[FacePlan, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether no face has a reference."""
+        return not any(r.present for face in self.faces for r in face.references)
+
+
+class Planner:
+    """Plans of batches over the photographs that a mix draws at all."""
+
+    def __init__(
+        self,
+        photos: PhotoSet,
+        mix: SampleMix,
+        batch: int,
+        lookalikes: Mapping[str, Sequence[str]] | None = None,
+        curriculum: Curriculum | None = None,
+    ) -> None:
+        """``lookalikes`` maps a file to files of other people who resemble them.
+
+        Raises DataError when no photograph has a kind with a weight.
+        """
+        self.photos, self.mix, self.batch = photos, mix, batch
+        self.lookalikes, self.curriculum = lookalikes or {}, curriculum or Curriculum()
+        self.half = _Pool(photos.photos, photos, mix.weights)
+        if mix.alone < 1 and mix.wrong > 0 and len({p.person for p in photos.photos}) < 2:
+            raise DataError("strangers are asked for, but all photographs are of one person")
+        sharp = [p for p in photos.photos if p.sharp_at_512 and p.file in self.half.files]
+        # A stranger must be found at this size too.
+        self.full = _Pool(sharp, photos, mix.weights) if len({p.person for p in sharp}) > 1 else None
+
+    def draw(self, rng: np.random.Generator, progress: float = 1.0) -> BatchPlan:
+        """A batch at a ``progress`` of the run in 0..1. Batches at full size take photographs that are sharp there."""
+        at_full = rng.random() < self.mix.full_size and progress >= self.curriculum.start
+        pool, size, batch = self.half, HALF, self.batch
+        if at_full and self.full is not None:
+            pool, size, batch = self.full, FULL, self.curriculum.full_batch or self.batch
+        count = 2 if rng.random() < self.mix.two_references else 1
+        if rng.random() < self.mix.alone:
+            count = 0
+        return BatchPlan(size, tuple(self._draw_face(pool, count, rng) for _ in range(batch)))
+
+    def _draw_face(self, pool: "_Pool", count: int, rng: np.random.Generator) -> FacePlan:
+        """``count`` references; 0: none is asked for, which is one that is absent."""
+        # Photographs with a second one of the person are few: they are drawn more often than their share.
+        paired = count > 0 and pool.paired is not None and rng.random() < self.mix.real_pair
+        file = pool.draw(rng, paired)
+        photo = self.photos.by_file[file]
+        tone = draw_tone(rng, photo.gray, self.mix.degradations.tone)
+        references = [self._draw_reference(pool, photo, paired, tone, rng) for _ in range(count)]
+        return FacePlan(
+            file,
+            tone,
+            draw_recipe(rng, self.mix.degradations, tone.colorless),
+            mirrored=bool(rng.random() < 0.5),
+            fidelity=0.5 if rng.random() < self.mix.default_fidelity else float(rng.random()),
+            references=tuple(references) or (ReferencePlan(Source.ABSENT, file),),
+            colorless=photo.gray,
+            seed=int(rng.integers(2**62)),
+        )
+
+    def _draw_reference(
+        self, pool: "_Pool", photo: Photo, paired: bool, tone: Tone, rng: np.random.Generator
+    ) -> ReferencePlan:
+        kind = rng.random()
+        if kind < self.mix.absent:
+            return ReferencePlan(Source.ABSENT, photo.file)
+        if kind < self.mix.absent + self.mix.wrong:
+            source, file = Source.STRANGER, self._draw_stranger(pool, photo, rng)
+        elif paired:
+            source, file = Source.PAIR, str(rng.choice(pool.others[photo.file]))
+        else:
+            source, file = Source.PSEUDO, photo.file
+        if rng.random() >= self.mix.same_tone:
+            tone = draw_tone(rng, self.photos.by_file[file].gray, self.mix.degradations.tone)
+        return ReferencePlan(source, file, tone)
+
+    def _draw_stranger(self, pool: "_Pool", photo: Photo, rng: np.random.Generator) -> str:
+        alike = [f for f in self.lookalikes.get(photo.file, ()) if f in pool.files]
+        if alike and rng.random() < self.mix.lookalike:
+            return str(rng.choice(alike))
+        while True:
+            other = pool.draw(rng)
+            if self.photos.by_file[other].person != photo.person:
+                return other
+
+
+class _Pool:
+    """The photographs of one size, with their chances."""
+
+    def __init__(self, photos: Sequence[Photo], whole: PhotoSet, weights: PhotoWeights) -> None:
+        chances = weights.draw_chances(photos)
+        drawn = [(p.file, c) for p, c in zip(photos, chances, strict=True) if c > 0]
+        self.files = {file: float(chance) for file, chance in drawn}
+        self.others: dict[str, list[str]] = {}
+        for pair in whole.pairs:
+            if {pair.first, pair.second} <= self.files.keys():
+                self.others.setdefault(pair.first, []).append(pair.second)
+                self.others.setdefault(pair.second, []).append(pair.first)
+        self._all = _edges(self.files)
+        self.paired = (
+            _edges({f: c for f, c in self.files.items() if f in self.others}) if self.others else None
+        )
+
+    def draw(self, rng: np.random.Generator, paired: bool = False) -> str:
+        """A file; with ``paired`` one of those that have a second photograph of the person."""
+        names, edges = self.paired if paired and self.paired is not None else self._all
+        return names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+
+
+def _edges(chances: Mapping[str, float]) -> tuple[list[str], NDArray[np.float64]]:
+    """Names, and where each one's share of the line from 0 ends: a draw is a search, not a walk."""
+    return list(chances), np.cumsum(list(chances.values()))
