@@ -19,6 +19,47 @@ Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class Move:
+    """Another view of a photograph. Lengths are in pixels at 256."""
+
+    mirrored: bool  # before it is moved
+    angle: float  # degrees
+    zoom: float
+    shift: NDArray[np.float64]  # x, y
+    bend: Field  # [5, 5, 2], offsets at the points of a grid
+
+    def affine(self, side: int) -> Field:
+        """Where a pixel (x, y, 1) of the view comes from in the (mirrored) photograph of ``side`` pixels; [2, 3]."""
+        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), self.angle, self.zoom)
+        matrix[:, 2] += self.shift * (side / 256)
+        return np.asarray(cv2.invertAffineTransform(matrix), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """x -> gain x^gamma + offset, of pictures in 0..1."""
+
+    gain: NDArray[np.float64]  # [3]
+    gamma: float
+    offset: float
+
+
+def draw_move(rng: np.random.Generator) -> Move:
+    """Mirrored or not, and a little of everything else."""
+    mirrored = bool(rng.random() < 0.7)
+    angle, zoom = rng.uniform(-6, 6), rng.uniform(0.94, 1.06)
+    shift = rng.uniform(-6, 6, 2)
+    return Move(mirrored, angle, zoom, shift, rng.normal(0, 2, (5, 5, 2)).astype(np.float32))
+
+
+def draw_light(rng: np.random.Generator, amount: float) -> Light:
+    """Gain per channel and gamma, each within ``amount``, and an offset of up to 10 of 255."""
+    gain = rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3)
+    gamma = rng.uniform(1 - amount, 1 + amount)
+    return Light(gain, gamma, rng.uniform(-10, 10) / 255)
+
+
+@dataclass(frozen=True, eq=False)
 class PseudoView:
     """A pseudo reference and how it came about."""
 
@@ -56,14 +97,10 @@ def pseudo_view(picture: Pixels, rng: np.random.Generator, expression: float = 0
     """
     side = picture.shape[0]
     scale = side / 256
-    mirrored = bool(rng.random() < 0.7)
-    out = picture[:, ::-1] if mirrored else picture
-    angle, zoom = rng.uniform(-6, 6), rng.uniform(0.94, 1.06)
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, zoom)
-    matrix[:, 2] += rng.uniform(-6, 6, 2) * scale
-    bend = rng.normal(0, 5 * scale / 2.5, (5, 5, 2)).astype(np.float32)
-    flow = cv2.resize(bend, (side, side), interpolation=cv2.INTER_CUBIC)
-    inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
+    move = draw_move(rng)
+    out = picture[:, ::-1] if move.mirrored else picture
+    flow = cv2.resize(move.bend * np.float32(scale), (side, side), interpolation=cv2.INTER_CUBIC)
+    inverse = move.affine(side)
     if expression and rng.random() < expression:
         flow = flow + expression_field(rng, side)
     x, y = _places(side)
@@ -75,7 +112,9 @@ def pseudo_view(picture: Pixels, rng: np.random.Generator, expression: float = 0
     out = relight(out, rng, 0.2)
     if rng.random() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.2) * scale)
-    return PseudoView(np.asarray(out, np.uint8), mirrored, np.stack([map_x, map_y], -1).astype(np.float32))
+    return PseudoView(
+        np.asarray(out, np.uint8), move.mirrored, np.stack([map_x, map_y], -1).astype(np.float32)
+    )
 
 
 def mirror_order(mean: Field) -> NDArray[np.intp]:
@@ -120,9 +159,9 @@ def expression_field(rng: np.random.Generator, side: int) -> Field:
 
 def relight(picture: Pixels, rng: np.random.Generator, amount: float) -> Pixels:
     """Gain per channel, gamma and offset, each within ``amount``."""
-    gain = rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3)
-    gamma = rng.uniform(1 - amount, 1 + amount)
-    table = np.clip(255 * (np.arange(256)[:, None] / 255) ** gamma * gain + rng.uniform(-10, 10), 0, 255)
+    light = draw_light(rng, amount)
+    table = (np.arange(256)[:, None] / 255) ** light.gamma * light.gain + light.offset
+    table = np.clip(255 * table, 0, 255)
     return np.asarray(cv2.LUT(picture, table.astype(np.uint8)[None]), np.uint8)
 
 
