@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,8 @@ from refstar_model.data.degradation import (
     Recipe,
     apply_tone,
     degrade,
+    draw_family,
     draw_recipe,
-    draw_second_order,
     draw_tone,
     old,
 )
@@ -29,10 +30,6 @@ from refstar_model.data.degradation.marks import Mark, MarkKind, mark_bank
 from refstar_model.data.degradation.recipe import (
     Aging,
     Interpolation,
-    draw_light,
-    draw_old,
-    draw_phone,
-    draw_present,
 )
 from refstar_model.data.degradation.resampling import blur_matrix, resize_matrix
 from refstar_model.data.photos import load_photos
@@ -42,14 +39,9 @@ from refstar_model.layers.pyramid import laplacian
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU = torch.device("cpu")
-Draw = Callable[[np.random.Generator], Recipe]
-FAMILIES: dict[str, Draw] = {
-    "light": lambda rng: Recipe(Family.LIGHT, draw_light(rng)),
-    "present": lambda rng: Recipe(Family.PRESENT, draw_present(rng)),
-    "second order": draw_second_order,
-    "old": draw_old,
-    "phone": lambda rng: Recipe(Family.PHONE, draw_phone(rng)),
-    "old level": old,
+DRAWS: dict[str, Callable[[np.random.Generator], Recipe]] = {
+    **{family.name: partial(draw_family, family=family) for family in Family},
+    "OLD LEVEL": old,
     **LEVELS,
 }
 
@@ -89,10 +81,10 @@ def assert_alike(ours: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor) 
     assert float((distance(ours) - distance(theirs)).mean()) == pytest.approx(0, abs=0.3)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(DRAWS))
 def test_a_family_ruins_as_much_as_in_opencv(degrader: Degrader, family: str) -> None:
     numbers = np.random.default_rng(5)
-    recipes = [FAMILIES[family](numbers) for _ in range(6)]
+    recipes = [DRAWS[family](numbers) for _ in range(6)]
     picture = face(256)
     theirs = tensor([degrade(picture, recipe, numbers) for recipe in recipes])
     pictures = [picture] * len(recipes)
@@ -213,7 +205,7 @@ class NoWaiting(TorchDispatchMode):
 
 def test_nothing_waits_for_the_device(degrader: Degrader) -> None:
     numbers = np.random.default_rng(8)
-    recipes = [draw(numbers) for draw in FAMILIES.values()]
+    recipes = [draw(numbers) for draw in DRAWS.values()]
     pictures = [face(256)] * len(recipes)
     batch = tensor(pictures)
     with NoWaiting():

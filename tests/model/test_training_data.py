@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import torch
 from pictures import aligned_face, psnr
-from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_second_order
+from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_family
 from refstar_model.data.photos import PhotoSet, PhotoWeights
 from refstar_model.data.plan import Curriculum, Planner, SampleMix, Source
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
@@ -26,7 +26,7 @@ def test_the_quick_blur_is_the_same_blur() -> None:
 
 def test_a_second_order_repeats_with_its_seed_and_loses_more() -> None:
     picture = aligned_face()
-    how = draw_second_order(np.random.default_rng(3))
+    how = draw_family(np.random.default_rng(3), Family.SECOND_ORDER)
     one, two = (degrade(picture, how, np.random.default_rng(4)) for _ in range(2))
     assert np.array_equal(one, two)
     assert one.shape == (512, 512, 3)

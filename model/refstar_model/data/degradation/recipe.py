@@ -129,21 +129,28 @@ def draw_recipe(rng: np.random.Generator, table: Table = TABLE, colorless: bool 
     """What happens to one picture. Copies of a ``colorless`` photograph are gray as often as the table says."""
     shares = table.shares
     weights = np.array([shares.light, shares.present, shares.second_order, shares.old, shares.phone])
-    match list(Family)[int(rng.choice(len(weights), p=weights / weights.sum()))]:
-        case Family.LIGHT:
-            recipe = Recipe(Family.LIGHT, draw_light(rng, table.light))
-        case Family.PRESENT:
-            recipe = Recipe(Family.PRESENT, draw_present(rng, table.present))
-        case Family.SECOND_ORDER:
-            recipe = draw_second_order(rng, table)
-        case Family.OLD:
-            recipe = draw_old(rng, table)
-        case Family.PHONE:
-            recipe = Recipe(Family.PHONE, draw_phone(rng, table.phone))
+    recipe = draw_family(rng, list(Family)[int(rng.choice(len(weights), p=weights / weights.sum()))], table)
     return replace(recipe, gray=True) if colorless and rng.random() < table.gray_scan else recipe
 
 
-def draw_light(rng: np.random.Generator, table: LightTable = TABLE.light) -> Chain:
+def draw_family(rng: np.random.Generator, family: Family, table: Table = TABLE) -> Recipe:
+    """What happens to one picture of a ``family``."""
+    match family:
+        case Family.LIGHT:
+            return Recipe(family, _draw_light(rng, table.light))
+        case Family.PRESENT:
+            return Recipe(family, _draw_present(rng, table.present))
+        case Family.SECOND_ORDER:
+            return Recipe(
+                family, _draw_present(rng, table.present), earlier=_draw_earlier(rng, table.earlier)
+            )
+        case Family.OLD:
+            return _draw_old(rng, table)
+        case Family.PHONE:
+            return Recipe(family, _draw_phone(rng, table.phone))
+
+
+def _draw_light(rng: np.random.Generator, table: LightTable) -> Chain:
     """Unchanged, or one or two slight faults."""
     if rng.random() < table.unchanged:
         return Chain()
@@ -156,7 +163,7 @@ def draw_light(rng: np.random.Generator, table: LightTable = TABLE.light) -> Cha
     )
 
 
-def draw_present(rng: np.random.Generator, table: PresentTable = TABLE.present) -> Chain:
+def _draw_present(rng: np.random.Generator, table: PresentTable) -> Chain:
     if rng.random() < table.correlated:
         down = table.down.draw(rng)
         blur = down * table.blur_per_down.draw(rng)
@@ -164,11 +171,6 @@ def draw_present(rng: np.random.Generator, table: PresentTable = TABLE.present) 
         down = table.free_down.draw(rng)
         blur = table.free_blur.draw(rng)
     return Chain(blur=blur, down=down, noise=table.noise.draw(rng), jpeg=Jpeg(table.jpeg.draw_whole(rng)))
-
-
-def draw_second_order(rng: np.random.Generator, table: Table = TABLE) -> Recipe:
-    earlier = _draw_earlier(rng, table.earlier)
-    return Recipe(Family.SECOND_ORDER, draw_present(rng, table.present), earlier=earlier)
 
 
 def _draw_earlier(rng: np.random.Generator, table: EarlierTable) -> Chain:
@@ -184,7 +186,7 @@ def _draw_earlier(rng: np.random.Generator, table: EarlierTable) -> Chain:
     )
 
 
-def draw_old(rng: np.random.Generator, table: Table = TABLE) -> Recipe:
+def _draw_old(rng: np.random.Generator, table: Table) -> Recipe:
     """An old photograph or print, mostly scanned small."""
     old = table.old
     halftone = Halftone(
@@ -233,7 +235,7 @@ def _draw_scan(rng: np.random.Generator, old: OldTable, light: LightTable) -> Ch
     )
 
 
-def draw_phone(rng: np.random.Generator, table: PhoneTable = TABLE.phone) -> Chain:
+def _draw_phone(rng: np.random.Generator, table: PhoneTable) -> Chain:
     """A thumbnail, sharpened and coded, perhaps twice."""
     grow = rng.random()
     if grow < table.nearest:

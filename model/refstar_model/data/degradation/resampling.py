@@ -50,10 +50,11 @@ def resize_matrix(kinds: Tensor, source: Tensor, target: Tensor, rows: int, colu
     index = index.clamp(min=0).minimum(source[:, None, None] - 1)
     matrix = torch.zeros(len(source), rows, columns, device=source.device).scatter_add_(2, index, taps)
 
-    first = place.double() * scale[:, None]
+    scale = scale.float()
+    first = place * scale[:, None]
     column = torch.arange(columns, device=source.device)
     overlap = (first + scale[:, None])[:, :, None].minimum(column + 1) - first[:, :, None].maximum(column)
-    area = (overlap.clamp(min=0) / scale[:, None, None]).float()
+    area = overlap.clamp(min=0) / scale[:, None, None]
     return torch.where((kinds == Interpolation.AREA)[:, None, None], area, matrix)
 
 
