@@ -1,6 +1,7 @@
 """refstar-model: train, export, quantize, evaluate."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def main() -> None:
         "--minutes", type=float, default=float("inf"), help="stop this slice after so many minutes"
     )
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="refstar: that take every step together, best one for each core or GPU",
+    )
     train.add_argument(
         "--size", choices=["small", "base"], default="small", help="refstar: for a CPU, for a GPU"
     )
@@ -117,6 +124,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.run is _evaluate and arguments.judge is None:
         parser.error("--judge is missing (or set REFSTAR_DATA to the folder that holds faces/ and models/)")
+    if arguments.run is _train and arguments.processes != 1:
+        if arguments.processes < 1:
+            parser.error(f"--processes {arguments.processes}: at least 1")
+        if arguments.system != "refstar" or arguments.part:
+            parser.error("--processes is for `train refstar` without --part: only its batches are dealt out")
     try:
         arguments.run(arguments)
     except DataError as error:
@@ -155,6 +167,10 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.part == "person":
         _train_person(arguments)
         return
+    from refstar_model import processes
+
+    if arguments.processes > 1 and processes.started() == 1:
+        processes.start(arguments.processes, "refstar_model.cli", sys.argv[1:])
     from refstar_model.evaluation import NetModel, quick_scores
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
@@ -185,7 +201,9 @@ def _train(arguments: argparse.Namespace) -> None:
         assert scorer is not None
         return quick_scores(NetModel(net), photos.split("val"), scorer)
 
-    print(train(photos, recognizer, how, arguments.out, arguments.minutes, judge if scorer else None))
+    weights = train(photos, recognizer, how, arguments.out, arguments.minutes, judge if scorer else None)
+    if processes.rank() == 0:
+        print(weights)
 
 
 def _train_person(arguments: argparse.Namespace) -> None:

@@ -1,32 +1,61 @@
-"""Where training runs: one process, or one process a GPU under ``accelerate launch``.
+"""Where training runs: one process, or several that take every step together: on a CPU, or one a GPU.
 
+    refstar-model train refstar --out runs/refstar --processes 2
+    torchrun --nproc-per-node 4 -m refstar_model.cli train refstar --out runs/refstar
     accelerate launch --multi_gpu --num_processes 4 -m refstar_model.cli train refstar --out runs/refstar
+
+All three start processes with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR in their environment; nothing else is asked.
+Two processes of one thread do more on two cores than one of two threads: what a step does between its convolutions is
+too short to be shared.
 
 Gradients are averaged by hand after the backward pass and not by DistributedDataParallel, which wants exactly one
 forward call a step: a step here calls parts of a module, calls it twice (cycle), or has a second network. A net of a
-few million parameters costs one all-reduce of some 17 MB.
+few million parameters costs one all-reduce of some 25 MB.
 """
 
 import os
-from typing import Any
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NoReturn
 
 import torch
+from torch import distributed as group
 from torch import nn
 
 
 class Processes:
-    """``count`` processes, of which this one is ``rank`` and works on ``device``."""
+    """``count`` processes, of which this one is ``rank`` and works on ``device``.
+
+    Leave them through ``with``, or by ending. When one dies the next exchange fails in all others: they end, and do not
+    wait. Raises RuntimeError when there are more processes than GPUs.
+    """
 
     def __init__(self) -> None:
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._accelerator: Any = None
-        if self.count > 1:
-            from accelerate import Accelerator
+        self.count, self.rank = started(), rank()
+        if torch.cuda.is_available():
+            local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+            if local >= gpus:
+                raise RuntimeError(
+                    f"process {local} of this machine has no GPU, there are {gpus}: start no more processes than GPUs, "
+                    "or hide them all (CUDA_VISIBLE_DEVICES=) to train on the CPU"
+                )
+            self.device = torch.device("cuda", local)
+            torch.cuda.set_device(self.device)
+        else:
+            self.device = torch.device("cpu")
+        if self.count > 1 and not group.is_initialized():
+            group.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
-            self._accelerator = Accelerator(cpu=self.device.type == "cpu")
-            self.rank, self.device = self._accelerator.process_index, self._accelerator.device
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error the others may be amid an exchange; what ends it is the end of this process.
+        if error is None and group.is_initialized():
+            group.destroy_process_group()
 
     @property
     def first(self) -> bool:
@@ -35,28 +64,55 @@ class Processes:
 
     def share(self, module: nn.Module) -> None:
         """Bring the first process's weights to all of them."""
-        if self._accelerator is None:
+        if self.count == 1:
             return
-        from accelerate.utils import broadcast
-
         with torch.no_grad():
             for value in module.state_dict().values():
-                value.copy_(broadcast(value.contiguous()))
+                sent = value.contiguous()
+                group.broadcast(sent, 0)
+                value.copy_(sent)
 
     def average_gradients(self, module: nn.Module) -> None:
         """Replace every gradient by the mean over the processes; a missing one counts as zero."""
-        if self._accelerator is None:
+        if self.count == 1:
             return
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = self._accelerator.reduce(torch.cat([g.reshape(-1) for g in grads]), "mean")
-        for parameter, grad, mean in zip(
-            parameters, grads, flat.split([g.numel() for g in grads]), strict=True
-        ):
-            parameter.grad = mean.reshape(grad.shape).clone()
+        for parameter in module.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        grads = [p.grad for p in module.parameters() if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in grads])
+        group.all_reduce(flat)
+        flat /= self.count
+        # In place: a gradient keeps the layout of its parameter, which the optimizer's fused step relies on.
+        for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(mean.reshape(grad.shape))
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process: they must leave a loop together."""
-        if self._accelerator is None:
+        if self.count == 1:
             return flag
-        return bool(self._accelerator.reduce(torch.tensor(float(flag), device=self.device), "sum"))
+        flags = torch.tensor(float(flag), device=self.device)
+        group.all_reduce(flags)
+        return bool(flags)
+
+
+def started() -> int:
+    """How many processes this one was started as one of."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this one is, from 0."""
+    return int(os.environ.get("RANK", "0")) if started() > 1 else 0
+
+
+def start(count: int, module: str, arguments: Sequence[str]) -> NoReturn:
+    """Become the launcher of ``count`` processes of a Python module, each with its share of the cores.
+
+    The launcher ends all when one fails. ``OMP_NUM_THREADS`` keeps its value where it is set.
+    """
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    command = [sys.executable, *launcher, "--nproc-per-node", str(count), "-m", module, *arguments]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, {"OMP_NUM_THREADS": str(threads), **os.environ})

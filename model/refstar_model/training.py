@@ -95,10 +95,11 @@ class Loop:
             lr=params.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=params.weight_decay,
+            fused=True,
         )
         # No momentum in the rival: what it must tell apart changes under its feet.
         self.rival_optimizer = (
-            torch.optim.Adam(rival.module.parameters(), lr=params.rival_rate, betas=(0.0, 0.99))
+            torch.optim.Adam(rival.module.parameters(), lr=params.rival_rate, betas=(0.0, 0.99), fused=True)
             if rival is not None
             else None
         )
@@ -232,11 +233,14 @@ class Loop:
     def _fold_in(self) -> None:
         # A short memory at first, so that the average does not carry the random start along.
         decay = min(self.params.average, (1 + self.done) / (10 + self.done))
+        averages, values = [], []
         for name, value in self.module.state_dict().items():
             if value.dtype.is_floating_point:
-                self.average[name].lerp_(value.detach(), 1 - decay)
+                averages.append(self.average[name])
+                values.append(value)
             else:
                 self.average[name].copy_(value)
+        torch._foreach_lerp_(averages, values, 1 - decay)
 
     def save(self) -> None:
         if not self.processes.first:
@@ -275,10 +279,10 @@ class Loop:
         self.module.load_state_dict(state["module"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
+        _restore(self.optimizer, state["optimizer"])
         if self.rival is not None and self.rival_optimizer is not None and "rival" in state:
             self.rival.module.load_state_dict(state["rival"])
-            self.rival_optimizer.load_state_dict(state["rival_optimizer"])
+            _restore(self.rival_optimizer, state["rival_optimizer"])
         torch.set_rng_state(state["random"])
         if torch.cuda.is_available() and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"])
@@ -340,12 +344,25 @@ def _restore_moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
         }
         for index in indices
     }
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    _restore(optimizer, {"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _backward(loss: Tensor) -> None:
     """Gradients of a loss; of one that is not finite all are NaN, so that its step is left out."""
     (loss if bool(torch.isfinite(loss)) else loss * float("nan")).backward()
+
+
+def _restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, each moment laid out in memory as its parameter.
+
+    The fused step on a CPU walks through memory as it lies: moments in another layout would meet other weights'
+    gradients, without a word.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _replace(path: Path, state: Mapping[str, object]) -> None:

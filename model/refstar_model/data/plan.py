@@ -119,14 +119,20 @@ class Planner:
         # A stranger must be found at this size too.
         self.full = _Pool(sharp, photos, mix.weights) if len({p.person for p in sharp}) > 1 else None
 
-    def draw(self, rng: np.random.Generator, progress: float = 1.0) -> BatchPlan:
-        """A batch at a ``progress`` of the run in 0..1. Batches at full size take photographs that are sharp there."""
-        at_full = rng.random() < self.mix.full_size and progress >= self.curriculum.start
+    def draw(
+        self, rng: np.random.Generator, progress: float = 1.0, kind: np.random.Generator | None = None
+    ) -> BatchPlan:
+        """A batch at a ``progress`` of the run in 0..1. Batches at full size take photographs that are sharp there.
+
+        ``kind`` draws what decides how long a step takes, size and number of references; else ``rng`` does.
+        """
+        kind = kind or rng
+        at_full = kind.random() < self.mix.full_size and progress >= self.curriculum.start
         pool, size, batch = self.half, HALF, self.batch
         if at_full and self.full is not None:
             pool, size, batch = self.full, FULL, self.curriculum.full_batch or self.batch
-        count = 2 if rng.random() < self.mix.two_references else 1
-        if rng.random() < self.mix.alone:
+        count = 2 if kind.random() < self.mix.two_references else 1
+        if kind.random() < self.mix.alone:
             count = 0
         return BatchPlan(size, tuple(self._draw_face(pool, count, rng) for _ in range(batch)))
 

@@ -64,8 +64,8 @@ class Adversary:
         self.module = PatchDiscriminator(self.params.width)
         self._seen: tuple[Tensor, Tensor] | None = None
 
-    def judge(self, fakes: list[Tensor], truth: Tensor) -> tuple[Tensor, Tensor]:
-        """The generator's loss and the feature distance to the truth, means over the batch.
+    def judge(self, fakes: list[Tensor], truth: Tensor, matched: bool = True) -> tuple[Tensor, Tensor | None]:
+        """The generator's loss and, where ``matched``, the feature distance to the truth; means over the batch.
 
         ``fakes`` and ``truth`` [B, 3, h, w] in 0..1. The feature distance (L1 of the discriminator's layers, as in
         pix2pixHD, arXiv 1711.11585) is a perceptual loss without foreign weights.
@@ -79,14 +79,17 @@ class Adversary:
         with torch.autocast(fake.device.type, torch.bfloat16):
             seen = self.module.features(fake)
             with torch.no_grad():
-                wanted = self.module.features(real)
+                wanted = self.module.features(real) if matched else []
             verdict = self.module.out(seen[-1]).float()
         self.module.requires_grad_(True)
+        fooled = F.softplus(-verdict).mean()
+        if not matched:
+            return fooled, None
         apart = [
             (a.float() - b.float().repeat(len(fakes), 1, 1, 1)).abs().mean()
             for a, b in zip(seen, wanted, strict=True)
         ]
-        return F.softplus(-verdict).mean(), torch.stack(apart).mean()
+        return fooled, torch.stack(apart).mean()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]] | None:
         """The discriminator's own loss on the pictures that it judged last; None when it judged none since."""

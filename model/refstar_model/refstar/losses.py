@@ -118,13 +118,14 @@ def look_losses(
 
 def pixel_loss(picture: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
     """Charbonnier plus L1 of the gradients at three scales, per picture: [B]."""
-    loss = ((picture - truth).square() + 1e-6).sqrt().mean((1, 2, 3))
-    for _ in range(3):
-        error = picture - truth
+    error = picture - truth
+    loss = (error.square() + 1e-6).sqrt().mean((1, 2, 3))
+    for scale in range(3):
+        if scale:
+            error = down(error)
         along_x = (error[..., :, 1:] - error[..., :, :-1]).abs().mean((1, 2, 3))
         along_y = (error[..., 1:, :] - error[..., :-1, :]).abs().mean((1, 2, 3))
         loss = loss + gradient_weight * (along_x + along_y) / 2
-        picture, truth = down(picture), down(truth)
     return loss
 
 

@@ -75,8 +75,20 @@ def train(
     weights are kept in ``best.pt``. Sample sheets show the first batch of the call: input | self stream | result |
     first reference | truth.
     """
+    with Processes() as processes:
+        return _train(photos, recognizer, how, folder, minutes, judge, processes)
+
+
+def _train(
+    photos: PhotoSet,
+    recognizer: Recognizer | None,
+    how: RefStarTraining,
+    folder: Path,
+    minutes: float,
+    judge: Callable[[nn.Module], dict[str, float]] | None,
+    processes: Processes,
+) -> Path:
     torch.manual_seed(how.seed)
-    processes = Processes()
     device = processes.device
     people = photos.split("train")
     module = RefStar(how.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,10 +98,11 @@ def train(
         Adversary(how.discriminator) if how.losses.adversarial or how.losses.matching else None,
     )
     if critics.adversary is not None:
-        critics.adversary.module.to(device)
+        critics.adversary.module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loop = Loop(module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes)
     if loop.resume():
-        print(f"resuming at step {loop.done} of {how.loop.steps}")
+        if processes.first:
+            print(f"resuming at step {loop.done} of {how.loop.steps}")
     else:
         if how.start is not None:
             state = torch.load(how.start, weights_only=True, map_location="cpu")
@@ -247,13 +260,14 @@ def adversarial_terms(
     total = torch.zeros((), device=truth.device)
     if adversary is None or share <= 0:
         return total
-    fooled, apart = adversary.judge(fakes, truth)
+    fooled, apart = adversary.judge(fakes, truth, matched=losses.matching > 0)
     for name, value, scale in (
         ("adversarial", fooled, losses.adversarial),
         ("matching", apart, losses.matching),
     ):
-        total = total + share * scale * value
-        parts[name] = share * scale * float(value.detach())
+        if value is not None:
+            total = total + share * scale * value
+            parts[name] = share * scale * float(value.detach())
     return total
 
 
