@@ -10,6 +10,9 @@ from refstar_model.data.inventory import describe_photos
 from refstar_model.data.pack import open_photos, write_pack
 from refstar_model.data.photos import DataError, Kind, PhotoSet, roots_from_environment
 
+#: More than any clock allows.
+BY_CLOCK_STEPS = 10**9
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="refstar-model", description=__doc__)
@@ -62,6 +65,25 @@ def main() -> None:
     train.add_argument("--rate", type=float, help="refstar: learning rate; 4e-4 is good after --init")
     train.add_argument(
         "--compiled", action="store_true", help="refstar: torch.compile, worth its minutes on long runs"
+    )
+    train.add_argument("--batch", type=int, help="refstar: faces of a batch; 32 to 64 on a GPU")
+    train.add_argument(
+        "--device", choices=["cpu", "cuda"], help="refstar: where to train; a GPU where there is one"
+    )
+    train.add_argument(
+        "--on-device",
+        action="store_true",
+        help="refstar: make the samples on the device too; on a GPU many times faster than any loader",
+    )
+    train.add_argument(
+        "--by-clock",
+        action="store_true",
+        help="refstar: one whole schedule in the --minutes of this call, however many steps they are",
+    )
+    train.add_argument(
+        "--travel",
+        type=Path,
+        help="refstar: folder for what can travel of every checkpoint: a few files in halves",
     )
     train.add_argument(
         "--vgg", type=Path, help="refstar: torchvision's VGG-19 weights for the loss of that name"
@@ -171,7 +193,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     if arguments.processes > 1 and processes.started() == 1:
         processes.start(arguments.processes, "refstar_model.cli", sys.argv[1:])
-    from refstar_model.evaluation import NetModel, quick_scores
+    from refstar_model.evaluation import NetModel, draw_quick_sheet, quick_scores
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
     from refstar_model.refstar.training import RefStarTraining, train
@@ -188,7 +210,17 @@ def _train(arguments: argparse.Namespace) -> None:
         vgg=arguments.vgg,
         labels=arguments.labels,
         compiled=arguments.compiled,
+        device=arguments.device,
+        on_device=arguments.on_device,
+        travel=arguments.travel,
     )
+    if arguments.batch:
+        how = replace(how, batch=arguments.batch)
+    if arguments.by_clock:
+        if arguments.minutes == float("inf"):
+            raise SystemExit("--by-clock needs --minutes")
+        by_clock = replace(how.loop, by_clock=True, steps=BY_CLOCK_STEPS, line_seconds=5.0, save_minutes=2.0)
+        how = replace(how, loop=by_clock)
     if arguments.rate:
         how = replace(how, loop=replace(how.loop, learning_rate=arguments.rate))
     if arguments.steps:
@@ -201,7 +233,18 @@ def _train(arguments: argparse.Namespace) -> None:
         assert scorer is not None
         return quick_scores(NetModel(net), photos.split("val"), scorer)
 
-    weights = train(photos, recognizer, how, arguments.out, arguments.minutes, judge if scorer else None)
+    def show(net: Any) -> Any:
+        return draw_quick_sheet(NetModel(net), photos.split("val"))
+
+    weights = train(
+        photos,
+        recognizer,
+        how,
+        arguments.out,
+        arguments.minutes,
+        judge if scorer else None,
+        show if arguments.travel else None,
+    )
     if processes.rank() == 0:
         print(weights)
 

@@ -31,9 +31,12 @@ class Processes:
     wait. Raises RuntimeError when there are more processes than GPUs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
+        """``device``: ``cpu`` or ``cuda``; a GPU where there is one by default."""
         self.count, self.rank = started(), rank()
-        if torch.cuda.is_available():
+        if device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no GPU that this torch can use; leave --device out, or say cpu")
+        if torch.cuda.is_available() and device != "cpu":
             local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
             if local >= gpus:
                 raise RuntimeError(
@@ -94,6 +97,14 @@ class Processes:
         flags = torch.tensor(float(flag), device=self.device)
         group.all_reduce(flags)
         return bool(flags)
+
+    def mean(self, value: float) -> float:
+        """The mean over the processes: what all of them go by must be one number."""
+        if self.count == 1:
+            return value
+        values = torch.tensor(value, dtype=torch.float64, device=self.device)
+        group.all_reduce(values)
+        return float(values) / self.count
 
 
 def started() -> int:

@@ -5,10 +5,10 @@ loss and its parts; where it has them also a rival (a network that learns agains
 the averaged weights now and then).
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import cos, pi
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model import parcel
+from refstar_model.clock import Clock, Ticker
 from refstar_model.journal import Journal, carry_journal
+from refstar_model.moments import give_second_moments, restore_moments, take_second_moments
 from refstar_model.processes import Processes
 
 
@@ -29,14 +31,16 @@ class LoopParams:
     weight_decay: float = 1e-4
     clip: float = 1.0  # gradient norm
     average: float = 0.997  # decay of the averaged weights
-    save_every: int = 200  # steps
-    save_minutes: float = 3.0  # and not less often than that
-    line_every: int = 50  # steps
-    line_seconds: float = 60.0  # and not less often than that
+    save_minutes: float = 3.0
+    save_every: int = 0  # steps; 0: only by the minutes
+    line_seconds: float = 30.0
     accumulate: int = 1  # batches whose mean gradient makes one step
     rival_rate: float = 4e-4  # the rival's learning rate; follows the same curve
     judge_every: int = 0  # steps; 0: only at the end
     sheet_every: int = 500  # steps between two sample sheets; 0: none
+    by_clock: bool = (
+        False  # the schedule follows the minutes that a call is given, and ``steps`` is only a limit
+    )
 
 
 Step = Callable[[object, float], tuple[Tensor, dict[str, float]]]
@@ -86,6 +90,7 @@ class Loop:
         self.travel = travel
         self.about, self.processes = dict(about or {}), processes or Processes()
         self.done, self.best = 0, float("-inf")
+        self._began = 0  # the step at which the learning rate began to rise
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         decayed = [p for p in module.parameters() if p.dim() > 1]
         plain = [p for p in module.parameters() if p.dim() <= 1]
@@ -104,16 +109,12 @@ class Loop:
             else None
         )
 
-    def rate(self) -> float:
-        """The learning rate of the next step: linear warm-up, then cosine."""
-        p = self.params
-        if self.done < p.warmup:
-            return p.learning_rate * (self.done + 1) / p.warmup
-        progress = min(1.0, (self.done - p.warmup) / max(1, p.steps - p.warmup))
-        low = p.final_rate
-        return p.learning_rate * (
-            low + (1 - low) * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
-        )
+    def rate(self, progress: float) -> float:
+        """The learning rate of the next step at a ``progress`` in 0..1: linear warm-up, then cosine."""
+        p, warm = self.params, self.done - self._began
+        if warm < p.warmup:
+            return p.learning_rate * (warm + 1) / p.warmup
+        return p.learning_rate * (p.final_rate + (1 - p.final_rate) * (0.5 + 0.5 * cos(pi * progress)))
 
     def run(
         self,
@@ -122,48 +123,57 @@ class Loop:
         minutes: float = float("inf"),
         watch: Watch | None = None,
     ) -> None:
-        """Train until all steps are done or the time is over; the state is saved either way.
+        """Train until all steps are done or the time is over; the state is saved either way, within the time.
 
         ``step`` gets a batch and the progress in 0..1. A step with a loss or gradient that is not finite is left out.
         """
-        params, watch = self.params, watch or Watch()
+        params, watch, clock = self.params, watch or Watch(), Clock(minutes)
         self.folder.mkdir(parents=True, exist_ok=True)
         for module in self._modules():
             self.processes.share(module)
             module.train()
-        started, began_at, sums, counted = time.monotonic(), self.done, dict[str, float](), 0
-        told = saved = started
+        first, sums, counted = self.done, dict[str, float](), 0
+        self._began = first if params.by_clock else 0
+        lines, saves = Ticker(params.line_seconds), Ticker(60 * params.save_minutes)
         with Journal(self.folder, self.done, self.processes.first) as journal:
-            while self.done < params.steps:
-                if self.processes.any(time.monotonic() - started >= 60 * minutes):
-                    break
-                for name, value in self._step(batches, step).items():
+            while self.done < params.steps and not self.processes.any(clock.over):
+                for name, value in self._step(batches, step, self._progress(clock)).items():
                     sums[name] = sums.get(name, 0.0) + value
                 self.done += 1
                 counted += 1
                 last = self.done == params.steps
-                now = time.monotonic()
-                if self.done % params.line_every == 0 or last or now - told >= params.line_seconds:
-                    told = now
-                    speed = (self.done - began_at) / (now - started)
-                    left = (params.steps - self.done) / speed / 60
-                    line = {"steps_per_second": round(speed, 3), "minutes_left": round(left, 1)}
+                if lines.due() or last:
+                    speed = (self.done - first) / clock.spent
+                    line = {"minutes": round(clock.spent / 60, 2), "steps_per_second": round(speed, 3)}
                     line |= {name: round(value / counted, 5) for name, value in sums.items()}
                     journal.line(self.done, line)
                     sums, counted = {}, 0
                 if watch.show and params.sheet_every and self.done % params.sheet_every == 0:
-                    with self.averaged() as module:
-                        journal.sheet(self.done, watch.show(module))
+                    self._show(watch.show, journal, clock)
                 if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
-                    self._judge(watch.judge, journal)
-                if self.done % params.save_every == 0 or now - saved >= 60 * params.save_minutes:
-                    saved = now
-                    self.save()
+                    self._judge(watch.judge, journal, clock)
+                if saves.due() or (params.save_every and self.done % params.save_every == 0):
+                    with clock.closing("save"):
+                        self.save()
+            if (
+                params.by_clock and self.done < params.steps
+            ):  # its end, as the last step is that of other runs
+                if watch.show:
+                    self._show(watch.show, journal, clock)
+                if watch.judge:
+                    self._judge(watch.judge, journal, clock)
         self.save()
 
-    def _step(self, batches: Iterator[object], step: Step) -> dict[str, float]:
+    def _progress(self, clock: Clock) -> float:
+        """How far the schedule is, 0..1; the same in all processes."""
+        p = self.params
+        if p.by_clock:
+            return self.processes.mean(clock.share)
+        return min(1.0, max(0, self.done - p.warmup) / max(1, p.steps - p.warmup))
+
+    def _step(self, batches: Iterator[object], step: Step, progress: float) -> dict[str, float]:
         """One step of the module and of its rival, over ``accumulate`` batches; returns the mean parts."""
-        rate, share = self.rate(), 1 / self.params.accumulate
+        rate, share = self.rate(progress), 1 / self.params.accumulate
         pairs: list[tuple[torch.optim.Optimizer, nn.Module, float]] = [(self.optimizer, self.module, rate)]
         if self.rival is not None and self.rival_optimizer is not None:
             rival_rate = rate * self.params.rival_rate / self.params.learning_rate
@@ -175,7 +185,7 @@ class Loop:
         sums: dict[str, float] = {}
         asked = False
         for _ in range(self.params.accumulate):
-            losses = [step(next(batches), self.done / self.params.steps)]
+            losses = [step(next(batches), progress)]
             _backward(losses[0][0] * share)
             if self.rival is not None and (answer := self.rival.loss(self.done)) is not None:
                 losses.append(answer)
@@ -194,10 +204,15 @@ class Loop:
                     self._fold_in()
         return sums
 
-    def _judge(self, judge: Callable[[nn.Module], dict[str, float]], journal: Journal) -> None:
+    def _show(self, show: Callable[[nn.Module], Tensor], journal: Journal, clock: Clock) -> None:
+        if self.processes.first:
+            with clock.closing("sheet"), self.averaged() as module:
+                journal.sheet(self.done, show(module))
+
+    def _judge(self, judge: Callable[[nn.Module], dict[str, float]], journal: Journal, clock: Clock) -> None:
         if not self.processes.first:
             return
-        with self.averaged() as module:
+        with clock.closing("judge"), self.averaged() as module:
             scores = judge(module)
         journal.line(self.done, {f"val_{name}": round(value, 4) for name, value in scores.items()})
         if scores["score"] > self.best:
@@ -279,10 +294,10 @@ class Loop:
         self.module.load_state_dict(state["module"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
-        _restore(self.optimizer, state["optimizer"])
+        restore_moments(self.optimizer, state["optimizer"])
         if self.rival is not None and self.rival_optimizer is not None and "rival" in state:
             self.rival.module.load_state_dict(state["rival"])
-            _restore(self.rival_optimizer, state["rival_optimizer"])
+            restore_moments(self.rival_optimizer, state["rival_optimizer"])
         torch.set_rng_state(state["random"])
         if torch.cuda.is_available() and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"])
@@ -294,10 +309,11 @@ class Loop:
     def _pack(self, folder: Path) -> None:
         """A parcel of the run as it stands, with what its journal has written."""
         tensors = {f"average/{name}": value for name, value in self.average.items()}
-        tensors |= _second_moments("optimizer", self.optimizer)
+        tensors |= {f"optimizer/{name}": value for name, value in take_second_moments(self.optimizer).items()}
         if self.rival is not None and self.rival_optimizer is not None:
             tensors |= {f"rival/{name}": value for name, value in self.rival.module.state_dict().items()}
-            tensors |= _second_moments("rival_optimizer", self.rival_optimizer)
+            moments = take_second_moments(self.rival_optimizer)
+            tensors |= {f"rival_optimizer/{name}": value for name, value in moments.items()}
         best = self.best if self.best > float("-inf") else None
         parcel.write_parcel(tensors, {"done": self.done, "best": best}, folder)
         if folder != self.folder:
@@ -308,10 +324,10 @@ class Loop:
             return {n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")}
 
         self.start_from(of("average"))
-        _restore_moments(self.optimizer, of("optimizer"))
+        give_second_moments(self.optimizer, of("optimizer"))
         if self.rival is not None and self.rival_optimizer is not None and (weights := of("rival")):
             self.rival.module.load_state_dict(weights)
-            _restore_moments(self.rival_optimizer, of("rival_optimizer"))
+            give_second_moments(self.rival_optimizer, of("rival_optimizer"))
         # A draw that no earlier slice has made; the first moments are new, so the run cannot be the same anyway.
         torch.manual_seed(about["done"] + self.processes.rank)
         self.done = about["done"]
@@ -323,46 +339,9 @@ class Loop:
         self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
 
 
-def _second_moments(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an Adam knows of its gradients' sizes, and after how many steps."""
-    states = optimizer.state_dict()["state"]
-    return {
-        f"{name}/{index}/{part}": torch.as_tensor(state[part])
-        for index, state in states.items()
-        for part in ("exp_avg_sq", "step")
-    }
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `_second_moments`; first moments begin at zero."""
-    indices = sorted({int(name.split("/")[0]) for name in tensors})
-    states = {
-        index: {
-            "step": tensors[f"{index}/step"],
-            "exp_avg": torch.zeros_like(tensors[f"{index}/exp_avg_sq"]),
-            "exp_avg_sq": tensors[f"{index}/exp_avg_sq"],
-        }
-        for index in indices
-    }
-    _restore(optimizer, {"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 def _backward(loss: Tensor) -> None:
     """Gradients of a loss; of one that is not finite all are NaN, so that its step is left out."""
     (loss if bool(torch.isfinite(loss)) else loss * float("nan")).backward()
-
-
-def _restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimizer's state, each moment laid out in memory as its parameter.
-
-    The fused step on a CPU walks through memory as it lies: moments in another layout would meet other weights'
-    gradients, without a word.
-    """
-    optimizer.load_state_dict(state)
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if value.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _replace(path: Path, state: Mapping[str, object]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -12,6 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from refstar_model.clock import Clock
 from refstar_model.training import Loop, LoopParams, Watch
 from torch import Tensor, nn
 
@@ -132,6 +134,7 @@ import sys, torch
 from pathlib import Path
 from torch import nn
 from refstar_model.processes import Processes
+from refstar_model.clock import Clock
 from refstar_model.training import Loop, LoopParams
 processes = Processes()
 torch.manual_seed(processes.rank)  # unlike weights at first: the first process's must win
@@ -189,3 +192,32 @@ def test_a_parcel_counts_only_where_it_is_further_than_the_checkpoint(tmp_path: 
     assert again.loop.resume()
     assert again.loop.done == 10
     assert torch.equal(again.numbers(), further.numbers())
+
+
+def test_a_run_by_the_clock_ends_in_time_and_with_a_low_rate(tmp_path: Path) -> None:
+    rates: list[float] = []
+    trainee = Trainee(tmp_path, replace(PARAMS, steps=10**9, by_clock=True, save_every=0))
+
+    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
+        rates.append(trainee.loop.optimizer.param_groups[0]["lr"])
+        return trainee.step(item, progress)
+
+    watch = Watch(lambda module: {"score": 1.0}, lambda module: torch.zeros(3, 8, 8))
+    began = time.monotonic()
+    trainee.loop.run(stream(0, 10**9), step, minutes=0.01, watch=watch)
+    assert time.monotonic() - began < 5
+    assert rates[0] < max(rates)
+    assert rates[-1] < 0.2 * max(rates)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert "val_score" in lines[-1]
+    assert list((tmp_path / "sheets").iterdir())
+    assert trainee.loop.resume()
+
+
+def test_time_is_left_for_what_comes_at_the_end() -> None:
+    clock = Clock(0.01)
+    assert not clock.over
+    with clock.closing("save"):
+        time.sleep(0.45)
+    assert clock.over  # 0.15 s are left, which would not do for another one
+    assert clock.share == 1.0

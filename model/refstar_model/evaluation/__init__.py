@@ -5,6 +5,7 @@ against what is wanted, ``report`` writes it down. ``quick_scores`` is the small
 """
 
 from refstar_model.evaluation.quick import quick_scores
+from refstar_model.evaluation.quick_sheet import draw_quick_sheet
 from refstar_model.evaluation.report import Sheets, markdown, write_quality, write_report
 from refstar_model.evaluation.restorers import FolderModel, NetModel, Restored, Restorer
 from refstar_model.evaluation.scores import Judges
@@ -18,6 +19,7 @@ __all__ = [
     "Restored",
     "Restorer",
     "Sheets",
+    "draw_quick_sheet",
     "evaluate",
     "markdown",
     "quick_scores",

@@ -31,9 +31,7 @@ from refstar_model.training import Loop, LoopParams
 @dataclass(frozen=True)
 class PersonTraining:
     loop: LoopParams = field(
-        default_factory=lambda: LoopParams(
-            steps=2500, learning_rate=2e-3, average=0.998, save_every=100, sheet_every=0
-        )
+        default_factory=lambda: LoopParams(steps=2500, learning_rate=2e-3, average=0.998, sheet_every=0)
     )
     mix: FaceMix = field(default_factory=FaceMix)
     batch: int = 48

@@ -3,7 +3,7 @@
 Two CPU cores do about 1.3 steps of four faces a second; docs/training.md has the learning curve.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from refstar_model.data.batch import Batch
+from refstar_model.data.device_samples import DeviceSamples
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import Curriculum, SampleMix
 from refstar_model.data.samples import Samples
@@ -58,6 +59,9 @@ class RefStarTraining:
     )
     compiled: bool = False  # torch.compile for batches without references: 1.5 times as fast after 3 minutes
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
+    device: str | None = None  # cpu or cuda; a GPU where there is one
+    on_device: bool = False  # samples made there too, for a GPU; else by the loaders
+    travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
 
 
 def train(
@@ -67,16 +71,22 @@ def train(
     folder: Path,
     minutes: float = float("inf"),
     judge: Callable[[nn.Module], dict[str, float]] | None = None,
+    show: Callable[[nn.Module], Tensor] | None = None,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
     Goes on from ``folder`` when it holds a checkpoint. ``recognizer`` gives the identity loss, the perceptual one and
     the look-alikes; without one all are off. ``judge`` scores the averaged net now and then (``judge_every``); the best
-    weights are kept in ``best.pt``. Sample sheets show the first batch of the call: input | self stream | result |
-    first reference | truth.
+    weights are kept in ``best.pt``. ``show`` draws the sheets; without it they show the first batch of the call with
+    references: input | self stream | result | first reference | truth. Raises ValueError where samples made on the
+    device are asked for what only the loaders make: selection labels and expressions.
     """
-    with Processes() as processes:
-        return _train(photos, recognizer, how, folder, minutes, judge, processes)
+    if how.on_device and (how.labels is not None or how.mix.expression):
+        raise ValueError(
+            "samples made on the device have neither selection labels nor expressions: use loaders"
+        )
+    with Processes(how.device) as processes:
+        return _train(photos, recognizer, how, folder, minutes, Watch(judge, show), processes)
 
 
 def _train(
@@ -85,7 +95,7 @@ def _train(
     how: RefStarTraining,
     folder: Path,
     minutes: float,
-    judge: Callable[[nn.Module], dict[str, float]] | None,
+    watch: Watch,
     processes: Processes,
 ) -> Path:
     torch.manual_seed(how.seed)
@@ -99,7 +109,9 @@ def _train(
     )
     if critics.adversary is not None:
         critics.adversary.module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = Loop(module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes)
+    loop = Loop(
+        module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes, how.travel
+    )
     if loop.resume():
         if processes.first:
             print(f"resuming at step {loop.done} of {how.loop.steps}")
@@ -110,29 +122,8 @@ def _train(
         if not processes.first:  # each process draws its own jitter
             torch.manual_seed(how.seed + processes.rank)
     alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
-    batches = how.loop.accumulate * processes.count  # of a step
-    samples = Samples(
-        people,
-        how.mix,
-        how.batch,
-        how.seed,
-        alike,
-        start=loop.done * batches + processes.rank,
-        stride=processes.count,
-        curriculum=how.curriculum,
-        total=how.loop.steps * batches,
-        labels=SelectionLabels.load(how.labels) if how.labels is not None else None,
-        reach=how.network.reach * 512,
-    )
-    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
-    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
-    loader = DataLoader(
-        samples,
-        batch_size=None,
-        num_workers=how.loaders,
-        pin_memory=device.type == "cuda",
-        **(apart if how.loaders else {}),
-    )
+    start = loop.done * how.loop.accumulate * processes.count + processes.rank
+    stream = _open_stream(how, people, alike, device, start, processes.count)
     shown: list[Batch] = []
 
     alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
@@ -154,9 +145,51 @@ def _train(
             how.cycle_every if loop.done % how.cycle_every == 0 else 0,
         )
 
-    watch = Watch(judge, lambda net: sheet(cast(RefStar, net), shown[0]))
-    loop.run(cast(Iterator[object], iter(loader)), step, minutes, watch)
+    watch = Watch(watch.judge, watch.show or (lambda net: sheet(cast(RefStar, net), shown[0])))
+    loop.run(stream, step, minutes, watch)
     return loop.write(folder / "weights.pt")
+
+
+def _open_stream(
+    how: RefStarTraining,
+    people: PhotoSet,
+    alike: Mapping[str, Sequence[str]],
+    device: torch.device,
+    start: int,
+    stride: int,
+) -> Iterator[object]:
+    """The batches of this process, number ``start`` of the run first, then every ``stride``-th."""
+    total = how.loop.steps * how.loop.accumulate * stride
+    if how.on_device:
+        return iter(
+            DeviceSamples(
+                people, how.mix, how.batch, how.seed, device, alike, start, stride, how.curriculum, total
+            )
+        )
+    samples = Samples(
+        people,
+        how.mix,
+        how.batch,
+        how.seed,
+        alike,
+        start,
+        stride,
+        how.curriculum,
+        total,
+        labels=SelectionLabels.load(how.labels) if how.labels is not None else None,
+        reach=how.network.reach * 512,
+    )
+    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
+    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
+    return iter(
+        DataLoader(
+            samples,
+            batch_size=None,
+            num_workers=how.loaders,
+            pin_memory=device.type == "cuda",
+            **(apart if how.loaders else {}),
+        )
+    )
 
 
 def fade(progress: float, start: float) -> float:
