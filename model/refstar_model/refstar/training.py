@@ -124,16 +124,15 @@ def _train(
     alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
     start = loop.done * how.loop.accumulate * processes.count + processes.rank
     stream = _open_stream(how, people, alike, device, start, processes.count)
-    shown: list[Batch] = []
+    shown: dict[bool, Batch] = {}  # the first batch without references, and the first with some
 
     alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
 
     def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
         batch = cast(Batch, item).to(device)
+        shown.setdefault(not batch.alone, batch)
         if batch.alone:
             return alone_step(alone, module, batch, how.losses, critics, fade(progress, how.adversarial_from))
-        if not shown:
-            shown.append(batch)
         return training_step(
             module,
             batch,
@@ -145,7 +144,7 @@ def _train(
             how.cycle_every if loop.done % how.cycle_every == 0 else 0,
         )
 
-    watch = Watch(watch.judge, watch.show or (lambda net: sheet(cast(RefStar, net), shown[0])))
+    watch = Watch(watch.judge, watch.show or (lambda net: sheet(cast(RefStar, net), shown[max(shown)])))
     loop.run(stream, step, minutes, watch)
     return loop.write(folder / "weights.pt")
 
