@@ -99,6 +99,7 @@ def main() -> None:
 
     data = commands.add_parser("data", help="say what photographs there are")
     _add_data(data, "folder of faces.csv and pictures, one that holds such, or a pack")
+    data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
     data.set_defaults(run=_data_command)
 
     pack = commands.add_parser(
@@ -306,7 +307,16 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _data_command(arguments: argparse.Namespace) -> None:
-    print(describe_photos(_photos(arguments)))
+    photos = _photos(arguments)
+    print(describe_photos(photos))
+    if arguments.sheet:
+        from refstar_model.data.degradation_sheet import draw_sheet
+
+        train = photos.split("train")
+        chosen = [train.of_kinds(kind).photos for kind in (Kind.FRONT, Kind.TURNED, Kind.GRAY)]
+        sharp = [next((p for p in kind if p.sharp_at_512), None) for kind in chosen]
+        for file in draw_sheet([train.read(p.file, 512) for p in sharp if p is not None], arguments.sheet):
+            print(file)
 
 
 def _pack(arguments: argparse.Namespace) -> None:
