@@ -10,7 +10,7 @@ from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, d
 from refstar_model.data.photos import PhotoSet, PhotoWeights
 from refstar_model.data.plan import Curriculum, Planner, SampleMix, Source
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
-from refstar_model.data.samples import Samples
+from refstar_model.data.samples import TOGETHER, Samples
 from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
 
 
@@ -142,3 +142,12 @@ def test_labels_and_points_are_mirrored_with_their_pictures(photos: PhotoSet) ->
     assert view.points_known is not None
     assert not view.confidence.any()
     assert view.points_known.all()
+
+
+def test_batches_that_processes_share_take_equally_long(photos: PhotoSet) -> None:
+    mix = SampleMix(full_size=0.5, two_references=0.5, alone=0.0)
+    samples = Samples(photos.split("train"), mix, 1, 5)
+    kinds = [(b.truth.shape[-1], b.references.shape[1]) for b in islice(samples, 5 * TOGETHER)]
+    groups = [set(kinds[start : start + TOGETHER]) for start in range(0, len(kinds), TOGETHER)]
+    assert all(len(group) == 1 for group in groups)
+    assert len(set.union(*groups)) > 2

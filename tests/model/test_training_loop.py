@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -130,33 +131,93 @@ def test_a_new_run_can_start_at_the_weights_of_another(tmp_path: Path) -> None:
 
 
 WORKER = """
-import sys, torch
+import os, sys, torch
 from pathlib import Path
 from torch import nn
 from refstar_model.processes import Processes
 from refstar_model.clock import Clock
 from refstar_model.training import Loop, LoopParams
-processes = Processes()
-torch.manual_seed(processes.rank)  # unlike weights at first: the first process's must win
-module = nn.Linear(2, 1)
-loop = Loop(module, LoopParams(steps=3, warmup=1), Path(sys.argv[1]), processes=processes)
-batch = torch.tensor([[1.0, 2.0]]) * (processes.rank + 1)
-loop.run(iter([batch] * 3), lambda item, _: (module(item).square().mean(), {}))
-torch.save(module.state_dict(), f"{sys.argv[1]}/rank{processes.rank}.pt")
+folder, dies = Path(sys.argv[1]), int(sys.argv[2])
+with Processes() as processes:
+    torch.manual_seed(processes.rank)  # unlike weights at first: the first process's must win
+    module = nn.Linear(2, 1)
+    loop = Loop(module, LoopParams(steps=3, warmup=1), folder, processes=processes)
+    def batches():
+        for step in range(3):
+            if processes.rank == 1 and step == dies:
+                os.kill(os.getpid(), 9)
+            yield torch.tensor([[1.0, 2.0]]) * (processes.rank + 1)
+    loop.run(batches(), lambda item, _: (module(item).square().mean(), {}))
+    torch.save((module.state_dict(), torch.get_num_threads()), folder / f"rank{processes.rank}.pt")
 """
 
 
-def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
-    pytest.importorskip("accelerate", reason="extra `train` is not installed")
-    workers = []
-    for rank in range(2):
-        group = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
-        environment = os.environ | group | {"MASTER_PORT": "29517", "ACCELERATE_USE_CPU": "true"}
-        workers.append(subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], env=environment))
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
-    one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+def test_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(WORKER)
+    launch = "import sys; from refstar_model.processes import start; start(2, 'worker', sys.argv[1:])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(tmp_path)
+    command = [sys.executable, "-c", launch, str(tmp_path), "-1"]
+    assert subprocess.run(command, env=environment, timeout=120, check=False).returncode == 0
+    (one, threads), (two, _) = (
+        torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)
+    )
     assert all(torch.equal(one[name], two[name]) for name in one)
+    assert threads == max(1, len(os.sched_getaffinity(0)) // 2)
     assert (tmp_path / "log.jsonl").read_text().count("\n") == 1
+
+    def resumed(steps: int) -> tuple[nn.Module, Loop]:
+        torch.manual_seed(0)
+        module = nn.Linear(2, 1)
+        return module, Loop(module, LoopParams(steps=steps, warmup=1, accumulate=2), tmp_path / "alone")
+
+    alone, loop = resumed(3)
+    batches: list[object] = [torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0]])] * 3
+    loop.run(iter(batches), lambda item, _: (alone(item).square().mean(), {}))
+    assert all(torch.allclose(value, one[name], atol=1e-6) for name, value in alone.state_dict().items())
+    # What two processes saved, one goes on with.
+    after, goes_on = resumed(4)
+    goes_on.folder = tmp_path
+    assert goes_on.resume()
+    assert goes_on.done == 3
+    assert all(torch.equal(value, one[name]) for name, value in after.state_dict().items())
+
+
+def test_when_one_process_is_killed_the_others_end(tmp_path: Path) -> None:
+    workers = []
+    for rank in range(2):  # without a launcher, which would end them
+        group = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
+        environment = os.environ | group | {"MASTER_PORT": "29517"}
+        command = [sys.executable, "-c", WORKER, str(tmp_path), "1"]
+        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE))
+    first, second = ((worker.communicate(timeout=120)[1], worker.returncode) for worker in workers)
+    assert second[1] == -signal.SIGKILL
+    assert first[1] == 1
+    assert b"RuntimeError" in first[0]
+
+
+def test_what_lies_otherwise_in_memory_is_put_where_the_fused_step_looks_for_it(tmp_path: Path) -> None:
+    def trained(path: Path, slices: tuple[int, ...]) -> Tensor:
+        torch.manual_seed(0)
+        for steps in slices:
+            module = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            with torch.no_grad():
+                module.weight.copy_(torch.linspace(-1, 1, 135).reshape(5, 3, 3, 3))
+            loop = Loop(module, LoopParams(steps=steps, warmup=1, final_rate=1.0, sheet_every=0), path)
+            if loop.resume():
+                state = torch.load(path / "checkpoint.pt", weights_only=True)
+                assert state["optimizer"]["state"][0]["exp_avg"].is_contiguous()
+            pictures = (torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in range(9))
+            loop.run(
+                iter(list(pictures)[loop.done :]), lambda item, _, m=module: (m(item).square().mean(), {})
+            )
+            state = torch.load(path / "checkpoint.pt", weights_only=True)
+            for moments in state["optimizer"]["state"].values():
+                moments.update({name: value.contiguous() for name, value in moments.items()})
+            torch.save(state, path / "checkpoint.pt")
+        return module.weight.detach().clone()
+
+    assert torch.equal(trained(tmp_path / "whole", (4,)), trained(tmp_path / "broken", (2, 4)))
 
 
 def test_a_run_goes_on_from_halves_that_came_from_another_machine(tmp_path: Path) -> None:
