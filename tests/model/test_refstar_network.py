@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.pyramid import collapse, down, laplacian, up
-from refstar_model.refstar.network import TINY, ReferenceFeatures, RefStar, Restoration, apply_fidelity
+from refstar_model.refstar.network import TINY, ReferenceFeatures, RefStar, Restoration
 from refstar_model.refstar.params import Attention, BackboneKind
 from refstar_model.refstar.transfer import compete
 

@@ -2,9 +2,10 @@
 
 from torch import Tensor, nn
 
+from refstar_model.backbone import Drawing, Grids, Transfer
 from refstar_model.layers.blocks import naf_blocks
-from refstar_model.refstar.backbone import Drawing, Grids, PictureDecoder, PictureEncoder, Transfer
 from refstar_model.refstar.params import RefStarParams
+from refstar_model.refstar.pictures import PictureDecoder, PictureEncoder
 
 
 class NafBackbone(nn.Module):

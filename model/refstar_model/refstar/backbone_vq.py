@@ -7,11 +7,12 @@ comes from a dictionary that was learnt on good faces only. Autoencoder and pred
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.pyramid import down, up
 from refstar_model.layers.quantizer import Quantizer
-from refstar_model.refstar.backbone import UNAIDED, Drawing, Grids, PictureDecoder, PictureEncoder, Transfer
 from refstar_model.refstar.params import RefStarParams
+from refstar_model.refstar.pictures import PictureDecoder, PictureEncoder
 
 
 class VqBackbone(nn.Module):

@@ -11,8 +11,10 @@ answers where all weights are 0, in half the time.
 import torch
 from torch import Tensor, nn
 
-from refstar_model.refstar.backbone import Grids
-from refstar_model.refstar.network import ReferenceFeatures, RefStar, apply_fidelity
+from refstar_model.backbone import Grids
+from refstar_model.layers.fidelity import apply_fidelity
+from refstar_model.layers.pixels import finished, scaled_picture
+from refstar_model.refstar.network import ReferenceFeatures, RefStar
 
 FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture", "features_person")
 
@@ -55,7 +57,7 @@ class Restore(nn.Module):
         features_person: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         result = self.net(
-            low_quality.permute(0, 3, 1, 2).float() / 255,
+            scaled_picture(low_quality),
             features_picture.float() / 255,
             ReferenceFeatures(Grids(features_fine, features_middle, features_coarse), features_person),
             reference_weight,
@@ -67,7 +69,7 @@ class Restore(nn.Module):
         for band in bands[1:]:
             total = total + band
         selection = (total / len(bands) * 255).round().to(torch.uint8)
-        rounded, finite = _finished(result.restored)
+        rounded, finite = finished(result.restored)
         return rounded, selection, finite, result.restored
 
 
@@ -79,13 +81,6 @@ class RestoreAlone(nn.Module):
         self.net = net
 
     def forward(self, low_quality: Tensor, fidelity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scaled = low_quality.permute(0, 3, 1, 2).float() / 255
+        scaled = scaled_picture(low_quality)
         exact = apply_fidelity(self.net.alone(scaled).picture, scaled, fidelity)
-        return *_finished(exact), exact
-
-
-def _finished(exact: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture [B, 3, H, W] as uint8 [B, H, W, 3], and whether there is one: bool [B]."""
-    # NaN compares false, so this is false for NaN and for infinities alike.
-    finite = (exact.abs() < 100).float().amin((1, 2, 3)) > 0.5
-    return (exact.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1), finite
+        return *finished(exact), exact

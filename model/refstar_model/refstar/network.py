@@ -9,21 +9,20 @@ Without a reference M = 0 and out = S exactly. Doing the dual stream in the pict
 what makes a small network use the reference at all (docs/training.md gives the measurements).
 """
 
-from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid, up
-from refstar_model.layers.separable import both_ways, resizing
+from refstar_model.backbone import Backbone, Drawing, Grids, Transfer
+from refstar_model.layers.fidelity import apply_fidelity
+from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
-from refstar_model.refstar.backbone import Backbone, Drawing, Grids, PictureEncoder, Transfer
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
 from refstar_model.refstar.person_gate import PersonGate, gated
+from refstar_model.refstar.pictures import PictureEncoder
 from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
 from refstar_model.refstar.transfer import FeatureTransfer, add_up, compete
@@ -36,7 +35,6 @@ __all__ = [
     "RefStarParams",
     "ReferenceFeatures",
     "Restoration",
-    "apply_fidelity",
 ]
 
 
@@ -159,24 +157,3 @@ class RefStar(nn.Module):
 def _warped(x: Tensor, field: Tensor) -> Tensor:
     """x [B, R, C, h, h] through displacements [B * R, 2, c, c]."""
     return warp(x.flatten(0, 1), field).unflatten(0, x.shape[:2])
-
-
-def apply_fidelity(restored: Tensor, low_quality: Tensor, fidelity: Tensor) -> Tensor:
-    """The fidelity knob on the self stream; all pictures [B, 3, H, W], fidelity [B].
-
-    Above 0.5 up to 40 % of the input is kept, below it the three finest bands are raised by up to 30 %; 0.5 changes
-    nothing. (The selection head reads the knob too, and was trained to trade closeness against detail with it.)
-    """
-    toward_input = (fidelity * 2 - 1).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.4
-    toward_detail = (1 - fidelity * 2).clamp(0, 1).reshape(-1, 1, 1, 1) * 0.3
-    detail = restored - _low_pass(restored)
-    return restored + toward_input * (low_quality - restored) + toward_detail * detail
-
-
-def _low_pass(x: Tensor) -> Tensor:
-    """What the three finest Laplacian bands leave of x [N, 3, H, W]."""
-    side = x.shape[-1]
-    if torch.compiler.is_exporting():
-        doublings = (resizing(size // 2, size) for size in (side // 4, side // 2, side))
-        return both_ways(reduce(lambda a, b: b @ a, doublings), both_ways(resizing(side, side // 8), x))
-    return up(up(up(F.avg_pool2d(x, 8))))

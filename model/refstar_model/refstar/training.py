@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
 from refstar_model.data.device_samples import DeviceSamples
 from refstar_model.data.photos import PhotoSet
@@ -24,7 +25,6 @@ from refstar_model.layers.pyramid import down
 from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.alignment import alignment_loss
-from refstar_model.refstar.backbone import Drawing
 from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, self_stream_loss

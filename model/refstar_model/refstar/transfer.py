@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.backbone import UNAIDED, Grids, Transfer
 from refstar_model.layers.blocks import ChannelNorm
-from refstar_model.refstar.backbone import UNAIDED, Grids, Transfer
 from refstar_model.refstar.params import Attention, RefStarParams
 
 
