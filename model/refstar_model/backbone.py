@@ -33,7 +33,7 @@ UNAIDED = Transfer(lambda x: x, lambda x: x)
 class Drawing(NamedTuple):
     features: Tensor  # [B, widths[0], g, g], those that the picture was made of
     picture: Tensor  # [B, 3, H, W], fp32: S, not clamped
-    codes: Tensor | None = None  # [B, codes, g/4, g/4], logits of the codes that were predicted
+    codes: Tensor | None = None  # what ``losses`` looks at: logits of predicted codes, or a prior's sketch
 
 
 class Backbone(Protocol):

@@ -46,7 +46,7 @@ def main() -> None:
     train.add_argument(
         "--size", choices=["small", "base"], default="small", help="refstar: for a CPU, for a GPU"
     )
-    train.add_argument("--backbone", choices=["naf", "vq"], default="naf", help="refstar")
+    train.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf", help="refstar")
     train.add_argument(
         "--attention", choices=["none", "joint", "dual"], default="dual", help="refstar: in the features"
     )

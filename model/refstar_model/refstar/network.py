@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.backbone import Backbone, Drawing, Grids, Transfer
+from refstar_model.ganprior.network import GanPrior
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
@@ -52,7 +53,7 @@ class Restoration(NamedTuple):
     masks: Tensor  # [B, R, bands, g, g], in 0..1, what was taken
     aligned: Tensor | None = None  # [B, R, 3, H, W], the reference pictures as the blend saw them
     displacement: Tensor | None = None  # [B, R, 2, c, c], in widths, of the alignment where there is one
-    codes: Tensor | None = None  # [B, codes, g/4, g/4], logits of a backbone that predicts codes
+    codes: Tensor | None = None  # as drawn: what the backbone's own losses look at
     gate: Tensor | None = None  # [B, R], logits that the reference shows the same person
 
 
@@ -66,7 +67,7 @@ class RefStar(nn.Module):
         self.params = params
         fine, _, coarse = params.widths
         self.reference_encoder = PictureEncoder(params, params.reference_blocks)
-        self.backbone = NafBackbone(params) if params.backbone is BackboneKind.NAF else VqBackbone(params)
+        self.backbone = _backbone(params)
         self.transfer = FeatureTransfer(params)
         self.selection = SelectionHead(
             fine, params.selection_hidden, params.bands, params.unshuffle, params.grid
@@ -152,6 +153,16 @@ class RefStar(nn.Module):
             mask = resize_grid(flat[:, index + skip : index + skip + 1], band.shape[-1])
             taken.append(add_up((mask * band).unflatten(0, (batch, count))))
         return collapse(taken)
+
+
+def _backbone(params: RefStarParams) -> NafBackbone | VqBackbone | GanPrior:
+    match params.backbone:
+        case BackboneKind.NAF:
+            return NafBackbone(params)
+        case BackboneKind.VQ:
+            return VqBackbone(params)
+        case BackboneKind.GAN_PRIOR:
+            return GanPrior(params.prior)
 
 
 def _warped(x: Tensor, field: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from refstar_model.ganprior import params as ganprior
+from refstar_model.ganprior.params import GanPriorParams
+
 
 class BackboneKind(StrEnum):
     NAF = "naf"  # compact U-Net of gated blocks, adds to the input
     VQ = "vq"  # predicts codes of an autoencoder that knows only good faces
+    GAN_PRIOR = "gan_prior"  # system 3: a codec that guides a generator of faces
 
 
 class Attention(StrEnum):
@@ -41,6 +45,15 @@ class RefStarParams:
     code_channels: int = 64  # vq only
     gate_widths: tuple[int, int, int, int] = (32, 64, 96, 160)  # channels of the person encoder
     person: int = 256  # numbers that say who somebody is: those of the recognizer that is learned from
+    prior: GanPriorParams = ganprior.SMALL  # gan_prior only; its first fields are those of the whole
+
+    def __post_init__(self) -> None:
+        if self.backbone is not BackboneKind.GAN_PRIOR:
+            return
+        for name in ("size", "unshuffle", "widths"):
+            own, inner = getattr(self, name), getattr(self.prior, name)
+            if own != inner:
+                raise ValueError(f"{name} is {own} and that of the prior {inner}; both must be the same")
 
     @property
     def grid(self) -> int:
@@ -54,13 +67,16 @@ class RefStarParams:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values only, so that ``torch.load(weights_only=True)`` reads them."""
-        return {k: v.value if isinstance(v, StrEnum) else v for k, v in asdict(self).items()}
+        plain = {k: v.value if isinstance(v, StrEnum) else v for k, v in asdict(self).items()}
+        return {**plain, "prior": self.prior.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "RefStarParams":
         read = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         read["backbone"] = BackboneKind(str(read.get("backbone", BackboneKind.NAF)))
         read["attention"] = Attention(str(read.get("attention", Attention.DUAL)))
+        if isinstance(prior := read.get("prior"), dict):
+            read["prior"] = GanPriorParams.from_dict(prior)
         return cls(**read)  # type: ignore[arg-type]
 
 
@@ -77,6 +93,7 @@ BASE = RefStarParams(
     refinement=32,
     gate=True,
     codes=1024,
+    prior=ganprior.BASE,
 )
 #: A net for tests: same code, 64 px, some thousand parameters.
 TINY = RefStarParams(
@@ -95,4 +112,5 @@ TINY = RefStarParams(
     code_channels=8,
     gate_widths=(8, 8, 8, 8),
     person=16,
+    prior=ganprior.TINY,
 )

@@ -1,0 +1,96 @@
+"""Convolutions whose weights a code scales, as in StyleGAN2 (arXiv 1912.04958, section 2.2), in the form that exports.
+
+    y = d * conv(s * x, W) + b,      s = affine(w),      d_o = 1 / sqrt(sum_i s_i^2 sum_k W_oik^2)
+
+This equals a convolution with weights of its own for each picture; those would need groups = batch, which does not
+export. Learning rates are equalized (arXiv 1710.10196, section 4.1): weights are stored at unit variance and scaled
+when they are used. One rate of one optimizer then suits the generator and the codec, and a trained prior moves slowly
+while a new codec, whose weights are small numbers, learns fast. In exported graphs the scale is a constant that is
+multiplied into the weights when they are loaded.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refstar_model.ganprior.mmrb import activated
+
+
+class Equalized(nn.Module):
+    """A convolution with equalized learning rate; [N, C, h, w] to [N, D, h / stride, w / stride].
+
+    ``rate`` scales the learning rate further, ``bias`` is where the bias starts.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        size: int = 1,
+        rate: float = 1.0,
+        bias: float = 0.0,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        self.scale, self.rate, self.stride = rate / sqrt(channels * size**2), rate, stride
+        self.weight = nn.Parameter(torch.randn(out_channels, channels, size, size) / rate)
+        self.bias = nn.Parameter(torch.full((out_channels,), bias / rate))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad = self.weight.shape[-1] // 2
+        return F.conv2d(x, self.weight * self.scale, self.bias * self.rate, self.stride, pad)
+
+
+class StyledConv(nn.Module):
+    """A modulated 3x3 convolution with noise, bias and leaky ReLU; ``enlarge`` doubles the grid, bilinearly.
+
+    What enlarges computes on the smaller grid: a quarter of the multiplications, as StyleGAN2's transposed convolution
+    with its blur.
+    """
+
+    def __init__(self, channels: int, out_channels: int, style: int, enlarge: bool = False) -> None:
+        super().__init__()
+        self.enlarge = enlarge
+        self.affine = Equalized(style, channels, bias=1.0)
+        self.scale = 1 / sqrt(9 * channels)
+        self.weight = nn.Parameter(torch.randn(out_channels, channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, code: Tensor, noisy: bool = False) -> Tensor:
+        """x [B or 1, C, h, w], code [B, style, 1, 1]; returns [B, D, h, w], or twice as large."""
+        style, weight = self.affine(code), self.weight * self.scale
+        # Sums over channels are convolutions: the order in which others add may depend on the batch.
+        squares = (weight * weight).flatten(2) @ weight.new_ones(9, 1)
+        energy = F.conv2d(style * style, squares[..., None])
+        # sqrt 2 makes up for leaky ReLU.
+        demodulation = torch.rsqrt(energy + 1e-8) * sqrt(2)
+        y = F.conv2d(x * style, weight, padding=1) * demodulation + self.bias
+        if self.enlarge:
+            y = F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)
+        if noisy:
+            noise = torch.randn(y.shape[0], 1, *y.shape[2:], dtype=y.dtype, device=y.device)
+            y = y + self.noise_strength * noise
+        return activated(y)
+
+
+class ToPicture(nn.Module):
+    """A modulated 1x1 convolution to colors, without demodulation; [B, C, h, w] to [B, D, h, w].
+
+    With 12 outputs the four phases of a pixel shuffle start equal (ICNR, arXiv 1707.02937): an unequal start prints a
+    lattice.
+    """
+
+    def __init__(self, channels: int, out_channels: int, style: int) -> None:
+        super().__init__()
+        self.affine = Equalized(style, channels, bias=1.0)
+        self.scale = 1 / sqrt(channels)
+        self.weight = nn.Parameter(torch.randn(3, channels).repeat_interleave(out_channels // 3, 0))
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1))
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        kernel = self.weight * self.scale * self.affine(code).flatten(1).unsqueeze(1)
+        # A product of matrices: few outputs, and no scaled copy of x.
+        return (kernel.to(x.dtype) @ x.flatten(2) + self.bias.to(x.dtype)).unflatten(2, x.shape[2:])

@@ -1,0 +1,87 @@
+"""System 3: an asymmetric codec with MMRB and a StyleGAN2 prior. A design of our own after the abstract of Hu et al.
+
+The paper (arXiv 2205.14377) says codec, MMRB and StyleGAN2 prior; how they are joined we had to choose:
+
+    S = input + shuffle(conv(leaky(conv(prior's finest features) + conv(input unshuffled by 2))))
+
+Why a residual on the input, and not the generator's picture: what is right in the input must pass exactly, and no path
+through codes and 64 x 64 features can carry a clean face of 512 (33 dB was the best that 8-fold shuffling reached,
+38 dB with a look at the input; measured at equal time). Why the finest convolutions see both: where the input holds
+detail, they learn to add nothing; where it is blurred, they can take the blur off, since they see it, and put the
+prior's detail there. A picture from scratch is a special case (the residual is prior minus input), a gate between the
+two would be one more thing to learn. The last convolution starts at zero, so that a new network returns its input, and
+all four phases of its pixel shuffle are equal.
+
+The generator's own colors keep it a generator: its picture at a quarter of the size, the sketch, is held to the truth
+(``losses``), which teaches codes and bending from the first step on, before the finest convolutions use any of it.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
+from refstar_model.ganprior.codec import Decoder, Encoder
+from refstar_model.ganprior.generator import Generator
+from refstar_model.ganprior.mmrb import activated, start
+from refstar_model.ganprior.params import SMALL, GanPriorParams
+from refstar_model.layers.blocks import conv_unshuffled
+from refstar_model.layers.pyramid import down, up
+
+_SKETCH = 0.5  # weight of the sketch's loss
+
+
+class Finest(nn.Module):
+    """The residual [B, 3, H, W] from the prior's finest features and the input; it starts at zero."""
+
+    def __init__(self, params: GanPriorParams) -> None:
+        super().__init__()
+        self.enlarge = params.finest_grid < params.size // 2
+        self.features = start(nn.Conv2d(params.prior_widths[-1], params.finest, 3, padding=1))
+        if params.sees_input:
+            self.look = start(nn.Conv2d(12, params.finest, 3, padding=1))
+        self.sees_input = params.sees_input
+        self.out = nn.Conv2d(params.finest, 12, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor, low_quality: Tensor) -> Tensor:
+        x = self.features(features)
+        if self.enlarge:
+            x = up(x)
+        if self.sees_input:
+            x = x + conv_unshuffled(self.look, low_quality * 2 - 1, 2)
+        return F.pixel_shuffle(self.out(activated(x)), 2)
+
+
+class GanPrior(nn.Module):
+    """The network by itself, and a ``Backbone`` of RefSTAR."""
+
+    def __init__(self, params: GanPriorParams = SMALL) -> None:
+        super().__init__()
+        self.params = params
+        self.encoder = Encoder(params)
+        self.decoder = Decoder(params)
+        self.generator = Generator(params)
+        self.finest = Finest(params)
+
+    def forward(self, low_quality: Tensor) -> Drawing:
+        """low_quality [B, 3, H, W] in 0..1."""
+        return self.draw(low_quality, self.analyze(low_quality), UNAIDED)
+
+    def analyze(self, low_quality: Tensor) -> Grids:
+        return self.encoder(low_quality)
+
+    def draw(self, low_quality: Tensor, features: Grids, transfer: Transfer) -> Drawing:
+        guidance = self.decoder(features, transfer)
+        painted = self.generator.paint(self.generator.mean_code + guidance.codes, guidance.bending)
+        residual = self.finest(painted.features, low_quality)
+        sketch = 0.5 + 0.5 * painted.colors.float()
+        return Drawing(guidance.fine, low_quality.float() + residual.float(), sketch)
+
+    def losses(self, codes: Tensor | None, truth: Tensor) -> dict[str, Tensor]:
+        """``sketch``: 0.5 x L1 of the sketch (``codes`` as drawn, [B, 3, f/2, f/2]) to the truth at its size."""
+        assert codes is not None
+        while truth.shape[-1] > codes.shape[-1]:
+            truth = down(truth)
+        return {"sketch": _SKETCH * (codes - truth).abs().mean()}

@@ -1,0 +1,130 @@
+"""The values that fix system 3: sizes, and what an ablation leaves out."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class BlockKind(StrEnum):
+    """What the codec is made of."""
+
+    MMRB = "mmrb"  # mixed multi-path residual blocks
+    NAF = "naf"  # the gated blocks of RefSTAR's first backbone
+
+
+@dataclass(frozen=True)
+class GanPriorParams:
+    """Everything that fixes the shapes. ``size`` is the side of the aligned face in pixels, grids are sides.
+
+    Three values over grids stand in the order of ``Grids``: fine (``size / unshuffle``), middle, coarse.
+    """
+
+    size: int = 512
+    unshuffle: int = 8
+    widths: tuple[int, int, int] = (64, 128, 256)
+    stem: tuple[int, ...] = (16, 32)  # channels on the grids size / 2 down to twice the fine one
+    block: BlockKind = BlockKind.MMRB
+    encoder_blocks: tuple[int, int, int] = (2, 2, 2)
+    decoder_blocks: tuple[int, int] = (1, 1)  # fine, middle
+    attention_layers: int = 4  # on the coarse grid, 0 to 6
+    heads: int = 4
+    style: int = 256  # entries of a W code
+    mapping_layers: int = 4
+    prior_widths: tuple[int, ...] = (256, 256, 256, 128, 64, 48, 32)  # of the generator, on grids 4, 8, ...
+    finest: int = 32  # channels of the plain convolutions at size / 2
+    sees_input: bool = True  # whether these get the input again, unshuffled by 2
+
+    def __post_init__(self) -> None:
+        if len(self.stem) != self.unshuffle.bit_length() - 2 or self.unshuffle.bit_count() != 1:
+            raise ValueError(
+                f"stem {self.stem} has {len(self.stem)} widths; unshuffle {self.unshuffle} needs one for each grid "
+                "from size / 2 to above size / unshuffle, and a power of 2"
+            )
+        if not 0 <= self.attention_layers <= 6:
+            raise ValueError(f"{self.attention_layers} attention layers; choose 0 to 6")
+        if self.finest_grid not in (self.size // 2, self.size // 4):
+            raise ValueError(
+                f"{len(self.prior_widths)} prior widths make the finest grid {self.finest_grid}; "
+                f"size {self.size} needs {self.size // 2} or {self.size // 4}"
+            )
+        if any(width % 4 for width in self.widths):
+            raise ValueError(f"widths {self.widths}: a block has four paths, choose multiples of 4")
+
+    @property
+    def grid(self) -> int:
+        """Side of the fine grid."""
+        return self.size // self.unshuffle
+
+    @property
+    def prior_grids(self) -> tuple[int, ...]:
+        """Sides of the generator's grids, 4 to the finest."""
+        return tuple(4 << level for level in range(len(self.prior_widths)))
+
+    @property
+    def finest_grid(self) -> int:
+        """Side of the last grid that has modulated convolutions."""
+        return self.prior_grids[-1]
+
+    @property
+    def codes(self) -> int:
+        """W codes of one face: one for each modulated convolution."""
+        return 2 * len(self.prior_widths) - 1
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values only, so that ``torch.load(weights_only=True)`` reads them."""
+        return {k: v.value if isinstance(v, StrEnum) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "GanPriorParams":
+        read = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        read["block"] = BlockKind(str(read["block"]))
+        return cls(**read)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CriticParams:
+    """Of the critic for pre-training. Widths are those on grids size / unshuffle, half of it, ..., 4."""
+
+    size: int = 512
+    unshuffle: int = 4
+    widths: tuple[int, ...] = (32, 64, 96, 128, 192, 192)
+
+    def __post_init__(self) -> None:
+        last = self.size // self.unshuffle >> (len(self.widths) - 1)
+        if last != 4:
+            raise ValueError(
+                f"{len(self.widths)} widths bring {self.size} pixels, unshuffled by {self.unshuffle}, to a grid of "
+                f"{last}; the last grid must be 4"
+            )
+
+
+#: For a CPU.
+SMALL = GanPriorParams()
+#: For a GPU.
+BASE = GanPriorParams(
+    widths=(96, 192, 320),
+    stem=(32, 64),
+    encoder_blocks=(3, 4, 4),
+    decoder_blocks=(2, 2),
+    attention_layers=6,
+    heads=5,
+    style=512,
+    mapping_layers=8,
+    prior_widths=(512, 512, 512, 256, 128, 96, 64),
+    finest=64,
+)
+#: For tests: same code, 64 px, some ten thousand parameters.
+TINY = GanPriorParams(
+    size=64,
+    unshuffle=4,
+    widths=(8, 8, 16),
+    stem=(8,),
+    encoder_blocks=(1, 1, 2),
+    attention_layers=1,
+    heads=2,
+    style=16,
+    mapping_layers=2,
+    prior_widths=(16, 16, 8, 8),
+    finest=8,
+)
+#: For TINY's faces.
+TINY_CRITIC = CriticParams(64, 4, (8, 8, 8))

@@ -1,0 +1,100 @@
+"""System 3 as a graph: parity, batches, types."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from refstar_model.export import PARITY, Graph, export_graph, round_weights
+from refstar_model.ganprior.export_view import RestoreAlone
+from refstar_model.ganprior.network import GanPrior
+from refstar_model.ganprior.params import TINY
+from refstar_model.golden import golden_picture
+from refstar_model.half_types import as_rounded, halved
+
+
+@pytest.fixture(scope="module")
+def view() -> RestoreAlone:
+    torch.manual_seed(0)
+    net = GanPrior(TINY)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+    round_weights(net)
+    return RestoreAlone(net).eval()
+
+
+def given(count: int) -> dict[str, np.ndarray]:
+    pictures = [np.roll(golden_picture(TINY.size), 9 * i, 0) for i in range(count)]
+    return {"low_quality": np.stack(pictures), "fidelity": np.linspace(0.2, 0.9, count, dtype=np.float32)}
+
+
+@pytest.fixture(scope="module")
+def written(view: RestoreAlone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    path = tmp_path_factory.mktemp("graph") / "restore_alone.onnx"
+    inputs = {name: torch.from_numpy(value) for name, value in given(2).items()}
+    graph = Graph("restore_alone", view, inputs, ("restored", "finite", "exact"), check_only=("exact",))
+    return path, export_graph(graph, path)
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def test_the_graph_computes_what_torch_does_for_any_number_of_faces(
+    written: tuple[Path, float], view: RestoreAlone
+) -> None:
+    path, parity = written
+    assert parity < PARITY
+    restored, finite = session(onnx.load(str(path))).run(None, given(5))
+    with torch.no_grad():
+        wanted = view(*(torch.from_numpy(value) for value in given(5).values()))[0].numpy()
+    assert np.abs(restored.astype(int) - wanted).max() <= 1
+    assert np.abs(restored.astype(int) - given(5)["low_quality"]).mean() > 1
+    assert finite.all()
+
+
+def test_a_face_gets_the_same_bytes_alone_and_in_company(written: tuple[Path, float]) -> None:
+    loaded = session(onnx.load(str(written[0])))
+    together = loaded.run(None, given(3))[0]
+    for index in range(3):
+        alone = loaded.run(None, {name: value[index : index + 1] for name, value in given(3).items()})[0]
+        assert np.array_equal(alone[0], together[index])
+
+
+def test_no_sum_depends_on_the_batch(written: tuple[Path, float]) -> None:
+    operators = {node.op_type for node in onnx.load(str(written[0])).graph.node}
+    assert not {"ReduceMean", "ReduceSum", "RandomNormalLike", "RandomNormal"} & operators
+
+
+def test_the_knob_reaches_the_result(written: tuple[Path, float]) -> None:
+    loaded, face = session(onnx.load(str(written[0]))), given(1)["low_quality"]
+    near, usual, detailed = (
+        loaded.run(None, {"low_quality": face, "fidelity": np.array([value], np.float32)})[0].astype(int)
+        for value in (1.0, 0.5, 0.0)
+    )
+    assert np.abs(near - face).mean() < np.abs(usual - face).mean()
+    assert np.abs(detailed - usual).mean() > 0.2
+
+
+def test_a_result_that_is_not_finite_is_told(view: RestoreAlone) -> None:
+    bias = view.net.finest.out.bias
+    kept = bias.detach().clone()
+    try:
+        with torch.no_grad():
+            bias[0] = float("nan")
+            finite = view(*(torch.from_numpy(value) for value in given(2).values()))[1]
+    finally:
+        with torch.no_grad():
+            bias.copy_(kept)
+    assert not finite.any()
+
+
+def test_halves_give_nearly_the_same(written: tuple[Path, float]) -> None:
+    model = onnx.load(str(written[0]))
+    half = halved(model)
+    onnx.checker.check_model(half)
+    full, rounded = (session(m).run(None, given(2))[0].astype(int) for m in (model, as_rounded(half)))
+    assert 0 < np.abs(full - rounded).max() <= 4
