@@ -36,8 +36,8 @@ class SelfAttention(nn.Module):
             part.unflatten(1, (self.heads, -1)).flatten(3) for part in read.chunk(3, 1)
         )  # [N, heads, d, h * w]
         logits = (query * query.shape[2] ** -0.5).transpose(2, 3) @ key
-        attended = value @ torch.softmax(logits, 3).transpose(2, 3).to(value.dtype)
-        return attended.flatten(1, 2).unflatten(2, size)
+        attended = torch.softmax(logits, 3).to(value.dtype) @ value.transpose(2, 3)
+        return attended.transpose(2, 3).flatten(1, 2).unflatten(2, size)
 
     def _normed(self, norm: ChannelNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
         if self.training:

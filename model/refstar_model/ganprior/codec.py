@@ -14,6 +14,7 @@ from refstar_model.backbone import Grids, Transfer
 from refstar_model.ganprior.attention import FaceAttention
 from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.mmrb import activated, mmrb_blocks, start
+from refstar_model.ganprior.modulation import Equalized
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
 from refstar_model.layers.blocks import conv_unshuffled, naf_blocks
 from refstar_model.layers.pyramid import up
@@ -61,10 +62,7 @@ class ToCodes(nn.Module):
             start(nn.Conv2d(channels, channels, 3, stride=2, padding=1)) for _ in range(halvings)
         )
         self.whole = start(nn.Conv2d(channels, params.style, 4))
-        self.out = nn.Conv2d(params.style, params.codes * params.style, 1)
-        nn.init.zeros_(self.out.weight)
-        assert self.out.bias is not None
-        nn.init.zeros_(self.out.bias)
+        self.out = Equalized(params.style, params.codes * params.style, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.down:
@@ -81,10 +79,7 @@ class Bend(nn.Module):
     def __init__(self, channels: int, prior_channels: int) -> None:
         super().__init__()
         self.bent = prior_channels // 2
-        self.conv = nn.Conv2d(channels, 2 * self.bent, 3, padding=1)
-        nn.init.zeros_(self.conv.weight)
-        assert self.conv.bias is not None
-        nn.init.zeros_(self.conv.bias)
+        self.conv = Equalized(channels, 2 * self.bent, 3, zero=True)
 
     def forward(self, seen: Tensor) -> Callable[[Tensor], Tensor]:
         """``seen`` [N, C, g, g]; returns what bends the generator's features [N, prior_channels, g, g]."""

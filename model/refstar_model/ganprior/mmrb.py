@@ -2,7 +2,7 @@
 
     stage(x) = cat of four paths over a quarter of the channels each:
                1x1 | 3x3 | 3x3, 3x3 | 3x3 of dilation 2            (each convolution with leaky ReLU)
-    block(x) = (x + a * fuse(stage(stage(x)))) / sqrt 2,           a = 2 sigmoid(channel attention)
+    block(x) = (x + a * fuse(stage(stage(x)))) / sqrt 2,           a = 2 hard sigmoid(channel attention)
 
 A stage opens with a 1x1 convolution over all channels: the second one mixes what the four paths of the first have seen
 (as the cross paths of MSRN do, ECCV 2018). The paths are narrow and dense. At 64 channels one block costs what a NAF
@@ -78,7 +78,8 @@ class Mmrb(nn.Module):
         y = self.fuse(self.second(self.first(x)))
         # A pool and not a mean over (2, 3), for the reason that layers.blocks.ChannelNorm gives.
         seen = activated(self.squeeze(F.avg_pool2d(y, y.shape[-2:])))
-        return x * _SHARE + y * (torch.sigmoid(self.excite(seen)) * (2 * _SHARE))
+        # Hard, as in MobileNetV3 (arXiv 1905.02244): fp16 graphs compute sigmoids, and what they multiply, in fp32.
+        return x * _SHARE + y * (F.hardsigmoid(self.excite(seen)) * (2 * _SHARE))
 
 
 def mmrb_blocks(channels: int, count: int) -> nn.Sequential:

@@ -4,9 +4,10 @@
 
 This equals a convolution with weights of its own for each picture; those would need groups = batch, which does not
 export. Learning rates are equalized (arXiv 1710.10196, section 4.1): weights are stored at unit variance and scaled
-when they are used. One rate of one optimizer then suits the generator and the codec, and a trained prior moves slowly
-while a new codec, whose weights are small numbers, learns fast. In exported graphs the scale is a constant that is
-multiplied into the weights when they are loaded.
+when they are used. One rate of one optimizer then suits the generator and the codec: a trained prior moves slowly, and
+a new codec, whose weights are small numbers, learns fast. What joins them is equalized too; as plain layers that start
+at zero, codes and bending outran the prior within 50 steps (the sketch's loss went from 0.08 to 1.4). In exported
+graphs the scale is a constant that is multiplied into the weights when they are loaded.
 """
 
 from math import sqrt
@@ -19,9 +20,9 @@ from refstar_model.ganprior.mmrb import activated
 
 
 class Equalized(nn.Module):
-    """A convolution with equalized learning rate; [N, C, h, w] to [N, D, h / stride, w / stride].
+    """A convolution with equalized learning rate; [N, C, h, w] to [N, D, h, w].
 
-    ``rate`` scales the learning rate further, ``bias`` is where the bias starts.
+    ``rate`` scales the learning rate further, ``bias`` is where the bias starts; with ``zero`` the weights start at 0.
     """
 
     def __init__(
@@ -31,16 +32,17 @@ class Equalized(nn.Module):
         size: int = 1,
         rate: float = 1.0,
         bias: float = 0.0,
-        stride: int = 1,
+        zero: bool = False,
     ) -> None:
         super().__init__()
-        self.scale, self.rate, self.stride = rate / sqrt(channels * size**2), rate, stride
-        self.weight = nn.Parameter(torch.randn(out_channels, channels, size, size) / rate)
+        self.scale, self.rate = rate / sqrt(channels * size**2), rate
+        weight = torch.randn(out_channels, channels, size, size) / rate
+        self.weight = nn.Parameter(torch.zeros_like(weight) if zero else weight)
         self.bias = nn.Parameter(torch.full((out_channels,), bias / rate))
 
     def forward(self, x: Tensor) -> Tensor:
         pad = self.weight.shape[-1] // 2
-        return F.conv2d(x, self.weight * self.scale, self.bias * self.rate, self.stride, pad)
+        return F.conv2d(x, self.weight * self.scale, self.bias * self.rate, padding=pad)
 
 
 class StyledConv(nn.Module):
@@ -65,8 +67,8 @@ class StyledConv(nn.Module):
         # Sums over channels are convolutions: the order in which others add may depend on the batch.
         squares = (weight * weight).flatten(2) @ weight.new_ones(9, 1)
         energy = F.conv2d(style * style, squares[..., None])
-        # sqrt 2 makes up for leaky ReLU.
-        demodulation = torch.rsqrt(energy + 1e-8) * sqrt(2)
+        # Half of the energy: the factor of sqrt 2 makes up for leaky ReLU.
+        demodulation = torch.rsqrt(0.5 * energy + 1e-8)
         y = F.conv2d(x * style, weight, padding=1) * demodulation + self.bias
         if self.enlarge:
             y = F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -23,6 +23,7 @@ from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.ganprior.codec import Decoder, Encoder
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activated, start
+from refstar_model.ganprior.modulation import Equalized
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.layers.pyramid import down, up
@@ -40,10 +41,7 @@ class Finest(nn.Module):
         if params.sees_input:
             self.look = start(nn.Conv2d(12, params.finest, 3, padding=1))
         self.sees_input = params.sees_input
-        self.out = nn.Conv2d(params.finest, 12, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        assert self.out.bias is not None
-        nn.init.zeros_(self.out.bias)
+        self.out = Equalized(params.finest, 12, 3, zero=True)
 
     def forward(self, features: Tensor, low_quality: Tensor) -> Tensor:
         x = self.features(features)
