@@ -26,7 +26,7 @@ from refstar_model.ganprior.export_view import RestoreAlone
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, BlockKind, CriticParams
-from refstar_model.refstar.losses import pixel_loss
+from refstar_model.losses.pixels import pixel_loss
 from refstar_service.engine.session import available_cpus
 from report import Report, Table, command, parser, publish, this_machine
 from torch import nn

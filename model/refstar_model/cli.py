@@ -194,6 +194,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     if arguments.processes > 1 and processes.started() == 1:
         processes.start(arguments.processes, "refstar_model.cli", sys.argv[1:])
+    from refstar_model.data.stream import StreamParams
     from refstar_model.evaluation import NetModel, draw_quick_sheet, quick_scores
     from refstar_model.recognition import Recognizer
     from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
@@ -206,17 +207,16 @@ def _train(arguments: argparse.Namespace) -> None:
     )
     how = RefStarTraining(
         network=network,
-        seed=arguments.seed,
+        stream=StreamParams(seed=arguments.seed, on_device=arguments.on_device),
         start=arguments.init,
         vgg=arguments.vgg,
         labels=arguments.labels,
         compiled=arguments.compiled,
         device=arguments.device,
-        on_device=arguments.on_device,
         travel=arguments.travel,
     )
     if arguments.batch:
-        how = replace(how, batch=arguments.batch)
+        how = replace(how, stream=replace(how.stream, batch=arguments.batch))
     if arguments.by_clock:
         if arguments.minutes == float("inf"):
             raise SystemExit("--by-clock needs --minutes")

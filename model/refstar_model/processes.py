@@ -16,12 +16,22 @@ few million parameters costs one all-reduce of some 25 MB.
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
 import torch
 from torch import distributed as group
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Course:
+    """Which batches of an endless stream a process takes: number ``start``, then every ``stride``-th, of ``total``."""
+
+    start: int
+    stride: int
+    total: int
 
 
 class Processes:

@@ -19,7 +19,7 @@ from refstar_model import parcel
 from refstar_model.clock import Clock, Ticker
 from refstar_model.journal import Journal, carry_journal
 from refstar_model.moments import give_second_moments, restore_moments, take_second_moments
-from refstar_model.processes import Processes
+from refstar_model.processes import Course, Processes
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,11 @@ class Loop:
             if rival is not None
             else None
         )
+
+    def course(self) -> Course:
+        """The batches that this process is to take from where the run is."""
+        each = self.params.accumulate * self.processes.count  # batches of a step
+        return Course(self.done * each + self.processes.rank, self.processes.count, self.params.steps * each)
 
     def rate(self, progress: float) -> float:
         """The learning rate of the next step at a ``progress`` in 0..1: linear warm-up, then cosine."""
@@ -337,6 +342,11 @@ class Loop:
         """Begin a new run, with a fresh schedule, at weights that another one made."""
         self.module.load_state_dict(dict(weights))
         self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+
+
+def fade(progress: float, start: float) -> float:
+    """0 before ``start``, 1 from a tenth of the run after it."""
+    return min(1.0, max(0.0, (progress - start) / 0.1))
 
 
 def _backward(loss: Tensor) -> None:

@@ -15,6 +15,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.pseudo import pseudo_reference
 from refstar_model.data.samples import Samples
+from refstar_model.data.stream import StreamParams
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
@@ -22,7 +23,9 @@ from refstar_model.training import Loop, LoopParams
 
 SMALL_512 = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
 #: The shortest run that shows a fall of the loss.
-HOW = RefStarTraining(network=SMALL_512, loop=LoopParams(steps=12, warmup=2, save_every=4), batch=2, seed=5)
+HOW = RefStarTraining(
+    network=SMALL_512, loop=LoopParams(steps=12, warmup=2, save_every=4), stream=StreamParams(2, 5)
+)
 
 
 def batch(photos: PhotoSet, **mix: Any) -> Batch:
@@ -66,7 +69,9 @@ def test_a_batch_without_references_teaches_the_same_the_short_way(photos: Photo
 def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
     train(photos, None, HOW, tmp_path, minutes=0.0)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["done"] == 0
-    here = replace(HOW, loaders=0)  # the first call has shown that samples come from another process too
+    here = replace(
+        HOW, stream=replace(HOW.stream, loaders=0)
+    )  # the first call has shown that samples come from another process too
     train(photos, None, replace(here, loop=replace(HOW.loop, steps=4)), tmp_path)
     weights = train(photos, None, here, tmp_path)
     net, steps = load(weights)

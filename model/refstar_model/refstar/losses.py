@@ -7,12 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from refstar_model.layers.pyramid import down, resize_grid
-from refstar_model.recognition import Recognizer, arcface_crop
+from refstar_model.layers.pyramid import resize_grid
+from refstar_model.losses.identity import identity_distance
+from refstar_model.losses.perception import Vgg, recognizer_distance
+from refstar_model.losses.pixels import pixel_loss
+from refstar_model.losses.structure import sharpness_loss, structure_loss
+from refstar_model.recognition import Recognizer
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import Restoration
-from refstar_model.refstar.perception import Vgg, recognizer_distance
-from refstar_model.refstar.structure import sharpness_loss, structure_loss
 
 
 @dataclass(frozen=True)
@@ -114,28 +116,3 @@ def look_losses(
     if vgg is not None:
         terms["vgg"] = (weights.vgg, vgg.distance)
     return {name: term for name, term in terms.items() if term[0]}
-
-
-def pixel_loss(picture: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
-    """Charbonnier plus L1 of the gradients at three scales, per picture: [B]."""
-    error = picture - truth
-    loss = (error.square() + 1e-6).sqrt().mean((1, 2, 3))
-    for scale in range(3):
-        if scale:
-            error = down(error)
-        along_x = (error[..., :, 1:] - error[..., :, :-1]).abs().mean((1, 2, 3))
-        along_y = (error[..., 1:, :] - error[..., :-1, :]).abs().mean((1, 2, 3))
-        loss = loss + gradient_weight * (along_x + along_y) / 2
-    return loss
-
-
-def identity_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor) -> Tensor:
-    """1 - cosine of the recognizer's embeddings, on crops jittered alike in place, mirror and noise: [B]."""
-    shift = torch.empty(len(picture), 2).uniform_(-2, 2)
-    noise = torch.randn(len(picture), 3, 112, 112, device=picture.device) * (4 / 255)
-    crops = [arcface_crop(p, shift) + noise for p in (picture, truth.to(picture.dtype))]
-    if torch.rand(()) < 0.5:
-        crops = [c.flip(3) for c in crops]
-    with torch.no_grad():
-        wanted = recognizer(crops[1] * 255)
-    return 1 - (recognizer(crops[0] * 255) * wanted).sum(1)

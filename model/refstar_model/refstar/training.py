@@ -3,64 +3,52 @@
 Two CPU cores do about 1.3 steps of four faces a second; docs/training.md has the learning curve.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
-from refstar_model.data.device_samples import DeviceSamples
 from refstar_model.data.photos import PhotoSet
-from refstar_model.data.plan import Curriculum, SampleMix
-from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabels
+from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.layers.color import without_color
 from refstar_model.layers.pyramid import down
+from refstar_model.losses.adversary import Adversary, DiscriminatorParams
+from refstar_model.losses.perception import Vgg
 from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
-from refstar_model.refstar.discriminator import Adversary, DiscriminatorParams
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, self_stream_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
-from refstar_model.refstar.perception import Vgg
 from refstar_model.refstar.weights import load as load
 from refstar_model.refstar.weights import upgrade
-from refstar_model.training import Loop, LoopParams, Watch
+from refstar_model.training import Loop, LoopParams, Watch, fade
 
 
 @dataclass(frozen=True)
 class RefStarTraining:
     network: RefStarParams = SMALL
     loop: LoopParams = field(default_factory=lambda: LoopParams(judge_every=500))
-    mix: SampleMix = field(default_factory=SampleMix)
+    stream: StreamParams = field(default_factory=StreamParams)
     losses: LossWeights = field(default_factory=LossWeights)
-    batch: int = 4
-    seed: int = 0
     identity_from: float = 0.5  # share of the run after which the identity loss fades in
-    adversarial_from: float = (
-        0.45  # likewise the discriminator, which has nothing to say of blurred beginnings
-    )
-    cycle_every: int = (
-        4  # steps; the cycle is a second pass, its weight is scaled up to make up for the steps without
-    )
+    #: Likewise the discriminator, which has nothing to say of blurred beginnings.
+    adversarial_from: float = 0.45
+    #: Steps; the cycle is a second pass, its weight is scaled up to make up for the steps without.
+    cycle_every: int = 4
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
-    curriculum: Curriculum = field(default_factory=Curriculum)
-    loaders: int = 1  # processes that draw samples; some 140 faces a second each
     start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
-    labels: Path | None = (
-        None  # masks and points of the photos' pairs (data/selection_masks.py); else weak labels
-    )
+    labels: Path | None = None  # masks and points of the photos' pairs (selection_masks.py); else weak labels
     compiled: bool = False  # torch.compile for batches without references: 1.5 times as fast after 3 minutes
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
     device: str | None = None  # cpu or cuda; a GPU where there is one
-    on_device: bool = False  # samples made there too, for a GPU; else by the loaders
     travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
 
 
@@ -78,13 +66,8 @@ def train(
     Goes on from ``folder`` when it holds a checkpoint. ``recognizer`` gives the identity loss, the perceptual one and
     the look-alikes; without one all are off. ``judge`` scores the averaged net now and then (``judge_every``); the best
     weights are kept in ``best.pt``. ``show`` draws the sheets; without it they show the first batch of the call with
-    references: input | self stream | result | first reference | truth. Raises ValueError where samples made on the
-    device are asked for what only the loaders make: selection labels and expressions.
+    references: input | self stream | result | first reference | truth. For what is refused see `open_stream`.
     """
-    if how.on_device and (how.labels is not None or how.mix.expression):
-        raise ValueError(
-            "samples made on the device have neither selection labels nor expressions: use loaders"
-        )
     with Processes(how.device) as processes:
         return _train(photos, recognizer, how, folder, minutes, Watch(judge, show), processes)
 
@@ -98,7 +81,7 @@ def _train(
     watch: Watch,
     processes: Processes,
 ) -> Path:
-    torch.manual_seed(how.seed)
+    torch.manual_seed(how.stream.seed)
     device = processes.device
     people = photos.split("train")
     module = RefStar(how.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -120,10 +103,11 @@ def _train(
             state = torch.load(how.start, weights_only=True, map_location="cpu")
             loop.start_from(upgrade(state, how.network)["weights"])
         if not processes.first:  # each process draws its own jitter
-            torch.manual_seed(how.seed + processes.rank)
+            torch.manual_seed(how.stream.seed + processes.rank)
     alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
-    start = loop.done * how.loop.accumulate * processes.count + processes.rank
-    stream = _open_stream(how, people, alike, device, start, processes.count)
+    labels = SelectionLabels.load(how.labels) if how.labels is not None else None
+    course = loop.course()
+    stream = open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
     shown: dict[bool, Batch] = {}  # the first batch without references, and the first with some
 
     alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
@@ -147,53 +131,6 @@ def _train(
     watch = Watch(watch.judge, watch.show or (lambda net: sheet(cast(RefStar, net), shown[max(shown)])))
     loop.run(stream, step, minutes, watch)
     return loop.write(folder / "weights.pt")
-
-
-def _open_stream(
-    how: RefStarTraining,
-    people: PhotoSet,
-    alike: Mapping[str, Sequence[str]],
-    device: torch.device,
-    start: int,
-    stride: int,
-) -> Iterator[object]:
-    """The batches of this process, number ``start`` of the run first, then every ``stride``-th."""
-    total = how.loop.steps * how.loop.accumulate * stride
-    if how.on_device:
-        return iter(
-            DeviceSamples(
-                people, how.mix, how.batch, how.seed, device, alike, start, stride, how.curriculum, total
-            )
-        )
-    samples = Samples(
-        people,
-        how.mix,
-        how.batch,
-        how.seed,
-        alike,
-        start,
-        stride,
-        how.curriculum,
-        total,
-        labels=SelectionLabels.load(how.labels) if how.labels is not None else None,
-        reach=how.network.reach * 512,
-    )
-    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
-    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
-    return iter(
-        DataLoader(
-            samples,
-            batch_size=None,
-            num_workers=how.loaders,
-            pin_memory=device.type == "cuda",
-            **(apart if how.loaders else {}),
-        )
-    )
-
-
-def fade(progress: float, start: float) -> float:
-    """0 before ``start``, 1 from a tenth of the run after it."""
-    return min(1.0, max(0.0, (progress - start) / 0.1))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Where a training's batches come from: loader processes, or the device itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from refstar_model.data.batch import Batch
+from refstar_model.data.device_samples import DeviceSamples
+from refstar_model.data.photos import PhotoSet
+from refstar_model.data.plan import Curriculum, SampleMix
+from refstar_model.data.samples import Samples
+from refstar_model.data.selection_masks import SelectionLabels
+from refstar_model.processes import Course
+
+
+@dataclass(frozen=True)
+class StreamParams:
+    batch: int = 4
+    seed: int = 0
+    mix: SampleMix = field(default_factory=SampleMix)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    loaders: int = 1  # processes that draw samples; some 140 faces a second each
+    on_device: bool = False  # samples made where the training is, for a GPU; else by the loaders
+
+
+def open_stream(
+    photos: PhotoSet,
+    params: StreamParams,
+    course: Course,
+    device: torch.device,
+    lookalikes: Mapping[str, Sequence[str]] | None = None,
+    labels: SelectionLabels | None = None,
+    reach: float = 0.0,
+) -> Iterator[Batch]:
+    """Batches of ``photos``; ``lookalikes``, ``labels`` and ``reach`` as for `Samples`.
+
+    Raises ValueError where samples made on the device are asked for what only the loaders make: selection labels and
+    expressions.
+    """
+    if params.on_device:
+        if labels is not None or params.mix.expression:
+            raise ValueError(
+                "samples made on the device have no selection labels and no expressions: use loaders"
+            )
+        return iter(
+            DeviceSamples(
+                photos,
+                params.mix,
+                params.batch,
+                params.seed,
+                device,
+                lookalikes,
+                course.start,
+                course.stride,
+                params.curriculum,
+                course.total,
+            )
+        )
+    samples = Samples(
+        photos,
+        params.mix,
+        params.batch,
+        params.seed,
+        lookalikes,
+        course.start,
+        course.stride,
+        params.curriculum,
+        course.total,
+        labels,
+        reach,
+    )
+    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
+    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
+    return iter(
+        DataLoader(
+            samples,
+            batch_size=None,
+            num_workers=params.loaders,
+            pin_memory=device.type == "cuda",
+            **(apart if params.loaders else {}),
+        )
+    )
