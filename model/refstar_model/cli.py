@@ -4,11 +4,14 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refstar_model.data.inventory import describe_photos
 from refstar_model.data.pack import open_photos, write_pack
 from refstar_model.data.photos import DataError, Kind, PhotoSet, roots_from_environment
+
+if TYPE_CHECKING:
+    from refstar_model.evaluation import Section
 
 #: More than any clock allows.
 BY_CLOCK_STEPS = 10**9
@@ -137,6 +140,11 @@ def main() -> None:
     evaluate.add_argument("--sheets", type=Path, help="folder for contact sheets")
     evaluate.add_argument("--report", type=Path, help="folder for evaluation.md and evaluation.json")
     evaluate.add_argument("--quick", action="store_true", help="a dozen cases, a few figures, a minute")
+    evaluate.add_argument(
+        "--only",
+        type=_sections,
+        help="sections with commas: pairs, knobs, real, harm, old, kinds (default: all)",
+    )
     evaluate.add_argument("--seed", type=int, default=7)
     evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
     evaluate.add_argument(
@@ -156,6 +164,15 @@ def main() -> None:
         arguments.run(arguments)
     except DataError as error:
         raise SystemExit(f"refstar-model: {error}") from None
+
+
+def _sections(names: str) -> frozenset["Section"]:
+    from refstar_model.evaluation import Section
+
+    try:
+        return frozenset(Section(name) for name in names.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; there are {', '.join(Section)}") from None
 
 
 def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
@@ -352,7 +369,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.quick:
         if arguments.write:
             raise SystemExit("--quick is for choosing; --write wants the whole table")
-        for name, value in evaluation.quick_scores(model, photos.split("val"), judge).items():
+        quick = evaluation.quick_scores if model.takes_references else evaluation.quick_scores_alone
+        for name, value in quick(model, photos.split("val"), judge).items():
             print(f"{name}: {value:.3f}")
         return
     teachers = arguments.teachers
@@ -362,6 +380,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         FaceFinder(teachers / "yunet/face_detection_yunet_2023mar.onnx") if teachers else None,
         PerceptualDistance(arguments.lpips) if arguments.lpips else None,
         Inception(arguments.inception) if arguments.inception else None,
+        evaluation.find_second_recognizer(),
     )
     sheets = evaluation.Sheets(arguments.sheets) if arguments.sheets else None
     table, records = evaluation.evaluate(
@@ -369,7 +388,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         photos,
         judges,
         Recognizer(arguments.lookalikes) if arguments.lookalikes else None,
-        evaluation.Extent(seed=arguments.seed),
+        evaluation.Extent(
+            seed=arguments.seed,
+            sections=arguments.only or frozenset(evaluation.Section),
+            references=model.takes_references,
+        ),
         sheets.show if sheets else None,
     )
     if sheets:

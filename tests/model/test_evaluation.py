@@ -21,6 +21,7 @@ from refstar_model.evaluation import (
     Judges,
     NetModel,
     Restored,
+    Section,
     Sheets,
     evaluate,
     markdown,
@@ -39,7 +40,7 @@ from refstar_model.evaluation.cases import (
 )
 from refstar_model.evaluation.controls import band_transfer, fixed_mask, identity_at
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
-from refstar_model.evaluation.study import Record, differences
+from refstar_model.evaluation.records import Record, differences
 from refstar_model.landmarks import COUNT, FaceFinder, FaceMesh, eye_distance, landmark_distance
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.network import TINY, RefStar
@@ -220,7 +221,9 @@ def test_bars_say_by_how_much_they_are_missed() -> None:
 def test_the_whole_evaluation_of_a_model_that_copies(photos: PhotoSet, tmp_path: Path) -> None:
     sheets = Sheets(tmp_path / "sheets")
     judge = ColorRecognizer()
-    extent = Extent(levels=("severe",), cases=2, knobs_every=2)
+    extent = Extent(
+        levels=("severe",), cases=2, knobs_every=2, sections=frozenset({Section.PAIRS, Section.KNOBS})
+    )
     table, records = evaluate(copier, photos, Judges(judge), judge, extent, sheets.show)
     sheets.close()
     assert (table["cases"], table["people"]) == (2, 2)
@@ -242,7 +245,7 @@ def test_the_whole_evaluation_of_a_model_that_copies(photos: PhotoSet, tmp_path:
         assert part in text
     write_report(tmp_path / "report", table, records)
     kept = json.loads((tmp_path / "report/evaluation.json").read_text())
-    assert len(kept["records"]) == len(records) == 2 * 12
+    assert len(kept["records"]) == len(records) == 2 * 13
     sheet = cv2.imread(str(tmp_path / "sheets/severe-0.png"))
     assert sheet is not None
     assert sheet.shape == (20 + 2 * (20 + 256), 6 * 256, 3)
@@ -315,7 +318,9 @@ def test_real_portraits_are_those_of_val_people_and_those_with_a_known_original(
     assert [(c.name, c.seen_in_training) for c in found] == [("a.png", 0), ("d.png", 0), ("b.png", 1)]
     assert found[2].right is None
     assert found[2].same_photo is not None
-    table, _ = evaluate(copier, own, Judges(ColorRecognizer()), extent=Extent(levels=()))
+    table, _ = evaluate(
+        copier, own, Judges(ColorRecognizer()), extent=Extent(sections=frozenset({Section.REAL}))
+    )
     real = table["real"]
     assert {name: group["cases"] for name, group in real.items()} == {
         "val people": 2,
@@ -359,7 +364,7 @@ def test_lpips_and_fid_are_on_when_the_user_brings_weights(photos: PhotoSet, tmp
         [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["out"])],
     )
     judges = Judges(ColorRecognizer(), perceptual=PerceptualDistance(distance), inception=Inception(features))
-    extent = Extent(levels=("severe",), cases=2, knobs_every=0)
+    extent = Extent(levels=("severe",), cases=2, sections=frozenset({Section.PAIRS}))
     table, _ = evaluate(copier, photos, judges, extent=extent)
     of = table["severe"]
     assert (table["lpips"], table["fid"]) == ("on", "on")

@@ -31,10 +31,10 @@ class Bar:
 
 
 def bars(table: dict[str, Any]) -> list[Bar]:
-    """All bars that the table of ``study.evaluate`` has figures for."""
+    """All bars that the table of ``study.evaluate`` has figures for; none for a model without references."""
     made = []
     for level, rules in (("severe", _severe), ("moderate", _moderate)):
-        if level in table:
+        if "right" in table.get(level, {}):
             made += rules(table[level]) + _both(table, level)
     return [Bar(b.level, b.name, round(b.value, 4), round(b.bar, 4), b.at_most) for b in made]
 

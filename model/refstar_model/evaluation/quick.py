@@ -1,14 +1,22 @@
 """A dozen cases in a minute: which of two checkpoints is the better one?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from refstar_model import metrics
 from refstar_model.data.degradation import LEVELS
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.cases import few_cases
+from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, degraded_case, spread
+from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.restorers import Restorer, fit
-from refstar_model.evaluation.scores import embed, tensor
+from refstar_model.evaluation.scores import Judges, embed, tensor
 from refstar_model.recognition import Recognizer
+
+PATTERN_ALLOWED = 4.0  # gray levels: clean photographs have 3 to 4
+CLEAN_WANTED = 38.0  # dB of a clean photograph to itself
+SHARP_ENOUGH = 0.65
 
 
 def quick_scores(
@@ -50,7 +58,60 @@ def quick_scores(
         shares.append(
             of["identity/right"]
             + of["psnr/right"] / 20
-            + min(of["sharpness/right"], 0.65) / 5
+            + min(of["sharpness/right"], SHARP_ENOUGH) / 5
             - max(0.0, of["identity/none"] - of["identity/wrong"])
         )
     return scores | {"score": round(float(np.mean(shares)), 4)}
+
+
+def quick_scores_alone(
+    model: Restorer, photos: PhotoSet, recognizer: Recognizer, cases: int = 12, seed: int = 7
+) -> dict[str, float]:
+    """The same for a model without references: ``{"severe/gain": value, ..., "clean/psnr": value, "score": value}``.
+
+    ``cases`` photographs, dealt out evenly among the real kinds that ``photos`` (people that training does not see)
+    has, are restored at each level and as they are (``clean``, compared with themselves); a third as many gray ones
+    as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity`` (not of
+    profiles), ``sharpness``, ``pattern``; of clean ones ``psnr``.
+
+    ``score`` (higher is better) is the mean over the levels, ``old`` among them, of
+
+        gain / 20 + identity / 2 + min(sharpness, 0.65) / 5 - max(0, pattern - 4) / 40,
+
+    less max(0, 38 - clean PSNR) / 20. So a decibel weighs the same whether it is gained on a bad picture or lost on a
+    good one. Identity counts half of what it does in ``quick_scores``: a network alone can learn what recognizers like.
+    """
+    judges = Judges(recognizer)
+    kinds = [p for p in (photos.of_kinds(kind).photos for kind in REAL_KINDS) if p]
+    shares = [cases // len(kinds) + (i < cases % len(kinds)) for i in range(len(kinds))]
+    chosen = [p for members, share in zip(kinds, shares, strict=True) for p in spread(members, share)]
+    gray = spread(photos.of_kinds(Kind.GRAY).photos, max(1, cases // 3))
+    scores: dict[str, float] = {}
+    levels = [level for level in (*sorted(LEVELS), "old") if level != "old" or gray]
+    for level in levels:
+        of_level: Sequence[Photo] = gray if level == "old" else chosen
+        sums: dict[str, list[float]] = {}
+        for photo in of_level:
+            judged = judge_alone(model, degraded_case(photos, photo, level, seed), judges).none
+            for name in ("gain", "identity", "sharpness", "pattern"):
+                if name in judged and not (name == "identity" and photo.kind is Kind.PROFILE):
+                    sums.setdefault(name, []).append(judged[name])
+        scores |= {f"{level}/{name}": round(float(np.mean(v)), 4) for name, v in sums.items()}
+    clean = [judge_alone(model, _as_it_is(photos, p), judges).none["psnr"] for p in chosen]
+    scores["clean/psnr"] = round(float(np.mean(clean)), 4)
+    return scores | {"score": round(_score_alone(scores, levels), 4)}
+
+
+def _as_it_is(photos: PhotoSet, photo: Photo) -> LoneCase:
+    return clean_case(photo.file, photo.person, photos.read_sharpest(photo.file))
+
+
+def _score_alone(scores: dict[str, float], levels: Sequence[str]) -> float:
+    shares = [
+        scores[f"{level}/gain"] / 20
+        + scores.get(f"{level}/identity", 0.0) / 2
+        + min(scores[f"{level}/sharpness"], SHARP_ENOUGH) / 5
+        - max(0.0, scores.get(f"{level}/pattern", 0.0) - PATTERN_ALLOWED) / 40
+        for level in levels
+    ]
+    return float(np.mean(shares)) - max(0.0, CLEAN_WANTED - scores["clean/psnr"]) / 20

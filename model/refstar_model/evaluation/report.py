@@ -1,29 +1,43 @@
-"""The evaluation on paper: Markdown, JSON, contact sheets."""
+"""The evaluation on paper: Markdown and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from refstar_model.evaluation.records import Record
 
-from refstar_model.evaluation.restorers import fit
-from refstar_model.evaluation.study import Record
-
-Pixels = NDArray[np.uint8]
 LEVELS = ("severe", "moderate")
+#: Heading and digits.
 COLUMNS = {
+    "cases": ("cases", 0),
     "psnr": ("PSNR", 2),
+    "gain": ("PSNR gain", 2),
+    "worst_psnr": ("worst tenth", 2),
     "ssim": ("SSIM", 3),
+    "worst_ssim": ("worst tenth", 3),
     "identity": ("identity", 3),
+    "worst_identity": ("worst tenth", 3),
     "identity_distinct_pictures": ("truly different", 3),
     "identity_to_reference": ("to the reference", 3),
+    "second_input": ("second recognizer, input", 3),
+    "second": ("second recognizer", 3),
+    "second_same": ("below 0.6", 2),
     "landmarks": ("landmarks", 4),
+    "lips": ("lips", 4),
+    "lids": ("lids", 4),
+    "mouth_openness": ("mouth's openness", 4),
+    "eye_openness": ("eyes' openness", 4),
+    "eyes_unlike": ("eyes unlike", 2),
+    "lids_apart": ("lids apart", 2),
+    "irises_apart": ("irises apart", 2),
+    "iris_light_apart": ("their light apart", 2),
     "sharpness": ("sharpness", 3),
     "sharpness_outside": ("outside", 3),
+    "pattern": ("pattern", 1),
+    "input_pattern": ("input's pattern", 1),
+    "common_pattern": ("common pattern", 1),
     "lpips": ("LPIPS", 3),
     "fid": ("FID", 1),
     "change": ("change", 2),
@@ -31,37 +45,78 @@ COLUMNS = {
     "failures": ("failures", 0),
     "mean_mask": ("mean mask", 3),
 }
+LEVEL_COLUMNS = (
+    *("psnr", "ssim", "identity", "identity_distinct_pictures", "identity_to_reference", "landmarks"),
+    *("sharpness", "sharpness_outside", "lpips", "fid", "failures", "mean_mask"),
+)
+#: Of a face's own left against its own right: shown in multiples of the truth's.
+OWN_EYES = ("eyes_unlike", "lids_apart", "irises_apart", "iris_light_apart")
+PART_COLUMNS = (
+    *("second", "second_same", "lips", "lids", "mouth_openness", "eye_openness"),
+    *OWN_EYES,
+    *("pattern", "common_pattern"),
+)
 KNOB_COLUMNS = ("psnr", "identity", "sharpness", "change", "distance_to_input", "mean_mask")
-SHEET_HEADS = {
-    "others": "input | look-alike's picture | its result | 2 references | 4 references | right + wrong",
-    "real": "input | right | wrong | none | reference | same photograph in high resolution",
-    "": "input | right | wrong | none | reference | truth",
-}
-ROWS = 6  # of a sheet
+HARM_COLUMNS = (
+    *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
+    *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "failures"),
+)
+KIND_COLUMNS = (
+    *("cases", "gain", "identity", "second_input", "second", "second_same"),
+    *("sharpness", "pattern", "failures"),
+)
 
 
 def markdown(table: dict[str, Any]) -> str:
     """The whole table as Markdown."""
+    cases = f"{table['cases']} cases of {table['people']} people, " if table["cases"] else ""
     parts = [
-        f"{table['cases']} cases of {table['people']} people, seed {table['seed']}. "
-        f"LPIPS: {table['lpips']}. FID: {table['fid']}."
+        f"{cases}seed {table['seed']}. LPIPS: {table['lpips']}. FID: {table['fid']}. "
+        f"Second recognizer: {table['second_recognizer']}."
     ]
     parts += [level_table(table, level) for level in LEVELS if level in table]
+    parts += [parts_table(table[level], level) for level in LEVELS if level in table]
     parts += [_differences(table["differences"][level], level) for level in LEVELS if level in table]
-    parts.append(_at_equal_psnr(table))
+    if any(table.get("at_equal_psnr", {}).values()):
+        parts.append(_at_equal_psnr(table))
     for level, turned in _in_order(table.get("knobs", {})):
         rows = {name: row for name, row in turned.items() if name != "cases"}
         parts.append(_table(f"{level}, {turned['cases']} cases", rows, KNOB_COLUMNS))
     for group, rows in table.get("real", {}).items():
         variants = {name: row for name, row in rows.items() if name != "cases"}
-        parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, tuple(COLUMNS)))
-    parts.append(_bars(table["bars"]))
+        parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, LEVEL_COLUMNS))
+        parts.append(_table(f"real, {group}, mouth and eyes", variants, PART_COLUMNS))
+    if table.get("harm"):
+        parts.append(_table("do no harm, to the input itself", table["harm"], HARM_COLUMNS))
+    if of_old := table.get("old"):
+        title = f"old, {of_old['cases']} cases"
+        parts.append(_table(title, of_old["means"], LEVEL_COLUMNS))
+        parts.append(parts_table(of_old["means"], title))
+        parts.append(_differences(of_old["differences"], title))
+    for level, groups in _in_order(table.get("kinds", {})):
+        parts.append(_table(f"{level}, by kind, without a reference", groups, KIND_COLUMNS))
+    if table["bars"]:
+        parts.append(_bars(table["bars"]))
     return "\n\n".join(parts) + "\n"
 
 
 def level_table(table: dict[str, Any], level: str) -> str:
     """One level's means as a Markdown table."""
-    return _table(level, table[level], tuple(COLUMNS))
+    return _table(level, table[level], LEVEL_COLUMNS)
+
+
+def parts_table(variants: Mapping[str, Any], title: str) -> str:
+    """Second recognizer, mouth, eyes and pattern; how far the eyes differ in multiples of the truth's own value."""
+    own = variants.get("truth", {})
+    rows = {
+        name: {
+            m: value / own[m] if m in OWN_EYES and own.get(m) else value
+            for m, value in row.items()
+            if m not in OWN_EYES or own.get(m)
+        }
+        for name, row in variants.items()
+    }
+    return _table(f"{title}, parts", rows, PART_COLUMNS)
 
 
 def write_report(folder: Path, table: dict[str, Any], records: Sequence[Record]) -> None:
@@ -73,65 +128,33 @@ def write_report(folder: Path, table: dict[str, Any], records: Sequence[Record])
 
 
 def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") -> None:
-    """Put what was measured into the folder's ``model.json``: the levels, the real pictures and the bars; for another
-    ``precision`` than fp32 the levels, beside it."""
+    """Put what was measured into the folder's ``model.json``: all means and the bars; for another ``precision`` than
+    fp32 the levels, beside it."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "real", "bars")
+    kept = ("cases", "people", *LEVELS, "real", "harm", "kinds", "bars")
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if name in table}
+        if table.get("old"):
+            manifest["quality"]["old"] = {"cases": table["old"]["cases"]} | table["old"]["means"]
     else:
         manifest["quality"][precision] = {level: table[level] for level in LEVELS}
     path.write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-class Sheets:
-    """Contact sheets of six rows, written to ``folder`` as they fill up; ``close`` writes the rest."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.rows: dict[str, list[Pixels]] = {}
-        self.written: dict[str, int] = {}
-
-    def show(self, sheet: str, caption: str, pictures: Sequence[Pixels]) -> None:
-        row = np.hstack([fit(p, 256) for p in pictures])
-        self.rows.setdefault(sheet, []).append(np.vstack([_line(caption, row.shape[1]), row]))
-        if len(self.rows[sheet]) == ROWS:
-            self._write(sheet)
-
-    def close(self) -> None:
-        for sheet, rows in self.rows.items():
-            if rows:
-                self._write(sheet)
-
-    def _write(self, sheet: str) -> None:
-        head = next(h for kind, h in SHEET_HEADS.items() if sheet.endswith(kind))
-        rows = self.rows[sheet]
-        number = self.written.get(sheet, 0)
-        picture = np.vstack([_line(head, rows[0].shape[1]), *rows])[..., ::-1]
-        path = self.folder / f"{sheet}-{number}.png"
-        cv2.imwrite(str(path), picture)
-        self.written[sheet], self.rows[sheet] = number + 1, []
 
 
 def _in_order(by_level: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(level, by_level[level]) for level in LEVELS if level in by_level]
 
 
-def _line(text: str, width: int) -> Pixels:
-    strip = np.full((20, width, 3), 255, np.uint8)
-    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    return strip
-
-
-def _table(title: str, rows: dict[str, Any], columns: Sequence[str]) -> str:
+def _table(title: str, rows: Mapping[str, Any], columns: Sequence[str]) -> str:
     used = [c for c in columns if any(c in row for row in rows.values())]
     lines = [
         f"| {title} | " + " | ".join(COLUMNS[c][0] for c in used) + " |",
         "|---" * (len(used) + 1) + "|",
     ]
     for name, row in rows.items():
+        if not any(c in row for c in used):
+            continue
         cells = (f"{row[c]:.{COLUMNS[c][1]}f}" if c in row else "" for c in used)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -146,9 +169,9 @@ def _differences(compared: dict[str, Any], level: str) -> str:
     for name, entry in compared.items():
         cells = []
         for measure in measures:
-            d = entry[measure]
+            d = entry.get(measure)
             digits = COLUMNS[measure][1]
-            cells.append(f"{d['mean']:+.{digits}f} ± {d['standard_error']:.{digits}f}")
+            cells.append(f"{d['mean']:+.{digits}f} ± {d['standard_error']:.{digits}f}" if d else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from refstar_model.half_types import as_rounded
 from refstar_model.refstar.export_view import EncodeReferences, Restore
@@ -40,19 +41,28 @@ class Restorer(Protocol):
 
 
 class FolderModel:
-    """The graphs of a model folder in onnxruntime, one face at a time."""
+    """The graphs of a model folder in onnxruntime, one face at a time.
+
+    A folder without ``encode_references`` takes no references: its ``restore`` has the inputs of ``restore_alone``.
+    """
 
     def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
         """``precision``: fp32, or what else the folder brings: int8, or fp16 as a GPU would compute it."""
         ending = "" if precision == "fp32" else f"_{precision}"
-        # References are encoded in fp32 where there is no other graph for it.
-        encode = folder / f"encode_references{ending}.onnx"
-        self.encode = open_graph(encode if encode.is_file() else folder / "encode_references.onnx", threads)
         self.restore = open_graph(folder / f"restore{ending}.onnx", threads)
         # Folders from before 0.3.1 have none.
         alone = folder / f"restore_alone{ending}.onnx"
         self.alone = open_graph(alone, threads) if alone.is_file() else None
-        self.features = [o.name for o in self.encode.get_outputs()]
+        # References are encoded in fp32 where there is no other graph for it.
+        encode = folder / f"encode_references{ending}.onnx"
+        encode = encode if encode.is_file() else folder / "encode_references.onnx"
+        self.takes_references = encode.is_file()
+        self.features: list[str] = []
+        if self.takes_references:
+            self.encode = open_graph(encode, threads)
+            self.features = [o.name for o in self.encode.get_outputs()]
+        else:
+            self.alone = self.alone or self.restore
         self.size = int(json.loads((folder / "model.json").read_text())["input_size"])
         self._encoded: dict[bytes, list[NDArray[np.generic]]] = {}
 
@@ -63,6 +73,8 @@ class FolderModel:
         strength: float = 1.0,
         fidelity: float = 0.5,
     ) -> Restored:
+        if references and not self.takes_references:
+            raise ValueError(f"{len(references)} references for a model that takes none")
         face, knob = fit(low_quality, self.size)[None], np.array([fidelity], np.float32)
         if not references and self.alone is not None:
             restored, finite = self.alone.run(["restored", "finite"], {"low_quality": face, "fidelity": knob})
@@ -89,6 +101,39 @@ class FolderModel:
                 self._encoded.pop(next(iter(self._encoded)))
             self._encoded[key] = self.encode.run(self.features, {"references": picture[None]})
         return self._encoded[key]
+
+
+class LoneNetModel:
+    """A network in training that takes no references, seen through its export view.
+
+    ``view``: uint8 [B, S, S, 3] and fidelity [B] to the restored uint8 [B, S, S, 3], finite [B], and whatever else.
+    """
+
+    def __init__(self, view: nn.Module, size: int) -> None:
+        self.view, self.size = view, size
+
+    def __call__(
+        self,
+        low_quality: Pixels,
+        references: Sequence[Pixels],
+        strength: float = 1.0,
+        fidelity: float = 0.5,
+    ) -> Restored:
+        if references:
+            raise ValueError(f"{len(references)} references for a network that takes none")
+        device = next(self.view.parameters()).device
+        training = self.view.training
+        self.view.eval()
+        try:
+            with torch.no_grad():
+                restored, finite = self.view(
+                    torch.from_numpy(fit(low_quality, self.size))[None].to(device),
+                    torch.full((1,), fidelity, device=device),
+                )[:2]
+        finally:
+            self.view.train(training)
+        picture = restored[0].cpu().numpy()
+        return Restored(fit(picture), np.zeros((0, 1, 1), np.uint8), bool(finite[0]))
 
 
 class NetModel:

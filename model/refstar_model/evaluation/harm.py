@@ -1,0 +1,69 @@
+"""Do no harm: good photographs and real old portraits, given as they are, should come back as they are."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from refstar_model.data.photos import PhotoSet
+from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, historic_cases, spread
+from refstar_model.evaluation.lone_level import judge_alone
+from refstar_model.evaluation.pattern import Tile, common_pattern
+from refstar_model.evaluation.records import mean_scores, worst_tenth
+from refstar_model.evaluation.restorers import Restorer
+from refstar_model.evaluation.scores import Judges, Scores
+from refstar_model.evaluation.sheets import Show, WorstRows
+
+#: Everything is measured against the input. Eyes and expression say nothing new here.
+MEASURES = ("psnr", "ssim", "identity", "second", "sharpness", "sharpness_outside", "pattern", "failures")
+WORST = ("psnr", "ssim", "identity")  # of these the worst tenth too
+
+
+def measure_harm(
+    model: Restorer, photos: PhotoSet, judges: Judges, count: int | None = None, show: Show | None = None
+) -> dict[str, Any]:
+    """``{group: {"cases": n, measure: mean, "worst_psnr": mean of the worst tenth, ...}}``.
+
+    Groups are the kinds of the val photographs, all of them together (``val``), and ``historic``; at most ``count``
+    pictures of a kind and of ``historic``. ``input_pattern`` is what the input has of it.
+    """
+    val = photos.split("val")
+    groups = {
+        kind.value: _measure(model, _clean(val.of_kinds(kind), count), judges, f"harm-{kind.value}", show)
+        for kind in REAL_KINDS
+    }
+    found = {f"val, {name}": _row(*judged) for name, judged in groups.items() if judged[0]}
+    scores = [s for judged in groups.values() for s in judged[0]]
+    tiles = [t for judged in groups.values() for t in judged[1]]
+    table = {"val": _row(scores, tiles), **found} if found else {}
+    historic = _measure(model, spread(historic_cases(photos), count), judges, "harm-historic", show)
+    return table | ({"historic": _row(*historic)} if historic[0] else {})
+
+
+def _clean(photos: PhotoSet, count: int | None) -> Iterator[LoneCase]:
+    for photo in spread(photos.photos, count):
+        yield clean_case(photo.file, photo.person, photos.read_sharpest(photo.file))
+
+
+def _measure(
+    model: Restorer, cases: Iterable[LoneCase], judges: Judges, sheet: str, show: Show | None
+) -> tuple[list[Scores], list[Tile]]:
+    scores, tiles = [], []
+    worst = WorstRows(show, f"{sheet}-alone")
+    for case in cases:
+        judged = judge_alone(model, case, judges)
+        kept = {m: judged.none[m] for m in MEASURES if m in judged.none}
+        if "pattern" in judged.truth:
+            kept["input_pattern"] = judged.truth["pattern"]
+        scores.append(kept)
+        tiles.append(judged.tiles["none"])
+        said = f"{case.name}   PSNR {kept['psnr']:.1f}, identity {kept['identity']:.2f} to itself"
+        worst.add(kept["psnr"], said, [case.low_quality, judged.picture, case.truth])
+    worst.close()
+    return scores, tiles
+
+
+def _row(scores: list[Scores], tiles: list[Tile]) -> dict[str, Any]:
+    row: dict[str, Any] = {"cases": len(scores), **mean_scores(scores)}
+    row |= {f"worst_{m}": round(worst_tenth([s[m] for s in scores]), 4) for m in WORST}
+    if (common := common_pattern(tiles)) is not None:
+        row["common_pattern"] = round(common, 4)
+    return row

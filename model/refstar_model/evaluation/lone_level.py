@@ -1,0 +1,81 @@
+"""Faces restored without a reference, judged against their truth: the input, the result, and what the truth has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refstar_model.data.photos import Kind, PhotoSet
+from refstar_model.evaluation.lone_cases import LoneCase, degraded_case, spread
+from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
+from refstar_model.evaluation.records import Record, differences, means
+from refstar_model.evaluation.restorers import Restorer
+from refstar_model.evaluation.scores import Judges, Scores, judge, know, truth_scores
+from refstar_model.evaluation.sheets import Show, WorstRows
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One face before and after."""
+
+    picture: Pixels
+    input: Scores
+    none: Scores
+    truth: Scores
+    tiles: dict[str, Tile]  # of the same three
+
+
+def judge_alone(model: Restorer, case: LoneCase, judges: Judges) -> Judged:
+    """The case restored without a reference."""
+    known = know(case.truth, None, judges)
+    answer = model(case.low_quality, [])
+    before, after = judge([case.low_quality, answer.picture], known, judges)
+    if not answer.finite:
+        after["failures"] = 1.0
+    after["gain"] = after["psnr"] - before["psnr"]
+    pictures = {"input": case.low_quality, "none": answer.picture, "truth": case.truth}
+    tiles = {name: sum_tiles(picture, known.skin) for name, picture in pictures.items()}
+    return Judged(answer.picture, before, after, truth_scores(known), tiles)
+
+
+def judge_old(
+    model: Restorer, photos: PhotoSet, judges: Judges, seed: int, count: int | None, show: Show | None
+) -> dict[str, Any]:
+    """The gray portraits of ``photos`` as old photographs; at most ``count``.
+
+    An empty table where there are none.
+    """
+    chosen = spread(photos.of_kinds(Kind.GRAY).photos, count)
+    return judge_lone_level(
+        model, (degraded_case(photos, p, "old", seed) for p in chosen), judges, "old", show
+    )
+
+
+def judge_lone_level(
+    model: Restorer, cases: Iterable[LoneCase], judges: Judges, level: str, show: Show | None
+) -> dict[str, Any]:
+    """``{"cases": n, "means": ..., "differences": ...}`` of ``input``, ``none`` and ``truth``; empty without cases."""
+    records: list[Record] = []
+    tiles: dict[str, list[Tile]] = {}
+    worst = WorstRows(show, f"{level}-worst-alone")
+    for case in cases:
+        judged = judge_alone(model, case, judges)
+        variants = {"input": judged.input, "none": judged.none, "truth": judged.truth}
+        records += [Record(case.name, case.person, False, n, s) for n, s in variants.items()]
+        for name, sums in judged.tiles.items():
+            tiles.setdefault(name, []).append(sums)
+        gain = judged.none["gain"]
+        said = f"{case.name}   PSNR {gain:+.2f}, identity {judged.none['identity']:.2f}"
+        worst.add(gain, said, [case.low_quality, judged.picture, case.truth])
+    if not records:
+        return {}
+    worst.close()
+    found = means(records)
+    for variant, sums_of in tiles.items():
+        if (common := common_pattern(sums_of)) is not None:
+            found[variant]["common_pattern"] = round(common, 4)
+    return {"cases": len(tiles["none"]), "means": found, "differences": differences(records)}
