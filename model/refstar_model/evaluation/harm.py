@@ -5,11 +5,10 @@ from typing import Any
 
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, historic_cases, spread
-from refstar_model.evaluation.lone_level import judge_alone
-from refstar_model.evaluation.pattern import Tile, common_pattern
+from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import mean_scores, worst_tenth
 from refstar_model.evaluation.restorers import Restorer
-from refstar_model.evaluation.scores import Judges, Scores
+from refstar_model.evaluation.scores import Judges, Scores, judge, know, skin_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
 
 #: Everything is measured against the input. Eyes and expression say nothing new here.
@@ -49,14 +48,18 @@ def _measure(
     scores, tiles = [], []
     worst = WorstRows(show, f"{sheet}-alone")
     for case in cases:
-        judged = judge_alone(model, case, judges)
-        kept = {m: judged.none[m] for m in MEASURES if m in judged.none}
-        if "pattern" in judged.truth:
-            kept["input_pattern"] = judged.truth["pattern"]
+        known = know(case.truth, None, judges)
+        answer = model(case.low_quality, [])
+        judged = judge([answer.picture], known, judges)[0]
+        kept = {m: judged[m] for m in MEASURES if m in judged}
+        if not answer.finite:
+            kept["failures"] = 1.0
+        if own := skin_scores(case.truth, known.skin):
+            kept["input_pattern"] = own["pattern"]
         scores.append(kept)
-        tiles.append(judged.tiles["none"])
+        tiles.append(sum_tiles(answer.picture, known.skin))
         said = f"{case.name}   PSNR {kept['psnr']:.1f}, identity {kept['identity']:.2f} to itself"
-        worst.add(kept["psnr"], said, [case.low_quality, judged.picture, case.truth])
+        worst.add(kept["psnr"], said, [case.low_quality, answer.picture, case.truth])
     worst.close()
     return scores, tiles
 

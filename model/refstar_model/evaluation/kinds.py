@@ -12,7 +12,7 @@ from refstar_model.evaluation.lone_cases import REAL_KINDS, degraded_case, sprea
 from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.records import mean_scores
 from refstar_model.evaluation.restorers import Restorer
-from refstar_model.evaluation.scores import Judges, Scores
+from refstar_model.evaluation.scores import Judges, Scores, know
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
 
@@ -40,26 +40,29 @@ def judge_kinds(
     """
     groups = dict(form_groups(photos, judges, count))
     chosen = {p.file: p for members in groups.values() for p in members}
-    table: dict[str, Any] = {}
-    for level in levels:
-        worst = WorstRows(show, f"kinds-{level}-worst-alone")
-        scored: dict[str, Scores] = {}
-        for photo in chosen.values():
+    worst = {level: WorstRows(show, f"kinds-{level}-worst-alone") for level in levels}
+    scored: dict[tuple[str, str], Scores] = {}
+    for photo in chosen.values():
+        known = know(photos.read_sharpest(photo.file), None, judges)
+        left_out = OF_IDENTITY if photo.kind is Kind.PROFILE else ()
+        for level in levels:
             case = degraded_case(photos, photo, level, seed)
-            judged = judge_alone(model, case, judges)
-            left_out = OF_IDENTITY if photo.kind is Kind.PROFILE else ()
+            judged = judge_alone(model, case, known, judges)
             kept = {m: judged.none[m] for m in MEASURES if m in judged.none and m not in left_out}
             if "second" in kept:
                 kept["second_input"] = judged.input["second"]
-            scored[photo.file] = kept
+            scored[level, photo.file] = kept
             said = f"{photo.file}   {photo.kind}, PSNR {kept['gain']:+.2f}"
-            worst.add(kept["gain"], said, [case.low_quality, judged.picture, case.truth])
-        worst.close()
-        table[level] = {
-            name: {"cases": len(members), **mean_scores([scored[p.file] for p in members])}
+            worst[level].add(kept["gain"], said, [case.low_quality, judged.picture, case.truth])
+    for rows in worst.values():
+        rows.close()
+    return {
+        level: {
+            name: {"cases": len(members), **mean_scores([scored[level, p.file] for p in members])}
             for name, members in groups.items()
         }
-    return table
+        for level in levels
+    }
 
 
 def form_groups(photos: PhotoSet, judges: Judges, count: int) -> Iterator[tuple[str, list[Photo]]]:

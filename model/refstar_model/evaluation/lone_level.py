@@ -12,7 +12,7 @@ from refstar_model.evaluation.lone_cases import LoneCase, degraded_case, spread
 from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.restorers import Restorer
-from refstar_model.evaluation.scores import Judges, Scores, judge, know, truth_scores
+from refstar_model.evaluation.scores import Judges, Known, Scores, judge, know, truth_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
 
 Pixels = NDArray[np.uint8]
@@ -24,22 +24,17 @@ class Judged:
 
     picture: Pixels
     input: Scores
-    none: Scores
-    truth: Scores
-    tiles: dict[str, Tile]  # of the same three
+    none: Scores  # with `gain`, the PSNR gained over the input
 
 
-def judge_alone(model: Restorer, case: LoneCase, judges: Judges) -> Judged:
-    """The case restored without a reference."""
-    known = know(case.truth, None, judges)
+def judge_alone(model: Restorer, case: LoneCase, known: Known, judges: Judges) -> Judged:
+    """The case restored without a reference; ``known`` is what judges know of its truth."""
     answer = model(case.low_quality, [])
     before, after = judge([case.low_quality, answer.picture], known, judges)
     if not answer.finite:
         after["failures"] = 1.0
     after["gain"] = after["psnr"] - before["psnr"]
-    pictures = {"input": case.low_quality, "none": answer.picture, "truth": case.truth}
-    tiles = {name: sum_tiles(picture, known.skin) for name, picture in pictures.items()}
-    return Judged(answer.picture, before, after, truth_scores(known), tiles)
+    return Judged(answer.picture, before, after)
 
 
 def judge_old(
@@ -63,14 +58,16 @@ def judge_lone_level(
     tiles: dict[str, list[Tile]] = {}
     worst = WorstRows(show, f"{level}-worst-alone")
     for case in cases:
-        judged = judge_alone(model, case, judges)
-        variants = {"input": judged.input, "none": judged.none, "truth": judged.truth}
+        known = know(case.truth, None, judges)
+        judged = judge_alone(model, case, known, judges)
+        variants = {"input": judged.input, "none": judged.none, "truth": truth_scores(known)}
         records += [Record(case.name, case.person, False, n, s) for n, s in variants.items()]
-        for name, sums in judged.tiles.items():
-            tiles.setdefault(name, []).append(sums)
+        pictures = {"input": case.low_quality, "none": judged.picture, "truth": case.truth}
+        for name, picture in pictures.items():
+            tiles.setdefault(name, []).append(sum_tiles(picture, known.skin))
         gain = judged.none["gain"]
         said = f"{case.name}   PSNR {gain:+.2f}, identity {judged.none['identity']:.2f}"
-        worst.add(gain, said, [case.low_quality, judged.picture, case.truth])
+        worst.add(gain, said, list(pictures.values()))
     if not records:
         return {}
     worst.close()

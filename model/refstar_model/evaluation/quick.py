@@ -11,7 +11,7 @@ from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, degraded_case, spread
 from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.restorers import Restorer, fit
-from refstar_model.evaluation.scores import Judges, embed, tensor
+from refstar_model.evaluation.scores import Judges, Scores, embed, know, tensor
 from refstar_model.recognition import Recognizer
 
 PATTERN_ALLOWED = 4.0  # gray levels: clean photographs have 3 to 4
@@ -82,6 +82,10 @@ def quick_scores_alone(
     good one. Identity counts half of what it does in ``quick_scores``: a network alone can learn what recognizers like.
     """
     judges = Judges(recognizer)
+
+    def restored(case: LoneCase) -> Scores:
+        return judge_alone(model, case, know(case.truth, None, judges), judges).none
+
     kinds = [p for p in (photos.of_kinds(kind).photos for kind in REAL_KINDS) if p]
     shares = [cases // len(kinds) + (i < cases % len(kinds)) for i in range(len(kinds))]
     chosen = [p for members, share in zip(kinds, shares, strict=True) for p in spread(members, share)]
@@ -92,18 +96,14 @@ def quick_scores_alone(
         of_level: Sequence[Photo] = gray if level == "old" else chosen
         sums: dict[str, list[float]] = {}
         for photo in of_level:
-            judged = judge_alone(model, degraded_case(photos, photo, level, seed), judges).none
+            judged = restored(degraded_case(photos, photo, level, seed))
             for name in ("gain", "identity", "sharpness", "pattern"):
                 if name in judged and not (name == "identity" and photo.kind is Kind.PROFILE):
                     sums.setdefault(name, []).append(judged[name])
         scores |= {f"{level}/{name}": round(float(np.mean(v)), 4) for name, v in sums.items()}
-    clean = [judge_alone(model, _as_it_is(photos, p), judges).none["psnr"] for p in chosen]
+    clean = [restored(clean_case(p.file, p.person, photos.read_sharpest(p.file)))["psnr"] for p in chosen]
     scores["clean/psnr"] = round(float(np.mean(clean)), 4)
     return scores | {"score": round(_score_alone(scores, levels), 4)}
-
-
-def _as_it_is(photos: PhotoSet, photo: Photo) -> LoneCase:
-    return clean_case(photo.file, photo.person, photos.read_sharpest(photo.file))
 
 
 def _score_alone(scores: dict[str, float], levels: Sequence[str]) -> float:
