@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from drawn_eyes import mesh_points
 from onnx import TensorProto, helper
 from pictures import aligned_face
 from refstar_model import metrics
@@ -41,7 +42,7 @@ from refstar_model.evaluation.cases import (
 from refstar_model.evaluation.controls import band_transfer, fixed_mask, identity_at
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
 from refstar_model.evaluation.records import Record, differences
-from refstar_model.landmarks import COUNT, FaceFinder, FaceMesh, eye_distance, landmark_distance
+from refstar_model.landmarks import COUNT, FaceFinder, FaceMesh, MeshFace, eye_distance, landmark_distance
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.network import TINY, RefStar
 from skimage.metrics import structural_similarity
@@ -249,6 +250,27 @@ def test_the_whole_evaluation_of_a_model_that_copies(photos: PhotoSet, tmp_path:
     sheet = cv2.imread(str(tmp_path / "sheets/severe-0.png"))
     assert sheet is not None
     assert sheet.shape == (20 + 2 * (20 + 256), 6 * 256, 3)
+
+
+class BrightnessMesh(FaceMesh):
+    """The brighter the picture, the wider open the mouth."""
+
+    def __init__(self) -> None:
+        pass
+
+    def look(self, picture: np.ndarray) -> MeshFace:
+        return MeshFace(mesh_points(gap=float(picture.mean()) / 50), 1.0)
+
+
+def test_a_mouth_that_is_copied_from_the_reference_shows(photos: PhotoSet) -> None:
+    extent = Extent(levels=("moderate",), cases=2, sections=frozenset({Section.PAIRS}))
+    table, _ = evaluate(copier, photos, Judges(ColorRecognizer(), mesh=BrightnessMesh()), extent=extent)
+    of = table["moderate"]
+    assert of["right"]["mouth_copied"] == pytest.approx(0.5, abs=0.05)
+    assert of["wrong"]["mouth_copied"] == pytest.approx(0.5, abs=0.05)
+    assert of["none"]["mouth_copied"] == of["input"]["mouth_copied"] == pytest.approx(0, abs=0.05)
+    assert of["right"]["mouth_openness"] > 5 * of["none"]["mouth_openness"]
+    assert "| moderate, parts | lips | lids | mouth's openness | mouth copied |" in markdown(table)
 
 
 def test_what_is_measured_goes_into_the_manifest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from drawn_eyes import drawn_eyes, mesh_points
 from pictures import aligned_face
 from refstar_model.data.face_parts import EYE_ONE, EYE_TWO
 from refstar_model.evaluation import find_second_recognizer
-from refstar_model.evaluation.expression import compare_expression, mouth_openness
+from refstar_model.evaluation.expression import compare_expression, copied_share, mouth_openness
 from refstar_model.evaluation.eye_pair import compare_eyes, see_eye
 from refstar_model.evaluation.pattern import common_pattern, peak_to_trough, smooth_skin, sum_tiles
 from refstar_model.evaluation.second_recognizer import CHIP_EYES, SAME_PERSON, DlibRecognizer, face_chip
@@ -84,6 +84,9 @@ def test_an_open_mouth_on_a_closed_one_shows() -> None:
     rise = 8 * np.abs(np.sin(np.linspace(0, 2 * np.pi, 21)[:-1])).mean()
     assert found["lips"] == pytest.approx(rise / eye_distance(closed), rel=0.02)
     assert found["lids"] == found["eye_openness"] == 0
+    assert copied_share(mouth_openness(opened), truth=0.0, reference=0.8) == pytest.approx(0.5, abs=0.04)
+    assert copied_share(0.2, truth=0.3, reference=0.1) == pytest.approx(0.5)
+    assert copied_share(0.2, truth=0.2, reference=0.25) is None  # nothing to be copied
 
 
 def test_a_closing_eye_shows() -> None:

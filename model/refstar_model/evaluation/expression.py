@@ -11,6 +11,8 @@ LIP_CORNERS = (78, 308)
 LIP_GAPS = ((82, 87), (13, 14), (312, 317))  # upper, lower
 LID_GAPS = (((160, 144), (158, 153)), ((385, 380), (387, 373)))
 EYE_CORNERS = ((33, 133), (263, 362))
+#: Truth and reference have different mouths from here on: a smile with teeth against closed lips.
+MOUTHS_APART = 0.1
 
 
 def compare_expression(points: Points, truth: Points) -> dict[str, float]:
@@ -27,6 +29,13 @@ def compare_expression(points: Points, truth: Points) -> dict[str, float]:
         "mouth_openness": abs(mouth_openness(points) - mouth_openness(truth)),
         "eye_openness": float(np.abs(eye_openness(points) - eye_openness(truth)).mean()),
     }
+
+
+def copied_share(openness: float, truth: float, reference: float) -> float | None:
+    """How far a mouth went from the truth's openness (0) to the reference's (1); None where these hardly differ."""
+    if abs(reference - truth) < MOUTHS_APART:
+        return None
+    return (openness - truth) / (reference - truth)
 
 
 def mouth_openness(points: Points) -> float:

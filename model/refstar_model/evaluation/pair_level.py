@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from refstar_model import metrics
 from refstar_model.evaluation import controls
 from refstar_model.evaluation.cases import Case, pseudo_views
+from refstar_model.evaluation.expression import copied_share, mouth_openness
 from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.restorers import Restored, Restorer, fit
 from refstar_model.evaluation.scores import Judges, Known, Scores, embed, judge, know, tensor, truth_scores
 from refstar_model.evaluation.sheets import Show, identity_caption
+from refstar_model.landmarks import FaceMesh
 
 Pixels = NDArray[np.uint8]
 Curve = list[tuple[float, float]]
@@ -47,6 +49,8 @@ def judge_level(
         for name, answer in answers.items():
             add_answer(scored[name], answer, has_mask=name != "none")
         rows = scored | {"truth": truth_scores(known)}
+        if references and judges.mesh is not None:
+            _add_copied(rows, case, judges.mesh)
         records += [Record(case.name, case.person, case.distinct, n, s) for n, s in rows.items()]
         for name, picture in [*pictures.items(), ("truth", case.truth)]:
             tiles.setdefault(name, []).append(sum_tiles(picture, known.skin))
@@ -95,6 +99,17 @@ def _answers(model: Restorer, case: Case, references: bool) -> dict[str, Restore
             "right + wrong": [case.right, case.wrong],
         }
     return {name: model(case.low_quality, pictures) for name, pictures in given.items()}
+
+
+def _add_copied(scored: dict[str, Scores], case: Case, mesh: FaceMesh) -> None:
+    """How much of the reference's mouth came along; of the right one for ``input`` and ``none``, which saw none."""
+    truth = scored["truth"]["mouth_open"]
+    right, wrong = (mouth_openness(mesh.points(p)) for p in (case.right, case.wrong))
+    of = {"input": right, "none": right, "right": right, "wrong": wrong}
+    for name, reference in of.items():
+        share = copied_share(scored[name]["mouth_open"], truth, reference)
+        if share is not None:
+            scored[name]["mouth_copied"] = share
 
 
 def _controls(case: Case, none: Pixels) -> dict[str, Pixels]:

@@ -28,6 +28,7 @@ COLUMNS = {
     "lips": ("lips", 4),
     "lids": ("lids", 4),
     "mouth_openness": ("mouth's openness", 4),
+    "mouth_copied": ("mouth copied", 2),
     "eye_openness": ("eyes' openness", 4),
     "eyes_unlike": ("eyes unlike", 2),
     "lids_apart": ("lids apart", 2),
@@ -52,7 +53,7 @@ LEVEL_COLUMNS = (
 #: Of a face's own left against its own right: shown in multiples of the truth's.
 OWN_EYES = ("eyes_unlike", "lids_apart", "irises_apart", "iris_light_apart")
 PART_COLUMNS = (
-    *("second", "second_same", "lips", "lids", "mouth_openness", "eye_openness"),
+    *("second", "second_same", "lips", "lids", "mouth_openness", "mouth_copied", "eye_openness"),
     *OWN_EYES,
     *("pattern", "common_pattern"),
 )

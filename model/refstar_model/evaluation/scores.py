@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refstar_model import metrics
-from refstar_model.evaluation.expression import compare_expression
+from refstar_model.evaluation.expression import compare_expression, mouth_openness
 from refstar_model.evaluation.eye_pair import compare_eyes
 from refstar_model.evaluation.pattern import Mask, peak_to_trough, smooth_skin, sum_tiles
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
@@ -97,6 +97,7 @@ def truth_scores(known: Known) -> Scores:
     scores = skin_scores(known.truth, known.skin)
     if known.truth_points is not None:
         scores |= compare_eyes(known.truth, known.truth_points)
+        scores["mouth_open"] = mouth_openness(known.truth_points)
     return scores
 
 
@@ -107,7 +108,7 @@ def face_scores(picture: Pixels, truth_points: NDArray[np.float32] | None, judge
     if judges.mesh is not None:
         face = judges.mesh.look(picture)
         found = found and face.presence > 0
-        scores |= compare_eyes(picture, face.points)
+        scores |= compare_eyes(picture, face.points) | {"mouth_open": mouth_openness(face.points)}
         if truth_points is not None:
             scores["landmarks"] = landmark_distance(face.points, truth_points)
             scores |= compare_expression(face.points, truth_points)
