@@ -190,6 +190,13 @@ def test_what_happens_to_a_picture_does_not_depend_on_its_neighbors(degrader: De
         assert (row - on_device(degrader, [picture], [recipe])[0]).abs().mean() * 255 < 0.02
 
 
+def test_faces_of_another_size_and_missing_recipes_are_refused(degrader: Degrader) -> None:
+    with pytest.raises(ValueError, match="512 or 256 pixels, not of 128"):
+        on_device(degrader, [face(128)], [Recipe(Family.LIGHT)])
+    with pytest.raises(ValueError, match="1 recipes for 2 faces"):
+        on_device(degrader, [face(256)] * 2, [Recipe(Family.LIGHT)])
+
+
 class NoWaiting(TorchDispatchMode):
     """Refuses whatever would have the host wait for a GPU."""
 

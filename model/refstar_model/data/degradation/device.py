@@ -47,8 +47,15 @@ class Degrader:
     def degrade(self, truth: Tensor, recipes: Sequence[Recipe], generator: torch.Generator) -> Tensor:
         """Truths [B, 3, T, T] in 0..1, T 256 or 512, degraded: [B, 3, 512, 512] in 0..1, rounded to 256 levels.
 
-        The noise comes from ``generator``, which lives on the device.
+        The noise comes from ``generator``, which lives on the device. Raises ValueError for faces of another size, and
+        unless there are as many recipes as faces.
         """
+        if truth.shape[-1] not in self._marks:
+            raise ValueError(
+                f"faces of {' or '.join(map(str, self._marks))} pixels, not of {truth.shape[-1]}"
+            )
+        if len(recipes) != len(truth):
+            raise ValueError(f"{len(recipes)} recipes for {len(truth)} faces; each needs its own")
         with torch.autocast(truth.device.type, enabled=False):
             x = (truth.float() * 255).round()
             earlier = [(row, r.earlier) for row, r in enumerate(recipes) if r.earlier is not None]
