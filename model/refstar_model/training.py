@@ -338,6 +338,17 @@ class Loop:
         self.done = about["done"]
         self.best = float("-inf") if about["best"] is None else about["best"]
 
+    def begin(self, seed: int, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Go on from the folder; where it holds nothing yet, begin, at ``weights`` if there are any."""
+        if self.resume():
+            if self.processes.first:
+                print(f"resuming at step {self.done} of {self.params.steps}")
+            return
+        if weights is not None:
+            self.start_from(weights)
+        if not self.processes.first:  # each process draws its own jitter
+            torch.manual_seed(seed + self.processes.rank)
+
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin a new run, with a fresh schedule, at weights that another one made."""
         self.module.load_state_dict(dict(weights))

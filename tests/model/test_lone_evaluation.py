@@ -15,7 +15,7 @@ from drawn_eyes import FixedMesh, mesh_points
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from pictures import aligned_face
-from refstar_model.cli import _sections
+from refstar_model.commands.evaluate import read_sections
 from refstar_model.data.photos import Kind, Photo, PhotoSet, PictureError
 from refstar_model.evaluation import (
     Extent,
@@ -310,8 +310,8 @@ def test_a_net_in_training_without_references_is_judged_through_its_view() -> No
 
 
 def test_sections_are_named_with_commas() -> None:
-    assert _sections("harm,old") == {Section.HARM, Section.OLD}
+    assert read_sections("harm,old") == {Section.HARM, Section.OLD}
     with pytest.raises(
         Exception, match=r"'harms' is not a valid Section; there are pairs, knobs, real, harm"
     ):
-        _sections("harms")
+        read_sections("harms")

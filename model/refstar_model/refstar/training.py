@@ -95,15 +95,11 @@ def _train(
     loop = Loop(
         module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes, how.travel
     )
-    if loop.resume():
-        if processes.first:
-            print(f"resuming at step {loop.done} of {how.loop.steps}")
-    else:
-        if how.start is not None:
-            state = torch.load(how.start, weights_only=True, map_location="cpu")
-            loop.start_from(upgrade(state, how.network)["weights"])
-        if not processes.first:  # each process draws its own jitter
-            torch.manual_seed(how.stream.seed + processes.rank)
+    weights = None
+    if how.start is not None:
+        state = torch.load(how.start, weights_only=True, map_location="cpu")
+        weights = upgrade(state, how.network)["weights"]
+    loop.begin(how.stream.seed, weights)
     alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
     labels = SelectionLabels.load(how.labels) if how.labels is not None else None
     course = loop.course()

@@ -1,0 +1,1 @@
+"""The commands of ``refstar-model``. Each module adds its own to the parser; nothing large is imported to parse."""

@@ -1,0 +1,48 @@
+"""``data`` and ``pack``: which photographs there are, and how they travel."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from refstar_model.commands.arguments import add_data, open_named_photos
+from refstar_model.data.inventory import describe_photos
+from refstar_model.data.pack import open_photos, write_pack
+from refstar_model.data.photos import Kind
+
+
+def add(commands: Any) -> None:
+    data = commands.add_parser("data", help="say what photographs there are")
+    add_data(data, "folder of faces.csv and pictures, one that holds such, or a pack")
+    data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
+    data.set_defaults(run=describe)
+
+    pack = commands.add_parser(
+        "pack", help="photographs in a few files with hashes, for a machine without network"
+    )
+    add_data(pack, "folder of faces.csv and pictures, or one that holds such")
+    pack.add_argument("--out", type=Path, required=True, help="folder for the pack; must not hold one")
+    pack.add_argument(
+        "--quality", type=int, help="code the pictures anew as WebP of this quality (88: 40 MB instead of 72)"
+    )
+    pack.set_defaults(run=write)
+
+
+def describe(arguments: argparse.Namespace) -> None:
+    photos = open_named_photos(arguments)
+    print(describe_photos(photos))
+    if arguments.sheet:
+        from refstar_model.data.degradation_sheet import draw_sheet
+
+        train = photos.split("train")
+        chosen = [train.of_kinds(kind).photos for kind in (Kind.FRONT, Kind.TURNED, Kind.GRAY)]
+        sharp = [next((p for p in kind if p.sharp_at_512), None) for kind in chosen]
+        for file in draw_sheet([train.read(p.file, 512) for p in sharp if p is not None], arguments.sheet):
+            print(file)
+
+
+def write(arguments: argparse.Namespace) -> None:
+    if arguments.quality is not None and not 1 <= arguments.quality <= 100:
+        raise SystemExit(f"--quality {arguments.quality} is not within 1 and 100")
+    for file in write_pack(open_named_photos(arguments), arguments.out, arguments.quality):
+        print(f"{file}  {file.stat().st_size / 2**20:.1f} MiB")
+    print(describe_photos(open_photos([arguments.out])))

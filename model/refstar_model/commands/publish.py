@@ -1,0 +1,53 @@
+"""``export`` and ``quantize``: weights to a model folder, and int8 graphs beside its others."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from refstar_model.commands.arguments import add_data, open_named_photos
+from refstar_model.data.photos import roots_from_environment
+
+
+def add(commands: Any) -> None:
+    export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
+    export.add_argument("system", choices=["refstar", "detector"])
+    export.add_argument("--weights", type=Path, required=True, help="weights.pt of a training run")
+    export.add_argument("--out", type=Path, required=True, help="model folder to write")
+    add_data(export, "real faces for the parity check")
+    export.set_defaults(run=export_weights)
+
+    quantize = commands.add_parser("quantize", help="int8 graphs beside a refstar folder's others, for CPUs")
+    quantize.add_argument("folder", type=Path)
+    add_data(quantize, "real faces to calibrate with")
+    quantize.set_defaults(run=quantize_folder)
+
+
+def export_weights(arguments: argparse.Namespace) -> None:
+    photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
+    if arguments.system == "detector":
+        from refstar_model.detector import publishing
+        from refstar_model.detector.training import load as load_detector
+
+        manifest = publishing.publish(*load_detector(arguments.weights), arguments.out, photos)
+    else:
+        from refstar_model.refstar.publishing import publish
+        from refstar_model.refstar.training import load
+
+        manifest = publish(*load(arguments.weights), arguments.out, photos)
+    for name, graph in manifest["graphs"].items():
+        print(f"{name}: parity {graph['parity']:.1e}")
+    _print_size(arguments.out)
+
+
+def quantize_folder(arguments: argparse.Namespace) -> None:
+    from refstar_model.quantization import quantize
+
+    manifest = quantize(arguments.folder, open_named_photos(arguments).split("train"))
+    for name, graph in manifest["graphs"].items():
+        if "quantized" in graph:
+            print(f"{name}: {graph['quantized']} convolutions in int8")
+    _print_size(arguments.folder)
+
+
+def _print_size(folder: Path) -> None:
+    print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB")
