@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
 from refstar_model.data.batch import Batch
 from refstar_model.data.degradation import CHAINS
@@ -18,7 +17,8 @@ CPU = torch.device("cpu")
 
 def draw_both(photos: PhotoSet, mix: SampleMix, index: int) -> tuple[Batch, Batch]:
     train = photos.split("train")
-    with_opencv = Samples(train, mix, 4, 3).draw(np.random.default_rng([3, index]))
+    samples = Samples(train, mix, 4, 3)
+    with_opencv = samples.make(samples.planner.draw_number(3, index, 1))
     return with_opencv, DeviceSamples(train, mix, 4, 3, CPU).draw(index)
 
 

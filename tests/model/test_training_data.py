@@ -8,9 +8,9 @@ import torch
 from pictures import aligned_face, psnr
 from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_family
 from refstar_model.data.photos import PhotoSet, PhotoWeights
-from refstar_model.data.plan import Curriculum, Planner, SampleMix, Source
+from refstar_model.data.plan import TOGETHER, Curriculum, Planner, SampleMix, Source
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
-from refstar_model.data.samples import TOGETHER, Samples
+from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
 
 

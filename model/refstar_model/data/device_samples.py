@@ -64,7 +64,7 @@ class DeviceSamples:
     @torch.no_grad()
     def draw(self, index: int) -> Batch:
         """Batch number ``index`` of the stream."""
-        plan = self.planner.draw(np.random.default_rng([self.seed, index]), index / self.total)
+        plan = self.planner.draw_number(self.seed, index, self.total)
         faces, size = plan.faces, plan.size
         self.generator.manual_seed(faces[0].seed)
         truth = apply_tones(self._pick(size, [face.file for face in faces]), [face.tone for face in faces])

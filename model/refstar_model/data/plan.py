@@ -15,6 +15,8 @@ from refstar_model.data.degradation import TABLE, Recipe, Table, Tone, draw_reci
 from refstar_model.data.photos import DataError, Photo, PhotoSet, PhotoWeights
 
 NO_TONE = Tone()
+#: So many batches in a row are of one kind: processes that share a step wait for the slowest.
+TOGETHER = 4
 FULL, HALF = 512, 256  # the working size of the nets, and that of photographs that are sharp only there
 
 
@@ -118,6 +120,11 @@ class Planner:
         sharp = [p for p in photos.photos if p.sharp_at_512 and p.file in self.half.files]
         # A stranger must be found at this size too.
         self.full = _Pool(sharp, photos, mix.weights) if len({p.person for p in sharp}) > 1 else None
+
+    def draw_number(self, seed: int, index: int, total: int) -> BatchPlan:
+        """Batch number ``index`` of ``total``: it depends on these three alone, its kind on index // ``TOGETHER``."""
+        kind = np.random.default_rng([seed, index // TOGETHER, TOGETHER])
+        return self.draw(np.random.default_rng([seed, index]), index / total, kind)
 
     def draw(
         self, rng: np.random.Generator, progress: float = 1.0, kind: np.random.Generator | None = None

@@ -22,6 +22,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import (
     FULL,
     HALF,
+    BatchPlan,
     Curriculum,
     FacePlan,
     Planner,
@@ -34,9 +35,6 @@ from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionL
 from refstar_model.landmarks import Points
 
 Pixels = NDArray[np.uint8]
-
-#: So many batches in a row are of one kind: processes that share a step wait for the slowest.
-TOGETHER = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class _Sample:
 
 
 class Samples(IterableDataset[Batch]):
-    """An endless stream of batches; batch number i depends on the seed and i alone, its kind on i // ``TOGETHER``.
+    """An endless stream of batches; batch number i depends on the seed and i alone.
 
     So the stream is the same whichever number of loaders draws it, a resumed run goes on with ``start`` where it was,
     and of several processes each takes every ``stride``-th batch. ``total`` batches are the whole run, for the
@@ -105,15 +103,14 @@ class Samples(IterableDataset[Batch]):
         cv2.setNumThreads(1)
         index = self.start + loader * self.stride
         while True:
-            kind = np.random.default_rng([self.seed, index // TOGETHER, TOGETHER])
-            yield self.draw(np.random.default_rng([self.seed, index]), index / self.total, kind)
+            yield self.make(self.planner.draw_number(self.seed, index, self.total))
             index += loaders * self.stride
 
-    def draw(
-        self, rng: np.random.Generator, progress: float = 1.0, kind: np.random.Generator | None = None
-    ) -> Batch:
-        """A batch at a ``progress`` of the run in 0..1; for ``kind`` see `Planner.draw`."""
-        plan = self.planner.draw(rng, progress, kind)
+    def draw(self, rng: np.random.Generator, progress: float = 1.0) -> Batch:
+        """A batch at a ``progress`` of the run in 0..1."""
+        return self.make(self.planner.draw(rng, progress))
+
+    def make(self, plan: BatchPlan) -> Batch:
         pool = self.full if plan.size == FULL else self.half
         rows = [self._make(pool, face) for face in plan.faces]
         references = [r for row in rows for r in row.references]
