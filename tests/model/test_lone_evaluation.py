@@ -25,13 +25,20 @@ from refstar_model.evaluation import (
     Restored,
     Section,
     Sheets,
+    draw_quick_sheet,
     evaluate,
     markdown,
     quick_scores_alone,
     write_quality,
 )
 from refstar_model.evaluation.kinds import form_groups
-from refstar_model.evaluation.lone_cases import clean_case, degraded_case, historic_cases, spread
+from refstar_model.evaluation.lone_cases import (
+    clean_case,
+    degraded_case,
+    historic_cases,
+    spread,
+    spread_over_kinds,
+)
 from refstar_model.evaluation.records import worst_tenth
 from refstar_model.recognition import Recognizer
 from torch import nn
@@ -196,6 +203,18 @@ def test_groups_are_cut_evenly() -> None:
     assert spread(range(3), None) == [0, 1, 2]
     assert worst_tenth(list(range(20))) == 0.5
     assert worst_tenth([3.0, 2.0]) == 2
+
+
+def test_a_few_photographs_are_of_all_kinds(varied: PhotoSet) -> None:
+    val = varied.split("val")
+    assert [p.file for p in spread_over_kinds(val, 3)] == ["p4_1.png", "p5_1.png", "p4_0.png"]
+    assert len(spread_over_kinds(val, 12)) == 4
+    assert spread_over_kinds(varied.of_kinds(Kind.SYNTHETIC), 3) == []
+    sheet = draw_quick_sheet(nothing, val, faces=3)
+    assert sheet.shape == (3, 3 * 192, 7 * 192)
+    clean = sheet[:, :192, :192]
+    assert torch.equal(clean, sheet[:, :192, 192:384])  # the model changes nothing
+    assert torch.equal(clean, sheet[:, :192, -192:])
 
 
 def test_without_references_pairs_have_the_model_alone_and_the_truth(

@@ -68,6 +68,14 @@ def historic_cases(photos: PhotoSet) -> list[LoneCase]:
     return made
 
 
+def spread_over_kinds(photos: PhotoSet, count: int) -> list[Photo]:
+    """At most ``count`` photographs, dealt out evenly among the real kinds that there are, kinds taken in turns."""
+    kinds = [members for kind in REAL_KINDS if (members := photos.of_kinds(kind).photos)]
+    each = -(-count // max(1, len(kinds)))
+    taken = [spread(members, each) for members in kinds]
+    return [members[turn] for turn in range(each) for members in taken if turn < len(members)][:count]
+
+
 def spread(items: Sequence[T], count: int | None) -> list[T]:
     """At most ``count`` of the items, evenly spread; None for all."""
     if count is None or len(items) <= count:

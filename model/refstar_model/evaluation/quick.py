@@ -8,7 +8,7 @@ from refstar_model import metrics
 from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.cases import few_cases
-from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, degraded_case, spread
+from refstar_model.evaluation.lone_cases import LoneCase, clean_case, degraded_case, spread, spread_over_kinds
 from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.restorers import Restorer, fit
 from refstar_model.evaluation.scores import Judges, Scores, embed, know, tensor
@@ -86,9 +86,7 @@ def quick_scores_alone(
     def restored(case: LoneCase) -> Scores:
         return judge_alone(model, case, know(case.truth, None, judges), judges).none
 
-    kinds = [p for p in (photos.of_kinds(kind).photos for kind in REAL_KINDS) if p]
-    shares = [cases // len(kinds) + (i < cases % len(kinds)) for i in range(len(kinds))]
-    chosen = [p for members, share in zip(kinds, shares, strict=True) for p in spread(members, share)]
+    chosen = spread_over_kinds(photos, cases)
     gray = spread(photos.of_kinds(Kind.GRAY).photos, max(1, cases // 3))
     scores: dict[str, float] = {}
     levels = [level for level in (*sorted(LEVELS), "old") if level != "old" or gray]
