@@ -109,12 +109,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured there")
-    made.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md")
+    made.add_argument("--docs", action="store_true", help="write the tables into their place in docs/")
     return made
 
 
-def publish(report: Report, machine: Machine, options: argparse.Namespace) -> None:
-    """Print the tables; write them where the options say."""
+def publish(report: Report, machine: Machine, options: argparse.Namespace, docs: Path = DOCS) -> None:
+    """Print the tables; write them where the options say, ``docs`` among it."""
     print(f"\n{machine.caption}")
     for table in report.tables:
         print(f"\n{table.name}\n\n{table.markdown()}", flush=True)
@@ -129,7 +129,7 @@ def publish(report: Report, machine: Machine, options: argparse.Namespace) -> No
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=2) + "\n")
     if options.docs:
-        fill(DOCS, report, machine)
+        fill(docs, report, machine)
 
 
 def fill(path: Path, report: Report, machine: Machine) -> None:

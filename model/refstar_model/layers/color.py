@@ -14,6 +14,9 @@ def luminance(picture: Tensor) -> Tensor:
 
 def without_color(pictures: Tensor, colorless: Tensor) -> Tensor:
     """Pictures [N, 3, H, W] with luminance in all channels where ``colorless`` [N]: a loss sees no color there."""
+    # On a GPU to ask would mean to wait for it.
+    if colorless.device.type == "cpu" and not bool(colorless.any()):
+        return pictures
     gray = luminance(pictures).expand_as(pictures)
     return torch.where(colorless[:, None, None, None], gray, pictures)
 

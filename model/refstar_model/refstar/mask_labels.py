@@ -60,7 +60,6 @@ def correlation_labels(
     with 7x7 windows on the mask's grid. They keep the mask inside the face; the blend's own gradient does the rest
     (at weight 0.1 they were seen to cap the transfer).
     """
-    batch, count = references.shape[:2]
     window = face_window(grid).to(truth.device)
     labels = []
     for y, s, r in zip(
@@ -69,19 +68,17 @@ def correlation_labels(
         laplacian(references.flatten(0, 1), bands),
         strict=True,
     ):
-        std_y = _local(y.square(), grid).sqrt()
-        own = _correlation(s, y, grid) * (_local(s.square(), grid).sqrt() / (std_y + 1e-4)).clamp(max=1)
-        other = _correlation(r, y.repeat_interleave(count, 0), grid).reshape(batch, count, grid, grid)
-        labels.append(torch.sigmoid((other + 0.5 - own) / 0.1) * window)
+        r = r.unflatten(0, references.shape[:2])
+        power_y, power_s, power_r = (_local(x.square(), grid) for x in (y, s, r))
+        own = _local(y * s, grid) / ((power_y * power_s).sqrt() + 1e-6)
+        own = own * (power_s.sqrt() / (power_y.sqrt() + 1e-4)).clamp(max=1)
+        other = _local(y.unsqueeze(1) * r, grid) / ((power_y.unsqueeze(1) * power_r).sqrt() + 1e-6)
+        labels.append(torch.sigmoid((other + 0.5 - own.unsqueeze(1)) / 0.1) * window)
     return torch.stack(labels, 2)
 
 
 def _local(x: Tensor, grid: int) -> Tensor:
-    """Mean of a picture's channels over 7x7 windows of the grid: [N, 1, g, g]."""
-    return F.avg_pool2d(resize_grid(x.mean(1, keepdim=True), grid), 7, 1, 3, count_include_pad=False)
-
-
-def _correlation(a: Tensor, b: Tensor, grid: int) -> Tensor:
-    """Local correlation of two zero-mean bands: [N, 1, g, g] in -1..1."""
-    power = _local(a.square(), grid) * _local(b.square(), grid)
-    return _local(a * b, grid) / (power.sqrt() + 1e-6)
+    """Mean of a picture's channels over 7x7 windows of the grid: [..., 3, h, w] to [..., g, g]."""
+    small = resize_grid(x.mean(-3, keepdim=True).flatten(0, -4), grid)
+    means = F.avg_pool2d(small, 7, 1, 3, count_include_pad=False)
+    return means.reshape(*x.shape[:-3], grid, grid)

@@ -36,7 +36,7 @@ class Refinement(nn.Module):
 
     def forward(self, picture: Tensor, low_quality: Tensor, y: Tensor) -> Tensor:
         """picture (the self stream) and low_quality [B, 3, H, W], y [B, widths[0], g, g]; returns [B, 3, H, W]."""
-        both = torch.cat([picture, low_quality], 1).to(y.dtype)
+        both = torch.cat([picture.to(y.dtype), low_quality.to(y.dtype)], 1)
         x = conv_unshuffled(self.look, both * 2 - 1, 2)
         x = x + F.pixel_shuffle(self.features(y), self.factor)
         for block in self.blocks:
