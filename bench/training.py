@@ -5,8 +5,9 @@ git worktree add ../before REVISION; .venv/bin/python bench/training.py --before
 
 Two ways take turns, a few steps each, so that a machine that is busy with something else hurts both alike: one process
 with a thread for each core, and a process of one thread for each core. With `--before` the first way runs the `model/`
-of that checkout. Steps are those of the second half of a run, with everything in them. Faces are those of
-REFSTAR_DATA, else the example's.
+of that checkout. Threads wait for one another at work: beside other programs two of them are not a little slower but
+ten times, and only the processor's time with `--threads 1` says what a step costs. Steps are those of the second half
+of a run, with everything in them. Faces are those of REFSTAR_DATA, else the example's.
 """
 
 import argparse
@@ -280,7 +281,7 @@ def main() -> None:
     )
     for hidden in ("--worker", "--recognizer", "--out"):
         made.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
-    made.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    made.add_argument("--threads", type=int, help="of the first way (default: one for each core)")
     options = made.parse_args()
     root = os.environ.get("REFSTAR_DATA")
     if options.worker:
@@ -289,8 +290,14 @@ def main() -> None:
         return
     machine, cores, here = this_machine(), available_cpus(), Path(__file__).parents[1]
     named = "before, " if options.before else ""
+    threads = options.threads or cores
     ways = (
-        Way(f"{named}1 process of {cores} threads", (options.before or here).resolve(), 1, cores),
+        Way(
+            f"{named}1 process of {threads} thread{'s'[: threads > 1]}",
+            (options.before or here).resolve(),
+            1,
+            threads,
+        ),
         Way(f"{cores} processes of 1 thread", here, cores, 1),
     )
     with tempfile.TemporaryDirectory() as name:
