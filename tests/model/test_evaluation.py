@@ -275,11 +275,12 @@ def test_a_mouth_that_is_copied_from_the_reference_shows(photos: PhotoSet) -> No
 
 def test_what_is_measured_goes_into_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({"name": "x", "quality": {}}))
-    table = {"cases": 2, "severe": {"right": {"psnr": 25.0}}, "bars": [], "knobs": {"severe": {}}}
+    bar = {"name": "identity", "met": True}
+    table = {"cases": 2, "severe": {"right": {"psnr": 25.0}}, "bars": [bar], "knobs": {"severe": {}}}
     write_quality(tmp_path, table)
     manifest = json.loads((tmp_path / "model.json").read_text())
     assert manifest["name"] == "x"
-    assert manifest["quality"] == {"cases": 2, "severe": {"right": {"psnr": 25.0}}, "bars": []}
+    assert manifest["quality"] == {"cases": 2, "severe": {"right": {"psnr": 25.0}}, "bars": [bar]}
 
 
 def test_each_precision_has_a_table_of_its_own_whatever_the_order(tmp_path: Path) -> None:

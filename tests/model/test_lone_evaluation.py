@@ -245,9 +245,13 @@ def test_what_is_measured_alone_goes_into_the_manifest(
         sections=frozenset({Section.HARM, Section.OLD, Section.KINDS}), levels=("severe",), references=False
     )
     table, _ = evaluate(nothing, varied, Judges(recognizer), extent=extent)
-    (tmp_path / "model.json").write_text(json.dumps({"quality": {}}))
+    before = {"cases": 38, "bars": [{"name": "identity"}], "severe": {"right": {"psnr": 25.0}}}
+    (tmp_path / "model.json").write_text(json.dumps({"quality": before}))
     write_quality(tmp_path, table)
+    write_quality(tmp_path, table, "fp16")  # no pairs were judged
     quality = json.loads((tmp_path / "model.json").read_text())["quality"]
+    assert {name: quality[name] for name in before} == before
+    assert "fp16" not in quality
     assert quality["harm"]["historic"]["psnr"] == 100
     assert quality["old"]["cases"] == 1
     assert quality["old"]["none"]["gain"] == 0

@@ -72,8 +72,8 @@ def evaluate_folder(arguments: argparse.Namespace) -> None:
     photos, judge = open_named_photos(arguments), Recognizer(arguments.judge)
     model = evaluation.FolderModel(arguments.folder, precision=arguments.precision)
     if arguments.quick:
-        if arguments.write:
-            raise SystemExit("--quick is for choosing; --write wants the whole table")
+        if arguments.write or arguments.only:
+            raise SystemExit("--quick is for choosing; --write and --only are about the whole table")
         quick = evaluation.quick_scores if model.takes_references else evaluation.quick_scores_alone
         for name, value in quick(model, photos.split("val"), judge).items():
             print(f"{name}: {value:.3f}")

@@ -130,16 +130,16 @@ def write_report(folder: Path, table: dict[str, Any], records: Sequence[Record])
 
 def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") -> None:
     """Put what was measured into the folder's ``model.json``: all means and the bars; for another ``precision`` than
-    fp32 the levels, beside it."""
+    fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
     kept = ("cases", "people", *LEVELS, "real", "harm", "kinds", "bars")
     if precision == "fp32":
-        manifest["quality"] |= {name: table[name] for name in kept if name in table}
+        manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):
             manifest["quality"]["old"] = {"cases": table["old"]["cases"]} | table["old"]["means"]
-    else:
-        manifest["quality"][precision] = {level: table[level] for level in LEVELS}
+    elif measured := {level: table[level] for level in LEVELS if level in table}:
+        manifest["quality"][precision] = measured
     path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
