@@ -44,7 +44,7 @@ def test_a_printed_lattice_is_found_with_its_height(period: int) -> None:
 
 
 def test_a_plain_gradient_and_another_period_are_no_pattern() -> None:
-    ramp = np.add.outer(np.linspace(-60, 60, 512), np.linspace(-30, 30, 512))
+    ramp = np.add.outer(np.linspace(-40, 40, 512), np.linspace(-20, 20, 512))
     assert measured(skin_with(ramp)) < 0.5
     assert measured(skin_with(lattice(11, 12))) < 1.5
 
@@ -68,6 +68,10 @@ def test_smooth_skin_is_neither_eyes_nor_mouth_nor_edges_nor_texture() -> None:
     assert not plain[240, 193]  # eye
     assert not plain[372, 256]  # mouth
     assert not plain[256, 20]  # beside the face
+    turned = skin_with(np.zeros((512, 512)))
+    turned[:, 300:] = 230  # the head ends there
+    assert not smooth_skin(turned)[:, 310:].any()
+    assert smooth_skin(turned)[:, :280].sum() > plain[:, :280].sum() * 0.9
     beard = np.random.default_rng(0).normal(0, 30, (512, 512))
     beard[:300] = 0
     assert smooth_skin(skin_with(beard))[400:].sum() < plain[400:].sum() / 20

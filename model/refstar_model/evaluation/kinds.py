@@ -17,8 +17,8 @@ from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
 
 MEASURES = ("gain", "psnr", "identity", "second", "second_same", "sharpness", "pattern", "failures")
-#: A recognizer says little about a profile, by its maker's word and by ours.
-OF_IDENTITY = ("identity", "second", "second_same")
+#: A recognizer says little about a profile, and the places of smooth skin are beside the face.
+NOT_OF_PROFILES = ("identity", "second", "second_same", "pattern")
 AGES = ((0, 24), (25, 39), (40, 59), (60, 120))  # years
 SYNTHETIC_SEEN = 6  # times the group's size: so many synthetic pictures are looked at for their tone
 
@@ -44,7 +44,7 @@ def judge_kinds(
     scored: dict[tuple[str, str], Scores] = {}
     for photo in chosen.values():
         known = know(photos.read_sharpest(photo.file), None, judges)
-        left_out = OF_IDENTITY if photo.kind is Kind.PROFILE else ()
+        left_out = NOT_OF_PROFILES if photo.kind is Kind.PROFILE else ()
         for level in levels:
             case = degraded_case(photos, photo, level, seed)
             judged = judge_alone(model, case, known, judges)

@@ -25,6 +25,7 @@ Tile = NDArray[np.float64]
 PERIOD = 16
 SMOOTH_SIGMA = 6.0  # pixels at 512: what is left of the face then has the size of cheeks
 STEEPEST = 2.0  # gray levels a pixel, of that
+FARTHEST = 40.0  # gray levels of a channel from the median: a turned head leaves background in the ellipse
 COARSEST = 8.0  # gray levels, standard deviation of the texture within a tile: pores, no beard, no hair
 FEWEST = 16  # places of smooth skin behind each pixel of the tile of one picture
 
@@ -33,13 +34,18 @@ def smooth_skin(truth: Pixels) -> Mask:
     """Where the skin of an aligned face is smooth, [512, 512].
 
     Inside the face's ellipse without the bands of eyes, nose and mouth, where neither shading is steep nor texture
-    coarse. Of the truth or, where there is none, of the input.
+    coarse, in the color that most of these places have. Of the truth or, where there is none, of the input. In a
+    profile most of them may be background.
     """
     gray = _gray(truth)
-    low = cv2.GaussianBlur(gray, (0, 0), SMOOTH_SIGMA)
-    slope = np.hypot(*(cv2.Sobel(low, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1))))
+    low = cv2.GaussianBlur(fit(truth).astype(np.float32), (0, 0), SMOOTH_SIGMA)
+    shade = cv2.cvtColor(low, cv2.COLOR_RGB2GRAY)
+    slope = np.hypot(*(cv2.Sobel(shade, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1))))
     texture = np.sqrt(cv2.blur(_detail(gray) ** 2, (PERIOD, PERIOD)))
-    return np.asarray(_SKIN & (slope < STEEPEST) & (texture < COARSEST), np.bool_)
+    smooth = _SKIN & (slope < STEEPEST) & (texture < COARSEST)
+    if smooth.any():
+        smooth &= np.abs(low - np.median(low[smooth], 0)).max(-1) < FARTHEST
+    return np.asarray(smooth, np.bool_)
 
 
 def sum_tiles(picture: Pixels, skin: Mask) -> Tile:

@@ -8,6 +8,7 @@ from refstar_model import metrics
 from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.cases import few_cases
+from refstar_model.evaluation.kinds import NOT_OF_PROFILES
 from refstar_model.evaluation.lone_cases import LoneCase, clean_case, degraded_case, spread, spread_over_kinds
 from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.restorers import Restorer, fit
@@ -71,8 +72,8 @@ def quick_scores_alone(
 
     ``cases`` photographs, dealt out evenly among the real kinds that ``photos`` (people that training does not see)
     has, are restored at each level and as they are (``clean``, compared with themselves); a third as many gray ones
-    as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity`` (not of
-    profiles), ``sharpness``, ``pattern``; of clean ones ``psnr``.
+    as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity``
+    and ``pattern`` (not of profiles), ``sharpness``; of clean ones ``psnr``.
 
     ``score`` (higher is better) is the mean over the levels, ``old`` among them, of
 
@@ -96,7 +97,7 @@ def quick_scores_alone(
         for photo in of_level:
             judged = restored(degraded_case(photos, photo, level, seed))
             for name in ("gain", "identity", "sharpness", "pattern"):
-                if name in judged and not (name == "identity" and photo.kind is Kind.PROFILE):
+                if name in judged and not (photo.kind is Kind.PROFILE and name in NOT_OF_PROFILES):
                     sums.setdefault(name, []).append(judged[name])
         scores |= {f"{level}/{name}": round(float(np.mean(v)), 4) for name, v in sums.items()}
     clean = [restored(clean_case(p.file, p.person, photos.read_sharpest(p.file)))["psnr"] for p in chosen]
