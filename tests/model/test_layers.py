@@ -4,10 +4,10 @@ import pytest
 import torch
 from refstar_model.layers.blocks import ChannelNorm, NafBlock, conv_unshuffled
 from refstar_model.layers.color import join_color, luminance, split_color
+from refstar_model.layers.fidelity import _low_pass
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
 from refstar_model.refstar.alignment import _gathered, smooth_field, warp
-from refstar_model.refstar.network import _low_pass
 from torch import nn
 from torch.nn import functional as F
 
