@@ -56,7 +56,7 @@ class FaceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.layers:
-            x = x + self.position
+            x = x + self.position.to(x.dtype)
         for layer in self.layers:
             x = layer(x)
         return x

@@ -69,7 +69,9 @@ class StyledConv(nn.Module):
         energy = F.conv2d(style * style, squares[..., None])
         # Half of the energy: the factor of sqrt 2 makes up for leaky ReLU.
         demodulation = torch.rsqrt(0.5 * energy + 1e-8)
-        y = F.conv2d(x * style, weight, padding=1) * demodulation + self.bias
+        y = F.conv2d(x * style, weight, padding=1)
+        # In autocast's precision: a parameter added as it is makes fp32 of the finest features.
+        y = y * demodulation + self.bias.to(y.dtype)
         if self.enlarge:
             y = F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)
         if noisy:
