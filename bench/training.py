@@ -11,7 +11,6 @@ of a run, with everything in them. Faces are those of REFSTAR_DATA, else the exa
 """
 
 import argparse
-import csv
 import json
 import os
 import socket
@@ -21,42 +20,59 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet, load_photos
 from refstar_model.data.plan import SampleMix
-from refstar_model.data.samples import Samples
+from refstar_model.data.stream import StreamParams, open_stream
+from refstar_model.ganprior import training as ganprior
+from refstar_model.ganprior.network import GanPrior
+from refstar_model.losses.adversary import Adversary
 from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
-from refstar_model.refstar import losses, training
-from refstar_model.refstar.discriminator import Adversary
-from refstar_model.refstar.network import SMALL, RefStar
+from refstar_model.refstar import losses
+from refstar_model.refstar import training as refstar
+from refstar_model.refstar.network import RefStar
 from refstar_model.training import Loop, LoopParams
 from refstar_service.engine.session import available_cpus
 from report import Report, Table, command, parser, publish, this_machine
-from samples import EXAMPLE
-from torch import Tensor
-from torch.utils.data import DataLoader
+from samples import data_folder
+from torch import Tensor, nn
 
 DOCS = Path(__file__).parents[1] / "docs" / "training.md"
-KINDS = {"without references": 1.0, "with references": 0.0}  # share of batches that are alone
-BATCH, PHOTOS, PEOPLE = 4, 48, 8
-#: Functions of a step, by the part that their time counts as; what one calls that is in the table too counts there.
-LOSSES = {
-    "pixel loss": ((losses, "pixel_loss"),),
-    "sharpness": ((losses, "sharpness_loss"),),
-    "mask labels": ((losses, "mask_loss"),),
-    "identity": ((losses, "identity_distance"),),
-    "discriminator": ((training, "adversarial_terms"),),
-    "cycle": ((training, "cycle_loss"),),
-}
-PARTS = ("loading", "forward", *LOSSES, "other losses", "backward", "exchange", "optimizer and average")
+ALONE, REFERRED, PRIOR = KINDS = ("RefSTAR without references", "RefSTAR with references", "system 3")
+BATCH, PHOTOS = 4, 48
+#: Functions of a step, by the part that their time counts as; what one calls that is here too counts there.
+TIMED = (
+    (losses, "pixel_loss", "pixel loss"),
+    (ganprior, "pixel_loss", "pixel loss"),
+    (losses, "sharpness_loss", "sharpness"),
+    (ganprior, "sharpness_loss", "sharpness"),
+    (ganprior, "pattern_loss", "pattern"),
+    (losses, "mask_loss", "mask labels"),
+    (losses, "identity_distance", "identity"),
+    (refstar, "adversarial_terms", "discriminator"),
+    (refstar, "cycle_loss", "cycle"),
+)
+PARTS = (
+    "loading",
+    "forward",
+    *dict.fromkeys(part for _, _, part in TIMED),
+    "other losses",
+    "backward",
+    "exchange",
+    "optimizer and average",
+)
+
+
+Loss = tuple[Tensor, dict[str, float]]
+Step = Callable[[object, float], Loss]
 
 
 @dataclass(frozen=True)
@@ -107,78 +123,95 @@ class Parts:
 
 
 class Turns(Iterator[object]):
-    """Batches for the loop, as many of a kind as a line of the standard input asks for; the answer is their turns."""
+    """So many batches for the loop; what each of its steps took is in ``done``."""
 
-    def __init__(self, streams: dict[str, Iterator[Batch]], parts: Parts) -> None:
-        self.streams, self.parts = streams, parts
-        self._kind, self._left, self._turns = "", 0, list[Turn]()
+    def __init__(self, stream: Iterator[Batch], steps: int, parts: Parts) -> None:
+        self.done: list[Turn] = []
+        self._stream, self._left, self._parts = stream, steps, parts
         self._began: tuple[float, float] | None = None
 
     def __next__(self) -> Batch:
+        self._parts.begin("loading")
         if self._began is not None:
-            self.parts.begin("loading")
             spent = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
-            self._turns.append(Turn(*spent, dict(self.parts.seconds)))
+            self.done.append(Turn(*spent, dict(self._parts.seconds)))
         if not self._left:
-            if self._turns:
-                print(json.dumps([asdict(turn) for turn in self._turns]), flush=True)
-            line = sys.stdin.readline()
-            if not line:
-                raise StopIteration
-            asked = json.loads(line)
-            self._kind, self._left, self._turns = asked["kind"], asked["steps"], []
+            raise StopIteration
         self._left -= 1
+        self._parts.seconds.clear()
         self._began = time.perf_counter(), time.process_time()
-        self.parts.begin("loading")
-        self.parts.seconds.clear()
-        batch = next(self.streams[self._kind])
-        self.parts.begin("other losses")
+        batch = next(self._stream)
+        self._parts.begin("other losses")
         return batch
 
 
-def work(photos: PhotoSet, recognizer: Recognizer | None, threads: int, folder: Path) -> None:
-    """One process of a way: the real loop, on batches that are asked for."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    processes, parts = Processes(), Parts()
-    module = RefStar(SMALL).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    adversary = Adversary()
-    critics = training.Critics(recognizer, None, adversary)
-    never = LoopParams(steps=10**9, sheet_every=0, save_minutes=1e9, line_seconds=1e9)
-    loop = Loop(module, never, folder, adversary, processes=processes)
-    for name, functions in LOSSES.items():
-        for owner, function in functions:
-            setattr(owner, function, parts.within(name, getattr(owner, function)))
-    for method in ("alone", "encode", "forward"):
-        setattr(module, method, parts.within("forward", getattr(module, method)))
-    adversary.loss = parts.within("discriminator", adversary.loss)  # type: ignore[method-assign]
-    processes.average_gradients = parts.within("exchange", processes.average_gradients)  # type: ignore[method-assign]
-    loop.optimizer.register_step_pre_hook(lambda *_: parts.begin("optimizer and average"))
+class Worker:
+    """One process of a way: the real loops, on as many batches of a kind as are asked for."""
 
-    def stream(alone: float) -> Iterator[Batch]:
-        mix = SampleMix(alone=alone, full_size=0, two_references=0)
-        samples = Samples(photos, mix, BATCH, 0, start=processes.rank, stride=processes.count)
-        return iter(
-            DataLoader(
-                samples, batch_size=None, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
-            )
+    def __init__(self, photos: PhotoSet, recognizer: Recognizer | None, folder: Path) -> None:
+        self.photos, self.recognizer, self.folder = photos, recognizer, folder
+        self.processes, self.parts = Processes(), Parts()
+        for owner, name, part in TIMED:
+            self._time(owner, name, part)
+        self._time(self.processes, "average_gradients", "exchange")
+        self.restorer, self.prior = RefStar(), GanPrior()
+        for method in ("alone", "encode", "forward"):
+            self._time(self.restorer, method, "forward")
+        self._time(self.prior, "forward", "forward")
+        self.loops = {
+            ALONE: self._loop(self.restorer, self._step_refstar),
+            PRIOR: self._loop(self.prior, self._step_prior),
+        }
+        self.loops[REFERRED] = self.loops[ALONE]
+        self.streams = {kind: self._stream(kind) for kind in KINDS}
+
+    def work(self, kind: str, steps: int) -> list[Turn]:
+        turns = Turns(self.streams[kind], steps, self.parts)
+        loop, step = self.loops[kind]
+        with suppress(StopIteration):  # as many as were asked for
+            loop.run(turns, step)
+        return turns.done
+
+    def _time(self, owner: object, name: str, part: str) -> None:
+        setattr(owner, name, self.parts.within(part, getattr(owner, name)))
+
+    def _loop(self, module: nn.Module, step: Callable[[Loop, Batch], Loss]) -> tuple[Loop, Step]:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        adversary = Adversary()
+        adversary.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for method in ("judge", "loss"):
+            self._time(adversary, method, "discriminator")
+        params = LoopParams(steps=10**9, sheet_every=0, save_minutes=1e9, line_seconds=1e9)
+        loop = Loop(module, params, self.folder, adversary, processes=self.processes)
+        loop.optimizer.register_step_pre_hook(lambda *_: self.parts.begin("optimizer and average"))
+
+        def timed(item: object, progress: float) -> Loss:
+            assert isinstance(item, Batch)
+            loss = step(loop, item)
+            self.parts.begin("backward")
+            return loss
+
+        return loop, timed
+
+    def _step_refstar(self, loop: Loop, batch: Batch) -> Loss:
+        assert isinstance(loop.rival, Adversary)
+        weights, critics = losses.LossWeights(), refstar.Critics(self.recognizer, None, loop.rival)
+        if batch.alone:
+            return refstar.alone_step(self.restorer.alone, self.restorer, batch, weights, critics, 1.0)
+        cycle = 4 if loop.done % 4 == 0 else 0
+        return refstar.training_step(self.restorer, batch, weights, self.recognizer, 1.0, critics, 1.0, cycle)
+
+    def _step_prior(self, loop: Loop, batch: Batch) -> Loss:
+        assert isinstance(loop.rival, Adversary)
+        return ganprior.training_step(
+            self.prior, self.prior, batch, ganprior.LossWeights(), loop.rival, None, 1.0
         )
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(item, Batch)
-        weights = losses.LossWeights()
-        if item.alone:
-            loss = training.alone_step(module.alone, module, item, weights, critics, 1.0)
-        else:
-            cycle = 4 if loop.done % 4 == 0 else 0
-            loss = training.training_step(module, item, weights, recognizer, 1.0, critics, 1.0, cycle)
-        parts.begin("backward")
-        return loss
-
-    try:
-        loop.run(Turns({kind: stream(alone) for kind, alone in KINDS.items()}, parts), step)
-    except StopIteration:  # nobody asks for more
-        return
+    def _stream(self, kind: str) -> Iterator[Batch]:
+        mix = SampleMix(alone=0.0 if kind == REFERRED else 1.0, absent=0.0, full_size=0.0, two_references=0.0)
+        return open_stream(
+            self.photos, StreamParams(BATCH, mix=mix), self.loops[kind][0].course(), self.processes.device
+        )
 
 
 class Group:
@@ -240,31 +273,6 @@ class Group:
         raise RuntimeError(f"a training process ended with {member.wait()}")
 
 
-def example_folder(folder: Path) -> Path:
-    """A data folder of the example's two pictures as ``PEOPLE``, each in a light of its own."""
-    pictures = [cv2.imread(str(EXAMPLE / f"{name}.jpg")) for name in ("degraded", "reference")]
-    faces, pairs = [], []
-    for person in range(PEOPLE):
-        files = [f"{person}_{number}.png" for number in range(len(pictures))]
-        for file, picture in zip(files, pictures, strict=True):
-            for size in (256, 512):
-                (folder / f"faces{size}").mkdir(exist_ok=True)
-                lit = np.clip(cv2.resize(picture, (size, size)) * (0.8 + 0.05 * person), 0, 255).astype(
-                    np.uint8
-                )
-                cv2.imwrite(str(folder / f"faces{size}" / file), lit)
-            faces.append({"file": file, "split": "train", "person": person, "in512": 1, "licence": "example"})
-        pairs.append(
-            {"person": person, "split": "train", "file_a": files[0], "file_b": files[1], "emb_sim": 0.8}
-        )
-    for name, rows in (("faces.csv", faces), ("pairs.csv", pairs)):
-        with (folder / name).open("w", newline="") as out:
-            writer = csv.DictWriter(out, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    return folder
-
-
 def few(photos: PhotoSet) -> PhotoSet:
     """Enough to draw from, and soon read."""
     paired = {p for pair in photos.split("train").pairs for p in (pair.first, pair.second)}
@@ -285,8 +293,12 @@ def main() -> None:
     options = made.parse_args()
     root = os.environ.get("REFSTAR_DATA")
     if options.worker:
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(0)
         recognizer = Recognizer(options.recognizer) if options.recognizer else None
-        work(few(load_photos(options.worker)), recognizer, options.threads, options.out)
+        worker = Worker(few(load_photos(options.worker)), recognizer, options.out)
+        for line in sys.stdin:
+            print(json.dumps([asdict(turn) for turn in worker.work(**json.loads(line))]), flush=True)
         return
     machine, cores, here = this_machine(), available_cpus(), Path(__file__).parents[1]
     named = "before, " if options.before else ""
@@ -302,7 +314,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = Path(root.split(os.pathsep)[0]) / "faces" if root else example_folder(folder)
+        data = Path(root.split(os.pathsep)[0]) / "faces" if root else data_folder(folder)
         teacher = data.parent / "models/mobileface/mobileface_v3.onnx"
         groups = [
             Group(way, data, teacher if teacher.is_file() else None, folder / str(number))
@@ -343,7 +355,7 @@ def tables(found: dict[tuple[str, str], list[list[list[Turn]]]], ways: Sequence[
         costs = [cost(kind, way, lambda t: t.processor) for way in ways]
         whole.append((kind, float(np.median(before)), float(np.median(after)), ratio, *costs))
     for part in PARTS:
-        row = [cost(kind, way, lambda t, p=part: t.parts.get(p, 0.0)) for kind in KINDS for way in ways]  # type: ignore[misc]
+        row = [cost(kind, way, lambda t, p=part: t.parts.get(p, 0.0)) for kind in KINDS for way in ways]
         parts.append((part, *row))
     labels = [way.label for way in ways]
     columns = ("photographs a second", *labels, "ratio", *(f"{label}: processor, ms" for label in labels))
