@@ -89,7 +89,8 @@ def test_an_open_mouth_on_a_closed_one_shows() -> None:
     assert found["lips"] == pytest.approx(rise / eye_distance(closed), rel=0.02)
     assert found["lids"] == found["eye_openness"] == 0
     assert copied_share(mouth_openness(opened), truth=0.0, reference=0.8) == pytest.approx(0.5, abs=0.04)
-    assert copied_share(0.2, truth=0.3, reference=0.1) == pytest.approx(0.5)
+    assert copied_share(0.2, truth=0.1, reference=0.3) == pytest.approx(0.5)
+    assert copied_share(0.2, truth=0.3, reference=0.1) is None
     assert copied_share(0.2, truth=0.2, reference=0.25) is None  # nothing to be copied
 
 

@@ -11,7 +11,7 @@ LIP_CORNERS = (78, 308)
 LIP_GAPS = ((82, 87), (13, 14), (312, 317))  # upper, lower
 LID_GAPS = (((160, 144), (158, 153)), ((385, 380), (387, 373)))
 EYE_CORNERS = ((33, 133), (263, 362))
-#: Truth and reference have different mouths from here on: a smile with teeth against closed lips.
+#: From here on a reference's mouth is wider open than the truth's: a smile with teeth against closed lips.
 MOUTHS_APART = 0.1
 
 
@@ -32,8 +32,11 @@ def compare_expression(points: Points, truth: Points) -> dict[str, float]:
 
 
 def copied_share(openness: float, truth: float, reference: float) -> float | None:
-    """How far a mouth went from the truth's openness (0) to the reference's (1); None where these hardly differ."""
-    if abs(reference - truth) < MOUTHS_APART:
+    """How far a mouth went from the truth's openness (0) to that of a reference with a wider open one (1).
+
+    None for any other reference. The other way round the mesh is no witness: blurred teeth look like closed lips to it.
+    """
+    if reference - truth < MOUTHS_APART:
         return None
     return (openness - truth) / (reference - truth)
 

@@ -72,8 +72,8 @@ def quick_scores_alone(
 
     ``cases`` photographs, dealt out evenly among the real kinds that ``photos`` (people that training does not see)
     has, are restored at each level and as they are (``clean``, compared with themselves); a third as many gray ones
-    as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity``
-    and ``pattern`` (not of profiles), ``sharpness``; of clean ones ``psnr``.
+    as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity`` and ``pattern`` (not of profiles),
+    ``sharpness``; of clean ones ``psnr``.
 
     ``score`` (higher is better) is the mean over the levels, ``old`` among them, of
 
