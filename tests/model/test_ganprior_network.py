@@ -19,6 +19,7 @@ VARIANTS = {
     "no attention": replace(TINY, attention_layers=0),
     "finest grid a quarter": replace(TINY, prior_widths=TINY.prior_widths[:-1]),
     "blind at the end": replace(TINY, sees_input=False),
+    "fine grids unbent": replace(TINY, bends_fine=False),
 }
 
 

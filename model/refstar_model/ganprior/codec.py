@@ -5,6 +5,7 @@ which draws. Enlarging is bilinear: shuffled channels would print a lattice.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -90,6 +91,33 @@ class Bend(nn.Module):
             return torch.cat([passed, bent * (1 + scale) + shift], 1)
 
         return bend
+
+
+class FineBends(nn.Module):
+    """Bends the generator's grids above the fine one by the input itself, seen at half and at quarter size.
+
+    What is still sharp in the input would else have to pass 64 x 64 features, which cannot carry it.
+    """
+
+    def __init__(self, params: GanPriorParams) -> None:
+        super().__init__()
+        self.look = start(nn.Conv2d(12, params.stem[0], 3, padding=1))
+        self.stem = nn.ModuleList(
+            start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in pairwise(params.stem)
+        )
+        seen = {params.size // 2 >> level: width for level, width in enumerate(params.stem)}
+        prior = dict(zip(params.prior_grids, params.prior_widths, strict=True))
+        self.grids = [grid for grid in seen if grid in prior]
+        self.bends = nn.ModuleList(Bend(seen[grid], prior[grid]) for grid in self.grids)
+
+    def forward(self, low_quality: Tensor) -> Bending:
+        """low_quality [N, 3, H, W] in 0..1."""
+        x = activated(conv_unshuffled(self.look, low_quality * 2 - 1, 2))
+        seen = {x.shape[-1]: x}
+        for conv in self.stem:
+            x = activated(conv(x))
+            seen[x.shape[-1]] = x
+        return {grid: bend(seen[grid]) for grid, bend in zip(self.grids, self.bends, strict=True)}
 
 
 class Guidance(NamedTuple):

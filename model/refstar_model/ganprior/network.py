@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
-from refstar_model.ganprior.codec import Decoder, Encoder
+from refstar_model.ganprior.codec import Decoder, Encoder, FineBends
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activated, start
-from refstar_model.ganprior.modulation import Equalized
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.layers.pyramid import down, up
@@ -41,7 +40,10 @@ class Finest(nn.Module):
         if params.sees_input:
             self.look = start(nn.Conv2d(12, params.finest, 3, padding=1))
         self.sees_input = params.sees_input
-        self.out = Equalized(params.finest, 12, 3, zero=True)
+        # Not equalized: at the codec's rate a residual that starts at zero would take ten times as long to leave it.
+        self.out = nn.Conv2d(params.finest, 12, 3, padding=1)
+        for values in self.out.parameters():
+            nn.init.zeros_(values)
 
     def forward(self, features: Tensor, low_quality: Tensor) -> Tensor:
         x = self.features(features)
@@ -62,6 +64,8 @@ class GanPrior(nn.Module):
         self.decoder = Decoder(params)
         self.generator = Generator(params)
         self.finest = Finest(params)
+        if params.bends_fine:
+            self.fine_bends = FineBends(params)
 
     def forward(self, low_quality: Tensor) -> Drawing:
         """low_quality [B, 3, H, W] in 0..1."""
@@ -72,7 +76,10 @@ class GanPrior(nn.Module):
 
     def draw(self, low_quality: Tensor, features: Grids, transfer: Transfer) -> Drawing:
         guidance = self.decoder(features, transfer)
-        painted = self.generator.paint(self.generator.mean_code + guidance.codes, guidance.bending)
+        bending = dict(guidance.bending)
+        if self.params.bends_fine:
+            bending |= self.fine_bends(low_quality)
+        painted = self.generator.paint(self.generator.mean_code + guidance.codes, bending)
         residual = self.finest(painted.features, low_quality)
         sketch = 0.5 + 0.5 * painted.colors.float()
         return Drawing(guidance.fine, low_quality.float() + residual.float(), sketch)

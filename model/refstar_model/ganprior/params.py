@@ -31,6 +31,7 @@ class GanPriorParams:
     mapping_layers: int = 4
     prior_widths: tuple[int, ...] = (256, 256, 256, 128, 64, 48, 32)  # of the generator, on grids 4, 8, ...
     finest: int = 32  # channels of the plain convolutions at size / 2
+    bends_fine: bool = True  # whether the input bends the generator's grids above the fine one too
     sees_input: bool = True  # whether these get the input again, unshuffled by 2
 
     def __post_init__(self) -> None:

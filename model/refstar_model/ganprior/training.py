@@ -46,7 +46,9 @@ class LossWeights:
 
 
 #: 256,000 faces, eight a step of two processes.
-LOOP = LoopParams(steps=32_000, learning_rate=8e-4, average=0.999, judge_every=1000, sheet_every=1000)
+LOOP = LoopParams(
+    steps=32_000, learning_rate=1.5e-3, warmup=300, average=0.999, judge_every=1000, sheet_every=1000
+)
 STREAM = StreamParams(mix=SampleMix(alone=1.0, full_size=0.5))
 
 
