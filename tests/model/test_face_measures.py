@@ -1,5 +1,6 @@
 """Pattern on the skin, mouth, eyes, skin tone, the second recognizer: known answers on drawn pictures."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -167,6 +168,11 @@ def test_the_chip_of_the_second_recognizer_has_the_eyes_where_it_expects_them() 
         rows, columns = np.mgrid[: weight.shape[0], : weight.shape[1]]
         center = (weight * (columns + half.start)).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
         assert center == pytest.approx((x, y), abs=0.3)
+
+
+def test_without_the_extra_there_is_no_second_recognizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert find_second_recognizer() is None
 
 
 def test_a_second_recognizer_without_its_weights_says_what_to_install(tmp_path: Path) -> None:
