@@ -8,8 +8,25 @@ import pytest
 import torch
 from refstar_model import cli
 from refstar_model.data.photos import PhotoSet
+from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.parcel import read_parcel
 from refstar_model.refstar.params import RefStarParams
+
+#: Of 512 pixels and some ten thousand parameters.
+NARROW = {
+    "refstar": RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8),
+    "ganprior": GanPriorParams(
+        widths=(8, 8, 16),
+        stem=(4, 8),
+        encoder_blocks=(1, 1, 1),
+        attention_layers=1,
+        heads=2,
+        style=16,
+        mapping_layers=1,
+        prior_widths=(16, 16, 16, 8, 8, 8, 8),
+        finest=8,
+    ),
+}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -22,15 +39,19 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("system", ["refstar", "ganprior"])
 def test_what_comes_back_from_a_borrowed_gpu_goes_on_here(
-    photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    system: str,
+    photos: PhotoSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    small = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
-    monkeypatch.setattr("refstar_model.refstar.params.SMALL", small)
+    monkeypatch.setattr(f"refstar_model.{system}.params.SMALL", NARROW[system])
     run(monkeypatch, "pack", "--data", photos.roots[0], "--out", tmp_path / "pack")
     assert "train" in capsys.readouterr().out
-    command = ["train", "refstar", "--data", tmp_path / "pack", "--on-device", "--by-clock", "--batch", 2]
-    rehearsed = ["--device", "cpu", "--minutes", 0.05]
+    command = ["train", system, "--data", tmp_path / "pack", "--on-device", "--by-clock", "--batch", 2]
+    rehearsed = ["--device", "cpu", "--minutes", 0.03]
     there, back = tmp_path / "there", tmp_path / "back"
     run(monkeypatch, *command, *rehearsed, "--out", there, "--travel", back)
     assert cv2.imread(str(back / "sheet.jpg")) is not None
