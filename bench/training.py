@@ -5,9 +5,11 @@ git worktree add ../before REVISION; .venv/bin/python bench/training.py --before
 
 Two ways take turns, a few steps each, so that a machine that is busy with something else hurts both alike: one process
 with a thread for each core, and a process of one thread for each core. With `--before` the first way runs the `model/`
-of that checkout. Threads wait for one another at work: beside other programs two of them are not a little slower but
-ten times, and only the processor's time with `--threads 1` says what a step costs. Steps are those of the second half
-of a run, with everything in them. Faces are those of REFSTAR_DATA, else the example's.
+of that checkout. Steps are those of the second half of a run, with everything in them. Faces are those of
+REFSTAR_DATA, else the example's.
+
+Threads wait for one another at work: beside other programs two of them are not a little slower but ten times. There
+only the processor's time says what a step costs, with `--threads 1 --processes 1`.
 """
 
 import argparse
@@ -290,6 +292,7 @@ def main() -> None:
     for hidden in ("--worker", "--recognizer", "--out"):
         made.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
     made.add_argument("--threads", type=int, help="of the first way (default: one for each core)")
+    made.add_argument("--processes", type=int, help="of the second way (default: one for each core)")
     options = made.parse_args()
     root = os.environ.get("REFSTAR_DATA")
     if options.worker:
@@ -302,7 +305,7 @@ def main() -> None:
         return
     machine, cores, here = this_machine(), available_cpus(), Path(__file__).parents[1]
     named = "before, " if options.before else ""
-    threads = options.threads or cores
+    threads, count = options.threads or cores, options.processes or cores
     ways = (
         Way(
             f"{named}1 process of {threads} thread{'s'[: threads > 1]}",
@@ -310,7 +313,7 @@ def main() -> None:
             1,
             threads,
         ),
-        Way(f"{cores} processes of 1 thread", here, cores, 1),
+        Way(f"{count} process{'es'[: 2 * (count > 1)]} of 1 thread", here, count, 1),
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
