@@ -140,6 +140,7 @@ class Loop:
         first, sums, counted = self.done, dict[str, float](), 0
         self._began = first if params.by_clock else 0
         lines, saves = Ticker(params.line_seconds), Ticker(60 * params.save_minutes)
+        looks = params.by_clock  # once halfway: it also tells how long the look at the end will take
         with Journal(self.folder, self.done, self.processes.first) as journal:
             while self.done < params.steps and not self.processes.any(clock.over):
                 for name, value in self._step(batches, step, self._progress(clock)).items():
@@ -157,16 +158,17 @@ class Loop:
                     self._show(watch.show, journal, clock)
                 if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
                     self._judge(watch.judge, journal, clock)
+                if looks and clock.share >= 0.5:
+                    looks = False
+                    self._look(watch, journal, clock)
                 if saves.due() or (params.save_every and self.done % params.save_every == 0):
                     with clock.closing("save"):
                         self.save()
-            if (
-                params.by_clock and self.done < params.steps
-            ):  # its end, as the last step is that of other runs
-                if watch.show:
-                    self._show(watch.show, journal, clock)
-                if watch.judge:
-                    self._judge(watch.judge, journal, clock)
+            if params.by_clock and self.done < params.steps:
+                # Saved before anybody looks: that takes long, and whoever lent the machine may not wait.
+                with clock.closing("save"):
+                    self.save()
+                self._look(watch, journal, clock)
         self.save()
 
     def _progress(self, clock: Clock) -> float:
@@ -208,6 +210,12 @@ class Loop:
                 if module is self.module:
                     self._fold_in()
         return sums
+
+    def _look(self, watch: Watch, journal: Journal, clock: Clock) -> None:
+        if watch.show:
+            self._show(watch.show, journal, clock)
+        if watch.judge:
+            self._judge(watch.judge, journal, clock)
 
     def _show(self, show: Callable[[nn.Module], Tensor], journal: Journal, clock: Clock) -> None:
         if self.processes.first:

@@ -270,9 +270,29 @@ def test_a_run_by_the_clock_ends_in_time_and_with_a_low_rate(tmp_path: Path) -> 
     assert rates[0] < max(rates)
     assert rates[-1] < 0.2 * max(rates)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert ["val_score" in line for line in lines].count(True) == 2  # halfway and at the end
     assert "val_score" in lines[-1]
     assert list((tmp_path / "sheets").iterdir())
     assert trainee.loop.resume()
+
+
+def test_what_was_learned_by_the_clock_is_safe_before_anybody_looks_at_it(tmp_path: Path) -> None:
+    trainee = Trainee(tmp_path, replace(PARAMS, steps=10**9, by_clock=True, save_every=0))
+    trainee.loop.travel = tmp_path / "travel"
+    looks: list[int] = []
+
+    def judge(module: nn.Module) -> dict[str, float]:
+        looks.append(trainee.loop.done)
+        if len(looks) == 2:
+            raise KeyboardInterrupt  # the lender's patience is over
+        return {"score": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        trainee.loop.run(stream(0, 10**9), trainee.step, minutes=0.005, watch=Watch(judge))
+    assert json.loads((tmp_path / "travel/parcel.json").read_text())["about"]["done"] == looks[1]
+    again = Trainee(tmp_path)
+    assert again.loop.resume()
+    assert again.loop.done == looks[1] > looks[0]
 
 
 def test_time_is_left_for_what_comes_at_the_end() -> None:
