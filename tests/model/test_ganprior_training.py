@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from narrow_nets import GANPRIOR
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
 from refstar_model.ganprior.network import GanPrior
-from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.ganprior.training import (
     GanPriorTraining,
     LossWeights,
@@ -24,20 +24,8 @@ from refstar_model.losses.pattern import pattern_loss
 from refstar_model.training import LoopParams
 from torch import Tensor, nn
 
-#: Faces of 512, some ten thousand parameters.
-NARROW = GanPriorParams(
-    widths=(8, 8, 16),
-    stem=(4, 8),
-    encoder_blocks=(1, 1, 1),
-    attention_layers=1,
-    heads=2,
-    style=16,
-    mapping_layers=1,
-    prior_widths=(16, 16, 16, 8, 8, 8, 8),
-    finest=8,
-)
 HALF_SIZE = StreamParams(batch=2, mix=SampleMix(alone=1.0, full_size=0.0), loaders=0)
-HOW = GanPriorTraining(NARROW, LoopParams(steps=3, warmup=1, average=0.5), HALF_SIZE)
+HOW = GanPriorTraining(GANPRIOR, LoopParams(steps=3, warmup=1, average=0.5), HALF_SIZE)
 
 
 def test_a_lattice_is_seen_and_other_errors_are_not() -> None:
@@ -69,7 +57,7 @@ def test_a_run_learns_is_watched_and_goes_on(photos: PhotoSet, tmp_path: Path) -
     net, steps = load(weights)
     assert steps == 3
     assert judged == [False, False]
-    fresh = GanPrior(NARROW).state_dict()
+    fresh = GanPrior(GANPRIOR).state_dict()
     assert any(not torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
     begun = replace(HOW, start=weights, loop=replace(HOW.loop, steps=0))
     again, steps = load(train(photos, None, begun, tmp_path / "again"))
@@ -80,13 +68,13 @@ def test_a_run_learns_is_watched_and_goes_on(photos: PhotoSet, tmp_path: Path) -
 def test_weights_of_another_network_are_refused(photos: PhotoSet, tmp_path: Path) -> None:
     weights = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), tmp_path)
     with pytest.raises(ValueError, match="holds another network"):
-        read_weights(weights, replace(NARROW, attention_layers=0))
+        read_weights(weights, replace(GANPRIOR, attention_layers=0))
 
 
 def test_what_sharpens_is_faded_in_and_asks_the_discriminator(photos: PhotoSet) -> None:
     torch.manual_seed(0)
     batch = next(iter(Samples(photos.split("train"), HALF_SIZE.mix, 2, 0)))
-    net, adversary = GanPrior(NARROW), Adversary()
+    net, adversary = GanPrior(GANPRIOR), Adversary()
     _, before = training_step(net, net, batch, LossWeights(), adversary, None, 0.0)
     assert set(before) == {"pixels", "pattern", "sketch"}
     assert adversary.loss(0) is None
@@ -100,7 +88,7 @@ def test_what_sharpens_is_faded_in_and_asks_the_discriminator(photos: PhotoSet) 
 def test_nothing_is_learned_of_a_gray_photographs_color(photos: PhotoSet) -> None:
     torch.manual_seed(0)
     batch = next(iter(Samples(photos.split("train"), HALF_SIZE.mix, 2, 0)))
-    net = GanPrior(NARROW)
+    net = GanPrior(GANPRIOR)
     gray = replace(batch, truth=batch.truth[:, 1:2].expand(-1, 3, -1, -1), colorless=torch.ones(2).bool())
     shifted = gray.truth.float() + torch.tensor([30.0, 0.0, -30 * 0.299 / 0.114])[:, None, None]
     colored = replace(gray, truth=shifted)

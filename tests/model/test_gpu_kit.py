@@ -6,27 +6,10 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from narrow_nets import GANPRIOR, REFSTAR
 from refstar_model import cli
 from refstar_model.data.photos import PhotoSet
-from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.parcel import read_parcel
-from refstar_model.refstar.params import RefStarParams
-
-#: Of 512 pixels and some ten thousand parameters.
-NARROW = {
-    "refstar": RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8),
-    "ganprior": GanPriorParams(
-        widths=(8, 8, 16),
-        stem=(4, 8),
-        encoder_blocks=(1, 1, 1),
-        attention_layers=1,
-        heads=2,
-        style=16,
-        mapping_layers=1,
-        prior_widths=(16, 16, 16, 8, 8, 8, 8),
-        finest=8,
-    ),
-}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -39,15 +22,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("system", ["refstar", "ganprior"])
+@pytest.mark.parametrize(("system", "narrow"), [("refstar", REFSTAR), ("ganprior", GANPRIOR)])
 def test_what_comes_back_from_a_borrowed_gpu_goes_on_here(
     system: str,
+    narrow: object,
     photos: PhotoSet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(f"refstar_model.{system}.params.SMALL", NARROW[system])
+    monkeypatch.setattr(f"refstar_model.{system}.params.SMALL", narrow)
     run(monkeypatch, "pack", "--data", photos.roots[0], "--out", tmp_path / "pack")
     assert "train" in capsys.readouterr().out
     command = ["train", system, "--data", tmp_path / "pack", "--on-device", "--by-clock", "--batch", 2]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from narrow_nets import REFSTAR
 from pictures import aligned_face, psnr
 from refstar_model.data.batch import Batch
 from refstar_model.data.degradation import CHAINS, LEVELS, degrade
@@ -21,10 +22,9 @@ from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
 from refstar_model.training import Loop, LoopParams
 
-SMALL_512 = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
 #: The shortest run that shows a fall of the loss.
 HOW = RefStarTraining(
-    network=SMALL_512, loop=LoopParams(steps=12, warmup=2, save_every=4), stream=StreamParams(2, 5)
+    network=REFSTAR, loop=LoopParams(steps=12, warmup=2, save_every=4), stream=StreamParams(2, 5)
 )
 
 
@@ -36,7 +36,7 @@ def batch(photos: PhotoSet, **mix: Any) -> Batch:
 
 def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
     torch.manual_seed(0)
-    net = RefStar(SMALL_512)
+    net = RefStar(REFSTAR)
     sample = batch(photos, full_size=0, two_references=0, wrong=0.2, degradations=CHAINS)
     optimizer = torch.optim.Adam(net.parameters(), 5e-5)
     losses = []
@@ -51,7 +51,7 @@ def test_the_loss_falls_on_one_batch(photos: PhotoSet) -> None:
 
 def test_a_batch_without_references_teaches_the_same_the_short_way(photos: PhotoSet) -> None:
     torch.manual_seed(0)
-    net, sample = RefStar(SMALL_512).train(), batch(photos, alone=1.0, full_size=0)
+    net, sample = RefStar(REFSTAR).train(), batch(photos, alone=1.0, full_size=0)
     assert sample.alone
     assert not batch(photos, absent=0.0).alone
     slopes = []
@@ -76,7 +76,7 @@ def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) ->
     weights = train(photos, None, here, tmp_path)
     net, steps = load(weights)
     assert steps == 12
-    assert net.params == SMALL_512
+    assert net.params == REFSTAR
     assert not (tmp_path / "checkpoint.pt.part").exists()
     assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 12
 
@@ -116,7 +116,7 @@ def test_training_never_sees_a_val_person(photos: PhotoSet) -> None:
 
 
 def test_a_wrong_reference_is_labelled_untrustworthy(photos: PhotoSet) -> None:
-    net = RefStar(SMALL_512)
+    net = RefStar(REFSTAR)
     sample = batch(photos, absent=0.0, wrong=1.0, full_size=0, two_references=0)
     _, trusted = training_step(net, sample, LossWeights(mask=1.0), None, 0.0)
     with torch.no_grad():

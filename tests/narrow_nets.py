@@ -1,0 +1,17 @@
+"""Networks that work at 512 pixels and have some ten thousand parameters."""
+
+from refstar_model.ganprior.params import GanPriorParams
+from refstar_model.refstar.params import RefStarParams
+
+REFSTAR = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
+GANPRIOR = GanPriorParams(
+    widths=(8, 8, 16),
+    stem=(4, 8),
+    encoder_blocks=(1, 1, 1),
+    attention_layers=1,
+    heads=2,
+    style=16,
+    mapping_layers=1,
+    prior_widths=(16, 16, 16, 8, 8, 8, 8),
+    finest=8,
+)
