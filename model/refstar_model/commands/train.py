@@ -83,7 +83,7 @@ def _add_restoration(parser: argparse.ArgumentParser) -> None:
         help="scores val faces now and then, for best.pt; another one than --recognizer",
     )
     parser.add_argument(
-        "--compiled", action="store_true", help="torch.compile, worth its minutes on long runs"
+        "--compiled", action="store_true", help="torch.compile, for GPUs; on a CPU not worth its minutes"
     )
     parser.add_argument(
         "--processes",

@@ -1,6 +1,6 @@
 """Training RefSTAR: ``refstar-model train refstar --data FOLDER --recognizer mobileface_v3.onnx --out runs/refstar``.
 
-Two CPU cores do about 1.3 steps of four faces a second; docs/training.md has the learning curve.
+docs/training.md has the losses' reasons, what a step costs and where its time goes.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class RefStarTraining:
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
     labels: Path | None = None  # masks and points of the photos' pairs (selection_masks.py); else weak labels
-    compiled: bool = False  # torch.compile for batches without references: 1.5 times as fast after 3 minutes
+    compiled: bool = False  # torch.compile for batches without references, on a GPU
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
     device: str | None = None  # cpu or cuda; a GPU where there is one
     travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
