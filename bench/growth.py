@@ -28,13 +28,13 @@ from refstar_service.engine.session import Provider
 from refstar_service.faces.detect import load_detector
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.embedded import EmbeddedRedis
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
+from refstar_service.redis.embedded import EmbeddedRedis
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer, compose, prepare
+from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
-from refstar_service.worker.job_steps import Model, Viewer, compose, prepare
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.references import ReferenceMemory
-from refstar_service.worker.upload import Upload
 from report import Cell, Report, Table, command, parser, publish, this_machine
 from restoring import Restoring
 from samples import Faces, faces, jpeg, photograph

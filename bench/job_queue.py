@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-from refstar_service import loop
+from refstar_service.app import event_loop as loop
 from refstar_service.jobs import (
     FaceAction,
     FaceReport,
@@ -28,8 +28,8 @@ from refstar_service.jobs import (
     Reservation,
     StoredFile,
 )
-from refstar_service.jobs.embedded import EmbeddedRedis
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
+from refstar_service.redis.embedded import EmbeddedRedis
 from report import Cell, Report, Table, command, parser, publish, this_machine
 
 

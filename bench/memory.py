@@ -56,7 +56,10 @@ def running(command: str, settings: dict[str, str], log: Path) -> Iterator[int]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REFSTAR_")} | settings
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "refstar_service.cli", command], env=environment, stdout=file, stderr=file
+            [sys.executable, "-m", "refstar_service.app.cli", command],
+            env=environment,
+            stdout=file,
+            stderr=file,
         )
     try:
         yield process.pid

@@ -48,7 +48,7 @@ def service(settings: Mapping[str, str], *, command: str = "serve", wait: bool =
         log = Path(folder) / "log"
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "refstar_service.cli", command],
+                [sys.executable, "-m", "refstar_service.app.cli", command],
                 env=kept | {f"REFSTAR_{name}": value for name, value in chosen.items()},
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -23,10 +23,10 @@ from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.paste import PastedFace, paste_faces
 from refstar_service.images import ImageLimits, decode, encode, encode_indexed
+from refstar_service.restoration import selection_picture
+from refstar_service.restoration.selection_picture import FaceSelection
+from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.settings import Settings
-from refstar_service.worker import selection_picture
-from refstar_service.worker.selection_picture import FaceSelection
-from refstar_service.worker.stopwatch import Stopwatch
 from report import DOCS, Report, Table, command, parser, publish, this_machine
 from restoring import Restoring
 from samples import Faces, faces, jpeg, photograph

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 from client import Connection, form
-from refstar_service import loop
+from refstar_service.app import event_loop as loop
 from refstar_service.blobs import RedisBlobs
 from refstar_service.jobs import JobFailure, JobQueue, JobStatus, Outcome
-from refstar_service.jobs.embedded import EmbeddedRedis
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
+from refstar_service.redis.embedded import EmbeddedRedis
 from report import Cell, Report, Table, command, parser, publish, this_machine
 from samples import Faces, add_option, faces, unlike
 from stack import cpu_seconds, free_port, status_mib, until_ready
@@ -52,7 +52,7 @@ def gateway(settings: dict[str, str]) -> Iterator[tuple[int, int]]:
         log = Path(folder) / "log"
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "refstar_service.cli", "gateway"],
+                [sys.executable, "-m", "refstar_service.app.cli", "gateway"],
                 env=kept | {f"REFSTAR_{k}": v for k, v in (settings | {"PORT": str(port)}).items()},
                 stdout=errors,
                 stderr=errors,

@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
 from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Priority, StoredFile
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
 
 T = TypeVar("T")
 LINES = ("high", "normal")

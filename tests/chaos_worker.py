@@ -20,11 +20,11 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.references import ReferenceMemory
 
 SIDE = 16  # pixels
 POISON = 255  # level of the blue channel that ends the process

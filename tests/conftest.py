@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs.embedded import EmbeddedRedis
+from refstar_service.redis.embedded import EmbeddedRedis
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
-from refstar_service.jobs.embedded import find_server
+from refstar_service.redis.embedded import find_server
 
 READY_WITHIN = 20.0  # seconds
 

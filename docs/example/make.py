@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import skimage.data
 from refstar_model.data.degradation import Chain, Family, Jpeg, Recipe, degrade
-from refstar_service.cli import run
+from refstar_service.app.cli import run
 
 HERE = Path(__file__).parent
 POINTS = np.array([[203, 101], [247, 101], [226, 121], [207, 143], [241, 143]], np.float32)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
-from refstar_service.cli import run
+from refstar_service.app.cli import run
 
 Pixels = NDArray[np.uint8]
 HERE = Path(__file__).parent

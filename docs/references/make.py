@@ -20,7 +20,7 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 from refstar_model.data.degradation import LEVELS, degrade
-from refstar_service.cli import run
+from refstar_service.app.cli import run
 from refstar_service.faces.align import align, cut
 from refstar_service.faces.detect import load_detector
 from refstar_service.settings import Settings

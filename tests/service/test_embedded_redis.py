@@ -13,13 +13,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, OutOfMemoryError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from refstar_service.jobs import embedded
-from refstar_service.jobs.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
+from refstar_service.redis import embedded
+from refstar_service.redis.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
 
 OWNER = """
 import os, sys, time
 from pathlib import Path
-from refstar_service.jobs.embedded import EmbeddedRedis
+from refstar_service.redis.embedded import EmbeddedRedis
 
 server = EmbeddedRedis(Path(sys.argv[1]))
 server.start()

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_process import RedisProcess
 from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Reservation
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
 
 NewQueue = Callable[..., JobQueue]
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import uvloop
-from refstar_service import loop
+from refstar_service.app import event_loop as loop
 
 
 async def _running() -> asyncio.AbstractEventLoop:

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 
-from refstar_service import loop, one_machine
+from refstar_service.app import event_loop as loop
+from refstar_service.app import serve as one_machine
 
 
 async def _begun(program: str) -> Process:
@@ -34,7 +35,7 @@ def test_a_worker_that_has_ended_can_be_told_nothing() -> None:
 
 
 def test_what_a_serve_imports_before_its_worker_begins_is_little() -> None:
-    program = "import sys, refstar_service.cli, refstar_service.one_machine; print(*sys.modules)"
+    program = "import sys, refstar_service.app.cli, refstar_service.app.serve; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout

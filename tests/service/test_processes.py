@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from refstar_service import loop
+from refstar_service.app import event_loop as loop
+from refstar_service.app.processes import swept_store
 from refstar_service.blobs import DirectoryBlobs
 from refstar_service.blobs.s3 import S3Blobs
 from refstar_service.jobs import JobQueue
-from refstar_service.processes import swept_store
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
 

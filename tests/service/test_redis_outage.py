@@ -14,7 +14,6 @@ from inverting import Inverting
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from redis_process import RedisProcess
-from refstar_service import redis_client
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelFile, ModelManifest
 from refstar_service.engine.restorer import FaceTask
@@ -22,11 +21,12 @@ from refstar_service.gateway.app import create_app
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.redis import client as redis_client
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.settings import Settings
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.references import ReferenceMemory
 
 SIDE = 32
 STALE_AFTER = 0.6  # seconds

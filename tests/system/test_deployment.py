@@ -17,7 +17,7 @@ import yaml
 from fastapi.routing import APIRoute
 from refstar_service.gateway import health
 from refstar_service.jobs.job import Priority
-from refstar_service.jobs.keys import Keys
+from refstar_service.redis.keys import Keys
 from refstar_service.settings import PREFIX, READ_BY_OTHERS, Settings
 
 ROOT = Path(__file__).parents[2]

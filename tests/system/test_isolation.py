@@ -24,11 +24,11 @@ from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import Restorer
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobRequest, StoredFile
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer, compose, prepare
+from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
-from refstar_service.worker.job_steps import Model, Viewer, compose, prepare
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.references import ReferenceMemory
-from refstar_service.worker.upload import Upload
 from small_model import OWN, SIDE, write_small_model
 
 JOBS = 300
@@ -94,7 +94,10 @@ def running(command: str, log_file: Path, settings: dict[str, str]) -> Iterator[
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REFSTAR_")} | settings
     with log_file.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "refstar_service.cli", command], env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "refstar_service.app.cli", command],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield process

@@ -54,7 +54,7 @@ class Served:
 def start(folder: Path, **settings: str) -> Served:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REFSTAR_")}
     environment |= {"REFSTAR_DATA_DIR": str(folder), "REFSTAR_PORT": "0", **settings}
-    command = [sys.executable, "-m", "refstar_service.cli", "serve"]
+    command = [sys.executable, "-m", "refstar_service.app.cli", "serve"]
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
@@ -226,7 +226,7 @@ def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:
     graph = zoo / "refstar" / "restore.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     ended = subprocess.run(
-        [sys.executable, "-m", "refstar_service.cli", "serve", "--port", "0", "--models-dir", str(zoo)],
+        [sys.executable, "-m", "refstar_service.app.cli", "serve", "--port", "0", "--models-dir", str(zoo)],
         env={**os.environ, "REFSTAR_DATA_DIR": str(tmp_path)},
         capture_output=True,
         text=True,

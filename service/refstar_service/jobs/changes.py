@@ -14,7 +14,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from refstar_service.jobs.job import JobStatus
-from refstar_service.jobs.scripting import text
+from refstar_service.redis.scripting import text
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from refstar_service.jobs.keys import GROUP
-from refstar_service.jobs.scripting import Call, Script
+from refstar_service.redis.keys import GROUP
+from refstar_service.redis.scripting import Call, Script
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 from redis.asyncio import Redis
 
-from refstar_service.jobs.keys import Keys
-from refstar_service.jobs.scripting import text
+from refstar_service.redis.keys import Keys
+from refstar_service.redis.scripting import text
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFull
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority, Task
-from refstar_service.jobs.keys import GROUP, Keys
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.reservation import Held, Reservation, Started
-from refstar_service.jobs.scripting import Call, Scripts, fields, text
+from refstar_service.redis.keys import GROUP, Keys
+from refstar_service.redis.scripting import Call, Scripts, fields, text
 
 LONGEST_BLOCK = 2.0  # seconds
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)

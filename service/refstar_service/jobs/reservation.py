@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from refstar_service.jobs.job import JobRequest, Priority
-from refstar_service.jobs.scripting import text
+from refstar_service.redis.scripting import text
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from redis.commands.core import AsyncScript
 
 from refstar_service.jobs.job import JobFailure, PersonReference
 from refstar_service.jobs.listing import Place
-from refstar_service.jobs.scripting import fields, text
 from refstar_service.people.person import ENCODER, Person, PersonStatus
+from refstar_service.redis.scripting import fields, text
 
 
 class PeopleFull(Exception):  # noqa: N818

@@ -11,13 +11,13 @@ from refstar_service.faces.align import fit_aligned
 from refstar_service.images import encode
 from refstar_service.jobs.job import JobFailure, JobResult, PersonReference, ReferenceReport, StoredFile
 from refstar_service.people import blob_keys, crop_key
-from refstar_service.worker.job_steps import ALIGNED, Model, Viewer
-from refstar_service.worker.knobs import Knobs
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import ALIGNED, Model, Viewer
+from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.upload import Upload
 from refstar_service.worker.recall import Recall
-from refstar_service.worker.references import Looking, ReferenceMemory, look_at
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
-from refstar_service.worker.upload import Upload
 
 
 @dataclass(frozen=True, eq=False)

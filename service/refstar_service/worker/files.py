@@ -8,9 +8,9 @@ from refstar_service.blobs.store import BlobStore
 from refstar_service.images import Encoded
 from refstar_service.jobs.job import JobRequest, JobResult, StoredFile
 from refstar_service.jobs.reservation import Started
-from refstar_service.worker.job_steps import Composed
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Composed
+from refstar_service.restoration.upload import Upload
 
 
 @dataclass(frozen=True)

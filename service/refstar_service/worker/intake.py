@@ -7,13 +7,13 @@ from functools import partial
 
 from refstar_service.jobs.job import Task
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Model, Viewer, prepare
+from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer, prepare
-from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.people import StoredPeople
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
 

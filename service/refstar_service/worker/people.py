@@ -6,15 +6,16 @@ from functools import partial
 
 from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Task
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Model, Viewer
+from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled, cut_references, encode_for, keep, refuse
-from refstar_service.worker.job_steps import Model, Viewer
-from refstar_service.worker.knobs import Knobs
 from refstar_service.worker.patience import GaveUp, patiently
-from refstar_service.worker.recall import PERSON_GONE, Recall, Recalled
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
+from refstar_service.worker.recall import PERSON_GONE, Recall
 from refstar_service.worker.threads import Threads
-from refstar_service.worker.upload import Upload
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)

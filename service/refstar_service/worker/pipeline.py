@@ -23,11 +23,11 @@ from redis.exceptions import RedisError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.patience import GaveUp
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.recall import Recall

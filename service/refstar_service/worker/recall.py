@@ -10,42 +10,17 @@ from dataclasses import dataclass, field
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.feature_bytes import from_bytes, to_bytes
 from refstar_service.engine.feature_cache import Features
-from refstar_service.engine.restorer import FaceRestorer, ReferencePicture
-from refstar_service.faces.align import fit_aligned
-from refstar_service.images import ImageLimits
-from refstar_service.jobs.job import PersonReference, ReferenceReport, StoredPerson
+from refstar_service.engine.restorer import FaceRestorer
+from refstar_service.jobs.job import PersonReference, StoredPerson
 from refstar_service.people import PeopleStore, features_key
-from refstar_service.worker.references import Reference
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.upload import Upload
 
 log = logging.getLogger(__name__)
 
 #: Why a job that names a person fails: who was there when it was accepted has been deleted, or has expired.
 PERSON_GONE = "person-gone"
-
-
-@dataclass(frozen=True, eq=False)
-class Recalled:
-    """A reference of a stored person: its features, or else its aligned face, or neither if it is of no use."""
-
-    report: ReferenceReport
-    key: str  # of its features in a worker's memory
-    features: Features | None
-    crop: Upload | None
-    fetched: bool  # the features came from the blob store
-
-
-def at_hand(recalled: Recalled, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
-    """As the model takes it; ``size`` is the side of the model's crops."""
-    if recalled.features is not None:
-        return Reference(recalled.features, recalled.report, None, ("fetch",) if recalled.fetched else ())
-    if recalled.crop is None:
-        return Reference(None, recalled.report)
-    with clock("decode"):
-        pixels = fit_aligned(recalled.crop.decoded("the stored reference", limits).pixels, size)
-    return Reference(ReferencePicture(recalled.key, pixels), recalled.report, None, ("decode",))
 
 
 @dataclass

@@ -9,13 +9,13 @@ from redis.exceptions import RedisError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobFailure, JobStatus, Outcome, Task, input_keys
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Composed, compose
+from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Composed, compose
 from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.people import StoredPeople
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
 

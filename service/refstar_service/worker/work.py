@@ -7,12 +7,12 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, ReferenceReport
 from refstar_service.jobs.reservation import Started
+from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Prepared
+from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled
-from refstar_service.worker.job_steps import Prepared
-from refstar_service.worker.recall import Recalled
-from refstar_service.worker.refusal import StepRefused
 from refstar_service.worker.story import Story
-from refstar_service.worker.upload import Upload
 
 
 @dataclass(eq=False)

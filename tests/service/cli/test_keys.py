@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from refstar_service.access.file import FileKeys
 from refstar_service.access.key import token_id, webhook_secret_bytes
-from refstar_service.cli import run
-from refstar_service.processes import run_gateway
+from refstar_service.app.cli import run
+from refstar_service.app.processes import run_gateway
 from refstar_service.settings import Settings
 
 

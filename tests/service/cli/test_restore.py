@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
-from refstar_service.cli import run
+from refstar_service.app.cli import run
 from refstar_service.settings import Settings
 
 

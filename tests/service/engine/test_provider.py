@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
+from refstar_service.app.loading import gpu_options
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import (
     GpuOptions,
@@ -19,7 +20,6 @@ from refstar_service.engine.refusal import ProviderUnavailable
 from refstar_service.engine.restorer import Restorer
 from refstar_service.engine.session import _assigned, input_shapes
 from refstar_service.engine.session_loader import profile_of
-from refstar_service.loading import gpu_options
 from refstar_service.settings import Settings
 from small_model import SIDE, write_small_model
 

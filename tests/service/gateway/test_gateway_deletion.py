@@ -16,10 +16,10 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.references import ReferenceMemory
 
 Post = Callable[..., Awaitable[httpx.Response]]
 WAIT = {"Prefer": "wait=20"}

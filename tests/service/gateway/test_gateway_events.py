@@ -19,7 +19,7 @@ from refstar_service.gateway import events
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.server import GatewayServer
 from refstar_service.jobs import JobQueue, JobRequest, Outcome
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
 Post = Callable[..., Awaitable[httpx.Response]]

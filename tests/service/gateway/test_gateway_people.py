@@ -19,12 +19,12 @@ from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.settings import Settings
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
 from refstar_service.worker.recall import Recall
-from refstar_service.worker.references import ReferenceMemory
 
 WAIT = {"Prefer": "wait=20"}
 FACE = file_of(skimage.data.astronaut(), ".jpg")

@@ -73,7 +73,7 @@ def gateway(redis_server: str, tmp_path: Path) -> Iterator[Gateway]:
         "REFSTAR_REQUESTS_PER_MINUTE": "0",
         "REFSTAR_UNFINISHED_PER_KEY": "0",
     }
-    refstar = [sys.executable, "-m", "refstar_service.cli"]
+    refstar = [sys.executable, "-m", "refstar_service.app.cli"]
     made = subprocess.run(
         [*refstar, "keys", "add", "test"], env=environment, stdout=subprocess.PIPE, check=True
     )

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from refstar_service.access import ApiKey
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.access.redis import RedisKeys
-from refstar_service.couriers import courier_of
+from refstar_service.app.courier import courier_of
 from refstar_service.jobs import JobFailure
 from refstar_service.webhooks.notices import Notices
 from webhook_receiver import Receiver

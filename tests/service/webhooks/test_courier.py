@@ -455,7 +455,7 @@ async def test_the_process_delivers_tells_that_it_is_ready_and_ends_when_told(
         "REFSTAR_WEBHOOK_NETWORKS": "127.0.0.0/8",
         "REFSTAR_WORKER_METRICS_PORT": "0",
     }
-    command = [sys.executable, "-m", "refstar_service.cli", "courier"]
+    command = [sys.executable, "-m", "refstar_service.app.cli", "courier"]
     process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     async with asyncio.timeout(30):

@@ -14,14 +14,14 @@ from refstar_service.faces.face import Face
 from refstar_service.faces.paste import enlarge
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import FaceAction
-from refstar_service.worker import selection_picture
-from refstar_service.worker.candidates import POINTS_UNUSABLE
-from refstar_service.worker.finding import MOST_FACES, TOO_MANY_FACES
-from refstar_service.worker.job_steps import NOT_FINITE, Composed, Model, Viewer, compose, prepare
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.references import ReferenceMemory
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration import selection_picture
+from refstar_service.restoration.candidates import POINTS_UNUSABLE
+from refstar_service.restoration.finding import MOST_FACES, TOO_MANY_FACES
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import NOT_FINITE, Composed, Model, Viewer, compose, prepare
+from refstar_service.restoration.upload import Upload
 
 ALL = Knobs("all", 0.5, 1.0, "png", 95)
 

@@ -12,11 +12,11 @@ from pictures import file_of
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import FaceAction
-from refstar_service.worker.job_steps import Model, Prepared, Viewer, compose, prepare
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.references import LEAST_EYE_DISTANCE, Finding, ReferenceMemory
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import LEAST_EYE_DISTANCE, Finding, ReferenceMemory
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.steps import Model, Prepared, Viewer, compose, prepare
+from refstar_service.restoration.upload import Upload
 
 SHARP = skimage.data.astronaut()
 BLURRED = cv2.GaussianBlur(SHARP, (0, 0), 10)

@@ -13,7 +13,7 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.jobs import JobRequest, Priority
 from refstar_service.jobs.reservation import Reservation, Started
 from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.worker.job_steps import Model
+from refstar_service.restoration.steps import Model
 from refstar_service.worker.rounds import Rounds
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Turn, Work

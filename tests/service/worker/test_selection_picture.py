@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pictures import degraded_face, pixels_of
 from refstar_service.images import Indexed, encode_indexed
-from refstar_service.worker import selection_picture
-from refstar_service.worker.selection_picture import REFERENCE_COLORS, of_crop
+from refstar_service.restoration import selection_picture
+from refstar_service.restoration.selection_picture import REFERENCE_COLORS, of_crop
 
 GRAY = np.full((64, 64, 3), 128, np.uint8)
 

@@ -25,11 +25,11 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.health import Pulse
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.references import ReferenceMemory
 
 SIZE = 32
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

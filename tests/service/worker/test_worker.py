@@ -31,12 +31,12 @@ from refstar_service.jobs import (
 )
 from refstar_service.jobs.job import input_keys
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.steps import Model, Viewer
+from refstar_service.restoration.upload import Upload
 from refstar_service.worker import patience, results
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.job_steps import Model, Viewer
 from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.references import ReferenceMemory
-from refstar_service.worker.upload import Upload
 
 SIZE = 32
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from refstar_service.access.key import webhook_secret_bytes
-from refstar_service.entry import key_store
+from refstar_service.app.access_policy import key_store
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.settings import Settings

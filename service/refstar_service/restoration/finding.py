@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.select import NO_FACE_FOUND, Choice, FaceMode, choose
 from refstar_service.jobs.job import Box
-from refstar_service.worker.knobs import Knobs
+from refstar_service.restoration.knobs import Knobs
 
 Pixels = NDArray[np.uint8]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 
+from refstar_service.app.installed import installed_models
 from refstar_service.engine.bindings import Turns
 from refstar_service.engine.cores import ThreadBudget, thread_budget
 from refstar_service.engine.manifest import ModelManifest
@@ -16,7 +17,6 @@ from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.restorer import Restorer
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import FaceDetector
-from refstar_service.installed import installed_models
 from refstar_service.settings import Settings
 
 log = logging.getLogger("refstar")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refstar_service import logs, loop, tracing
+from refstar_service import logs, tracing
+from refstar_service.app import event_loop as loop
+from refstar_service.app.installed import installed_models
 from refstar_service.engine.refusal import EngineRefused
-from refstar_service.installed import installed_models
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
@@ -220,7 +221,7 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.one_machine import run_all
+    from refstar_service.app.serve import run_all
 
     with tracing.recording("refstar-gateway"):  # its worker is a process of its own
         loop.run(run_all(settings))
@@ -228,7 +229,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _gateway(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.processes import run_gateway
+    from refstar_service.app.processes import run_gateway
 
     with tracing.recording("refstar-gateway"):
         loop.run(run_gateway(settings, _redis_url(settings)))
@@ -236,7 +237,7 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.loading import begin_loading
+    from refstar_service.app.loading import begin_loading
 
     if options.redis_url_follows:  # from `refstar serve`, whose Redis may be yet to start
 
@@ -249,7 +250,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
             return known
 
     models = begin_loading(settings)
-    from refstar_service.processes import run_worker  # meanwhile: it takes as long
+    from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
 
     with tracing.recording("refstar-worker"):
         loop.run(run_worker(settings, models, redis_url, options.parent))
@@ -257,15 +258,15 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _courier(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.processes import run_courier
+    from refstar_service.app.processes import run_courier
 
     loop.run(run_courier(settings, _redis_url(settings)))
     return 0
 
 
 def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service import key_commands
     from refstar_service.access import Limits
+    from refstar_service.app import keys as key_commands
 
     if options.action == "secret" and options.name is None:
         print(key_commands.new_webhook_secret())
@@ -293,7 +294,7 @@ def _redis_url(settings: Settings) -> str:
 
 
 def _restore(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.restore_files import RestoreFiles, restore_files
+    from refstar_service.app.restore import RestoreFiles, restore_files
 
     return restore_files(
         settings,

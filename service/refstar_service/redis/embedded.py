@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
-from refstar_service.jobs import watchdog
+from refstar_service.redis import watchdog
 
 NAMES = ("redis-server", "valkey-server")
 READY_WITHIN = 60.0  # seconds; most of it for reading a long append-only file back

@@ -63,4 +63,6 @@ def _script(name: str) -> Script:
 
 @cache
 def _source(name: str) -> str:
-    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+    return (
+        resources.files("refstar_service.jobs").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+    )

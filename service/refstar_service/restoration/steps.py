@@ -24,15 +24,15 @@ from refstar_service.images import (
     resolve_format,
 )
 from refstar_service.jobs.job import FaceAction, FaceReport, ReferenceReport
-from refstar_service.worker import selection_picture
-from refstar_service.worker.candidates import Candidate, as_failed, found, whole
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.recall import Recalled, at_hand
-from refstar_service.worker.references import Looking, ReferenceMemory, look_at
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.selection_picture import FaceSelection
-from refstar_service.worker.stopwatch import Stopwatch
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration import selection_picture
+from refstar_service.restoration.candidates import Candidate, as_failed, found, whole
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.recalled import Recalled, at_hand
+from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.selection_picture import FaceSelection
+from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.upload import Upload
 
 Pixels = NDArray[np.uint8]
 

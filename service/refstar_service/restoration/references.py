@@ -15,9 +15,9 @@ from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.sharpness import LEAST_SHARPNESS, sharpness
 from refstar_service.images import ImageLimits
 from refstar_service.jobs.job import Box, ReferenceReport
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.stopwatch import Stopwatch
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.upload import Upload
 
 Pixels = NDArray[np.uint8]
 

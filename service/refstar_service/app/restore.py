@@ -16,10 +16,10 @@ from typing import Any
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.images import Encoded
 from refstar_service.jobs import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.upload import Upload
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
 _FORMATS = {suffix: suffix.removeprefix(".") for suffix in SUFFIXES} | {".jpg": "jpeg", ".tif": "tiff"}
@@ -127,14 +127,14 @@ def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: 
     # Imported late: these load onnxruntime, and a mistake in the arguments should be told before.
     import cv2
 
+    from refstar_service.app.loading import gpu_options
+    from refstar_service.app.processes import image_limits
     from refstar_service.engine.cores import thread_budget
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
     from refstar_service.faces.detect import load_detector
-    from refstar_service.loading import gpu_options
-    from refstar_service.processes import image_limits
-    from refstar_service.worker.job_steps import ALIGNED, Model, Viewer, compose, prepare
-    from refstar_service.worker.references import ReferenceMemory
+    from refstar_service.restoration.references import ReferenceMemory
+    from refstar_service.restoration.steps import ALIGNED, Model, Viewer, compose, prepare
 
     manifest = _manifest(settings, wanted)
     provider = Provider(settings.provider)

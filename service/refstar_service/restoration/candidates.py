@@ -10,10 +10,10 @@ from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.select import FACE_TOO_SMALL, Choice, FaceMode
 from refstar_service.images import Picture
 from refstar_service.jobs.job import FaceAction, FaceReport
-from refstar_service.worker.finding import find_faces
-from refstar_service.worker.knobs import Knobs
-from refstar_service.worker.refusal import StepRefused
-from refstar_service.worker.upload import Upload
+from refstar_service.restoration.finding import find_faces
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.upload import Upload
 
 Pixels = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from refstar_service.settings import Settings, unrecognized
 
 if TYPE_CHECKING:
-    from refstar_service.jobs.embedded import EmbeddedRedis
+    from refstar_service.redis.embedded import EmbeddedRedis
 
 log = logging.getLogger("refstar")
 
@@ -38,7 +38,7 @@ async def run_all(settings: Settings) -> None:
             worker.kill()
             await worker.wait()
             raise
-        from refstar_service.processes import run_gateway
+        from refstar_service.app.processes import run_gateway
 
         stopping = asyncio.Event()
         keepers = [asyncio.create_task(_keep_worker(settings, worker, url, stopping))]
@@ -55,7 +55,7 @@ def _redis(settings: Settings, stack: contextlib.ExitStack) -> "tuple[EmbeddedRe
     """The server that is embedded, if one is, and the URL of the one to use."""
     if settings.redis_url is not None:
         return None, settings.redis_url
-    from refstar_service.jobs.embedded import EmbeddedRedis
+    from refstar_service.redis.embedded import EmbeddedRedis
 
     memory = settings.embedded_redis_memory_mb
     embedded = stack.enter_context(EmbeddedRedis(settings.data_dir / "redis", maxmemory_mb=memory))
@@ -66,7 +66,7 @@ async def _begin_worker(settings: Settings) -> Process:
     """A worker that loads its models and is yet to be told where Redis is."""
     options = ("worker", "--parent", str(os.getpid()), "--redis-url-follows")
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "refstar_service.cli", *options),
+        *(sys.executable, "-m", "refstar_service.app.cli", *options),
         # The settings of this process may come from its command line, so they are handed on as a whole.
         env={**os.environ, **_as_environment(settings)},
         start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
@@ -114,7 +114,7 @@ async def _keep_worker(
 
 
 async def _watch_redis(embedded: "EmbeddedRedis", stopping: asyncio.Event) -> None:
-    from refstar_service.jobs.embedded import EmbeddedRedisError
+    from refstar_service.redis.embedded import EmbeddedRedisError
 
     while not stopping.is_set():
         if not embedded.running:

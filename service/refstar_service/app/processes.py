@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
+from refstar_service.app.access_policy import (
+    key_store,
+    refuse_to_be_open_beyond_this_machine,
+    say_who_may_ask,
+)
+from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
-from refstar_service.entry import key_store, refuse_to_be_open_beyond_this_machine, say_who_may_ask
 from refstar_service.images import ImageLimits
-from refstar_service.installed import installed_models
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
-from refstar_service.redis_client import connect
+from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
-    from refstar_service.loading import Loaded
+    from refstar_service.app.loading import Loaded
 
 log = logging.getLogger("refstar")
 
@@ -95,7 +99,7 @@ async def run_gateway(
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
-    from refstar_service.couriers import courier_of
+    from refstar_service.app.courier import courier_of
     from refstar_service.gateway.app import create_app
     from refstar_service.gateway.server import GatewayServer
 
@@ -131,7 +135,7 @@ async def run_gateway(
 
 async def run_courier(settings: Settings, redis_url: str) -> None:
     """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as ``webhook_courier`` has it."""
-    from refstar_service.couriers import courier_of
+    from refstar_service.app.courier import courier_of
     from refstar_service.worker import health
 
     stopping = asyncio.Event()
@@ -171,12 +175,12 @@ async def run_worker(
     take its time; "" is the end.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
+    from refstar_service.restoration.references import ReferenceMemory
+    from refstar_service.restoration.steps import Model, Viewer
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
-    from refstar_service.worker.job_steps import Model, Viewer
     from refstar_service.worker.pipeline import Worker
     from refstar_service.worker.recall import Recall
-    from refstar_service.worker.references import ReferenceMemory
 
     registry = new_registry()
     metrics = WorkerMetrics.on(registry)

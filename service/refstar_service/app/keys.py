@@ -7,8 +7,8 @@ from typing import Literal
 
 from refstar_service.access import ApiKey, KeyStore, Limits
 from refstar_service.access.key import new_webhook_secret
-from refstar_service.entry import key_store
-from refstar_service.redis_client import connect
+from refstar_service.app.access_policy import key_store
+from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
 __all__ = ["Command", "carry_out", "new_webhook_secret"]

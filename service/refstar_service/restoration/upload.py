@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from refstar_service.images import ImageLimits, ImageRefused, Picture, decode, probe
-from refstar_service.worker.refusal import StepRefused
+from refstar_service.restoration.refusal import StepRefused
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The entry points: what puts the rooms together into processes and commands. Nothing else imports it."""
