@@ -34,6 +34,9 @@ class Drawing(NamedTuple):
     features: Tensor  # [B, widths[0], g, g], those that the picture was made of
     picture: Tensor  # [B, 3, H, W], fp32: S, not clamped
     codes: Tensor | None = None  # what ``losses`` looks at: logits of predicted codes, or a prior's sketch
+    style: Tensor | None = (
+        None  # [B, codes, style], the W+ codes of a prior, as differences from its mean code
+    )
 
 
 class Backbone(Protocol):

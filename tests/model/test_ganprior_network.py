@@ -9,6 +9,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.ganprior.cost import count_multiplications
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import BASE, SMALL, TINY, BlockKind, GanPriorParams
+from refstar_model.ganprior.window import Window
 from refstar_model.layers.pyramid import down
 from refstar_model.refstar import params as refstar
 from torch.nn import functional as F
@@ -65,6 +66,27 @@ def test_it_keeps_the_shapes_of_the_seam(net: GanPrior, faces: torch.Tensor) -> 
     assert [f.shape[1:] for f in seen] == [(8, 16, 16), (8, 8, 8), (16, 4, 4)]
     assert drawing.features.shape == (4, 8, 16, 16)
     assert drawing.picture.dtype == torch.float32
+
+
+@pytest.mark.parametrize("place", [(4, 3), (0, 8), (8, 0)])
+def test_a_window_is_drawn_as_the_whole_face_is(
+    net: GanPrior, faces: torch.Tensor, place: tuple[int, int]
+) -> None:
+    randomized(net)
+    window = Window(*place, 8, 16)
+    with torch.no_grad():
+        whole, part = net(faces), net(faces, window)
+    assert part.picture.shape == (4, 3, 32, 32)
+    assert part.codes.shape[2:] == (min(16, whole.codes.shape[-1]),) * 2
+    # What lies a margin and a cell inside sees none of the zeros around the part.
+    inside = (..., slice(4, 28), slice(4, 28))
+    assert torch.allclose(part.picture[inside], window.select(whole.picture)[inside], atol=1e-5)
+    assert torch.allclose(part.style, whole.style, atol=1e-6)
+
+
+def test_a_window_that_leaves_its_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="not within its grid of 16 cells"):
+        Window(9, 0, 8, 16)
 
 
 def test_what_references_bring_reaches_the_picture(net: GanPrior, faces: torch.Tensor) -> None:

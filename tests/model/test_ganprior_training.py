@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from narrow_nets import GANPRIOR
@@ -14,15 +15,19 @@ from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.training import (
     GanPriorTraining,
     LossWeights,
+    agreement_loss,
+    draw_window,
     load,
     read_weights,
     train,
     training_step,
 )
+from refstar_model.ganprior.window import Window
 from refstar_model.losses.adversary import Adversary
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.training import LoopParams
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 HALF_SIZE = StreamParams(batch=2, mix=SampleMix(alone=1.0, full_size=0.0), loaders=0)
 HOW = GanPriorTraining(GANPRIOR, LoopParams(steps=3, warmup=1, average=0.5), HALF_SIZE)
@@ -35,6 +40,7 @@ def test_a_lattice_is_seen_and_other_errors_are_not() -> None:
         lattice = torch.zeros(256, 256)
         lattice[::period, ::period] = 0.1
         assert (pattern_loss(truth + lattice, truth) > 0.1 / period**2).all()
+        assert (pattern_loss((truth + lattice)[..., :64, :64], truth[..., :64, :64]) > 0.1 / period**2).all()
     noise = truth + 0.02 * torch.randn_like(truth)
     ramp = truth + torch.linspace(0, 0.1, 256)
     for other in (noise, ramp, truth + 0.1):
@@ -97,3 +103,36 @@ def test_nothing_is_learned_of_a_gray_photographs_color(photos: PhotoSet) -> Non
     other, _ = training_step(net, net, replace(colored, colorless=torch.zeros(2).bool()), LossWeights())
     assert torch.allclose(same, also, rtol=1e-3)
     assert other > 1.2 * same
+
+
+def test_twins_are_one_photograph_and_are_to_get_one_code(photos: PhotoSet) -> None:
+    twins = replace(HALF_SIZE.mix, twins=1.0)
+    batch = Samples(photos, twins, 4, 0).draw(np.random.default_rng(3))
+    assert batch.twins
+    assert torch.equal(batch.truth[0], batch.truth[1])
+    assert not torch.equal(batch.low_quality[0], batch.low_quality[1])
+    assert not torch.equal(batch.truth[0], batch.truth[2])
+    net = GanPrior(GANPRIOR)
+    _, parts = training_step(net, net, batch, LossWeights())
+    assert parts["agreement"] == 0  # of a new network, whose codes are all the mean one
+    codes = torch.tensor([[1.0], [3.0], [5.0], [5.0]])
+    assert float(agreement_loss(codes)) == 1.0
+
+
+def test_steps_draw_windows_as_often_as_asked_and_all_processes_the_same() -> None:
+    drawn = [draw_window(HOW, step) for step in range(400)]
+    assert drawn == [draw_window(HOW, step) for step in range(400)]
+    windows = [window for window in drawn if window is not None]
+    assert 0.65 < len(windows) / len(drawn) < 0.85
+    assert len({window.top for window in windows}) > 20
+    assert draw_window(replace(HOW, windowed=0.0), 0) is None
+
+
+def test_a_window_is_judged_against_its_part_of_the_truth(photos: PhotoSet) -> None:
+    batch = Samples(photos, HALF_SIZE.mix, 2, 0).draw(np.random.default_rng(3))
+    net, window = GanPrior(GANPRIOR), Window(0, 16, 32, 64)
+    untouched = replace(batch, low_quality=F.interpolate(batch.truth.float(), scale_factor=2).byte())
+    _, parts = training_step(net, net, untouched, LossWeights(), window=window)
+    elsewhere = replace(untouched, truth=batch.truth.roll(64, -1))
+    _, wrong = training_step(net, net, elsewhere, LossWeights(), window=window)
+    assert parts["pixels"] < 0.5 * wrong["pixels"]

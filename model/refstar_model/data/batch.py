@@ -26,6 +26,7 @@ class Batch:
     fidelity: Tensor
     colorless: Tensor
     alone: bool
+    twins: bool = False  # faces 0 and 1, 2 and 3 ... are one photograph each, ruined in two ways
     labels: Tensor | None = None
     confidence: Tensor | None = None
     truth_points: Tensor | None = None

@@ -86,6 +86,7 @@ class DeviceSamples:
             upload(np.array([face.fidelity for face in faces], np.float32), self.device),
             self._flags(face.colorless for face in faces),
             plan.alone,
+            plan.twins,
         )
 
     def _make_references(self, faces: Sequence[FacePlan], size: int) -> Tensor:

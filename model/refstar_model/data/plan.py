@@ -5,7 +5,7 @@ device for whole batches, so both see samples of the same kind.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -33,6 +33,7 @@ class SampleMix:
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
     alone: float = 0.75  # batches without any reference: cheap steps for the self stream
+    twins: float = 0.0  # batches in which each photograph comes twice, ruined in two ways
     same_tone: float = 0.5  # of the references: in the tone that the photograph was given
     weights: PhotoWeights = field(default_factory=PhotoWeights)
     degradations: Table = TABLE  # what may happen to a photograph
@@ -90,6 +91,7 @@ class FacePlan:
 class BatchPlan:
     size: int  # of the truths, FULL or HALF
     faces: tuple[FacePlan, ...]
+    twins: bool = False  # faces 0 and 1, 2 and 3 ... are one photograph each, ruined in two ways
 
     @property
     def alone(self) -> bool:
@@ -141,7 +143,16 @@ class Planner:
         count = 2 if kind.random() < self.mix.two_references else 1
         if kind.random() < self.mix.alone:
             count = 0
+        if self.mix.twins and batch > 1 and kind.random() < self.mix.twins:
+            firsts = [self._draw_face(pool, count, rng) for _ in range(batch // 2)]
+            pairs = [(face, self._draw_twin(face, rng)) for face in firsts]
+            return BatchPlan(size, tuple(face for pair in pairs for face in pair), twins=True)
         return BatchPlan(size, tuple(self._draw_face(pool, count, rng) for _ in range(batch)))
+
+    def _draw_twin(self, face: FacePlan, rng: np.random.Generator) -> FacePlan:
+        """The same photograph and references, ruined in another way."""
+        recipe = draw_recipe(rng, self.mix.degradations, face.tone.colorless)
+        return replace(face, recipe=recipe, seed=int(rng.integers(2**62)))
 
     def _draw_face(self, pool: "_Pool", count: int, rng: np.random.Generator) -> FacePlan:
         """``count`` references; 0: none is asked for, which is one that is absent."""

@@ -128,6 +128,7 @@ class Samples(IterableDataset[Batch]):
             torch.tensor([face.fidelity for face in plan.faces], dtype=torch.float32),
             torch.tensor([face.colorless for face in plan.faces]),
             plan.alone,
+            plan.twins,
         )
         if self.labels is None:
             return drawn

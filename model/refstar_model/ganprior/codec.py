@@ -105,19 +105,19 @@ class FineBends(nn.Module):
         self.stem = nn.ModuleList(
             start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in pairwise(params.stem)
         )
-        seen = {params.size // 2 >> level: width for level, width in enumerate(params.stem)}
         prior = dict(zip(params.prior_grids, params.prior_widths, strict=True))
-        self.grids = [grid for grid in seen if grid in prior]
-        self.bends = nn.ModuleList(Bend(seen[grid], prior[grid]) for grid in self.grids)
+        looks = [(params.size // 2 >> level, width) for level, width in enumerate(params.stem)]
+        self.grids = [grid for grid, _ in looks if grid in prior]
+        self.unseen = len(looks) - len(self.grids)  # first looks, where the generator has no grid
+        self.bends = nn.ModuleList(Bend(width, prior[grid]) for grid, width in looks if grid in prior)
 
     def forward(self, low_quality: Tensor) -> Bending:
-        """low_quality [N, 3, H, W] in 0..1."""
-        x = activated(conv_unshuffled(self.look, low_quality * 2 - 1, 2))
-        seen = {x.shape[-1]: x}
+        """low_quality [N, 3, H, W] in 0..1, whole or a window: what is returned bends the same part."""
+        seen = [activated(conv_unshuffled(self.look, low_quality * 2 - 1, 2))]
         for conv in self.stem:
-            x = activated(conv(x))
-            seen[x.shape[-1]] = x
-        return {grid: bend(seen[grid]) for grid, bend in zip(self.grids, self.bends, strict=True)}
+            seen.append(activated(conv(seen[-1])))
+        looks = zip(self.grids, self.bends, seen[self.unseen :], strict=True)
+        return {grid: bend(x) for grid, bend, x in looks}
 
 
 class Guidance(NamedTuple):

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from refstar_model.ganprior.mmrb import activated
 from refstar_model.ganprior.modulation import Equalized, StyledConv, ToPicture
 from refstar_model.ganprior.params import GanPriorParams
+from refstar_model.ganprior.window import Window
 from refstar_model.layers.pyramid import up
 
 #: By grid, what is done to the features after its first convolution; keeps the shape.
@@ -30,6 +31,7 @@ _MEAN_SHARE = 0.005  # of a new batch in the mean code
 class Painted(NamedTuple):
     features: Tensor  # [B, prior_widths[-1], f, f] on the finest grid f
     colors: Tensor  # [B, 3, f/2, f/2] in -1..1, not clamped: the picture as far as the grid below
+    coarse_colors: Tensor  # [B, 3, g, g], the same on the codec's fine grid g; never a window
 
 
 class Generator(nn.Module):
@@ -40,7 +42,7 @@ class Generator(nn.Module):
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         widths, style = params.prior_widths, params.style
-        self.grids, self.codes = params.prior_grids, params.codes
+        self.grids, self.codes, self.grid = params.prior_grids, params.codes, params.grid
         self.mapping = nn.ModuleList(
             Equalized(style, style, rate=_MAPPING_RATE) for _ in range(params.mapping_layers)
         )
@@ -75,21 +77,28 @@ class Generator(nn.Module):
         finest = self.finest_colors(painted.features, _code(codes, self.codes - 1))
         return 0.5 + 0.5 * (up(up(painted.colors)) + F.pixel_shuffle(finest, 2))
 
-    def paint(self, codes: Tensor, bending: Bending, noisy: bool = False) -> Painted:
+    def paint(
+        self, codes: Tensor, bending: Bending, noisy: bool = False, window: Window | None = None
+    ) -> Painted:
         """The finest features from W+ codes [B, codes, style]; each grid takes two of them, the first one.
 
         ``noisy`` adds noise after each convolution: detail that no code fixes, to be learnt with. A restored face must
-        not depend on chance, so restoration never asks for it.
+        not depend on chance, so restoration never asks for it. With a ``window`` the grids above the codec's fine one
+        are painted there only, and so is what ``bending`` gets there.
         """
         x = self.begin(self.constant, _code(codes, 0), noisy)
         x = _bent(x, bending, self.grids[0])
-        colors = self.colors[0](x, _code(codes, 0))
+        coarse = colors = self.colors[0](x, _code(codes, 0))
         for level, (enlarge, refine) in enumerate(zip(self.enlarge, self.refine, strict=True), 1):
             x = _bent(enlarge(x, _code(codes, 2 * level - 1), noisy), bending, self.grids[level])
             x = refine(x, _code(codes, 2 * level), noisy)
             if level < len(self.colors):
                 colors = up(colors) + self.colors[level](x, _code(codes, 2 * level))
-        return Painted(x, colors)
+            if self.grids[level] == self.grid:
+                coarse = colors
+                if window is not None:
+                    x, colors = window.cut(x), window.cut(colors)
+        return Painted(x, colors, coarse)
 
 
 def _code(codes: Tensor, index: int) -> Tensor:

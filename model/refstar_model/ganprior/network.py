@@ -24,6 +24,7 @@ from refstar_model.ganprior.codec import Decoder, Encoder, FineBends
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activated, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
+from refstar_model.ganprior.window import Window
 from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.layers.pyramid import down, up
 
@@ -67,25 +68,36 @@ class GanPrior(nn.Module):
         if params.bends_fine:
             self.fine_bends = FineBends(params)
 
-    def forward(self, low_quality: Tensor) -> Drawing:
-        """low_quality [B, 3, H, W] in 0..1."""
-        return self.draw(low_quality, self.analyze(low_quality), UNAIDED)
+    def forward(self, low_quality: Tensor, window: Window | None = None) -> Drawing:
+        """low_quality [B, 3, H, W] in 0..1; with a ``window`` the picture is drawn there only."""
+        return self.draw(low_quality, self.analyze(low_quality), UNAIDED, window)
 
     def analyze(self, low_quality: Tensor) -> Grids:
         return self.encoder(low_quality)
 
-    def draw(self, low_quality: Tensor, features: Grids, transfer: Transfer) -> Drawing:
+    def draw(
+        self, low_quality: Tensor, features: Grids, transfer: Transfer, window: Window | None = None
+    ) -> Drawing:
         guidance = self.decoder(features, transfer)
+        if window is not None:
+            low_quality = window.cut(low_quality, self.params.unshuffle)
         bending = dict(guidance.bending)
         if self.params.bends_fine:
             bending |= self.fine_bends(low_quality)
-        painted = self.generator.paint(self.generator.mean_code + guidance.codes, bending)
-        residual = self.finest(painted.features, low_quality)
-        sketch = 0.5 + 0.5 * painted.colors.float()
-        return Drawing(guidance.fine, low_quality.float() + residual.float(), sketch)
+        codes = self.generator.mean_code + guidance.codes
+        painted = self.generator.paint(codes, bending, window=window)
+        picture = low_quality.float() + self.finest(painted.features, low_quality).float()
+        if window is not None:
+            picture = window.trim(picture, self.params.unshuffle)
+        sketch = painted.colors if window is None else painted.coarse_colors
+        return Drawing(guidance.fine, picture, 0.5 + 0.5 * sketch.float(), guidance.codes)
 
     def losses(self, codes: Tensor | None, truth: Tensor) -> dict[str, Tensor]:
-        """``sketch``: 0.5 x L1 of the sketch (``codes`` as drawn, [B, 3, f/2, f/2]) to the truth at its size."""
+        """``sketch``: 0.5 x L1 of the sketch (``codes`` as drawn) to the truth, which is whole, at its size.
+
+        The sketch is [B, 3, f/2, f/2], and with a window [B, 3, g, g]: there it tells of the whole face what the
+        picture tells of a part only.
+        """
         assert codes is not None
         while truth.shape[-1] > codes.shape[-1]:
             truth = down(truth)

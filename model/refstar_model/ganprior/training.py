@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
-from refstar_model.data.plan import SampleMix
+from refstar_model.data.plan import TOGETHER, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
+from refstar_model.ganprior.window import Window
 from refstar_model.layers.color import without_color
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
@@ -38,6 +40,7 @@ class LossWeights:
 
     gradient: float = 0.5  # in the pixel loss
     pattern: float = 1.0
+    agreement: float = 0.1  # of twins: the paper's self-supervised strategy, with untouched inputs
     sharpness: float = 0.1  # from `adversarial_from` on, like all that sharpens
     adversarial: float = 0.05
     identity: float = (
@@ -60,6 +63,7 @@ class GanPriorTraining:
     stream: StreamParams = field(default_factory=lambda: STREAM)
     losses: LossWeights = field(default_factory=LossWeights)
     adversarial_from: float = 0.5  # share of the run
+    windowed: float = 0.75  # share of the steps that draw a window of half the side; not with ``compiled``
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
     compiled: bool = False
@@ -96,8 +100,9 @@ def train(
 
         def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
             batch = cast(Batch, item).to(device)
-            share = fade(progress, how.adversarial_from)
-            return training_step(draw, module, batch, how.losses, adversary, recognizer, share)
+            sharpening = fade(progress, how.adversarial_from)
+            window = None if how.compiled else draw_window(how, loop.done)
+            return training_step(draw, module, batch, how.losses, adversary, recognizer, sharpening, window)
 
         stream = open_stream(photos.split("train"), how.stream, loop.course(), device)
         loop.run(stream, step, minutes, Watch(judge, show))
@@ -105,44 +110,72 @@ def train(
 
 
 def training_step(
-    draw: Callable[[Tensor], Drawing],
+    draw: Callable[..., Drawing],
     module: GanPrior,
     batch: Batch,
     losses: LossWeights,
     adversary: Adversary | None = None,
     recognizer: Recognizer | None = None,
     sharpening: float = 0.0,
+    window: Window | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of one batch and its parts; ``draw`` is the module, or that compiled.
 
-    ``sharpening`` 0..1 fades in what asks for detail: discriminator, sharpness and identity.
+    ``sharpening`` 0..1 fades in what asks for detail: discriminator, sharpness and identity (the last of whole faces
+    only). With a ``window`` the picture is drawn and judged there; the sketch always of the whole face.
     """
     low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
     truth = batch.truth.float() / 255
+    truth = without_color(truth, batch.colorless)
     with torch.autocast(truth.device.type, torch.bfloat16):
-        drawing = draw(low_quality)
+        drawing = draw(low_quality) if window is None else draw(low_quality, window)
+    terms: dict[str, Tensor] = {}
+    if drawing.codes is not None:
+        terms |= module.losses(without_color(drawing.codes, batch.colorless), truth)
+    if batch.twins and losses.agreement and drawing.style is not None:
+        terms["agreement"] = losses.agreement * agreement_loss(drawing.style)
+    if window is not None:
+        truth = window.select(truth)
     picture = drawing.picture
     while picture.shape[-1] > truth.shape[-1]:
         picture = down(picture)
-    picture, truth = (without_color(p, batch.colorless) for p in (picture, truth))
-    terms = {
+    picture = without_color(picture, batch.colorless)
+    terms |= {
         "pixels": pixel_loss(picture, truth, losses.gradient).mean(),
         "pattern": losses.pattern * pattern_loss(picture, truth).mean(),
     }
-    if drawing.codes is not None:
-        sketch = without_color(drawing.codes, batch.colorless)
-        terms |= module.losses(sketch, truth)
     if sharpening > 0:
         if losses.sharpness:
             terms["sharpness"] = sharpening * losses.sharpness * sharpness_loss(picture, truth).mean()
         if adversary is not None:
             fooled, _ = adversary.judge([picture], truth, matched=False)
             terms["adversarial"] = sharpening * losses.adversarial * fooled
-        if recognizer is not None:
+        if recognizer is not None and window is None:
             distance = identity_distance(recognizer, picture, truth).mean()
             terms["identity"] = sharpening * losses.identity * distance
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
+
+
+def draw_window(how: GanPriorTraining, step: int) -> Window | None:
+    """Where a step draws, None for the whole face: the same in all processes, whole faces ``TOGETHER`` in a row."""
+    kind = np.random.default_rng([how.stream.seed, step // TOGETHER])
+    if kind.random() >= how.windowed:
+        return None
+    grid, side = how.network.grid, how.network.grid // 2
+    place = np.random.default_rng([how.stream.seed, step, side])
+    top, left = (int(at) for at in place.integers(0, grid - side + 1, 2))
+    return Window(top, left, side, grid)
+
+
+def agreement_loss(codes: Tensor) -> Tensor:
+    """How far the codes [B, ...] of twins (faces 0 and 1, 2 and 3, ...) are apart: mean |w(a) - w(b)|.
+
+    The self-supervised strategy of arXiv 2205.14377 asks that two degradations of one face give one picture. Codes that
+    say nothing would agree as well; all other losses are against that.
+    """
+    pairs = codes.float().unflatten(0, (-1, 2))
+    return (pairs[:, 0] - pairs[:, 1]).abs().mean()
 
 
 def read_weights(path: Path, params: GanPriorParams) -> dict[str, Tensor]:

@@ -3,7 +3,8 @@
 from torch import Tensor
 
 PERIOD = 16  # pixels; catches 8, 4 and 2 too
-PARTS = 4  # the picture is looked at in so many parts along each axis
+PART = 64  # pixels at least of the parts that the picture is looked at in
+PARTS = 4  # of them along each axis at most
 
 
 def pattern_loss(picture: Tensor, truth: Tensor) -> Tensor:
@@ -13,12 +14,13 @@ def pattern_loss(picture: Tensor, truth: Tensor) -> Tensor:
         loss = mean |tile_p - mean of tile_p|
 
     Detail that is only wrong averages out over a part's tiles; what is printed with a period of 16 pixels or a divisor
-    of it stays. h and w are multiples of 64.
+    of it stays. h and w are multiples of 64, at least 64.
     """
     # Channels last, as pictures are laid out: otherwise this loss's gradient is not, and slows down all that it meets.
     error = (picture - truth).permute(0, 2, 3, 1)
     batch, height, width, channels = error.shape
-    down, across = height // (PARTS * PERIOD), width // (PARTS * PERIOD)
-    parts = error.reshape(batch, PARTS, down, PERIOD, PARTS, across, PERIOD, channels)
-    tiles = parts.mean((2, 5))  # [B, PARTS, PERIOD, PARTS, PERIOD, 3]
+    rows, columns = (min(PARTS, side // PART) for side in (height, width))
+    down, across = height // (rows * PERIOD), width // (columns * PERIOD)
+    parts = error.reshape(batch, rows, down, PERIOD, columns, across, PERIOD, channels)
+    tiles = parts.mean((2, 5))  # [B, rows, PERIOD, columns, PERIOD, 3]
     return (tiles - tiles.mean((2, 4), keepdim=True)).abs().mean((1, 2, 3, 4, 5))
