@@ -1,5 +1,5 @@
 from refstar_service.faces import align
-from refstar_service.gateway import submission
+from refstar_service.gateway.requests import submission
 
 
 def test_gateway_and_worker_call_the_same_pictures_square() -> None:

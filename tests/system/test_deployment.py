@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from fastapi.routing import APIRoute
-from refstar_service.gateway import health
+from refstar_service.gateway.routes import health
 from refstar_service.jobs.job import Priority
 from refstar_service.redis.keys import Keys
 from refstar_service.settings import PREFIX, READ_BY_OTHERS, Settings

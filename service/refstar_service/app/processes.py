@@ -101,7 +101,7 @@ async def run_gateway(
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
     from refstar_service.app.courier import courier_of
     from refstar_service.gateway.app import create_app
-    from refstar_service.gateway.server import GatewayServer
+    from refstar_service.gateway.http.server import GatewayServer
 
     async with _connected(settings, redis_url) as (redis, queue, blobs):
         app = create_app(

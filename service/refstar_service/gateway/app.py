@@ -14,23 +14,22 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway import (
-    auth,
-    catalog,
+from refstar_service.gateway.http import auth, handlers
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.edge import PROBES, Edge
+from refstar_service.gateway.http.streams import Streams
+from refstar_service.gateway.http.upload_slots import UploadPlaces
+from refstar_service.gateway.routes import (
     events,
-    handlers,
     health,
     listing,
     page,
     people,
+    problem_pages,
     restorations,
     results,
 )
-from refstar_service.gateway import models as model_list
-from refstar_service.gateway.context import Gateway
-from refstar_service.gateway.edge import PROBES, Edge
-from refstar_service.gateway.places import UploadPlaces
-from refstar_service.gateway.streams import Streams
+from refstar_service.gateway.routes import models as model_routes
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
 from refstar_service.people import PeopleStore
@@ -102,7 +101,7 @@ def create_app(
     )
     handlers.install(app)
     app.add_middleware(Edge, metrics=metrics)
-    for router in (listing, restorations, results, events, people, model_list, catalog, health, page):
+    for router in (listing, restorations, results, events, people, model_routes, problem_pages, health, page):
         app.include_router(router.router)
     if keys is not None:
         auth.describe(app)

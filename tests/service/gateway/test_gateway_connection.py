@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI, Response
-from refstar_service.gateway import connection
-from refstar_service.gateway.server import GatewayServer
+from refstar_service.gateway.http import connection
+from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.settings import Settings
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"

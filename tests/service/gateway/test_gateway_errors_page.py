@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from refstar_service.gateway.error_list import markdown
-from refstar_service.gateway.problems import ProblemType
+from refstar_service.gateway.http.error_list import markdown
+from refstar_service.gateway.http.problems import ProblemType
 
 PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 
 
 def test_the_page_of_errors_is_up_to_date() -> None:
-    again = "make it anew: python -m refstar_service.gateway.error_list > docs/errors.md"
+    again = "make it anew: python -m refstar_service.gateway.http.error_list > docs/errors.md"
     assert PAGE.read_text(encoding="utf-8") == markdown(), again
 
 

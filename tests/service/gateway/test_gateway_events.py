@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway import events
 from refstar_service.gateway.app import create_app
-from refstar_service.gateway.server import GatewayServer
+from refstar_service.gateway.http.server import GatewayServer
+from refstar_service.gateway.routes import events
 from refstar_service.jobs import JobQueue, JobRequest, Outcome
 from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
@@ -167,7 +167,7 @@ async def test_steps_forward_in_the_queue_are_told(
     gateway: NewGateway, post: Post, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MOVES_EVERY", 0.1)
-    monkeypatch.setattr("refstar_service.gateway.streams.FRESH", 0.05)
+    monkeypatch.setattr("refstar_service.gateway.http.streams.FRESH", 0.05)
     await post()
     path = (await post()).headers["location"]
     async with gateway() as server, listening(server, path) as listener:

@@ -1,5 +1,5 @@
 import pytest
-from refstar_service.gateway.filenames import content_disposition, download_name, safe_name
+from refstar_service.gateway.http.filenames import content_disposition, download_name, safe_name
 from refstar_service.images import MEDIA_TYPES, OUTPUT_FORMATS
 
 

@@ -8,8 +8,8 @@ import pytest
 from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refstar_service.gateway.problems import Problem
-from refstar_service.gateway.uploads import Form, FormLimits, read_form
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.requests.form import Form, FormLimits, read_form
 
 LIMITS = FormLimits(
     files={"image": 1, "references": 3}, max_file_bytes=200, max_request_bytes=2000, timeout=5.0

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 from redis.asyncio import Redis
-from refstar_service.gateway.problems import ProblemType
+from refstar_service.gateway.http.problems import ProblemType
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 from fastapi import FastAPI
-from refstar_service.gateway import edge
-from refstar_service.gateway.server import GatewayServer
+from refstar_service.gateway.http import edge
+from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.jobs import JobQueue
 from refstar_service.settings import Settings
 

@@ -1,0 +1,133 @@
+"""Who is asking: the bearer of an API key, or, in open mode, whoever is at this machine.
+
+`caller` is the one door to everything under /v1. Whoever comes through it has shown a key that is known and has asked
+no more often than the key may; in open mode, it was no web page of somebody else's that made a browser ask.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, Request
+
+from refstar_service.access import ApiKey, KeyStore, Limits
+from refstar_service.access.key import token_id
+from refstar_service.gateway.http.context import Gateway, GatewayDep
+from refstar_service.gateway.http.limits import request_policy, take
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.responses import problem_responses
+
+OPEN = ""  # the owner of everything that is made without a key
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_NO_KEY = ApiKey("nobody")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`owner` is what jobs and people are made with and found by; `key` is None in open mode."""
+
+    owner: str
+    key: ApiKey | None
+    limits: Limits
+
+    def owns(self, owner: str) -> bool:
+        return self.owner == owner
+
+
+async def caller(request: Request, gateway: GatewayDep) -> Caller:
+    """Whose request it is; raises Problem for whoever may not ask."""
+    if gateway.keys is None:
+        _refuse_other_sites(request, gateway)
+        return Caller(OPEN, None, Limits(0, 0, 0))
+    key = await _key(request, gateway.keys)
+    known = Caller(key.name, key, key.limits.or_else(_default_limits(gateway)))
+    await take(request, gateway, known.owner, request_policy(known.limits))
+    return known
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+
+
+def describe(app: FastAPI) -> None:
+    """Say in the OpenAPI document that everything under /v1 asks for a key, and how it refuses."""
+    document: dict[str, Any] = app.openapi()
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    refusals = problem_responses(
+        ProblemType.KEY_REQUIRED,
+        ProblemType.KEY_INVALID,
+        ProblemType.QUOTA_EXCEEDED,
+        ProblemType.QUEUE_UNAVAILABLE,
+    )
+    for path, operations in document["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in operations.values():
+                for status, answer in refusals.items():
+                    operation["responses"].setdefault(str(status), answer)
+                operation["security"] = [{"bearer": []}, {"header": []}]
+
+
+async def _key(request: Request, keys: KeyStore) -> ApiKey:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        scheme, token = "", request.headers.get("x-api-key", "")
+    if not token:
+        raise Problem(
+            ProblemType.KEY_REQUIRED,
+            "The request shows no API key.",
+            headers={"WWW-Authenticate": 'Bearer realm="refstar"'},
+        )
+    token = token.strip()
+    identity = token_id(token)
+    key = await keys.of_token(identity) if identity else None
+    # Looked at even if there is none: how long this takes must not tell.
+    if not (key or _NO_KEY).opens(token) or key is None:
+        raise Problem(
+            ProblemType.KEY_INVALID,
+            "The key is not known here, or was revoked.",
+            headers={"WWW-Authenticate": 'Bearer realm="refstar", error="invalid_token"'},
+        )
+    return key
+
+
+def _default_limits(gateway: Gateway) -> Limits:
+    settings = gateway.settings
+    return Limits(settings.requests_per_minute, settings.restorations_per_day, settings.unfinished_per_key)
+
+
+def _refuse_other_sites(request: Request, gateway: Gateway) -> None:
+    """In open mode a browser on this machine is let in, so it must be known who tells it what to ask."""
+    host = request.headers.get("host", "")
+    if not gateway.settings.open_to_network and not _names_this_machine(host):
+        # A name of somebody else's that resolves to this machine makes their page one of ours (DNS rebinding).
+        raise Problem(
+            ProblemType.WRONG_HOST,
+            f"The request is for the host {host[:80]!r}; in open mode it must be for localhost or an IP address.",
+        )
+    if request.method in _SAFE:
+        return
+    # Browsers say where a request comes from; older ones with the Origin alone, other programs not at all.
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc == host
+    if not own:
+        raise Problem(
+            ProblemType.CROSS_SITE_REQUEST,
+            f"A page of {(origin or 'another site')[:80]} made the browser send this.",
+        )
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""What every route needs, in one value."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from refstar_service.access import KeyStore
+from refstar_service.access.repeats import Repeats
+from refstar_service.access.usage import Usage
+from refstar_service.blobs.store import BlobStore
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.http.streams import Streams
+from refstar_service.gateway.http.upload_slots import UploadPlaces
+from refstar_service.jobs import JobQueue
+from refstar_service.metrics import GatewayMetrics
+from refstar_service.people import PeopleStore
+from refstar_service.settings import Settings
+from refstar_service.webhooks.notices import Notices
+
+
+@dataclass(frozen=True, eq=False)
+class Gateway:
+    """`stopping` is set when the process is told to end: waits then answer at once. `keys`: None in open mode."""
+
+    settings: Settings
+    queue: JobQueue
+    blobs: BlobStore
+    models: Mapping[str, ModelManifest]
+    metrics: GatewayMetrics
+    stopping: asyncio.Event
+    upload_places: UploadPlaces
+    streams: Streams
+    people: PeopleStore
+    usage: Usage
+    repeats: Repeats
+    notices: Notices
+    keys: KeyStore | None = None
+
+    def upload_place(self, owner: str = "") -> AbstractAsyncContextManager[None]:
+        """One of the places that bound the memory of uploads; raises Problem when there is none for this owner."""
+        return self.upload_places.place(owner)
+
+
+async def _gateway(request: Request) -> Gateway:  # a plain function would be called in a thread
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(_gateway)]

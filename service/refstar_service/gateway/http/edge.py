@@ -1,0 +1,169 @@
+"""The outermost layer of every request: its id, its log line, its metrics, safe headers, and the last resort.
+
+Pure ASGI, since the wrappers that frameworks offer hide the moment at which a client leaves.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from urllib.parse import quote
+
+from opentelemetry import trace
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from refstar_service import logs, tracing
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.metrics import GatewayMetrics
+
+CLIENT_LEFT = 499  # nginx's number: there is no answer, so there is no status
+LINGER = 2.0  # seconds
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+PROBES = ("/healthz", "/readyz", "/metrics")
+_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send)
+        with tracing.continuing(Headers(scope=scope)), logs.about(request_id=exchange.request_id):
+            trace.get_current_span().set_attribute("refstar.request_id", exchange.request_id)
+            await self._watched(scope, exchange)
+
+    async def _watched(self, scope: Scope, exchange: "_Exchange") -> None:
+        began = time.perf_counter()
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            pass
+        except Exception:
+            logger.exception("unexpected, in request %s", exchange.request_id)
+            if exchange.status is not None:
+                raise  # half an answer is out: the server must cut the connection
+            problem = Problem(
+                ProblemType.INTERNAL_ERROR, "It was logged; quote the request_id when you report it."
+            )
+            scope["state"]["problem"] = problem.type
+            response = problem.response(instance=scope["path"], request_id=exchange.request_id)
+            await response(scope, exchange.receive, exchange.send)
+        finally:
+            self._record(scope, exchange, time.perf_counter() - began)
+
+    def _record(self, scope: Scope, exchange: "_Exchange", duration: float) -> None:
+        status = exchange.status or CLIENT_LEFT
+        method, route, path = scope["method"], _route(scope), quote(scope["path"])
+        label = method if method in _METHODS else "other"
+        self.metrics.http_requests.labels(label, route, status).inc()
+        self.metrics.http_request_duration.labels(label, route).observe(duration)
+        self.metrics.upload_bytes.inc(exchange.received)
+        problem: ProblemType | None = scope["state"].get("problem")
+        if route == "/v1/restorations" and method == "POST" and problem is not None:
+            self.metrics.jobs_rejected.labels(_reason(problem)).inc()
+        logger.log(
+            logging.DEBUG if route in PROBES else logging.INFO,
+            "%s %s %s %.3f s%s",
+            method,
+            path,
+            status,
+            duration,
+            f" {problem.slug}" if problem else "",
+            extra={
+                "method": method,
+                "path": path,
+                "route": route,
+                "status": status,
+                "duration": round(duration, 6),
+                "problem": problem.slug if problem else None,
+            },
+        )
+
+
+class _Exchange:
+    """One request and its answer, watched as they pass."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        offered = headers.get("x-request-id", "")
+        self.request_id = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.extra: dict[str, str] = scope["state"].setdefault("headers", {})
+        self.status: int | None = None
+        self.received = 0
+        self._receive = receive
+        self._send = send
+        self._body_pending = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._body_pending = False
+        else:
+            self.received += len(message.get("body", b""))
+            self._body_pending = self._body_pending and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request_id
+            for name, value in self.extra.items():
+                headers[name] = value
+            for name, value in SAFE_HEADERS.items():
+                headers.setdefault(name, value)
+            if self._body_pending:
+                headers["Connection"] = "close"
+            await self._send(message)
+        elif self._body_pending and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await self._send(message)
+
+    async def _linger(self) -> None:
+        # Closing while the client still sends resets the connection, and the reset destroys the answer on its
+        # way. So the rest of the body is thrown away for a moment, in which the client can read why.
+        try:
+            async with asyncio.timeout(LINGER):
+                while self._body_pending:
+                    await self.receive()
+                    await asyncio.sleep(0)  # or a body that is always there would outrun the timeout
+        except TimeoutError:
+            pass
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, never the path of a stranger: these become labels."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    return template or (scope["path"] if "endpoint" in scope else "unmatched")
+
+
+def _reason(problem: ProblemType) -> str:
+    if problem is ProblemType.QUEUE_FULL:
+        return "queue_full"
+    if problem.status >= 500:
+        return "unavailable"
+    return "too_large" if problem.status == 413 else "invalid"

@@ -1,0 +1,87 @@
+"""What a key may ask for, and how much of it is left: 429, and the RateLimit headers of the IETF draft.
+
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import Request
+from redis.exceptions import RedisError
+
+from refstar_service.access import Limits
+from refstar_service.access.usage import Policy, Standing
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.problems import Problem, ProblemType
+
+MINUTE = 60
+DAY = 86_400
+
+
+def request_policy(limits: Limits) -> Policy | None:
+    return Policy("requests", limits.requests_per_minute, MINUTE) if limits.requests_per_minute else None
+
+
+def restoration_policy(limits: Limits) -> Policy | None:
+    return Policy("restorations", limits.restorations_per_day, DAY) if limits.restorations_per_day else None
+
+
+async def take(request: Request, gateway: Gateway, owner: str, policy: Policy | None) -> None:
+    """One unit of a policy, which the headers of the answer then show; raises Problem if none is left."""
+    if policy is None:
+        return
+    taken = await gateway.usage.take(owner, [policy])
+    headers = request.scope["state"].setdefault("headers", {})
+    for standing in taken.standings:
+        _append(headers, "RateLimit-Policy", f'"{policy.name}";q={policy.quota};w={policy.window}')
+        _append(headers, "RateLimit", f'"{policy.name}";r={standing.remaining};t={standing.reset}')
+    if taken.refused is not None:
+        raise _exceeded(taken.refused)
+
+
+@asynccontextmanager
+async def restoration(
+    request: Request, gateway: Gateway, owner: str, limits: Limits, job_id: str
+) -> AsyncIterator[None]:
+    """Count one restoration of a key. If the body raises, nothing was queued and nothing is counted."""
+    policy = restoration_policy(limits)
+    await take(request, gateway, owner, policy)
+    try:
+        await _hold(gateway, owner, limits, job_id)
+        yield
+    except BaseException:
+        with suppress(RedisError):  # then Redis forgets by itself, later
+            if policy is not None:
+                await gateway.usage.give_back(owner, policy)
+            if limits.unfinished:
+                await gateway.usage.let_go(owner, job_id)
+        raise
+
+
+async def _hold(gateway: Gateway, owner: str, limits: Limits, job_id: str) -> None:
+    # A job may wait for `job_ttl` and then run for as long.
+    longest = 2.0 * gateway.settings.job_ttl
+    if limits.unfinished and not await gateway.usage.hold(owner, job_id, limits.unfinished, longest):
+        raise Problem(
+            ProblemType.TOO_MANY_UNFINISHED,
+            f"{limits.unfinished} restorations of this key wait or run, and it may have no more of them.",
+            headers={"Retry-After": "5"},
+            limit=limits.unfinished,
+        )
+
+
+def _append(headers: dict[str, str], name: str, item: str) -> None:
+    headers[name] = f"{headers[name]}, {item}" if name in headers else item
+
+
+def _exceeded(standing: Standing) -> Problem:
+    policy = standing.policy
+    what = "request" if policy.name == "requests" else "restoration"
+    return Problem(
+        ProblemType.QUOTA_EXCEEDED,
+        f"This key may make {policy.quota} {what}{'' if policy.quota == 1 else 's'} in {policy.window} seconds; "
+        f"it may again in {standing.reset}.",
+        headers={"Retry-After": str(standing.reset)},
+        limit=policy.quota,
+        **{"violated-policies": [policy.name]},
+    )

@@ -1,0 +1,53 @@
+"""What all event streams of a gateway share: how many there may be, and one look at the queue for all of them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.jobs import JobQueue
+
+FRESH = 1.0  # seconds for which a place in the queue is good enough to be told
+
+
+class Streams:
+    """One per gateway. `most`: streams open at the same time."""
+
+    def __init__(self, queue: JobQueue, most: int) -> None:
+        self._queue = queue
+        self._most = most
+        self._open: Counter[str] = Counter()
+        self._places: dict[str, int | None] = {}
+        self._looked_at = -FRESH
+        self._looking = asyncio.Lock()
+
+    @contextmanager
+    def place(self, job_id: str) -> Iterator[None]:
+        """A stream of this job for as long as it is open. Raises Problem when there are too many."""
+        if self._open.total() >= self._most:
+            raise Problem(
+                ProblemType.TOO_MANY_STREAMS,
+                f"{self._most} event streams are open here; poll, or try again in a moment.",
+                headers={"Retry-After": "5"},
+            )
+        self._open[job_id] += 1
+        try:
+            yield
+        finally:
+            self._open[job_id] -= 1
+            if not self._open[job_id]:
+                del self._open[job_id]
+                self._places.pop(job_id, None)
+
+    async def position(self, job_id: str) -> int | None:
+        """How many jobs come before it, as of a second ago at most. A thousand streams cost the queue one look."""
+        async with self._looking:
+            now = asyncio.get_running_loop().time()
+            if now - self._looked_at >= FRESH:
+                watched = list(self._open)
+                self._places = dict(zip(watched, await self._queue.positions(watched), strict=True))
+                self._looked_at = now
+            elif job_id not in self._places:
+                self._places[job_id] = await self._queue.position(job_id)
+        return self._places.get(job_id)

@@ -1,0 +1,115 @@
+"""A person from a form to a job that prepares them, and from a restoration that names them to their references."""
+
+import time
+from dataclasses import dataclass
+
+from refstar_service.gateway.http.auth import Caller
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.requests.form import Form, FormLimits
+from refstar_service.gateway.requests.options import parse_person
+from refstar_service.gateway.requests.submission import (
+    Submission,
+    check_square,
+    described,
+    image_limits,
+    input_keys,
+    probed,
+)
+from refstar_service.gateway.routes.resources import ProblemDetails
+from refstar_service.jobs import JobFailure, JobRequest, JobStatus, Priority, StoredPerson, Task
+from refstar_service.people import Person, PersonStatus
+from refstar_service.settings import Settings
+
+BYTES_A_REFERENCE = 4 * 2**20  # of its face as PNG and of its encoded features
+ABANDONED_AFTER = 300.0  # seconds; by then whoever made the record has queued its job, or will never do so
+
+
+@dataclass(frozen=True, eq=False)
+class Enrollment:
+    name: str
+    submission: Submission
+
+
+def person_limits(settings: Settings) -> FormLimits:
+    return FormLimits(
+        files={"references": settings.max_references},
+        max_file_bytes=settings.max_image_bytes,
+        max_request_bytes=settings.max_request_bytes,
+        timeout=settings.upload_timeout,
+    )
+
+
+def enrollment(form: Form, model: str, settings: Settings, person_id: str) -> Enrollment:
+    """The enrollment in a form; raises Problem. Hashes megabytes: call it `beside`."""
+    options = parse_person(form.fields)
+    uploads = form.of("references")
+    if not uploads:
+        raise Problem(ProblemType.MISSING_REFERENCES, "The form has no file in the field 'references'.")
+    limits = image_limits(settings)
+    labels = [f"references[{index}]" for index in range(len(uploads))]
+    infos = [probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    if options.aligned:
+        for info, label in zip(infos, labels, strict=True):
+            check_square(info, label)
+    keys = input_keys(person_id)
+    files = [described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    request = JobRequest(
+        image=files[0],
+        references=tuple(files[1:]),
+        model=model,
+        faces="aligned" if options.aligned else "largest",
+        fidelity=0.5,
+        reference_strength=1.0,
+        format="png",
+        quality=95,
+        reference_face=options.reference_face,
+        task=Task.ENROLL,
+        person=StoredPerson(person_id, ()),
+    )
+    submission = Submission(
+        job_id=person_id,
+        request=request,
+        priority=Priority.NORMAL,
+        blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
+        results=len(files) * BYTES_A_REFERENCE,
+    )
+    return Enrollment(options.name, submission)
+
+
+def existing_person(person: Person | None, person_id: str, caller: Caller) -> Person:
+    """The caller's person; raises Problem if there is none, and the very same if it is somebody else's."""
+    if person is None or not caller.owns(person.owner):
+        raise Problem(ProblemType.UNKNOWN_PERSON, f"There is no person {person_id[:80]!r}.")
+    return person
+
+
+async def settled(gateway: Gateway, person: Person) -> Person:
+    """As the person is, if no worker is left who could say so."""
+    if person.status is not PersonStatus.PREPARING:
+        return person
+    job = await gateway.queue.get(person.id)
+    if job is None and time.time() - person.created_at < ABANDONED_AFTER:
+        return person
+    if job is not None and (not job.status.terminal or job.status is JobStatus.SUCCEEDED):
+        return await gateway.people.get(person.id) or person
+    lost = JobFailure("worker-lost", "The workers were lost while preparing the person.")
+    failure = job.failure if job is not None and job.failure is not None else lost
+    await gateway.people.fail(person.id, failure, ttl=gateway.settings.result_ttl)
+    return await gateway.people.get(person.id) or person
+
+
+async def ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
+    """The caller's person, for a restoration; raises Problem if it cannot be used."""
+    person = existing_person(await gateway.people.get(person_id), person_id, caller)
+    match (person := await settled(gateway, person)).status:
+        case PersonStatus.PREPARING:
+            raise Problem(
+                ProblemType.PERSON_NOT_READY,
+                "No worker has looked at the references of this person yet.",
+                headers={"Retry-After": "2"},
+            )
+        case PersonStatus.FAILED if person.failure:
+            failure = ProblemDetails.of(person.failure, person.request_id).model_dump(exclude_none=True)
+            raise Problem(ProblemType.PERSON_FAILED, person.failure.detail, failure=failure)
+    return person

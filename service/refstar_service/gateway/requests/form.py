@@ -1,0 +1,233 @@
+"""Reading a multipart form while every cap holds at every byte, so that nothing oversized is ever held.
+
+Parts are kept in memory, not in spool files: the caps bound them, and no face touches the gateway's disk.
+A file part is one with a file name; browsers send an empty one for a file field that was left blank.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from refstar_service.gateway.http.problems import Problem, ProblemType
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_FIELDS = 64
+MAX_FIELD_BYTES = 4096
+LOOKED_AT_HERE = 256 * 1024  # bytes; hashing them takes a quarter of a millisecond
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FormLimits:
+    """`files` names the file fields, and how often each may come. Sizes in bytes, `timeout` in seconds."""
+
+    files: Mapping[str, int]
+    max_file_bytes: int
+    max_request_bytes: int
+    timeout: float
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """One file of a form. `name` is the client's file name, unchecked; `media_type` its claim, if any."""
+
+    field: str
+    name: str
+    media_type: str | None
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    fields: Mapping[str, str]
+    files: tuple[Upload, ...]
+
+    def of(self, field_name: str) -> tuple[Upload, ...]:
+        return tuple(upload for upload in self.files if upload.field == field_name)
+
+
+async def beside(form: Form, act: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """What `act`, which goes over all bytes of the form, returns: in a thread if those are many. A few are looked at
+    here in less time than a thread takes to begin."""
+    if sum(len(upload.data) for upload in form.files) <= LOOKED_AT_HERE:
+        return act(*arguments, **options)
+    return await asyncio.to_thread(act, *arguments, **options)
+
+
+async def read_form(request: Request, limits: FormLimits) -> Form:
+    """The form of a request; raises Problem for one that is malformed, too large or too slow."""
+    kind, parameters = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        raise Problem(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            f"The body is {kind.decode('latin-1') or 'of no declared type'}; it must be multipart/form-data.",
+        )
+    if not parameters.get(b"boundary"):
+        raise Problem(ProblemType.MALFORMED_REQUEST, "The Content-Type header has no boundary.")
+    _check_declared_length(request.headers.get("content-length"), limits.max_request_bytes)
+
+    form = _FormBuilder(limits)
+    try:
+        parser = MultipartParser(parameters[b"boundary"], form.callbacks())
+        async with asyncio.timeout(limits.timeout):
+            async for chunk in _capped(request.stream(), limits.max_request_bytes):
+                parser.write(chunk)
+    except FormParserError as error:
+        raise Problem(
+            ProblemType.MALFORMED_REQUEST, f"The multipart body cannot be read: {error}."
+        ) from error
+    except TimeoutError as error:
+        raise Problem(
+            ProblemType.UPLOAD_TIMEOUT, f"The body did not arrive within {limits.timeout:g} seconds."
+        ) from error
+    return form.finished()
+
+
+def _check_declared_length(declared: str | None, limit: int) -> None:
+    if declared is not None and declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit, f"The body has {int(declared)} bytes")
+
+
+async def _capped(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    # A chunked body declares no length, and a declared one need not be true.
+    read = 0
+    async for chunk in stream:
+        read += len(chunk)
+        if read > limit:
+            raise _too_large(limit, "The body goes on after that")
+        yield chunk
+
+
+def _too_large(limit: int, what: str) -> Problem:
+    return Problem(ProblemType.REQUEST_TOO_LARGE, f"{what}; at most {limit} bytes are taken.", limit=limit)
+
+
+@dataclass
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    file_name: str | None = None
+    data: bytearray = field(default_factory=bytearray)
+
+
+class _FormBuilder:
+    """The parser's callbacks. What can be refused is refused as soon as the bytes that show it are there."""
+
+    def __init__(self, limits: FormLimits) -> None:
+        self._limits = limits
+        self._fields: dict[str, str] = {}
+        self._files: list[Upload] = []
+        self._part = _Part()
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._ended = False
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._part_begins,
+            "on_header_field": self._header_name_data,
+            "on_header_value": self._header_value_data,
+            "on_header_end": self._header_ends,
+            "on_headers_finished": self._headers_end,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_ends,
+            "on_end": self._form_ends,
+        }
+
+    def finished(self) -> Form:
+        if not self._ended:
+            raise Problem(ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary.")
+        return Form(self._fields, tuple(self._files))
+
+    def _part_begins(self) -> None:
+        self._part = _Part()
+
+    def _header_name_data(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _header_value_data(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_ends(self) -> None:
+        self._part.headers[bytes(self._header_name).lower()] = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _headers_end(self) -> None:
+        _, options = parse_options_header(self._part.headers.get(b"content-disposition"))
+        if b"name" not in options:
+            raise Problem(ProblemType.MALFORMED_REQUEST, "A part of the form has no name.")
+        self._part.name = _text(options[b"name"])
+        if b"filename" in options:
+            self._part.file_name = _text(options[b"filename"])
+            self._check_file_place()
+        elif len(self._fields) >= MAX_FIELDS:
+            raise Problem(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
+
+    def _check_file_place(self) -> None:
+        name = self._part.name
+        if name not in self._limits.files:
+            raise Problem(
+                ProblemType.UNKNOWN_PARAMETER,
+                f"There is no file field {name[:80]!r}; files go into {' and '.join(self._limits.files)}.",
+                parameter=name[:80],
+            )
+        allowed = self._limits.files[name]
+        if sum(upload.field == name for upload in self._files) < allowed:
+            return
+        if name == "references":
+            raise Problem(
+                ProblemType.TOO_MANY_REFERENCES, f"At most {allowed} references are taken.", limit=allowed
+            )
+        raise Problem(ProblemType.INVALID_PARAMETER, f"{name!r} may come {allowed} time(s).", parameter=name)
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        size = len(part.data) + end - start
+        if part.file_name is None and size > MAX_FIELD_BYTES:
+            raise Problem(
+                ProblemType.MALFORMED_REQUEST,
+                f"The field {part.name[:80]!r} exceeds {MAX_FIELD_BYTES} bytes.",
+            )
+        if part.file_name is not None and size > self._limits.max_file_bytes:
+            raise Problem(
+                ProblemType.IMAGE_TOO_MANY_BYTES,
+                f"A file in {part.name!r} exceeds {self._limits.max_file_bytes} bytes.",
+                parameter=part.name,
+                limit=self._limits.max_file_bytes,
+            )
+        part.data += data[start:end]
+
+    def _part_ends(self) -> None:
+        part = self._part
+        if part.file_name is not None:
+            if not part.file_name and not part.data:
+                return
+            claim, _ = parse_options_header(part.headers.get(b"content-type"))
+            upload = Upload(part.name, part.file_name, claim.decode("latin-1") or None, bytes(part.data))
+            self._files.append(upload)
+        elif part.name in self._fields:
+            raise Problem(
+                ProblemType.INVALID_PARAMETER, f"{part.name[:80]!r} is given twice.", parameter=part.name[:80]
+            )
+        else:
+            self._fields[part.name] = _text(bytes(part.data))
+
+    def _form_ends(self) -> None:
+        self._ended = True
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,284 @@
+"""From a form to a job, or a refusal. Everything is checked before anything is stored or queued."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from opentelemetry import trace
+from redis.exceptions import RedisError
+
+from refstar_service import logs, tracing
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.filenames import safe_name
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.requests.form import Form, FormLimits, Upload
+from refstar_service.gateway.requests.options import RestorationOptions, parse_options
+from refstar_service.gateway.requests.promised_bytes import largest_results
+from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
+from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
+from refstar_service.jobs.job import MOST_REFERENCES as MOST_REFERENCES  # for those who import it from here
+from refstar_service.jobs.job import input_keys as input_keys
+from refstar_service.people import Person
+from refstar_service.settings import Settings
+
+SQUARE_TOLERANCE = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """A request that may be queued: what is asked, and the bytes for each blob key."""
+
+    job_id: str
+    request: JobRequest
+    priority: Priority
+    blobs: Mapping[str, bytes]
+    results: int
+    """Bytes that its results take at the most."""
+    webhook: str = ""
+    """URL to tell when it ends; empty for none."""
+
+
+def form_limits(settings: Settings) -> FormLimits:
+    return FormLimits(
+        files={"image": 1, "references": settings.max_references},
+        max_file_bytes=settings.max_image_bytes,
+        max_request_bytes=settings.max_request_bytes,
+        timeout=settings.upload_timeout,
+    )
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        settings.max_image_bytes,
+        settings.max_image_pixels,
+        settings.max_image_side,
+        settings.min_image_side,
+    )
+
+
+def result_keys(job: Job | None) -> list[str]:
+    """The blob keys of a job's recorded results."""
+    if job is None or job.result is None:
+        return []
+    return [file.key for file in (job.result.image, job.result.selection) if file is not None]
+
+
+def checked(
+    form: Form,
+    models: Mapping[str, ModelManifest],
+    settings: Settings,
+    job_id: str,
+    person: Person | None = None,
+) -> Submission:
+    """The submission in a form; raises Problem. Hashes megabytes: call it `beside`. `person`: whom it names."""
+    options = parse_options(form.fields)
+    images, references = form.of("image"), form.of("references")
+    if not images:
+        raise Problem(ProblemType.MISSING_IMAGE, "The form has no file in the field 'image'.")
+    if person is not None and references:
+        raise Problem(
+            ProblemType.INVALID_PARAMETER,
+            "`person` stands for stored references: send no others with it.",
+            errors=[{"parameter": "person", "value": person.id, "reason": "does not go with references"}],
+        )
+    shown = len(references) if person is None else sum(one.crop is not None for one in person.references)
+    model = _chosen_model(options.model, shown, models)
+    faces = options.faces_mode(shown)
+
+    limits = image_limits(settings)
+    keys = input_keys(job_id)
+    labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
+    uploads = [*images, *references]
+    # Look at every header before the first hash: refusals should be cheap.
+    infos = [probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    if faces == "aligned":
+        for info, label in zip(infos, labels, strict=True):
+            check_square(info, label)
+        size = (models[model].input_size, models[model].input_size)  # whatever the size of the crop
+    else:
+        _check_boxes(options.boxes, infos[0])
+        size = (infos[0].width, infos[0].height)
+    kind = _result_kind(options, infos[0], size, settings)
+    files = [described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    request = JobRequest(
+        image=files[0],
+        references=tuple(files[1:]),
+        model=model,
+        faces=faces,
+        fidelity=options.fidelity,
+        reference_strength=options.reference_strength,
+        format=options.format,
+        quality=options.quality,
+        boxes=options.boxes,
+        min_face=options.min_face,
+        upscale=options.upscale,
+        reference_face=options.reference_face,
+        keep_location=options.keep_location,
+        person=person.stored if person else None,
+    )
+    return Submission(
+        job_id=job_id,
+        request=request,
+        priority=Priority(options.priority),
+        blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
+        results=largest_results(
+            request, infos[0], kind, (size[0] * options.upscale, size[1] * options.upscale)
+        ),
+        webhook=options.webhook_url or "",
+    )
+
+
+async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
+    """Store the bytes, then queue the job; if that fails, nothing is left behind."""
+    job_id, uploads = submission.job_id, submission.request.bytes
+    try:  # before megabytes are written only to be deleted again
+        claim = await gateway.queue.claim(job_id, uploads=uploads, results=submission.results)
+    except QueueFull as error:
+        raise _full(error) from error
+    # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
+    ttl = 2 * gateway.settings.job_ttl
+    try:
+        for key, data in submission.blobs.items():
+            await gateway.blobs.put(key, data, ttl)
+        trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
+        request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.carried())
+        return await gateway.queue.submit(
+            submission.job_id,
+            request,
+            priority=submission.priority,
+            owner=owner,
+            webhook=submission.webhook,
+            claim=claim,
+        )
+    except BaseException as error:
+        await asyncio.shield(_undo(gateway, submission, claim))
+        if isinstance(error, QueueFull):
+            raise _full(error) from error
+        if isinstance(error, OSError):
+            logger.error("cannot store pictures: %s", error)
+            raise Problem(
+                ProblemType.STORAGE_UNAVAILABLE,
+                "The pictures could not be stored; nothing was queued.",
+                headers={"Retry-After": "10"},
+            ) from error
+        raise
+
+
+async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
+    # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
+    with contextlib.suppress(RedisError, OSError):
+        await gateway.queue.delete(submission.job_id)
+    with contextlib.suppress(RedisError, OSError):
+        await gateway.blobs.delete(*submission.blobs)
+    with contextlib.suppress(RedisError):
+        await gateway.queue.disclaim(claim)
+
+
+def _full(error: QueueFull) -> Problem:
+    there, most = error.depth, error.limit
+    match error.what:
+        case "jobs":
+            detail = f"{there} restorations wait or run, and at most {most} are admitted."
+        case "bytes":
+            detail = f"The pictures that wait or are worked on take {there} bytes, and at most {most} are admitted."
+        case _:
+            detail = f"{there} bytes of memory are taken or promised, and at most {most} are given away."
+    # Memory is free again as results expire, which takes longer than a job.
+    return Problem(
+        ProblemType.QUEUE_FULL, detail, headers={"Retry-After": "5" if error.what == "jobs" else "15"}
+    )
+
+
+def _chosen_model(wanted: str | None, references: int, models: Mapping[str, ModelManifest]) -> str:
+    if not models:
+        raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
+    name = wanted or _default_model(references, models)
+    if name not in models:
+        raise Problem(
+            ProblemType.UNKNOWN_MODEL,
+            f"There is no model {name!r}; there are: {', '.join(sorted(models))}.",
+            models=sorted(models),
+        )
+    manifest = models[name]
+    if references > manifest.max_references:
+        raise Problem(
+            ProblemType.TOO_MANY_REFERENCES,
+            f"The model {name!r} takes at most {manifest.max_references} references, not {references}.",
+            limit=manifest.max_references,
+        )
+    if manifest.needs_references and not references:
+        raise Problem(ProblemType.REFERENCES_REQUIRED, f"The model {name!r} needs at least one reference.")
+    return name
+
+
+def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
+    preferred = ["refstar"] if references else ["ganprior", "refstar"]
+    return next(name for name in (*preferred, *sorted(models)) if name in models)
+
+
+def probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
+    try:
+        return probe(upload.data, limits, claimed_media_type=upload.media_type)
+    except ImageRefused as refused:
+        kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
+        raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
+
+
+def check_square(info: ImageInfo, label: str) -> None:
+    if abs(info.width - info.height) > SQUARE_TOLERANCE * max(info.width, info.height):
+        raise Problem(
+            ProblemType.NOT_SQUARE,
+            f"{label}: it is {info.width} x {info.height} pixels; an aligned face crop is square.",
+            parameter=label,
+        )
+
+
+def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
+    errors = [
+        {
+            "parameter": "boxes",
+            "value": str(list(box)),
+            "reason": f"lies outside the picture, which has {info.width} x {info.height} pixels (upright)",
+        }
+        for box in boxes
+        if box[0] >= info.width or box[1] >= info.height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0
+    ]
+    if errors:
+        detail = "; ".join(f"the box {error['value']} {error['reason']}" for error in errors)
+        raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
+
+
+def _result_kind(
+    options: RestorationOptions, info: ImageInfo, size: tuple[int, int], settings: Settings
+) -> str:
+    """The type of the result; raises Problem where there can be none of this size."""
+    width, height = size[0] * options.upscale, size[1] * options.upscale
+    excess = None
+    if width * height > settings.max_image_pixels:
+        excess = settings.max_image_pixels, "pixels"
+    elif max(width, height) > settings.max_image_side:
+        excess = settings.max_image_side, "pixels a side"
+    if excess and options.upscale > 1:
+        limit, unit = excess
+        raise Problem(
+            ProblemType.RESULT_TOO_LARGE,
+            f"With upscale={options.upscale} the result would have {width} x {height} pixels; at most {limit} {unit} "
+            "are made.",
+            parameter="upscale",
+            limit=limit,
+        )
+    try:
+        return resolve_format(options.format, info, size=(width, height))
+    except ImageRefused as refused:  # some file types hold less than the service does
+        raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
+
+
+def described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
+    digest = hashlib.sha256(upload.data).hexdigest()
+    return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name))

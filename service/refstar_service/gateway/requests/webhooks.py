@@ -1,0 +1,36 @@
+"""Whether a webhook may be promised. A promise that cannot be kept is refused, before anything is stored."""
+
+from refstar_service.gateway.http.auth import Caller
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.webhooks.endpoint import EndpointRefused, endpoint, networks
+
+
+async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
+    """Raises Problem unless a notice to this URL can be signed and sent. Resolves no name: that is done when it is."""
+    settings = gateway.settings
+    if not (caller.key.webhook_secrets if caller.key else settings.webhook_secret):
+        raise Problem(
+            ProblemType.WEBHOOKS_NOT_CONFIGURED,
+            "webhook_url was given, and there is no secret to sign with.",
+            parameter="webhook_url",
+        )
+    try:
+        endpoint(url, networks(settings.webhook_networks))
+    except EndpointRefused as refused:
+        raise Problem(
+            ProblemType.WEBHOOK_URL_REFUSED, f"webhook_url: {refused}.", parameter="webhook_url"
+        ) from refused
+    if await gateway.notices.is_off(caller.owner, url):
+        raise Problem(
+            ProblemType.WEBHOOK_URL_GONE,
+            "webhook_url: it answered 410 in the last seven days.",
+            parameter="webhook_url",
+        )
+    if await gateway.notices.owed(caller.owner) >= settings.webhook_backlog:
+        raise Problem(
+            ProblemType.TOO_MANY_WEBHOOKS,
+            f"{settings.webhook_backlog} webhooks are owed already and could not be delivered.",
+            headers={"Retry-After": "60"},
+            limit=settings.webhook_backlog,
+        )

@@ -1,0 +1,292 @@
+"""What goes out over HTTP, as pydantic models: OpenAPI describes exactly these."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.http.problems import ProblemType
+from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus, ReferenceReport
+from refstar_service.people import Person
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ProblemDetails(Resource):
+    """RFC 9457. Some problems carry further members, such as `errors`, `limit` or `failure`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    """Stable name: `/problems/<slug>`, where it is explained."""
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, failure: JobFailure, request_id: str) -> Self:
+        """`request_id`: of the request that asked for what failed."""
+        kind = ProblemType.of(failure.code)
+        return cls(
+            type=kind.uri if kind else "about:blank",
+            title=kind.title if kind else "The restoration failed",
+            status=kind.status if kind else 500,
+            detail=failure.detail,
+            request_id=request_id or None,
+        )
+
+
+class FaceResource(Resource):
+    box: tuple[float, float, float, float]
+    """x, y, width and height in pixels of the upright picture."""
+    score: float
+    """Confidence of the face detector, 0 to 1; 1 for an aligned picture, 0 for a box without a face."""
+    points: list[tuple[float, float]]
+    """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, those at its left first. Empty where
+    nothing was searched or found."""
+    action: Literal["restored", "skipped", "failed"]
+    """`skipped`: left as it was because it was not asked for. `failed`: asked for, but left as it was."""
+    reason: str | None
+    """Why it was skipped or failed. Skipped: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`,
+    `too-many-faces`. Failed: `no-face-found` (a box without a face), `points-unusable`, `not-finite`, or the
+    problem for which the whole restoration failed."""
+    selected: list[float]
+    """Per reference of the request, the mean share of this face that was taken from it, 0 to 1; 0 for one that
+    was left out. Empty unless the face came to the model."""
+
+    @classmethod
+    def of(cls, report: FaceReport) -> Self:
+        return cls(
+            box=report.box,
+            score=report.score,
+            points=list(report.points),
+            action=report.action.value,
+            reason=report.reason,
+            selected=list(report.selected),
+        )
+
+
+class ReferenceResource(Resource):
+    """What was seen in a reference. Null: not found, or not looked for."""
+
+    index: int
+    """1 is the first reference of the request."""
+    name: str
+    """File name as it was sent, made safe; may be empty."""
+    box: tuple[float, float, float, float] | None
+    """The face that counts: x, y, width and height in pixels of the upright reference."""
+    score: float | None
+    """Confidence of the face detector, 0 to 1."""
+    size: float | None
+    """Side of the face, in pixels."""
+    sharpness: float | None
+    """Measured on the aligned face: 0 is flat, about 1 is as sharp as pictures are."""
+    used: bool
+    reason: str | None
+    """Why it was left out: `reference-too-small` or `reference-too-blurred`; or why it failed the restoration:
+    `reference-without-face` or `several-faces`. Each is explained at `/problems/<reason>`."""
+
+    @classmethod
+    def of(cls, report: ReferenceReport) -> Self:
+        return cls(**asdict(report))
+
+
+class Links(Resource):
+    """Addresses relative to this service; null while there is nothing behind them."""
+
+    self_: str = Field(serialization_alias="self")
+    image: str | None
+    selection: str | None
+    events: str | None
+    cancel: str | None
+
+
+class Restoration(Resource):
+    """A job and how far it is."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+    canceling: bool
+    """It runs, and its outcome will be thrown away."""
+    model: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime
+    """When this status ends by itself; a finished restoration and its pictures are deleted then."""
+    person: str | None
+    """The stored person whose references it uses."""
+    queue_position: int | None
+    """Restorations that are taken before this one; null unless it is queued."""
+    attempts: int
+    faces: list[FaceResource]
+    """Every face that was found, and every box in which none was; also when the restoration failed."""
+    references: list[ReferenceResource]
+    """What was seen in each reference, and whether it was used."""
+    error: ProblemDetails | None
+    request_id: str
+    """Of the request that asked for it; logs of gateway and workers name it too."""
+    timings: dict[str, float]
+    """Seconds by stage, as far as it came; also of a failed one."""
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, position: int | None) -> Self:
+        path = f"/v1/restorations/{job.id}"
+        result = job.result if job.status is JobStatus.SUCCEEDED else None
+        return cls(
+            id=job.id,
+            status=job.status.value,
+            canceling=job.canceling,
+            model=job.request.model,
+            created_at=_moment(job.created_at),
+            started_at=None if job.started_at is None else _moment(job.started_at),
+            finished_at=None if job.finished_at is None else _moment(job.finished_at),
+            expires_at=_moment(job.expires_at),
+            person=job.request.person.id if job.request.person else None,
+            queue_position=position if job.status is JobStatus.QUEUED else None,
+            attempts=job.attempts,
+            faces=[FaceResource.of(face) for face in job.faces],
+            references=[ReferenceResource.of(reference) for reference in job.references],
+            error=ProblemDetails.of(job.failure, job.request.request_id) if job.failure else None,
+            request_id=job.request.request_id,
+            timings=job.timings,
+            links=Links(
+                self_=path,
+                image=f"{path}/image" if result else None,
+                selection=f"{path}/selection" if result and result.selection else None,
+                events=None if job.status.terminal else f"{path}/events",
+                cancel=None if job.status.terminal else f"{path}/cancel",
+            ),
+        )
+
+
+class RestorationList(Resource):
+    restorations: list[Restoration]
+    """Newest first. A page may hold fewer than `limit`, and even none, while there are more."""
+    next: str | None
+    """Where the list goes on; null when this was the end."""
+
+
+class PersonLinks(Resource):
+    self_: str = Field(serialization_alias="self")
+
+
+class PersonResource(Resource):
+    """Somebody whose references are stored, for restorations to name as `person`."""
+
+    id: str
+    name: str
+    """What the request called the person; may be empty."""
+    status: Literal["preparing", "ready", "failed"]
+    """`preparing`: a worker has yet to look at the references. `failed`: none can be used, `error` says why."""
+    created_at: datetime
+    expires_at: datetime
+    """When everything of the person is deleted."""
+    references: list[ReferenceResource]
+    """What was seen in each reference, and whether it will be used. Empty until a worker has looked."""
+    error: ProblemDetails | None
+    request_id: str
+    """Of the request that stored the person."""
+    links: PersonLinks
+
+    @classmethod
+    def of(cls, person: Person) -> Self:
+        return cls(
+            id=person.id,
+            name=person.name,
+            status=person.status.value,
+            created_at=_moment(person.created_at),
+            expires_at=_moment(person.expires_at),
+            references=[ReferenceResource.of(one.report) for one in person.references],
+            error=ProblemDetails.of(person.failure, person.request_id) if person.failure else None,
+            request_id=person.request_id,
+            links=PersonLinks(self_=f"/v1/people/{person.id}"),
+        )
+
+
+class PersonList(Resource):
+    people: list[PersonResource]
+    """Newest first."""
+    next: str | None
+    """Where the list goes on; null when this was the end."""
+
+
+class Model(Resource):
+    name: str
+    version: str
+    system: str
+    """The method it implements."""
+    license: str
+    training_data: list[str]
+    commit: str
+    """Of the source it was made from."""
+    input_size: int
+    """Side of the square face it works on, in pixels; other sizes are scaled."""
+    precision: str
+    graphs: dict[str, str]
+    """SHA-256 of each graph file."""
+    weights: str | None
+    """SHA-256 of the file of weights that the graphs share, where they do."""
+    quality: dict[str, object]
+    """Measured on held-out pictures."""
+    limits: list[str]
+    """What it is known to do badly."""
+    max_references: int
+    needs_references: bool
+
+    @classmethod
+    def of(cls, manifest: ModelManifest) -> Self:
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            system=manifest.system,
+            license=manifest.license,
+            training_data=list(manifest.training_data),
+            commit=manifest.commit,
+            input_size=manifest.input_size,
+            precision=manifest.precision,
+            graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
+            weights=manifest.weights.sha256 if manifest.weights else None,
+            quality=dict(manifest.quality),
+            limits=list(manifest.limits),
+            max_references=manifest.max_references,
+            needs_references=manifest.needs_references,
+        )
+
+
+class ModelList(Resource):
+    models: list[Model]
+
+
+class Liveness(Resource):
+    status: Literal["ok"]
+
+
+class Readiness(Resource):
+    status: Literal["ready"]
+    workers: list[str]
+
+
+class ProblemExplanation(Resource):
+    type: str
+    title: str
+    status: int
+    remedy: str
+    """What it means and what to do about it."""
+
+
+class ProblemList(Resource):
+    problems: list[ProblemExplanation]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
