@@ -64,6 +64,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+#: What each room within the gateway may import of the others.
+GATEWAY_ALLOWED = {"http": set(), "requests": {"http"}, "routes": {"http", "requests"}}
+
+
 @pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
@@ -72,6 +76,24 @@ def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
             assert any(module == a or module.startswith(a + ".") for a in allowed), (
                 f"{path.name} imports {module}"
             )
+
+
+@pytest.mark.parametrize("room", sorted(GATEWAY_ALLOWED))
+def test_a_room_of_the_gateway_imports_only_what_its_arrows_allow(room: str) -> None:
+    for path in (ROOT / "gateway" / room).rglob("*.py"):
+        for module in imports(path):
+            if module.startswith("gateway."):
+                assert module.split(".")[1] in {room} | GATEWAY_ALLOWED[room], f"{path.name} imports {module}"
+
+
+def test_routers_do_not_import_each_other() -> None:
+    folder = ROOT / "gateway" / "routes"
+    routers = {path.stem for path in folder.glob("*.py") if "\nrouter = APIRouter(" in path.read_text()}
+    assert {"restorations", "people", "results", "events"} <= routers
+    for path in folder.glob("*.py"):
+        for module in imports(path):
+            routed = module in {f"gateway.routes.{router}" for router in routers}
+            assert not routed, f"{path.name} imports {module}"
 
 
 def test_only_the_command_line_puts_gateway_and_worker_together() -> None:

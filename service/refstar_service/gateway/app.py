@@ -14,15 +14,15 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway.http import auth, handlers
+from refstar_service.gateway.http.auth import describe_access
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.edge import PROBES, Edge
+from refstar_service.gateway.http.handlers import install_handlers
 from refstar_service.gateway.http.streams import Streams
-from refstar_service.gateway.http.upload_slots import UploadPlaces
+from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.gateway.routes import (
     events,
     health,
-    listing,
     page,
     people,
     problem_pages,
@@ -39,11 +39,12 @@ from refstar_service.webhooks.notices import Notices
 DESCRIPTION = """
 Restores degraded faces in photographs from other photographs of the same person.
 
-Send the photograph, and references if there are any, to `POST /v1/restorations`; the answer is a job. Wait for it with
-`Prefer: wait=30`, or poll it as `Retry-After` says, and fetch the picture from its `links.image` before
-`expires_at`. Every error is an RFC 9457 problem whose `type` is an address that explains it.
+Send the photograph, with any references you have, to `POST /v1/restorations`. The response describes a restoration
+that runs in the background. Wait for it with `Prefer: wait=30`, or poll it at the interval in `Retry-After`; then
+download the picture from `links.image` before `expires_at`. Every error is an RFC 9457 problem, and its `type` is an
+address that explains it.
 
-Restoration may invent detail: results are not for identification or evidence.
+Restoration can invent detail. Do not use results for identification or as evidence.
 """
 
 
@@ -74,6 +75,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # clients name their methods after it
         # Its metrics and log records would be ours a second time.
         telemetry={
             "tracer_provider": tracing.provider(),  # None: no spans, unless somebody else records some
@@ -91,7 +93,7 @@ def create_app(
         models=models,
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
-        upload_places=UploadPlaces(settings.max_uploads_at_once),
+        upload_slots=UploadSlots(settings.max_uploads_at_once),
         streams=Streams(queue, settings.max_event_streams),
         people=PeopleStore(redis),
         usage=Usage(redis),
@@ -99,10 +101,10 @@ def create_app(
         notices=Notices(redis),
         keys=keys,
     )
-    handlers.install(app)
+    install_handlers(app)
     app.add_middleware(Edge, metrics=metrics)
-    for router in (listing, restorations, results, events, people, model_routes, problem_pages, health, page):
+    for router in (restorations, results, events, people, model_routes, problem_pages, health, page):
         app.include_router(router.router)
     if keys is not None:
-        auth.describe(app)
+        describe_access(app)
     return app

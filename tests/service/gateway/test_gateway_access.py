@@ -240,7 +240,7 @@ async def test_one_key_cannot_take_all_places_for_uploads(
     outside: httpx.AsyncClient, guarded: FastAPI, token: Token, picture: Picture
 ) -> None:
     ada, bob = await token("ada"), await token("bob")
-    async with guarded.state.gateway.upload_place("ada"):  # of two places
+    async with guarded.state.gateway.upload_slot("ada"):  # of two places
         refused = await submit(outside, picture, ada)
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-uploads")
         assert (await submit(outside, picture, bob)).status_code == 202

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from refstar_service.gateway.http.error_list import markdown
-from refstar_service.gateway.http.problems import ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
 
 PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 

@@ -17,7 +17,8 @@ from hostile_corpus import (
     saved,
 )
 from redis.asyncio import Redis
-from refstar_service.gateway.http.problems import MEDIA_TYPE, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import MEDIA_TYPE
 from refstar_service.images import ImageLimits, ImageRefused, decode, probe
 
 Wrong = list[tuple[str, str, object]]

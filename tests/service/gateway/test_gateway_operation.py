@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 from redis.asyncio import Redis
-from refstar_service.gateway.http.problems import ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
 
@@ -26,22 +26,22 @@ def without_redis(app: FastAPI) -> None:
 
 async def test_ready_once_a_worker_is_there(client: httpx.AsyncClient, queue: JobQueue, app: FastAPI) -> None:
     response = await client.get("/readyz")
-    assert (response.status_code, response.json()["detail"]) == (503, "No worker is there.")
+    assert (response.status_code, response.json()["detail"]) == (503, "No worker is running.")
     await queue.announce_worker(WorkerInfo("w0", ("other",), "cpu", 0.0), 10)
     response = await client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["detail"] == "No worker has a model of this gateway: ented, refstar."
+    assert response.json()["detail"] == "No running worker has any of this gateway's models: ented, refstar."
     await queue.announce_worker(WorkerInfo("w1", ("refstar",), "cpu", 0.0), 10)
     response = await client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready", "workers": ["w1"]})
     app.state.gateway.stopping.set()
     response = await client.get("/readyz")
-    assert (response.status_code, response.json()["detail"]) == (503, "It is stopping.")
+    assert (response.status_code, response.json()["detail"]) == (503, "The service is stopping.")
 
 
 async def test_not_ready_without_models(client: httpx.AsyncClient, app: FastAPI) -> None:
     app.state.gateway = replace(app.state.gateway, models={})
-    assert (await client.get("/readyz")).json()["detail"] == "There is no model."
+    assert (await client.get("/readyz")).json()["detail"] == "No model is installed."
 
 
 @pytest.mark.usefixtures("without_redis")

@@ -45,7 +45,7 @@ async def test_uploads_beyond_the_memory_set_aside_are_refused(
     app: FastAPI, post: Post, refused: Refused
 ) -> None:
     gateway = app.state.gateway
-    async with gateway.upload_place(), gateway.upload_place():
+    async with gateway.upload_slot(), gateway.upload_slot():
         response = await post()
     await refused(response, 503, "too-many-uploads")
     assert int(response.headers["retry-after"]) > 0
@@ -87,7 +87,7 @@ async def test_more_bytes_than_are_admitted_are_refused_before_pictures_are_writ
     monkeypatch.delattr(RedisBlobs, "put")
     response = await post(image=("large.png", picture(2000, 2000)), faces="all")
     problem = await refused(response, 429, "queue-full")
-    assert "at most 10000000 are admitted" in problem["detail"]
+    assert "of 10000000 bytes" in problem["detail"]
     assert int(response.headers["retry-after"]) > 0
 
 
@@ -133,7 +133,7 @@ async def test_a_redis_that_is_away(client: httpx.AsyncClient, post: Post, app: 
         assert response.status_code == 503
         assert response.json()["type"] == "/problems/queue-unavailable"
         assert int(response.headers["retry-after"]) > 0
-        assert "does not answer" in response.json()["detail"]
+        assert "does not respond" in response.json()["detail"]
 
 
 async def test_a_redis_out_of_memory(post: Post, redis: Redis) -> None:

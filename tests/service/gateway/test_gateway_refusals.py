@@ -156,6 +156,40 @@ async def test_all_wrong_knobs_are_named_at_once(post: Post, refused: Refused) -
     assert [error["parameter"] for error in problem["errors"]] == ["fidelity", "quality"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"model": "m" * 65}, "model must have at most 64 characters."),
+        ({"fidelity": "a"}, "fidelity must be a number, not 'a'."),
+        ({"fidelity": "7"}, "fidelity must be at most 1, not '7'."),
+        ({"quality": "90.5"}, "quality must be a whole number, not '90.5'."),
+        ({"keep_location": "perhaps"}, "keep_location must be true or false, not 'perhaps'."),
+        ({"upscale": "3"}, "upscale must be 1, 2 or 4, not '3'."),
+        (
+            {"faces": "boxes", "boxes": "[[1, 1, 0, 5]]"},
+            "boxes must be a JSON list of 1 to 32 boxes [x, y, width, height]; box 1 has no area.",
+        ),
+        (
+            {"format": "gif"},
+            "format must be same, png, jpeg, webp, tiff, bmp or avif, not 'gif'.",
+        ),
+    ],
+)
+async def test_a_knob_out_of_range_is_explained_in_a_sentence(
+    post: Post, refused: Refused, fields: dict[str, str], sentence: str
+) -> None:
+    problem = await refused(await post(**fields), 422, "invalid-parameter")
+    assert problem["detail"] == sentence
+
+
+async def test_a_query_out_of_range_is_explained_in_a_sentence(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/restorations", params={"limit": "many", "status": "lost"})
+    assert response.json()["detail"] == (
+        "status must be 'queued', 'running', 'succeeded', 'failed', 'canceled' or 'expired', not 'lost'; "
+        "limit must be a whole number, not 'many'."
+    )
+
+
 async def test_an_unknown_field(post: Post, refused: Refused) -> None:
     problem = await refused(await post(fidelty="0.5"), 422, "unknown-parameter")
     assert "did you mean 'fidelity'" in problem["detail"]

@@ -45,7 +45,7 @@ async def test_a_small_upload_takes_no_thread(
 async def test_a_large_upload_is_looked_at_in_a_thread(
     post: Post, picture: Picture, threads: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refstar_service.gateway.requests.form.LOOKED_AT_HERE", 1000)
+    monkeypatch.setattr("refstar_service.gateway.requests.form.SCANNED_ON_LOOP", 1000)
     assert (await post(image=("a.bmp", picture(64, 64, kind="BMP")))).status_code == 202
     assert len(threads) == 1
 

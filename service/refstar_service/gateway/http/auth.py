@@ -1,7 +1,7 @@
 """Who is asking: the bearer of an API key, or, in open mode, whoever is at this machine.
 
-`caller` is the one door to everything under /v1. Whoever comes through it has shown a key that is known and has asked
-no more often than the key may; in open mode, it was no web page of somebody else's that made a browser ask.
+`identify_caller` is the one door to everything under /v1. Whoever comes through it has shown a key that is known and
+has asked no more often than the key may; in open mode, it was no web page of somebody else's that made a browser ask.
 """
 
 import ipaddress
@@ -14,9 +14,10 @@ from fastapi import Depends, FastAPI, Request
 from refstar_service.access import ApiKey, KeyStore, Limits
 from refstar_service.access.key import token_id
 from refstar_service.gateway.http.context import Gateway, GatewayDep
-from refstar_service.gateway.http.limits import request_policy, take
-from refstar_service.gateway.http.problems import Problem, ProblemType
-from refstar_service.gateway.http.responses import problem_responses
+from refstar_service.gateway.http.limits import charge, request_policy
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.responses import describe_problems
 
 OPEN = ""  # the owner of everything that is made without a key
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -35,28 +36,28 @@ class Caller:
         return self.owner == owner
 
 
-async def caller(request: Request, gateway: GatewayDep) -> Caller:
+async def identify_caller(request: Request, gateway: GatewayDep) -> Caller:
     """Whose request it is; raises Problem for whoever may not ask."""
     if gateway.keys is None:
         _refuse_other_sites(request, gateway)
         return Caller(OPEN, None, Limits(0, 0, 0))
-    key = await _key(request, gateway.keys)
+    key = await _authenticate(request, gateway.keys)
     known = Caller(key.name, key, key.limits.or_else(_default_limits(gateway)))
-    await take(request, gateway, known.owner, request_policy(known.limits))
+    await charge(request, gateway, known.owner, request_policy(known.limits))
     return known
 
 
-CallerDep = Annotated[Caller, Depends(caller)]
+CallerDep = Annotated[Caller, Depends(identify_caller)]
 
 
-def describe(app: FastAPI) -> None:
+def describe_access(app: FastAPI) -> None:
     """Say in the OpenAPI document that everything under /v1 asks for a key, and how it refuses."""
     document: dict[str, Any] = app.openapi()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    refusals = problem_responses(
+    refusals = describe_problems(
         ProblemType.KEY_REQUIRED,
         ProblemType.KEY_INVALID,
         ProblemType.QUOTA_EXCEEDED,
@@ -70,14 +71,14 @@ def describe(app: FastAPI) -> None:
                 operation["security"] = [{"bearer": []}, {"header": []}]
 
 
-async def _key(request: Request, keys: KeyStore) -> ApiKey:
+async def _authenticate(request: Request, keys: KeyStore) -> ApiKey:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         scheme, token = "", request.headers.get("x-api-key", "")
     if not token:
         raise Problem(
             ProblemType.KEY_REQUIRED,
-            "The request shows no API key.",
+            "The request has no API key.",
             headers={"WWW-Authenticate": 'Bearer realm="refstar"'},
         )
     token = token.strip()
@@ -87,7 +88,7 @@ async def _key(request: Request, keys: KeyStore) -> ApiKey:
     if not (key or _NO_KEY).opens(token) or key is None:
         raise Problem(
             ProblemType.KEY_INVALID,
-            "The key is not known here, or was revoked.",
+            "This API key is unknown or was revoked.",
             headers={"WWW-Authenticate": 'Bearer realm="refstar", error="invalid_token"'},
         )
     return key
@@ -105,7 +106,7 @@ def _refuse_other_sites(request: Request, gateway: Gateway) -> None:
         # A name of somebody else's that resolves to this machine makes their page one of ours (DNS rebinding).
         raise Problem(
             ProblemType.WRONG_HOST,
-            f"The request is for the host {host[:80]!r}; in open mode it must be for localhost or an IP address.",
+            f"The request is for the host {host[:80]!r}. Without API keys, it must be for localhost or an IP address.",
         )
     if request.method in _SAFE:
         return
@@ -115,7 +116,7 @@ def _refuse_other_sites(request: Request, gateway: Gateway) -> None:
     if not own:
         raise Problem(
             ProblemType.CROSS_SITE_REQUEST,
-            f"A page of {(origin or 'another site')[:80]} made the browser send this.",
+            f"The request comes from a page of {(origin or 'another site')[:80]}.",
         )
 
 

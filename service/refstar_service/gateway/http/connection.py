@@ -7,11 +7,13 @@ Bodies have their own time and size (`uploads.py`), since only their reader know
 import asyncio
 import logging
 import secrets
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 
 HEAD_WITHIN = 10.0  # seconds from the connection, or from the first byte of a further request
 LONGEST_HEAD = 64 * 1024  # bytes, request line and all
@@ -46,7 +48,7 @@ class ClientConnection(HttpToolsProtocol):
         if expected is not None and self._head_timer is expected:  # all of this was head, and more is to come
             self._head_bytes += len(data)
             if self._head_bytes > LONGEST_HEAD:
-                detail = f"The request line and headers have more than {LONGEST_HEAD} bytes."
+                detail = f"The request line and headers exceed {LONGEST_HEAD} bytes."
                 self._refuse(Problem(ProblemType.HEAD_TOO_LARGE, detail, limit=LONGEST_HEAD))
 
     def on_message_begin(self) -> None:
@@ -59,7 +61,7 @@ class ClientConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(ProblemType.MALFORMED_REQUEST, "What was sent is not HTTP."))
+        self._refuse(Problem(ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP."))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -71,7 +73,9 @@ class ClientConnection(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._head_bytes = 0
-        self._head_timer = self.loop.call_later(HEAD_WITHIN, self._cut, "sent no whole request head")
+        self._head_timer = self.loop.call_later(
+            HEAD_WITHIN, self._cut, "did not send a complete request head in time"
+        )
 
     def _head_is_there(self) -> None:
         if self._head_timer is not None:
@@ -85,7 +89,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def _look_at_reader(self) -> None:
         if self.transport.get_write_buffer_size() >= self._left:
-            self._cut("read nothing of its answer")
+            self._cut("stopped reading the response")
         else:
             self._watch_reader()
 
@@ -95,13 +99,16 @@ class ClientConnection(HttpToolsProtocol):
             self._reader_timer = None
 
     def _cut(self, why: str) -> None:
-        logger.info("a client %s and is cut off", why)
+        logger.info("closed a connection: the client %s", why)
         self.transport.abort()
 
     def _refuse(self, problem: Problem) -> None:
         self._head_is_there()
         response = problem.response(instance="", request_id=secrets.token_hex(8))
         headers = [*response.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
-        lines = [b"HTTP/1.1 %d Refused" % problem.type.status, *(b"%s: %s" % header for header in headers)]
+        lines = [
+            b"HTTP/1.1 %d %s" % (problem.type.status, HTTPStatus(problem.type.status).phrase.encode()),
+            *(b"%s: %s" % header for header in headers),
+        ]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
         self.transport.close()

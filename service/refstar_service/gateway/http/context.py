@@ -14,7 +14,7 @@ from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.streams import Streams
-from refstar_service.gateway.http.upload_slots import UploadPlaces
+from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
 from refstar_service.people import PeopleStore
@@ -32,7 +32,7 @@ class Gateway:
     models: Mapping[str, ModelManifest]
     metrics: GatewayMetrics
     stopping: asyncio.Event
-    upload_places: UploadPlaces
+    upload_slots: UploadSlots
     streams: Streams
     people: PeopleStore
     usage: Usage
@@ -40,14 +40,14 @@ class Gateway:
     notices: Notices
     keys: KeyStore | None = None
 
-    def upload_place(self, owner: str = "") -> AbstractAsyncContextManager[None]:
-        """One of the places that bound the memory of uploads; raises Problem when there is none for this owner."""
-        return self.upload_places.place(owner)
+    def upload_slot(self, owner: str = "") -> AbstractAsyncContextManager[None]:
+        """One of the slots that bound the memory of uploads; raises Problem when there is none for this owner."""
+        return self.upload_slots.hold(owner)
 
 
-async def _gateway(request: Request) -> Gateway:  # a plain function would be called in a thread
+async def _find_gateway(request: Request) -> Gateway:  # a plain function would be called in a thread
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-GatewayDep = Annotated[Gateway, Depends(_gateway)]
+GatewayDep = Annotated[Gateway, Depends(_find_gateway)]

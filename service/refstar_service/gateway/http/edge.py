@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refstar_service import logs, tracing
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 from refstar_service.metrics import GatewayMetrics
 
 CLIENT_LEFT = 499  # nginx's number: there is no answer, so there is no status
@@ -59,11 +60,11 @@ class Edge:
         except ClientDisconnect:
             pass
         except Exception:
-            logger.exception("unexpected, in request %s", exchange.request_id)
+            logger.exception("unexpected error in request %s", exchange.request_id)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must cut the connection
             problem = Problem(
-                ProblemType.INTERNAL_ERROR, "It was logged; quote the request_id when you report it."
+                ProblemType.INTERNAL_ERROR, "The error was logged. Quote the request_id when you report it."
             )
             scope["state"]["problem"] = problem.type
             response = problem.response(instance=scope["path"], request_id=exchange.request_id)

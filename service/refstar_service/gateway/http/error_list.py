@@ -2,17 +2,27 @@
 
 from http import HTTPStatus
 
-from refstar_service.gateway.http.problems import ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
 
 HEAD = """\
 # Errors
 
 <!-- Made by: python -m refstar_service.gateway.http.error_list > docs/errors.md -->
 
-Every error is an RFC 9457 problem: `application/problem+json` with `type`, `title`, `status`, `detail` (what was found
-in this request), `instance` (the path) and `request_id` (also in the header `X-Request-ID`; quote it when you report
-something). `type` is an address of the service that explains the problem; `/problems` lists them all. Types are added,
-never renamed, so programs may rely on them. A restoration that fails has the same problem as its `error`.
+Every error response is an RFC 9457 problem with the content type `application/problem+json`:
+
+| member | content |
+| --- | --- |
+| `type` | identifies the problem, and is an address of the service that explains it |
+| `title` | what the problem is, in one line |
+| `status` | the HTTP status |
+| `detail` | what is wrong with this request |
+| `instance` | the path of the request |
+| `request_id` | also sent in the `X-Request-ID` header; quote it when you report a problem |
+
+Some problems have further members, such as `errors`, `limit` or `failure`. New types may be added, but types are
+never renamed, so programs can rely on them. `GET /problems` lists them all. The `error` of a failed restoration has the
+same form.
 """
 
 

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from refstar_service.access import Limits
 from refstar_service.access.usage import Policy, Standing
 from refstar_service.gateway.http.context import Gateway
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 
 MINUTE = 60
 DAY = 86_400
@@ -26,28 +27,28 @@ def restoration_policy(limits: Limits) -> Policy | None:
     return Policy("restorations", limits.restorations_per_day, DAY) if limits.restorations_per_day else None
 
 
-async def take(request: Request, gateway: Gateway, owner: str, policy: Policy | None) -> None:
+async def charge(request: Request, gateway: Gateway, owner: str, policy: Policy | None) -> None:
     """One unit of a policy, which the headers of the answer then show; raises Problem if none is left."""
     if policy is None:
         return
     taken = await gateway.usage.take(owner, [policy])
     headers = request.scope["state"].setdefault("headers", {})
     for standing in taken.standings:
-        _append(headers, "RateLimit-Policy", f'"{policy.name}";q={policy.quota};w={policy.window}')
-        _append(headers, "RateLimit", f'"{policy.name}";r={standing.remaining};t={standing.reset}')
+        _append_item(headers, "RateLimit-Policy", f'"{policy.name}";q={policy.quota};w={policy.window}')
+        _append_item(headers, "RateLimit", f'"{policy.name}";r={standing.remaining};t={standing.reset}')
     if taken.refused is not None:
-        raise _exceeded(taken.refused)
+        raise _report_excess(taken.refused)
 
 
 @asynccontextmanager
-async def restoration(
+async def charge_restoration(
     request: Request, gateway: Gateway, owner: str, limits: Limits, job_id: str
 ) -> AsyncIterator[None]:
     """Count one restoration of a key. If the body raises, nothing was queued and nothing is counted."""
     policy = restoration_policy(limits)
-    await take(request, gateway, owner, policy)
+    await charge(request, gateway, owner, policy)
     try:
-        await _hold(gateway, owner, limits, job_id)
+        await _reserve_unfinished(gateway, owner, limits, job_id)
         yield
     except BaseException:
         with suppress(RedisError):  # then Redis forgets by itself, later
@@ -58,29 +59,29 @@ async def restoration(
         raise
 
 
-async def _hold(gateway: Gateway, owner: str, limits: Limits, job_id: str) -> None:
+async def _reserve_unfinished(gateway: Gateway, owner: str, limits: Limits, job_id: str) -> None:
     # A job may wait for `job_ttl` and then run for as long.
     longest = 2.0 * gateway.settings.job_ttl
     if limits.unfinished and not await gateway.usage.hold(owner, job_id, limits.unfinished, longest):
         raise Problem(
             ProblemType.TOO_MANY_UNFINISHED,
-            f"{limits.unfinished} restorations of this key wait or run, and it may have no more of them.",
+            f"This key already has {limits.unfinished} restorations queued or running, which is its limit.",
             headers={"Retry-After": "5"},
             limit=limits.unfinished,
         )
 
 
-def _append(headers: dict[str, str], name: str, item: str) -> None:
+def _append_item(headers: dict[str, str], name: str, item: str) -> None:
     headers[name] = f"{headers[name]}, {item}" if name in headers else item
 
 
-def _exceeded(standing: Standing) -> Problem:
+def _report_excess(standing: Standing) -> Problem:
     policy = standing.policy
     what = "request" if policy.name == "requests" else "restoration"
     return Problem(
         ProblemType.QUOTA_EXCEEDED,
-        f"This key may make {policy.quota} {what}{'' if policy.quota == 1 else 's'} in {policy.window} seconds; "
-        f"it may again in {standing.reset}.",
+        f"This key is limited to {policy.quota} {what}{'' if policy.quota == 1 else 's'} in {policy.window} seconds. "
+        f"Try again in {standing.reset} seconds.",
         headers={"Retry-After": str(standing.reset)},
         limit=policy.quota,
         **{"violated-policies": [policy.name]},

@@ -3,21 +3,60 @@
 from http import HTTPStatus
 from typing import Any
 
-from refstar_service.gateway.http.problems import MEDIA_TYPE, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import MEDIA_TYPE
+
+#: What every form with pictures may be answered with.
+PICTURE_PROBLEMS = (
+    ProblemType.NOT_SQUARE,
+    ProblemType.NOT_AN_IMAGE,
+    ProblemType.IMAGE_EMPTY,
+    ProblemType.IMAGE_TRUNCATED,
+    ProblemType.IMAGE_TYPE_MISMATCH,
+    ProblemType.IMAGE_TYPE_UNSUPPORTED,
+    ProblemType.IMAGE_TOO_MANY_BYTES,
+    ProblemType.IMAGE_TOO_MANY_PIXELS,
+    ProblemType.IMAGE_TOO_SMALL,
+    ProblemType.IMAGE_ANIMATED,
+    ProblemType.IMAGE_UNDECODABLE,
+)
+#: What every form that becomes a job may be answered with.
+SUBMISSION_PROBLEMS = (
+    ProblemType.MALFORMED_REQUEST,
+    ProblemType.UPLOAD_TIMEOUT,
+    ProblemType.REQUEST_TOO_LARGE,
+    ProblemType.UNSUPPORTED_MEDIA_TYPE,
+    ProblemType.INVALID_PARAMETER,
+    ProblemType.UNKNOWN_PARAMETER,
+    ProblemType.UNKNOWN_MODEL,
+    ProblemType.TOO_MANY_REFERENCES,
+    ProblemType.QUEUE_FULL,
+    ProblemType.QUOTA_EXCEEDED,
+    ProblemType.TOO_MANY_UNFINISHED,
+    ProblemType.TOO_MANY_UPLOADS,
+    ProblemType.QUEUE_UNAVAILABLE,
+    ProblemType.STORAGE_UNAVAILABLE,
+    ProblemType.NO_MODEL,
+)
+IDEMPOTENCY_PROBLEMS = (
+    ProblemType.IDEMPOTENCY_KEY_MALFORMED,
+    ProblemType.IDEMPOTENCY_KEY_REUSED,
+    ProblemType.IDEMPOTENT_REQUEST_RUNNING,
+)
 
 
-def problem_responses(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
+def describe_problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
     """The `responses` argument of a route that may answer with these problems."""
     responses: dict[int | str, dict[str, Any]] = {
-        "default": _response([ProblemType.INTERNAL_ERROR], "Any problem")
+        "default": _describe([ProblemType.INTERNAL_ERROR], "Any problem")
     }
     for status in sorted({problem.status for problem in types}):
         same = [problem for problem in types if problem.status == status]
-        responses[status] = _response(same, same[0].title if len(same) == 1 else HTTPStatus(status).phrase)
+        responses[status] = _describe(same, same[0].title if len(same) == 1 else HTTPStatus(status).phrase)
     return responses
 
 
-def _response(types: list[ProblemType], description: str) -> dict[str, Any]:
+def _describe(types: list[ProblemType], description: str) -> dict[str, Any]:
     return {
         "description": description,
         "content": {
@@ -40,11 +79,7 @@ def _response(types: list[ProblemType], description: str) -> dict[str, Any]:
     }
 
 
-def links(parameter: str, *operations: str) -> dict[str, Any]:
+def describe_links(parameter: str, *operations: str) -> dict[str, Any]:
     """For the description of an answer: the operations (by id) that its `id` is the `parameter` of."""
     following = {"parameters": {parameter: "$response.body#/id"}}
-    return {
-        "links": {
-            operation.split("_")[0]: {"operationId": operation, **following} for operation in operations
-        }
-    }
+    return {"links": {operation: {"operationId": operation, **following} for operation in operations}}

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 from refstar_service.jobs import JobQueue
 
 FRESH = 1.0  # seconds for which a place in the queue is good enough to be told
@@ -23,12 +24,12 @@ class Streams:
         self._looking = asyncio.Lock()
 
     @contextmanager
-    def place(self, job_id: str) -> Iterator[None]:
+    def open(self, job_id: str) -> Iterator[None]:
         """A stream of this job for as long as it is open. Raises Problem when there are too many."""
         if self._open.total() >= self._most:
             raise Problem(
                 ProblemType.TOO_MANY_STREAMS,
-                f"{self._most} event streams are open here; poll, or try again in a moment.",
+                f"All {self._most} event streams of this gateway are in use. Poll instead, or try again in a moment.",
                 headers={"Retry-After": "5"},
             )
         self._open[job_id] += 1

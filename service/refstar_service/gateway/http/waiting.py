@@ -3,36 +3,53 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Header, Request
+from pydantic import WithJsonSchema
 from starlette.requests import ClientDisconnect
 
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.jobs import Job
 
+LONGEST_POLL_DELAY = 30  # seconds
 _WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?', re.IGNORECASE)
 
+PreferHeader = Annotated[
+    list[str] | None,
+    WithJsonSchema({"type": "string"}),
+    Header(
+        alias="Prefer",
+        description="`wait=n` holds the response until the work is done, for up to n seconds (at most 60).",
+    ),
+]
 
-def requested_wait(prefer: Sequence[str], cap: int) -> int | None:
+
+def parse_wait(prefer: Sequence[str] | None, cap: int) -> int | None:
     """Seconds asked for by the Prefer headers, at most `cap`; None if none asks. A bad one is no error."""
-    for header in prefer:
+    for header in prefer or ():
         for preference in re.split(r"[,;]", header):
             if match := _WAIT.fullmatch(preference.strip()):
                 return min(int(match[1]), cap)
     return None
 
 
-async def wait_for(gateway: Gateway, request: Request, job_id: str, seconds: float) -> Job | None:
+def estimate_poll_delay(position: int | None) -> int:
+    """Seconds until it is worth asking again: one, and one more for every ten jobs ahead."""
+    return min(LONGEST_POLL_DELAY, 1 + (position or 0) // 10)
+
+
+async def wait_for_job(gateway: Gateway, request: Request, job_id: str, seconds: float) -> Job | None:
     """The job when it is terminal, or as it stands after `seconds` or at a stop; None if it is gone.
 
     Raises ClientDisconnect if the client goes away. The request's body must have been read.
     """
     async with gateway.queue.watch(job_id, end_only=True) as ended:
         job = await gateway.queue.get(job_id)
-        return job and await until_ended(gateway, request, job, ended, seconds)
+        return job and await await_end(gateway, request, job, ended, seconds)
 
 
-async def until_ended(
+async def await_end(
     gateway: Gateway, request: Request, job: Job, ended: asyncio.Event, seconds: float
 ) -> Job | None:
     """The same for a job as it was when `ended` (of `JobQueue.watch`) was listening already."""
@@ -42,7 +59,7 @@ async def until_ended(
     deadline = clock() + seconds
     # Only these are ever cancelled: redis-py on Python 3.11 may lose the cancellation of a command.
     stopping = asyncio.create_task(gateway.stopping.wait())
-    leaving = asyncio.create_task(_disconnected(request))
+    leaving = asyncio.create_task(_await_disconnect(request))
     try:
         while True:
             end = asyncio.create_task(ended.wait())
@@ -61,6 +78,6 @@ async def until_ended(
         leaving.cancel()
 
 
-async def _disconnected(request: Request) -> None:
+async def _await_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.requests.form import Form, FormLimits
+from refstar_service.gateway.requests.lookup import find_person
 from refstar_service.gateway.requests.options import parse_person
 from refstar_service.gateway.requests.submission import (
     Submission,
     check_square,
-    described,
+    describe_file,
     image_limits,
     input_keys,
-    probed,
+    probe_upload,
 )
-from refstar_service.gateway.routes.resources import ProblemDetails
 from refstar_service.jobs import JobFailure, JobRequest, JobStatus, Priority, StoredPerson, Task
 from refstar_service.people import Person, PersonStatus
 from refstar_service.settings import Settings
@@ -40,20 +42,22 @@ def person_limits(settings: Settings) -> FormLimits:
     )
 
 
-def enrollment(form: Form, model: str, settings: Settings, person_id: str) -> Enrollment:
-    """The enrollment in a form; raises Problem. Hashes megabytes: call it `beside`."""
+def read_enrollment(form: Form, model: str, settings: Settings, person_id: str) -> Enrollment:
+    """The enrollment in a form; raises Problem. Hashes megabytes: call it by `scan_form`."""
     options = parse_person(form.fields)
-    uploads = form.of("references")
+    uploads = form.files_of("references")
     if not uploads:
-        raise Problem(ProblemType.MISSING_REFERENCES, "The form has no file in the field 'references'.")
+        raise Problem(ProblemType.MISSING_REFERENCES, "Send at least one file in the field 'references'.")
     limits = image_limits(settings)
     labels = [f"references[{index}]" for index in range(len(uploads))]
-    infos = [probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
     if options.aligned:
         for info, label in zip(infos, labels, strict=True):
             check_square(info, label)
     keys = input_keys(person_id)
-    files = [described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    files = [
+        describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
+    ]
     request = JobRequest(
         image=files[0],
         references=tuple(files[1:]),
@@ -77,14 +81,7 @@ def enrollment(form: Form, model: str, settings: Settings, person_id: str) -> En
     return Enrollment(options.name, submission)
 
 
-def existing_person(person: Person | None, person_id: str, caller: Caller) -> Person:
-    """The caller's person; raises Problem if there is none, and the very same if it is somebody else's."""
-    if person is None or not caller.owns(person.owner):
-        raise Problem(ProblemType.UNKNOWN_PERSON, f"There is no person {person_id[:80]!r}.")
-    return person
-
-
-async def settled(gateway: Gateway, person: Person) -> Person:
+async def settle_person(gateway: Gateway, person: Person) -> Person:
     """As the person is, if no worker is left who could say so."""
     if person.status is not PersonStatus.PREPARING:
         return person
@@ -99,14 +96,14 @@ async def settled(gateway: Gateway, person: Person) -> Person:
     return await gateway.people.get(person.id) or person
 
 
-async def ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
+async def find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
     """The caller's person, for a restoration; raises Problem if it cannot be used."""
-    person = existing_person(await gateway.people.get(person_id), person_id, caller)
-    match (person := await settled(gateway, person)).status:
+    person = await find_person(gateway, caller, person_id)
+    match (person := await settle_person(gateway, person)).status:
         case PersonStatus.PREPARING:
             raise Problem(
                 ProblemType.PERSON_NOT_READY,
-                "No worker has looked at the references of this person yet.",
+                "No worker has looked at this person's references yet.",
                 headers={"Retry-After": "2"},
             )
         case PersonStatus.FAILED if person.failure:

@@ -13,14 +13,15 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
-LOOKED_AT_HERE = 256 * 1024  # bytes; hashing them takes a quarter of a millisecond
+SCANNED_ON_LOOP = 256 * 1024  # bytes; hashing them takes a quarter of a millisecond
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,14 +52,14 @@ class Form:
     fields: Mapping[str, str]
     files: tuple[Upload, ...]
 
-    def of(self, field_name: str) -> tuple[Upload, ...]:
+    def files_of(self, field_name: str) -> tuple[Upload, ...]:
         return tuple(upload for upload in self.files if upload.field == field_name)
 
 
-async def beside(form: Form, act: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def scan_form(form: Form, act: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `act`, which goes over all bytes of the form, returns: in a thread if those are many. A few are looked at
     here in less time than a thread takes to begin."""
-    if sum(len(upload.data) for upload in form.files) <= LOOKED_AT_HERE:
+    if sum(len(upload.data) for upload in form.files) <= SCANNED_ON_LOOP:
         return act(*arguments, **options)
     return await asyncio.to_thread(act, *arguments, **options)
 
@@ -69,7 +70,7 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
     if kind != b"multipart/form-data":
         raise Problem(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
-            f"The body is {kind.decode('latin-1') or 'of no declared type'}; it must be multipart/form-data.",
+            f"The body must be multipart/form-data, not {kind.decode('latin-1') or 'without a Content-Type'}.",
         )
     if not parameters.get(b"boundary"):
         raise Problem(ProblemType.MALFORMED_REQUEST, "The Content-Type header has no boundary.")
@@ -79,7 +80,7 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
     try:
         parser = MultipartParser(parameters[b"boundary"], form.callbacks())
         async with asyncio.timeout(limits.timeout):
-            async for chunk in _capped(request.stream(), limits.max_request_bytes):
+            async for chunk in _cap(request.stream(), limits.max_request_bytes):
                 parser.write(chunk)
     except FormParserError as error:
         raise Problem(
@@ -89,26 +90,26 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
         raise Problem(
             ProblemType.UPLOAD_TIMEOUT, f"The body did not arrive within {limits.timeout:g} seconds."
         ) from error
-    return form.finished()
+    return form.finish()
 
 
 def _check_declared_length(declared: str | None, limit: int) -> None:
     if declared is not None and declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit, f"The body has {int(declared)} bytes")
+        raise _report_size(limit, f"The body has {int(declared)} bytes.")
 
 
-async def _capped(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+async def _cap(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
     # A chunked body declares no length, and a declared one need not be true.
     read = 0
     async for chunk in stream:
         read += len(chunk)
         if read > limit:
-            raise _too_large(limit, "The body goes on after that")
+            raise _report_size(limit, "The body is too large.")
         yield chunk
 
 
-def _too_large(limit: int, what: str) -> Problem:
-    return Problem(ProblemType.REQUEST_TOO_LARGE, f"{what}; at most {limit} bytes are taken.", limit=limit)
+def _report_size(limit: int, what: str) -> Problem:
+    return Problem(ProblemType.REQUEST_TOO_LARGE, f"{what} The limit is {limit} bytes.", limit=limit)
 
 
 @dataclass
@@ -143,7 +144,7 @@ class _FormBuilder:
             "on_end": self._form_ends,
         }
 
-    def finished(self) -> Form:
+    def finish(self) -> Form:
         if not self._ended:
             raise Problem(ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary.")
         return Form(self._fields, tuple(self._files))
@@ -169,16 +170,16 @@ class _FormBuilder:
         self._part.name = _text(options[b"name"])
         if b"filename" in options:
             self._part.file_name = _text(options[b"filename"])
-            self._check_file_place()
+            self._check_file_field()
         elif len(self._fields) >= MAX_FIELDS:
             raise Problem(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
 
-    def _check_file_place(self) -> None:
+    def _check_file_field(self) -> None:
         name = self._part.name
         if name not in self._limits.files:
             raise Problem(
                 ProblemType.UNKNOWN_PARAMETER,
-                f"There is no file field {name[:80]!r}; files go into {' and '.join(self._limits.files)}.",
+                f"Unknown file field {name[:80]!r}; send files in {' or '.join(map(repr, self._limits.files))}.",
                 parameter=name[:80],
             )
         allowed = self._limits.files[name]
@@ -186,9 +187,9 @@ class _FormBuilder:
             return
         if name == "references":
             raise Problem(
-                ProblemType.TOO_MANY_REFERENCES, f"At most {allowed} references are taken.", limit=allowed
+                ProblemType.TOO_MANY_REFERENCES, f"Send at most {allowed} references.", limit=allowed
             )
-        raise Problem(ProblemType.INVALID_PARAMETER, f"{name!r} may come {allowed} time(s).", parameter=name)
+        raise Problem(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -196,12 +197,12 @@ class _FormBuilder:
         if part.file_name is None and size > MAX_FIELD_BYTES:
             raise Problem(
                 ProblemType.MALFORMED_REQUEST,
-                f"The field {part.name[:80]!r} exceeds {MAX_FIELD_BYTES} bytes.",
+                f"The field {part.name[:80]!r} is longer than {MAX_FIELD_BYTES} bytes.",
             )
         if part.file_name is not None and size > self._limits.max_file_bytes:
             raise Problem(
                 ProblemType.IMAGE_TOO_MANY_BYTES,
-                f"A file in {part.name!r} exceeds {self._limits.max_file_bytes} bytes.",
+                f"A file in {part.name!r} is larger than {self._limits.max_file_bytes} bytes.",
                 parameter=part.name,
                 limit=self._limits.max_file_bytes,
             )
@@ -217,7 +218,7 @@ class _FormBuilder:
             self._files.append(upload)
         elif part.name in self._fields:
             raise Problem(
-                ProblemType.INVALID_PARAMETER, f"{part.name[:80]!r} is given twice.", parameter=part.name[:80]
+                ProblemType.INVALID_PARAMETER, f"Send {part.name[:80]!r} only once.", parameter=part.name[:80]
             )
         else:
             self._fields[part.name] = _text(bytes(part.data))

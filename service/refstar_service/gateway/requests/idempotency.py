@@ -9,10 +9,10 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Header, Request
 from pydantic import WithJsonSchema
@@ -21,8 +21,9 @@ from redis.exceptions import RedisError
 from refstar_service.access.repeats import State
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
-from refstar_service.gateway.http.problems import Problem, ProblemType
-from refstar_service.gateway.requests.form import Form, beside
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.requests.form import Form, FormLimits, read_form, scan_form
 
 MOST_CHARACTERS = 255
 # A string of RFC 9651: printable ASCII in quotes, with backslashes before quotes and backslashes only.
@@ -33,15 +34,19 @@ IdempotencyKeyHeader = Annotated[
     WithJsonSchema({"type": "string", "pattern": r'^"[A-Za-z0-9-]{1,255}"$', "maxLength": 257}),
     Header(
         alias="Idempotency-Key",
-        description="A string in quotes that you make up for this request, such as a UUID. Sent again with the same "
-        "key within 24 hours, the same request is not carried out again but answered with what it made; with "
-        "another body it is refused (422), and while the first is still being read too (409).",
+        description="A quoted string of your choice that identifies this request, such as a UUID. If you send the same "
+        "request again with the same key within 24 hours, nothing new is created and the response describes what "
+        "the first request created. A different request with the same key is refused (422), and so is a repetition "
+        "while the first is still in progress (409).",
     ),
 ]
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Turn:
+class Creation:
     """`id`: what to make the thing with. `repeated`: it may be there already, made by an earlier request whose
     gateway died before it could say so; `done`: it was made, and if it is not there, somebody deleted it."""
 
@@ -50,36 +55,54 @@ class Turn:
     done: bool
 
 
-@asynccontextmanager
-async def once(request: Request, gateway: Gateway, caller: Caller, form: Form) -> AsyncIterator[Turn]:
-    """The turn of this request. Leaving the body without an error records that the thing was made.
+async def create_once(
+    request: Request,
+    gateway: Gateway,
+    caller: Caller,
+    limits: FormLimits,
+    create: Callable[[Form, Creation], Awaitable[T]],
+) -> T:
+    """What `create` returns for the form of this request; raises Problem. The upload has its slot until then, and its
+    megabytes are gone after it: a wait need not hold them."""
+    parse_idempotency_key(request)  # a bad one is refused before megabytes are read
+    async with gateway.upload_slot(caller.owner):
+        form = await read_form(request, limits)
+        async with _begin_creation(request, gateway, caller, form) as creation:
+            return await create(form, creation)
 
-    Raises Problem if it is not this request's turn. Without the header, every request has one.
+
+@asynccontextmanager
+async def _begin_creation(
+    request: Request, gateway: Gateway, caller: Caller, form: Form
+) -> AsyncIterator[Creation]:
+    """Leaving the body without an error records that the thing was made.
+
+    Raises Problem while another request makes it. Without the header, every request makes a thing of its own.
     """
-    client_key = idempotency_key(request)
+    client_key = parse_idempotency_key(request)
     if client_key is None:
-        yield Turn(secrets.token_hex(16), repeated=False, done=False)
+        yield Creation(secrets.token_hex(16), repeated=False, done=False)
         return
-    fingerprint = await beside(form, _fingerprint, request.url.path, form)
+    fingerprint = await scan_form(form, _hash_form, request.url.path, form)
     record = await gateway.repeats.begin(caller.owner, client_key, fingerprint)
     match record.state:
         case State.DIFFERENT:
             raise Problem(
                 ProblemType.IDEMPOTENCY_KEY_REUSED,
-                "This Idempotency-Key was sent with another request before.",
+                "This Idempotency-Key was already used with a different request.",
             )
         case State.RUNNING:
             raise Problem(
                 ProblemType.IDEMPOTENT_REQUEST_RUNNING,
-                "A request with this Idempotency-Key is being carried out.",
+                "The first request with this Idempotency-Key is still in progress.",
                 headers={"Retry-After": "1"},
             )
         case State.DONE:
             request.scope["state"]["headers"]["Idempotency-Replayed"] = "true"
-            yield Turn(record.id, repeated=True, done=True)
+            yield Creation(record.id, repeated=True, done=True)
             return
     try:
-        yield Turn(record.id, repeated=True, done=False)
+        yield Creation(record.id, repeated=True, done=False)
     except BaseException:
         with suppress(RedisError):  # then the record stands until its holder's patience is over
             await asyncio.shield(gateway.repeats.settle(caller.owner, client_key, record, done=False))
@@ -88,7 +111,7 @@ async def once(request: Request, gateway: Gateway, caller: Caller, form: Form) -
         await gateway.repeats.settle(caller.owner, client_key, record, done=True)
 
 
-def idempotency_key(request: Request) -> str | None:
+def parse_idempotency_key(request: Request) -> str | None:
     """What the header says, None without one; raises Problem if it is not one quoted string."""
     values = request.headers.getlist("idempotency-key")
     if not values:
@@ -98,13 +121,13 @@ def idempotency_key(request: Request) -> str | None:
         shown = ", ".join(values)[:80]
         raise Problem(
             ProblemType.IDEMPOTENCY_KEY_MALFORMED,
-            f"Idempotency-Key is {shown}; it must be one string of 1 to {MOST_CHARACTERS} characters in double "
-            'quotes, such as "8e03978e-40d5-43e8-bc93-6894a57f9324".',
+            f"Idempotency-Key must be one string of 1 to {MOST_CHARACTERS} characters in double quotes, such as "
+            f'"8e03978e-40d5-43e8-bc93-6894a57f9324", not {shown}.',
         )
     return re.sub(r"\\(.)", r"\1", text[1:-1])
 
 
-def _fingerprint(path: str, form: Form) -> str:
+def _hash_form(path: str, form: Form) -> str:
     # Of what was sent and not of its bytes: another try has another multipart boundary.
     digest = hashlib.sha256()
     fields = [("", name, value.encode()) for name, value in sorted(form.fields.items())]

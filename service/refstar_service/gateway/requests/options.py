@@ -16,7 +16,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.validation import report_invalid_parameters
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import Box
 from refstar_service.webhooks.endpoint import LONGEST_URL
@@ -34,7 +36,7 @@ def _boxes(text: str) -> tuple[Box, ...]:
         boxes = json.loads(text)
     except (ValueError, RecursionError):
         boxes = None
-    shape = f"should be a JSON list of 1 to {MOST_BOXES} boxes [x, y, width, height]"
+    shape = f"must be a JSON list of 1 to {MOST_BOXES} boxes [x, y, width, height]"
     if not isinstance(boxes, list) or not 1 <= len(boxes) <= MOST_BOXES:
         raise ValueError(shape)
     return tuple(_box(box, f"{shape}; box {at}") for at, box in enumerate(boxes, 1))
@@ -61,7 +63,7 @@ def _upscale(text: str) -> int | str:
 
 def _format(name: str) -> str:
     if name not in FORMATS:
-        raise ValueError(f"should be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise ValueError(f"must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {name[:80]!r}")
     return name
 
 
@@ -157,7 +159,7 @@ class PersonOptions(BaseModel):
 
 def parse_options(fields: Mapping[str, str]) -> RestorationOptions:
     """Checked options of a form's text fields; raises Problem naming every field that is wrong."""
-    options = _parsed(RestorationOptions, fields, ("image", "references"))
+    options = _validate(RestorationOptions, fields, ("image", "references"))
     if errors := _contradictions(options):
         detail = "; ".join(f"{item['parameter']}={item['value']} {item['reason']}" for item in errors)
         raise Problem(ProblemType.INVALID_PARAMETER, f"{detail}.", errors=errors)
@@ -166,7 +168,7 @@ def parse_options(fields: Mapping[str, str]) -> RestorationOptions:
 
 def parse_person(fields: Mapping[str, str]) -> PersonOptions:
     """The same for the form of a person."""
-    options = _parsed(PersonOptions, fields, ("references",))
+    options = _validate(PersonOptions, fields, ("references",))
     if options.aligned and options.reference_face != "only":
         reason = "is for whole photographs: leave it out with aligned=true"
         errors = [_error("reference_face", options.reference_face, reason)]
@@ -176,35 +178,28 @@ def parse_person(fields: Mapping[str, str]) -> PersonOptions:
     return options
 
 
-def _parsed(kind: type[Options], fields: Mapping[str, str], files: tuple[str, ...]) -> Options:
+def _validate(kind: type[Options], fields: Mapping[str, str], files: tuple[str, ...]) -> Options:
     given = {name: value.strip() for name, value in fields.items() if value.strip()}
     known = kind.model_fields
     for name in given:
         if name in files:
             raise Problem(
                 ProblemType.INVALID_PARAMETER,
-                f"{name!r} must be a file, not text: `curl -F {name}=@photo.jpg` (mind the @).",
+                f"{name!r} must be a file, not text: `curl -F {name}=@photo.jpg` (note the @).",
                 parameter=name,
             )
         if name not in known:
             near = get_close_matches(name, [*known, *files], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}."
+            hint = (
+                f"; did you mean {near[0]!r}?" if near else f"; the fields are {', '.join([*files, *known])}."
+            )
             raise Problem(
-                ProblemType.UNKNOWN_PARAMETER, f"There is no field {name[:80]!r}{hint}", parameter=name[:80]
+                ProblemType.UNKNOWN_PARAMETER, f"Unknown field {name[:80]!r}{hint}", parameter=name[:80]
             )
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        errors = [
-            _error(
-                ".".join(map(str, item["loc"])),
-                item["input"],
-                item["msg"].removeprefix("Input ").removeprefix("Value error, ").strip(),
-            )
-            for item in error.errors()
-        ]
-        detail = "; ".join(f"{item['parameter']} {item['reason']}, not {item['value']!r}" for item in errors)
-        raise Problem(ProblemType.INVALID_PARAMETER, f"{detail}.", errors=errors) from error
+        raise report_invalid_parameters(error.errors()) from error
 
 
 def _contradictions(options: RestorationOptions) -> list[dict[str, str]]:

@@ -11,8 +11,8 @@ SELECTION = 0.5  # for a pixel of the picture before `upscale`; few colors, in l
 METADATA = 128 * 1024
 
 
-def largest_results(request: JobRequest, info: ImageInfo, kind: str, size: tuple[int, int]) -> int:
-    """Bytes that the result, as `kind` of `size` (width, height), and the selection picture take at the most."""
+def estimate_result_bytes(request: JobRequest, info: ImageInfo, kind: str, size: tuple[int, int]) -> int:
+    """Bytes that the result, as `kind` of `size` (width, height), and the selection picture take at most."""
     pixels = size[0] * size[1]
     each = LOSSY.get(kind, LOSSLESS) + (ALPHA if info.has_alpha else 0)
     selection = SELECTION * pixels / request.upscale**2 if request.references or request.person else 0

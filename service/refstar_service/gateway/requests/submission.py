@@ -14,10 +14,11 @@ from refstar_service import logs, tracing
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.filenames import safe_name
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import RestorationOptions, parse_options
-from refstar_service.gateway.requests.promised_bytes import largest_results
+from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
 from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
 from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
 from refstar_service.jobs.job import MOST_REFERENCES as MOST_REFERENCES  # for those who import it from here
@@ -69,18 +70,18 @@ def result_keys(job: Job | None) -> list[str]:
     return [file.key for file in (job.result.image, job.result.selection) if file is not None]
 
 
-def checked(
+def read_submission(
     form: Form,
     models: Mapping[str, ModelManifest],
     settings: Settings,
     job_id: str,
     person: Person | None = None,
 ) -> Submission:
-    """The submission in a form; raises Problem. Hashes megabytes: call it `beside`. `person`: whom it names."""
+    """The submission in a form; raises Problem. Hashes megabytes: call it by `scan_form`. `person`: whom it names."""
     options = parse_options(form.fields)
-    images, references = form.of("image"), form.of("references")
+    images, references = form.files_of("image"), form.files_of("references")
     if not images:
-        raise Problem(ProblemType.MISSING_IMAGE, "The form has no file in the field 'image'.")
+        raise Problem(ProblemType.MISSING_IMAGE, "Send the picture as a file in the field 'image'.")
     if person is not None and references:
         raise Problem(
             ProblemType.INVALID_PARAMETER,
@@ -88,7 +89,7 @@ def checked(
             errors=[{"parameter": "person", "value": person.id, "reason": "does not go with references"}],
         )
     shown = len(references) if person is None else sum(one.crop is not None for one in person.references)
-    model = _chosen_model(options.model, shown, models)
+    model = _choose_model(options.model, shown, models)
     faces = options.faces_mode(shown)
 
     limits = image_limits(settings)
@@ -96,7 +97,7 @@ def checked(
     labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
     uploads = [*images, *references]
     # Look at every header before the first hash: refusals should be cheap.
-    infos = [probed(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+    infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
     if faces == "aligned":
         for info, label in zip(infos, labels, strict=True):
             check_square(info, label)
@@ -104,8 +105,10 @@ def checked(
     else:
         _check_boxes(options.boxes, infos[0])
         size = (infos[0].width, infos[0].height)
-    kind = _result_kind(options, infos[0], size, settings)
-    files = [described(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)]
+    kind = _choose_result_type(options, infos[0], size, settings)
+    files = [
+        describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
+    ]
     request = JobRequest(
         image=files[0],
         references=tuple(files[1:]),
@@ -127,20 +130,20 @@ def checked(
         request=request,
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
-        results=largest_results(
+        results=estimate_result_bytes(
             request, infos[0], kind, (size[0] * options.upscale, size[1] * options.upscale)
         ),
         webhook=options.webhook_url or "",
     )
 
 
-async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
+async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Job:
     """Store the bytes, then queue the job; if that fails, nothing is left behind."""
     job_id, uploads = submission.job_id, submission.request.bytes
     try:  # before megabytes are written only to be deleted again
         claim = await gateway.queue.claim(job_id, uploads=uploads, results=submission.results)
     except QueueFull as error:
-        raise _full(error) from error
+        raise _report_full_queue(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
     try:
@@ -159,12 +162,12 @@ async def submit(gateway: Gateway, submission: Submission, owner: str) -> Job:
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission, claim))
         if isinstance(error, QueueFull):
-            raise _full(error) from error
+            raise _report_full_queue(error) from error
         if isinstance(error, OSError):
-            logger.error("cannot store pictures: %s", error)
+            logger.error("pictures cannot be stored: %s", error)
             raise Problem(
                 ProblemType.STORAGE_UNAVAILABLE,
-                "The pictures could not be stored; nothing was queued.",
+                "The pictures could not be stored. Nothing was queued.",
                 headers={"Retry-After": "10"},
             ) from error
         raise
@@ -180,22 +183,22 @@ async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
         await gateway.queue.disclaim(claim)
 
 
-def _full(error: QueueFull) -> Problem:
+def _report_full_queue(error: QueueFull) -> Problem:
     there, most = error.depth, error.limit
     match error.what:
         case "jobs":
-            detail = f"{there} restorations wait or run, and at most {most} are admitted."
+            detail = f"The queue is full: {there} of {most} restorations."
         case "bytes":
-            detail = f"The pictures that wait or are worked on take {there} bytes, and at most {most} are admitted."
+            detail = f"The queue is full: its pictures take {there} of {most} bytes."
         case _:
-            detail = f"{there} bytes of memory are taken or promised, and at most {most} are given away."
+            detail = f"The queue is full: {there} of {most} bytes of memory are in use or reserved."
     # Memory is free again as results expire, which takes longer than a job.
     return Problem(
         ProblemType.QUEUE_FULL, detail, headers={"Retry-After": "5" if error.what == "jobs" else "15"}
     )
 
 
-def _chosen_model(wanted: str | None, references: int, models: Mapping[str, ModelManifest]) -> str:
+def _choose_model(wanted: str | None, references: int, models: Mapping[str, ModelManifest]) -> str:
     if not models:
         raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
     name = wanted or _default_model(references, models)
@@ -222,7 +225,7 @@ def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
     return next(name for name in (*preferred, *sorted(models)) if name in models)
 
 
-def probed(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
+def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
     try:
         return probe(upload.data, limits, claimed_media_type=upload.media_type)
     except ImageRefused as refused:
@@ -254,7 +257,7 @@ def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
         raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
 
 
-def _result_kind(
+def _choose_result_type(
     options: RestorationOptions, info: ImageInfo, size: tuple[int, int], settings: Settings
 ) -> str:
     """The type of the result; raises Problem where there can be none of this size."""
@@ -279,6 +282,6 @@ def _result_kind(
         raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
 
-def described(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
+def describe_file(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
     digest = hashlib.sha256(upload.data).hexdigest()
     return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name))

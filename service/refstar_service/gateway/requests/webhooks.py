@@ -2,7 +2,8 @@
 
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
-from refstar_service.gateway.http.problems import Problem, ProblemType
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
 from refstar_service.webhooks.endpoint import EndpointRefused, endpoint, networks
 
 
@@ -12,7 +13,7 @@ async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
     if not (caller.key.webhook_secrets if caller.key else settings.webhook_secret):
         raise Problem(
             ProblemType.WEBHOOKS_NOT_CONFIGURED,
-            "webhook_url was given, and there is no secret to sign with.",
+            "A webhook_url was sent, but there is no secret to sign webhooks with.",
             parameter="webhook_url",
         )
     try:
@@ -24,13 +25,13 @@ async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
     if await gateway.notices.is_off(caller.owner, url):
         raise Problem(
             ProblemType.WEBHOOK_URL_GONE,
-            "webhook_url: it answered 410 in the last seven days.",
+            "This webhook_url answered 410 Gone within the last seven days.",
             parameter="webhook_url",
         )
     if await gateway.notices.owed(caller.owner) >= settings.webhook_backlog:
         raise Problem(
             ProblemType.TOO_MANY_WEBHOOKS,
-            f"{settings.webhook_backlog} webhooks are owed already and could not be delivered.",
+            f"{settings.webhook_backlog} webhooks are still waiting to be delivered, which is the limit.",
             headers={"Retry-After": "60"},
             limit=settings.webhook_backlog,
         )

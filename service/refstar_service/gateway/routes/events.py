@@ -14,15 +14,15 @@ from starlette.types import Receive, Scope, Send
 
 from refstar_service.gateway.http.auth import CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
-from refstar_service.gateway.http.problems import ProblemType
-from refstar_service.gateway.http.responses import problem_responses
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.requests.lookup import find_restoration
 from refstar_service.gateway.routes.resources import Restoration
-from refstar_service.gateway.routes.restorations import checked_id, existing
 from refstar_service.jobs import Job, JobStatus
 
 RECONNECT_AFTER = 1000  # milliseconds until a browser whose stream ended comes back
 HEARTBEAT = (
-    15.0  # seconds of silence after which a comment shows that the stream lives; proxies cut silent ones
+    15.0  # seconds of silence after which a comment shows that the stream lives: proxies cut silent ones
 )
 MOVES_EVERY = 2.0  # seconds between looks at the place in the queue
 AWAY = 1.0  # seconds until Redis is asked again when it did not answer
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
 _STREAM = {
-    "description": "Each event is the restoration; the last one, when it has ended, closes the stream.",
+    "description": "Each event carries the restoration. The stream closes after the event that tells of its end.",
     # Of one event: OpenAPI 3.1 has no word for a sequence of them.
     "content": {
         "text/event-stream": {
@@ -53,22 +53,22 @@ _STREAM = {
     responses={
         200: _STREAM,
         204: {
-            "description": "It has ended, and the event of `Last-Event-ID` told so: there is no more to come."
+            "description": "The restoration has ended, and `Last-Event-ID` is its last event: no more will come."
         },
-        **problem_responses(
+        **describe_problems(
             ProblemType.UNKNOWN_RESTORATION, ProblemType.TOO_MANY_STREAMS, ProblemType.QUEUE_UNAVAILABLE
         ),
     },
 )
-async def events(
+async def stream_events(
     job_id: str,
     gateway: GatewayDep,
     caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Listen to a restoration: how it stands, then every change and every step forward in the queue, until it ends.
-    With `Last-Event-ID`, which browsers send when they reconnect, what was told already is not told again."""
-    job = existing(await gateway.queue.get(checked_id(job_id)), job_id, caller)
+    """Follow a restoration as server-sent events: its current state first, then every change and every move in the
+    queue, until it ends. With `Last-Event-ID`, which browsers send when they reconnect, events are not repeated."""
+    job = await find_restoration(gateway, caller, job_id)
     if job.status.terminal and last_event_id == _event_id(job, None):
         return Response(status_code=204)  # which also keeps a browser from coming back
     return _Events(gateway, job_id, last_event_id)
@@ -85,7 +85,7 @@ class _Events(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streams, queue = self._gateway.streams, self._gateway.queue
-        with streams.place(self._job_id), self._gateway.metrics.event_streams.track_inprogress():
+        with streams.open(self._job_id), self._gateway.metrics.event_streams.track_inprogress():
             async with queue.watch(self._job_id) as changed:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await self._send(send, f"retry: {RECONNECT_AFTER}\n\n")
@@ -95,7 +95,7 @@ class _Events(Response):
     async def _tell(self, receive: Receive, send: Send, changed: asyncio.Event) -> None:
         """Until the restoration has ended, the client has left or the gateway stops."""
         stopping = asyncio.create_task(self._gateway.stopping.wait())
-        leaving = asyncio.create_task(_disconnected(receive))
+        leaving = asyncio.create_task(_await_disconnect(receive))
         clock = asyncio.get_running_loop().time
         spoke = clock()
         try:
@@ -105,8 +105,8 @@ class _Events(Response):
                 try:
                     job, position = await self._look()
                 except RedisError as error:
-                    # To end the stream would make browsers ask anew, and give up for good at the 503.
-                    logger.warning("events of %s wait for Redis: %s", self._job_id, error)
+                    # To end the stream would make browsers ask again, and give up for good at the 503.
+                    logger.warning("event stream of %s: Redis does not answer: %s", self._job_id, error)
                     pause = AWAY
                 else:
                     if job is None:
@@ -148,6 +148,6 @@ def _event_id(job: Job, position: int | None) -> str:
     return f"{job.version}" if position is None else f"{job.version}.{position}"
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _await_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

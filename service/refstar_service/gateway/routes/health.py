@@ -1,4 +1,4 @@
-"""For those who run the service: is it alive, can it do its work, how much does it do."""
+"""For operators: whether the service is alive and ready, and its metrics."""
 
 import asyncio
 import math
@@ -9,8 +9,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from refstar_service.gateway.http.context import Gateway, GatewayDep
-from refstar_service.gateway.http.problems import Problem, ProblemType
-from refstar_service.gateway.http.responses import problem_responses
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import Liveness, Readiness
 
 PATIENCE = 2.0  # seconds; a probe that hangs tells an orchestrator less than one that says no
@@ -19,34 +20,36 @@ router = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz")
-async def healthz() -> Liveness:
-    """The process answers. Asks nobody else: an outage of Redis must not restart gateways."""
+async def check_health() -> Liveness:
+    """Liveness: this process responds. Nothing else is checked, so an outage of Redis does not restart gateways."""
     return Liveness(status="ok")
 
 
-@router.get("/readyz", responses=problem_responses(ProblemType.NOT_READY))
-async def readyz(gateway: GatewayDep) -> Readiness:
-    """Redis answers, there is a model, and a worker is there that has it loaded and warmed up."""
+@router.get("/readyz", responses=describe_problems(ProblemType.NOT_READY))
+async def check_readiness(gateway: GatewayDep) -> Readiness:
+    """Readiness: Redis answers, a model is installed, and a running worker has loaded it and warmed it up."""
     if gateway.stopping.is_set():
-        raise _not_ready("It is stopping.")
+        raise _report_not_ready("The service is stopping.")
     if not gateway.models:
-        raise _not_ready("There is no model.")
+        raise _report_not_ready("No model is installed.")
     try:
         async with asyncio.timeout(PATIENCE):
             workers = await gateway.queue.workers()
     except (RedisError, TimeoutError) as error:
-        raise _not_ready("Redis does not answer.") from error
+        raise _report_not_ready("Redis does not respond.") from error
     if not workers:
-        raise _not_ready("No worker is there.")
+        raise _report_not_ready("No worker is running.")
     able = [worker.name for worker in workers if not gateway.models.keys().isdisjoint(worker.models)]
     if not able:
-        raise _not_ready(f"No worker has a model of this gateway: {', '.join(sorted(gateway.models))}.")
+        raise _report_not_ready(
+            f"No running worker has any of this gateway's models: {', '.join(sorted(gateway.models))}."
+        )
     return Readiness(status="ready", workers=able)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(request: Request, gateway: GatewayDep) -> Response:
-    """Prometheus metrics. The queue's figures are read from Redis now: no worker is needed."""
+async def scrape_metrics(request: Request, gateway: GatewayDep) -> Response:
+    """Metrics for Prometheus. Queue metrics are read from Redis on every scrape, so no worker is needed."""
     await _read_queue(gateway)
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -77,5 +80,5 @@ async def _read_queue(gateway: Gateway) -> None:
             gauges.queue_oldest_timestamp.labels(priority).set(time.time() - line.oldest)
 
 
-def _not_ready(detail: str) -> Problem:
+def _report_not_ready(detail: str) -> Problem:
     return Problem(ProblemType.NOT_READY, detail, headers={"Retry-After": "2"})

@@ -2,33 +2,37 @@
 
 import asyncio
 import contextlib
-import re
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
 
 from refstar_service import logs
 from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
-from refstar_service.gateway.http.limits import restoration
-from refstar_service.gateway.http.problems import Problem, ProblemType
-from refstar_service.gateway.http.representation import represented, unless_known
-from refstar_service.gateway.http.responses import links, problem_responses
-from refstar_service.gateway.http.waiting import requested_wait, wait_for
-from refstar_service.gateway.requests.creation import made_once
-from refstar_service.gateway.requests.enrollments import enrollment, existing_person, person_limits, settled
-from refstar_service.gateway.requests.form import Form, beside
-from refstar_service.gateway.requests.idempotency import IdempotencyKeyHeader, Turn
+from refstar_service.gateway.http.limits import charge_restoration
+from refstar_service.gateway.http.paging import Cursor, Limit, link_next_page, parse_cursor
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.representation import IfNoneMatch, omit_if_known, render_resource
+from refstar_service.gateway.http.responses import (
+    IDEMPOTENCY_PROBLEMS,
+    PICTURE_PROBLEMS,
+    SUBMISSION_PROBLEMS,
+    describe_links,
+    describe_problems,
+)
+from refstar_service.gateway.http.waiting import PreferHeader, parse_wait, wait_for_job
+from refstar_service.gateway.requests.enrollments import person_limits, read_enrollment, settle_person
+from refstar_service.gateway.requests.form import Form, scan_form
+from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
+from refstar_service.gateway.requests.lookup import find_person, find_person_or_none
 from refstar_service.gateway.requests.options import person_schema
-from refstar_service.gateway.requests.submission import MOST_REFERENCES, input_keys, submit
-from refstar_service.gateway.routes.listing import Cursor, Limit, cursor_of, place_of
+from refstar_service.gateway.requests.submission import MOST_REFERENCES, input_keys, submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
-from refstar_service.gateway.routes.restorations import PreferHeader
 from refstar_service.people import PeopleFull, Person, PersonStatus, blob_keys
 
-_PERSON_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+POLL_DELAY = 2  # seconds; an enrollment is quick
 
 router = APIRouter(prefix="/v1/people", tags=["people"])
 
@@ -38,125 +42,93 @@ _REQUEST_BODY: dict[str, Any] = {
         "content": {"multipart/form-data": {"schema": person_schema(MOST_REFERENCES)}},
     }
 }
-
-
-_LINKS = links("person_id", "read_v1_people__person_id__get", "delete_v1_people__person_id__delete")
+_LINKS = describe_links("person_id", "read_person", "delete_person")
 
 
 @router.post(
     "",
     status_code=202,
     response_model=PersonResource,
-    response_description="It was accepted; a worker will look at the references.",
+    response_description="The references were accepted; a worker has yet to look at them.",
     openapi_extra=_REQUEST_BODY,
     responses={
         201: {
             "model": PersonResource,
-            "description": "It ended within the wait that `Prefer` asked for.",
+            "description": "The person was ready, or had failed, within the wait that `Prefer` asked for.",
             **_LINKS,
         },
         202: _LINKS,
-        **problem_responses(
-            ProblemType.MALFORMED_REQUEST,
-            ProblemType.UPLOAD_TIMEOUT,
-            ProblemType.REQUEST_TOO_LARGE,
-            ProblemType.IMAGE_TOO_MANY_BYTES,
-            ProblemType.UNSUPPORTED_MEDIA_TYPE,
-            ProblemType.INVALID_PARAMETER,
-            ProblemType.UNKNOWN_PARAMETER,
+        **describe_problems(
+            *SUBMISSION_PROBLEMS,
+            *IDEMPOTENCY_PROBLEMS,
+            *PICTURE_PROBLEMS,
             ProblemType.MISSING_REFERENCES,
-            ProblemType.TOO_MANY_REFERENCES,
-            ProblemType.UNKNOWN_MODEL,
-            ProblemType.NOT_SQUARE,
-            ProblemType.NOT_AN_IMAGE,
-            ProblemType.IMAGE_EMPTY,
-            ProblemType.IMAGE_TRUNCATED,
-            ProblemType.IMAGE_TYPE_MISMATCH,
-            ProblemType.IMAGE_TYPE_UNSUPPORTED,
-            ProblemType.IMAGE_TOO_MANY_PIXELS,
-            ProblemType.IMAGE_TOO_SMALL,
-            ProblemType.IMAGE_ANIMATED,
-            ProblemType.IMAGE_UNDECODABLE,
             ProblemType.TOO_MANY_PEOPLE,
-            ProblemType.IDEMPOTENCY_KEY_MALFORMED,
-            ProblemType.IDEMPOTENCY_KEY_REUSED,
-            ProblemType.IDEMPOTENT_REQUEST_RUNNING,
-            ProblemType.QUEUE_FULL,
-            ProblemType.QUOTA_EXCEEDED,
-            ProblemType.TOO_MANY_UNFINISHED,
-            ProblemType.TOO_MANY_UPLOADS,
-            ProblemType.QUEUE_UNAVAILABLE,
-            ProblemType.STORAGE_UNAVAILABLE,
-            ProblemType.NO_MODEL,
         ),
     },
 )
-async def create(
+async def create_person(
     request: Request,
     gateway: GatewayDep,
     caller: CallerDep,
     prefer: PreferHeader = None,
     key: IdempotencyKeyHeader = None,
 ) -> Response:
-    """Store a person's references once, for restorations to name. A worker checks them, cuts the faces and encodes
-    them; the photographs themselves are not kept."""
+    """Store a person's references once, so that restorations can name the person. A worker checks the photographs,
+    crops the faces and encodes them; the photographs themselves are not kept."""
 
-    async def make(form: Form, turn: Turn) -> Person:
-        stored_before = await _stored_before(gateway, caller, turn)
-        return stored_before or await _stored(request, gateway, caller, form, turn)
+    async def create(form: Form, creation: Creation) -> Person:
+        person = await _find_created(gateway, caller, creation)
+        return person or await _store(request, gateway, caller, form, creation.id)
 
-    person = await made_once(request, gateway, caller, person_limits(gateway.settings), make)
-    seconds = requested_wait(prefer or (), gateway.settings.max_wait)
-    person = await _as_it_is(request, gateway, caller, person.id, seconds)
-    response = _answer(person, 202 if person.status is PersonStatus.PREPARING else 201, seconds)
+    person = await create_once(request, gateway, caller, person_limits(gateway.settings), create)
+    seconds = parse_wait(prefer, gateway.settings.max_wait)
+    person = await _read_settled(request, gateway, caller, person.id, seconds)
+    response = _render(person, 202 if person.status is PersonStatus.PREPARING else 201, seconds)
     response.headers["Location"] = f"{router.prefix}/{person.id}"
     return response
 
 
-@router.get("", responses=problem_responses(ProblemType.INVALID_PARAMETER, ProblemType.QUEUE_UNAVAILABLE))
-async def people(
+@router.get("", responses=describe_problems(ProblemType.INVALID_PARAMETER, ProblemType.QUEUE_UNAVAILABLE))
+async def list_people(
     response: Response, gateway: GatewayDep, caller: CallerDep, limit: Limit = 20, cursor: Cursor = None
 ) -> PersonList:
-    """Your people, newest first."""
-    page = await gateway.people.of_owner(caller.owner, limit=limit, after=place_of(cursor))
-    onward = None
-    if page.rest is not None:
-        onward = f"{router.prefix}?{urlencode({'limit': limit, 'cursor': cursor_of(page.rest)})}"
-        response.headers["Link"] = f'<{onward}>; rel="next"'
+    """List your people, newest first."""
+    page = await gateway.people.of_owner(caller.owner, limit=limit, after=parse_cursor(cursor))
+    following = link_next_page(response, router.prefix, page.rest, {"limit": limit})
     response.headers["Cache-Control"] = "private, no-cache"
-    return PersonList(people=[PersonResource.of(person) for person in page.people], next=onward)
+    return PersonList(people=[PersonResource.of(person) for person in page.people], next=following)
 
 
 @router.get(
     "/{person_id}",
     response_model=PersonResource,
     responses={
-        304: {"description": "It has not changed since the `ETag` in `If-None-Match`."},
-        **problem_responses(ProblemType.UNKNOWN_PERSON, ProblemType.QUEUE_UNAVAILABLE),
+        304: {"description": "The person has not changed since the `ETag` in `If-None-Match`."},
+        **describe_problems(ProblemType.UNKNOWN_PERSON, ProblemType.QUEUE_UNAVAILABLE),
     },
 )
-async def read(
+async def read_person(
     person_id: str,
     request: Request,
     gateway: GatewayDep,
     caller: CallerDep,
     prefer: PreferHeader = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """A stored person: what was seen in each reference, and whether restorations may name them."""
-    if not _PERSON_ID.fullmatch(person_id):
-        raise Problem(ProblemType.UNKNOWN_PERSON, f"There is no person {person_id[:80]!r}.")
-    seconds = requested_wait(prefer or (), gateway.settings.max_wait)
-    person = await _as_it_is(request, gateway, caller, person_id, seconds)
-    return unless_known(_answer(person, 200, seconds), if_none_match)
+    """Get a stored person: what was found in each reference, and whether restorations can name the person."""
+    seconds = parse_wait(prefer, gateway.settings.max_wait)
+    person = await _read_settled(request, gateway, caller, person_id, seconds)
+    return omit_if_known(_render(person, 200, seconds), if_none_match)
 
 
-@router.delete("/{person_id}", status_code=204, responses=problem_responses(ProblemType.QUEUE_UNAVAILABLE))
-async def delete(person_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
-    """Delete everything of a person now: record, faces, encoded features, and photographs that no worker has looked at.
-    Restorations that name them and have not begun will fail. Deleting what is not there is no error."""
-    person = await gateway.people.get(person_id) if _PERSON_ID.fullmatch(person_id) else None
-    if person is not None and caller.owns(person.owner):
+@router.delete("/{person_id}", status_code=204, responses=describe_problems(ProblemType.QUEUE_UNAVAILABLE))
+async def delete_person(person_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
+    """Delete everything stored of a person now: the record, the faces, the encoded features, and any photograph that
+    no worker has looked at yet. Restorations that name the person and have not started will fail. Deleting a person
+    who does not exist succeeds, so it is safe to repeat."""
+    person = await find_person_or_none(gateway, caller, person_id)
+    if person is not None:
         # The blobs first: if this is cut short, repeating it still finds them. Then those that were stored in between;
         # a worker that is still at it finds the record gone and deletes its own.
         await gateway.blobs.delete(*input_keys(person_id), *blob_keys(person_id, person.encoders))
@@ -167,54 +139,56 @@ async def delete(person_id: str, gateway: GatewayDep, caller: CallerDep) -> Resp
     return Response(status_code=204)
 
 
-async def _stored_before(gateway: Gateway, caller: Caller, turn: Turn) -> Person | None:
-    person = await gateway.people.get(turn.id) if turn.repeated else None
-    if person is not None and not turn.done and await gateway.queue.get(turn.id) is None:
+async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) -> Person | None:
+    if creation.done:
+        return await find_person(gateway, caller, creation.id)
+    person = await gateway.people.get(creation.id) if creation.repeated else None
+    if person is not None and await gateway.queue.get(creation.id) is None:
         return None  # its gateway died between the record and the job
-    return existing_person(person, turn.id, caller) if turn.done else person
+    return person
 
 
-async def _stored(request: Request, gateway: Gateway, caller: Caller, form: Form, turn: Turn) -> Person:
+async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form, person_id: str) -> Person:
     if not gateway.models:
-        raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
+        raise Problem(ProblemType.NO_MODEL, "No model is installed.")
     model = "refstar" if "refstar" in gateway.models else min(gateway.models)
-    asked = await beside(form, enrollment, form, model, gateway.settings, turn.id)
-    async with restoration(request, gateway, caller.owner, caller.limits, turn.id):
+    enrollment = await scan_form(form, read_enrollment, form, model, gateway.settings, person_id)
+    async with charge_restoration(request, gateway, caller.owner, caller.limits, person_id):
         try:
             # The record before the job: a worker keeps nothing of somebody who has none.
             person = await gateway.people.add(
-                turn.id,
+                person_id,
                 owner=caller.owner,
-                name=asked.name,
+                name=enrollment.name,
                 request_id=logs.request_id(),
                 limit=gateway.settings.max_people,
                 ttl=gateway.settings.person_ttl,
             )
-            await submit(gateway, asked.submission, caller.owner)
+            await submit_job(gateway, enrollment.submission, caller.owner)
         except PeopleFull as error:
             raise Problem(
                 ProblemType.TOO_MANY_PEOPLE,
-                f"{error.count} people are stored, and at most {gateway.settings.max_people} are kept.",
+                f"{error.count} people are stored, and the limit is {gateway.settings.max_people}.",
                 limit=gateway.settings.max_people,
             ) from error
         except BaseException:
             with contextlib.suppress(RedisError):
-                await asyncio.shield(gateway.people.delete(turn.id))
+                await asyncio.shield(gateway.people.delete(person_id))
             raise
     return person
 
 
-async def _as_it_is(
+async def _read_settled(
     request: Request, gateway: Gateway, caller: Caller, person_id: str, seconds: int | None
 ) -> Person:
     """The person, after a wait for a worker if one was asked for."""
-    person = existing_person(await gateway.people.get(person_id), person_id, caller)
+    person = await find_person(gateway, caller, person_id)
     if seconds and person.status is PersonStatus.PREPARING:
-        await wait_for(gateway, request, person_id, seconds)
-        person = existing_person(await gateway.people.get(person_id), person_id, caller)
-    return await settled(gateway, person)
+        await wait_for_job(gateway, request, person_id, seconds)
+        person = await find_person(gateway, caller, person_id)
+    return await settle_person(gateway, person)
 
 
-def _answer(person: Person, status: int, waited: int | None) -> Response:
-    later = "2" if person.status is PersonStatus.PREPARING else None
-    return represented(PersonResource.of(person), status, waited=waited, retry_after=later)
+def _render(person: Person, status: int, waited: int | None) -> Response:
+    delay = POLL_DELAY if person.status is PersonStatus.PREPARING else None
+    return render_resource(PersonResource.of(person), status, waited=waited, retry_after=delay)

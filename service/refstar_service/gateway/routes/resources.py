@@ -1,4 +1,4 @@
-"""What goes out over HTTP, as pydantic models: OpenAPI describes exactly these."""
+"""The bodies of answers, as pydantic models: OpenAPI describes exactly these."""
 
 from __future__ import annotations
 
@@ -6,42 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.gateway.http.problems import ProblemType
-from refstar_service.jobs import FaceReport, Job, JobFailure, JobStatus, ReferenceReport
+from refstar_service.gateway.http.resource import ProblemDetails, Resource
+from refstar_service.jobs import FaceReport, Job, JobStatus, ReferenceReport
 from refstar_service.people import Person
-
-
-class Resource(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class ProblemDetails(Resource):
-    """RFC 9457. Some problems carry further members, such as `errors`, `limit` or `failure`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    """Stable name: `/problems/<slug>`, where it is explained."""
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    request_id: str | None = None
-
-    @classmethod
-    def of(cls, failure: JobFailure, request_id: str) -> Self:
-        """`request_id`: of the request that asked for what failed."""
-        kind = ProblemType.of(failure.code)
-        return cls(
-            type=kind.uri if kind else "about:blank",
-            title=kind.title if kind else "The restoration failed",
-            status=kind.status if kind else 500,
-            detail=failure.detail,
-            request_id=request_id or None,
-        )
 
 
 class FaceResource(Resource):

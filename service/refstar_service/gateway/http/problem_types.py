@@ -1,0 +1,389 @@
+"""Every way in which a request can fail, each with a stable name.
+
+The type of a problem is `/problems/<slug>`, and that address answers what it means and what to do about it.
+Slugs are part of the contract: they are added, never renamed. The status says what is wrong with the request
+(422: well-formed, but not something that can be done), the slug says what exactly.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ProblemType(Enum):
+    """Status, title, and what it means and what to do. The slug is the name in lower case with hyphens."""
+
+    # What the request asks for
+    INVALID_PARAMETER = (
+        422,
+        "A parameter has an invalid value",
+        "`errors` lists every invalid parameter and what is allowed. Correct them and send the request again.",
+    )
+    UNKNOWN_PARAMETER = (
+        422,
+        "The form has an unknown field",
+        "Unknown fields are never ignored. Check the spelling; `/docs` lists the fields.",
+    )
+    MISSING_IMAGE = (
+        422,
+        "The picture to restore is missing",
+        "Send the degraded picture as a file in the form field `image`: `curl -F image=@photo.jpg`.",
+    )
+    TOO_MANY_REFERENCES = (
+        422,
+        "There are more references than allowed",
+        "Send fewer. `GET /v1/models` lists how many each model takes; a few sharp ones are better than many.",
+    )
+    REFERENCES_REQUIRED = (
+        422,
+        "This model needs at least one reference",
+        "Send a sharp picture of the same person as `references`, or choose a model that works without one.",
+    )
+    UNKNOWN_MODEL = (422, "No such model", "`GET /v1/models` lists the installed models.")
+    RESULT_TOO_LARGE = (
+        422,
+        "The enlarged picture would be too large",
+        "The limits on pixels and side length also apply to the result. Use a smaller `upscale`, or send a smaller "
+        "picture.",
+    )
+    NOT_SQUARE = (
+        422,
+        "An aligned picture must be square",
+        "With `faces=aligned`, the picture and its references must be square face crops (sides may differ by 2 %). "
+        "Crop them to any size, or leave out `faces` to have faces found in whole photographs.",
+    )
+
+    # The faces in them
+    NO_FACE_FOUND = (
+        422,
+        "No face was found to restore",
+        "Nothing was changed and there is no result. `faces` lists what was found and why it was skipped. If the "
+        "picture does show a face, draw a box around it (`boxes`), or crop it with the eyes level and use "
+        "`faces=aligned`.",
+    )
+    FACE_TOO_SMALL = (
+        422,
+        "Every requested face is too small",
+        "`faces` lists each one with its box. Send a larger scan of the picture, or lower `min_face` (16 at least). "
+        "With so few pixels, most of the result is invented.",
+    )
+    REFERENCE_WITHOUT_FACE = (
+        422,
+        "A reference shows no face",
+        "`detail` names the file. Send a picture that shows the face from the front, or leave this one out.",
+    )
+    SEVERAL_FACES = (
+        422,
+        "A reference shows several faces",
+        "The service cannot tell which person you mean; `detail` lists the boxes. Crop the reference to one person, "
+        "or use `reference_face=largest` if you mean the largest face.",
+    )
+    REFERENCE_TOO_SMALL = (
+        422,
+        "The face in a reference is too small to help",
+        "The reference was left out; `references` gives the size of its face. Send one with at least 40 pixels "
+        "between the eyes. A restoration only fails because of this if its model needs a reference and has no other.",
+    )
+    REFERENCE_TOO_BLURRED = (
+        422,
+        "The face in a reference is too blurred to help",
+        "The reference was left out; `references` gives its measured sharpness. Send a sharper one. A restoration "
+        "only fails because of this if its model needs a reference and has no other.",
+    )
+
+    # The pictures themselves
+    IMAGE_EMPTY = (422, "The picture is empty", "The file has no bytes. Check the path and the upload.")
+    NOT_AN_IMAGE = (
+        422,
+        "The file is not a picture",
+        "Its first bytes match no known picture type. Send JPEG, PNG, WebP, TIFF, BMP or AVIF.",
+    )
+    IMAGE_TYPE_UNSUPPORTED = (
+        422,
+        "This picture type is not supported",
+        "Convert the picture to JPEG, PNG, WebP, TIFF, BMP or AVIF.",
+    )
+    IMAGE_TYPE_MISMATCH = (
+        422,
+        "The picture is not of the type it claims to be",
+        "The Content-Type of the part names one type, but the bytes are of another. Correct it or leave it out.",
+    )
+    IMAGE_TRUNCATED = (
+        422,
+        "The picture is incomplete",
+        "The file ends too early, often because a transfer was interrupted. Missing parts are never filled in: send "
+        "the whole file.",
+    )
+    IMAGE_TOO_MANY_BYTES = (
+        413,
+        "A picture has too many bytes",
+        "`detail` gives the limit. Save the picture with stronger compression or at a smaller size.",
+    )
+    IMAGE_TOO_MANY_PIXELS = (
+        422,
+        "A picture has too many pixels",
+        "`detail` gives the limit. The size was read from the header; the picture was not decoded. Scale it down or "
+        "crop it.",
+    )
+    IMAGE_TOO_SMALL = (422, "A picture is too small", "`detail` gives the limit. Send a larger picture.")
+    IMAGE_ANIMATED = (
+        422,
+        "A picture has more than one frame",
+        "Animations and documents with several pages are not supported. Send one frame as a still picture.",
+    )
+    IMAGE_UNDECODABLE = (
+        422,
+        "The picture cannot be decoded",
+        "It is damaged, or an unsupported variant of its type. Open it and save it again as PNG or JPEG.",
+    )
+
+    # The request as such
+    MALFORMED_REQUEST = (
+        400,
+        "The request cannot be read",
+        "The body is not valid multipart/form-data, or a header is broken. Let an HTTP library build the request.",
+    )
+    HEAD_TOO_LARGE = (
+        431,
+        "The request's headers are too long",
+        "This service needs no header longer than a few hundred bytes. Check for cookies and tokens of other sites.",
+    )
+    UNSUPPORTED_MEDIA_TYPE = (
+        415,
+        "The body has the wrong type",
+        "Send multipart/form-data with the picture as a file: `curl -F image=@photo.jpg`.",
+    )
+    REQUEST_TOO_LARGE = (
+        413,
+        "The request is too large",
+        "The whole body has a limit too, chunked or not. Send fewer or smaller references.",
+    )
+    UPLOAD_TIMEOUT = (
+        408,
+        "The upload took too long",
+        "Send the request again over a faster connection, or send smaller files.",
+    )
+    NOT_FOUND = (404, "Not found", "Check the address; `/docs` lists the API.")
+    METHOD_NOT_ALLOWED = (405, "Method not allowed", "The `Allow` header lists the methods of this address.")
+
+    # Who asks
+    KEY_REQUIRED = (
+        401,
+        "An API key is required",
+        "Send `Authorization: Bearer <key>`. The operator of the service creates keys with `refstar keys add NAME`.",
+    )
+    KEY_INVALID = (
+        401,
+        "The API key is invalid",
+        "It was revoked or mistyped, or belongs to another service. Ask the operator of this service for a new one.",
+    )
+    QUOTA_EXCEEDED = (
+        429,
+        "The API key has exceeded its quota",
+        "Nothing was stored. Send the request again after `Retry-After` seconds. The `RateLimit` header of every "
+        "response says how much is left, so that a program can slow down in time.",
+    )
+    TOO_MANY_UNFINISHED = (
+        429,
+        "The API key has too many unfinished restorations",
+        "Nothing was stored. Wait until a restoration ends, or cancel one; then send the request again.",
+    )
+    CROSS_SITE_REQUEST = (
+        403,
+        "Requests from other web sites are not allowed",
+        "Without API keys, the service trusts the people at this machine, but not every page that is open in their "
+        "browsers. Use the service's own page or a program. To use the service from other pages, set up API keys.",
+    )
+    WRONG_HOST = (
+        421,
+        "The request is for another host",
+        "Without API keys, the service answers only to `localhost` and to IP addresses, so that no web site can "
+        "impersonate it. Use one of those, set up API keys, or set `REFSTAR_OPEN_TO_NETWORK=true`.",
+    )
+
+    # Requests that may come twice
+    IDEMPOTENCY_KEY_MALFORMED = (
+        400,
+        "The Idempotency-Key is malformed",
+        "Send one string in double quotes, such as a UUID: "
+        '`Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`.',
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        422,
+        "The Idempotency-Key belongs to another request",
+        "Keys are remembered for 24 hours. Use a new key for every request that is not a repetition.",
+    )
+    IDEMPOTENT_REQUEST_RUNNING = (
+        409,
+        "The first request with this Idempotency-Key is still in progress",
+        "Send the request again after `Retry-After` seconds. The response then describes what the first one created.",
+    )
+
+    # Webhooks
+    WEBHOOK_URL_REFUSED = (
+        422,
+        "The webhook URL is not allowed",
+        "`detail` says why. Webhooks are sent to https:// addresses on the public internet, and to networks that the "
+        "operator allows (`REFSTAR_WEBHOOK_NETWORKS`).",
+    )
+    WEBHOOK_URL_GONE = (
+        422,
+        "The webhook URL responded with 410 Gone",
+        "A receiver that responds with 410 wants no more webhooks, so it gets none for a week. Use another URL.",
+    )
+    WEBHOOKS_NOT_CONFIGURED = (
+        422,
+        "There is no secret to sign webhooks with",
+        "Without API keys, the operator must set `REFSTAR_WEBHOOK_SECRET`. For an API key that has no secret, create "
+        "one with `refstar keys secret NAME`.",
+    )
+    TOO_MANY_WEBHOOKS = (
+        429,
+        "Too many webhooks are undelivered",
+        "Nothing was stored. Check what the receiver responds; leave out `webhook_url`, or try again later.",
+    )
+
+    # A restoration
+    UNKNOWN_RESTORATION = (
+        404,
+        "No such restoration",
+        "It never existed, was deleted, or expired so long ago that it has been forgotten.",
+    )
+    RESULT_NOT_READY = (
+        409,
+        "The result is not ready",
+        "Try again after `Retry-After` seconds, or wait for the restoration with `Prefer: wait=30`.",
+    )
+    RESTORATION_FAILED = (
+        409,
+        "The restoration failed, so there is no result",
+        "`failure` says why. The service will not try again; submit it again once the cause is gone.",
+    )
+    RESTORATION_CANCELED = (
+        409,
+        "The restoration was canceled, so there is no result",
+        "Submit it again if you still want the result.",
+    )
+    RESTORATION_EXPIRED = (
+        410,
+        "The restoration has expired",
+        "Results are deleted some time after they are made (`expires_at`). Submit it again.",
+    )
+    NO_SELECTION = (
+        404,
+        "There is no selection picture",
+        "It shows what was taken from which reference, and this restoration used no reference.",
+    )
+
+    # A stored person
+    UNKNOWN_PERSON = (
+        404,
+        "No such person",
+        "They were never stored, were deleted, or have expired. `GET /v1/people` lists your people.",
+    )
+    PERSON_NOT_READY = (
+        409,
+        "The person is still being prepared",
+        "A worker has to look at the references first. Try again after `Retry-After` seconds, or store people with "
+        "`Prefer: wait=30`.",
+    )
+    PERSON_FAILED = (
+        409,
+        "None of this person's references can be used",
+        "`failure` says why. Delete the person and store them again with other references.",
+    )
+    MISSING_REFERENCES = (
+        422,
+        "There is no reference to store",
+        "Send photographs of the person as files in the form field `references`: `curl -F references=@photo.jpg`.",
+    )
+    TOO_MANY_PEOPLE = (
+        409,
+        "The limit on stored people has been reached",
+        "`limit` gives the number. Delete people you no longer need; they also expire by themselves.",
+    )
+
+    # What a worker reports of a job
+    PERSON_GONE = (
+        410,
+        "The person was gone before a worker started",
+        "They were deleted or have expired. Store the person again and submit the restoration again.",
+    )
+    INFERENCE_FAILED = (
+        500,
+        "The model could not restore the picture",
+        "The picture is valid, but the computation failed. Submit it again; if it fails again, report it.",
+    )
+    WORKER_LOST = (
+        500,
+        "Every worker that tried this restoration was lost",
+        "No attempt ended. The picture itself may be the cause: report it with its request_id.",
+    )
+    INPUT_EXPIRED = (
+        410,
+        "The picture was gone before a worker started",
+        "The restoration was queued for longer than uploads are kept. Submit it again.",
+    )
+
+    # The service
+    QUEUE_FULL = (
+        429,
+        "The queue is full",
+        "Nothing was stored. Send the request again after `Retry-After` seconds.",
+    )
+    TOO_MANY_UPLOADS = (
+        503,
+        "Too many uploads at the same time",
+        "Nothing was stored. Send the request again after `Retry-After` seconds.",
+    )
+    TOO_MANY_STREAMS = (
+        503,
+        "Too many event streams at the same time",
+        "Poll the restoration at the interval in its `Retry-After`, or try again in a moment.",
+    )
+    QUEUE_UNAVAILABLE = (
+        503,
+        "The queue is unavailable",
+        "Redis does not respond, is out of memory, or cannot write to its disk; `detail` says which. Accepted "
+        "restorations are not lost. Try again in a moment.",
+    )
+    STORAGE_UNAVAILABLE = (
+        503,
+        "The picture store is unavailable",
+        "The store does not respond, cannot be written, or is full. Nothing was queued. Try again later.",
+    )
+    NO_MODEL = (
+        503,
+        "No model is installed",
+        "This service was started without a model. Its operator must install one.",
+    )
+    NOT_READY = (
+        503,
+        "The service is not ready",
+        "`detail` says why: Redis or a worker is missing, or the service is stopping.",
+    )
+    INTERNAL_ERROR = (
+        500,
+        "Something went wrong in the service",
+        "The error was logged with the `request_id`; quote it when you report this.",
+    )
+
+    def __init__(self, status: int, title: str, remedy: str) -> None:
+        self.status = status
+        self.title = title
+        self.remedy = remedy
+
+    @property
+    def slug(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def uri(self) -> str:
+        return f"/problems/{self.slug}"
+
+    @classmethod
+    def of(cls, slug: str) -> ProblemType | None:
+        return _BY_SLUG.get(slug)
+
+
+_BY_SLUG = {problem.slug: problem for problem in ProblemType}
