@@ -15,12 +15,12 @@ class Resource(BaseModel):
 
 
 class ProblemDetails(Resource):
-    """RFC 9457. Some problems carry further members, such as `errors`, `limit` or `failure`."""
+    """An RFC 9457 problem. Some problems have further members, such as `errors`, `limit` or `failure`."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str
-    """Stable name: `/problems/<slug>`, where it is explained."""
+    """Identifies the problem: `/problems/<slug>`, which is also where it is explained."""
     title: str
     status: int
     detail: str

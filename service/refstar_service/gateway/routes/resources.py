@@ -18,19 +18,20 @@ class FaceResource(Resource):
     box: tuple[float, float, float, float]
     """x, y, width and height in pixels of the upright picture."""
     score: float
-    """Confidence of the face detector, 0 to 1; 1 for an aligned picture, 0 for a box without a face."""
+    """Confidence of the face detector, 0 to 1. 1 for an aligned picture, 0 for a box without a face."""
     points: list[tuple[float, float]]
-    """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, those at its left first. Empty where
-    nothing was searched or found."""
+    """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, from left to right. Empty if no face was
+    searched for or found."""
     action: Literal["restored", "skipped", "failed"]
-    """`skipped`: left as it was because it was not asked for. `failed`: asked for, but left as it was."""
+    """What was done with this face. `skipped`: unchanged, because it was not requested. `failed`: requested, but left
+    unchanged."""
     reason: str | None
-    """Why it was skipped or failed. Skipped: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`,
+    """Why the face was skipped or failed. Skipped: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`,
     `too-many-faces`. Failed: `no-face-found` (a box without a face), `points-unusable`, `not-finite`, or the
-    problem for which the whole restoration failed."""
+    type of problem that made the whole restoration fail."""
     selected: list[float]
-    """Per reference of the request, the mean share of this face that was taken from it, 0 to 1; 0 for one that
-    was left out. Empty unless the face came to the model."""
+    """For each reference in the request, the mean share of this face that was taken from it, 0 to 1; 0 for a reference
+    that was left out. Empty if the face was not given to the model."""
 
     @classmethod
     def of(cls, report: FaceReport) -> Self:
@@ -45,24 +46,24 @@ class FaceResource(Resource):
 
 
 class ReferenceResource(Resource):
-    """What was seen in a reference. Null: not found, or not looked for."""
+    """What was found in a reference. Members are null if nothing was found or searched for."""
 
     index: int
-    """1 is the first reference of the request."""
+    """1 is the first reference in the request."""
     name: str
-    """File name as it was sent, made safe; may be empty."""
+    """Sanitized file name of the upload; may be empty."""
     box: tuple[float, float, float, float] | None
-    """The face that counts: x, y, width and height in pixels of the upright reference."""
+    """The face that is used: x, y, width and height in pixels of the upright reference."""
     score: float | None
     """Confidence of the face detector, 0 to 1."""
     size: float | None
     """Side of the face, in pixels."""
     sharpness: float | None
-    """Measured on the aligned face: 0 is flat, about 1 is as sharp as pictures are."""
+    """Sharpness of the aligned face, from 0 (flat) to about 1 (as sharp as pictures get)."""
     used: bool
     reason: str | None
-    """Why it was left out: `reference-too-small` or `reference-too-blurred`; or why it failed the restoration:
-    `reference-without-face` or `several-faces`. Each is explained at `/problems/<reason>`."""
+    """Why the reference was left out (`reference-too-small`, `reference-too-blurred`), or why it made the restoration
+    fail (`reference-without-face`, `several-faces`). Each reason is explained at `/problems/<reason>`."""
 
     @classmethod
     def of(cls, report: ReferenceReport) -> Self:
@@ -70,7 +71,7 @@ class ReferenceResource(Resource):
 
 
 class Links(Resource):
-    """Addresses relative to this service; null while there is nothing behind them."""
+    """Paths on this service; null while they are not available."""
 
     self_: str = Field(serialization_alias="self")
     image: str | None
@@ -80,32 +81,33 @@ class Links(Resource):
 
 
 class Restoration(Resource):
-    """A job and how far it is."""
+    """A restoration: its status and, once it has ended, its outcome."""
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
     canceling: bool
-    """It runs, and its outcome will be thrown away."""
+    """`true` if a running restoration was canceled and its outcome will be discarded."""
     model: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime
-    """When this status ends by itself; a finished restoration and its pictures are deleted then."""
+    """When the restoration expires. A finished restoration and its pictures are deleted then."""
     person: str | None
-    """The stored person whose references it uses."""
+    """ID of the stored person whose references are used."""
     queue_position: int | None
-    """Restorations that are taken before this one; null unless it is queued."""
+    """Number of restorations ahead of this one; null unless it is queued."""
     attempts: int
+    """How many times a worker has started this restoration."""
     faces: list[FaceResource]
-    """Every face that was found, and every box in which none was; also when the restoration failed."""
+    """Every face that was found, and every requested box without a face. Also present if the restoration failed."""
     references: list[ReferenceResource]
-    """What was seen in each reference, and whether it was used."""
+    """What was found in each reference, and whether it was used."""
     error: ProblemDetails | None
     request_id: str
-    """Of the request that asked for it; logs of gateway and workers name it too."""
+    """ID of the request that created the restoration, as it appears in the logs."""
     timings: dict[str, float]
-    """Seconds by stage, as far as it came; also of a failed one."""
+    """Seconds spent in each stage that was reached, also by a failed restoration."""
     links: Links
 
     @classmethod
@@ -141,9 +143,9 @@ class Restoration(Resource):
 
 class RestorationList(Resource):
     restorations: list[Restoration]
-    """Newest first. A page may hold fewer than `limit`, and even none, while there are more."""
+    """Newest first. A page can have fewer entries than `limit`, or even none, although more pages follow."""
     next: str | None
-    """Where the list goes on; null when this was the end."""
+    """Path of the next page; null on the last page."""
 
 
 class PersonLinks(Resource):
@@ -151,21 +153,21 @@ class PersonLinks(Resource):
 
 
 class PersonResource(Resource):
-    """Somebody whose references are stored, for restorations to name as `person`."""
+    """A person whose references are stored. Restorations name the person in the field `person`."""
 
     id: str
     name: str
-    """What the request called the person; may be empty."""
+    """The name given in the request; may be empty."""
     status: Literal["preparing", "ready", "failed"]
-    """`preparing`: a worker has yet to look at the references. `failed`: none can be used, `error` says why."""
+    """`preparing`: a worker has yet to look at the references. `failed`: no reference can be used; see `error`."""
     created_at: datetime
     expires_at: datetime
-    """When everything of the person is deleted."""
+    """When the person and everything stored of them is deleted."""
     references: list[ReferenceResource]
-    """What was seen in each reference, and whether it will be used. Empty until a worker has looked."""
+    """What was found in each reference, and whether it will be used. Empty until a worker has looked at them."""
     error: ProblemDetails | None
     request_id: str
-    """Of the request that stored the person."""
+    """ID of the request that stored the person."""
     links: PersonLinks
 
     @classmethod
@@ -187,29 +189,29 @@ class PersonList(Resource):
     people: list[PersonResource]
     """Newest first."""
     next: str | None
-    """Where the list goes on; null when this was the end."""
+    """Path of the next page; null on the last page."""
 
 
 class Model(Resource):
     name: str
     version: str
     system: str
-    """The method it implements."""
+    """The restoration method that the model implements."""
     license: str
     training_data: list[str]
     commit: str
-    """Of the source it was made from."""
+    """Commit of the source code that the model was made from."""
     input_size: int
-    """Side of the square face it works on, in pixels; other sizes are scaled."""
+    """Side of the square face crop that the model works on, in pixels. Other sizes are scaled."""
     precision: str
     graphs: dict[str, str]
     """SHA-256 of each graph file."""
     weights: str | None
-    """SHA-256 of the file of weights that the graphs share, where they do."""
+    """SHA-256 of the weights file shared by the graphs, if there is one."""
     quality: dict[str, object]
     """Measured on held-out pictures."""
     limits: list[str]
-    """What it is known to do badly."""
+    """Known limitations."""
     max_references: int
     needs_references: bool
 
@@ -251,7 +253,7 @@ class ProblemExplanation(Resource):
     title: str
     status: int
     remedy: str
-    """What it means and what to do about it."""
+    """What the problem means and what to do about it."""
 
 
 class ProblemList(Resource):
