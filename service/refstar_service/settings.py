@@ -1,4 +1,4 @@
-"""Every setting of the service: its unit, its default and what it trades.
+"""Every setting of the service: its unit, its default and its trade-offs.
 
 Read from the environment with the prefix `REFSTAR_` (`REFSTAR_PORT=9000`); the command line overrides single
 values. Both processes read the same class, so a gateway and a worker that share an environment agree.
@@ -43,239 +43,244 @@ class Settings(BaseSettings):
     # ---- where things live
 
     redis_url: str | None = Field(None, repr=False)  # may hold a password, and settings are logged at start
-    """Redis >= 6.2 or Valkey >= 8, as `redis://[:password@]host:port/db`. Unset: `refstar serve` starts an
-    embedded Redis, which serves one machine only. The server must run with `maxmemory-policy noeviction`,
-    else it may evict results."""
+    """Redis >= 6.2 or Valkey >= 8, as `redis://[:password@]host:port/db`. If unset, `refstar serve` starts an
+    embedded Redis, which serves one machine only. The server must run with `maxmemory-policy noeviction`; otherwise
+    it may evict results."""
 
     embedded_redis_memory_mb: int = Field(512, ge=32)
-    """Memory limit of the embedded Redis, in MiB. Images in flight live there when `blobs` is `redis`: too
-    small answers 503 under load, too large takes memory from the models."""
+    """Memory limit of the embedded Redis, in MiB. It also holds the pictures if `blobs` is `redis`: a limit that is
+    too low causes 503 responses under load, one that is too high takes memory from the models."""
 
     data_dir: Path = Field(default_factory=_default_data_dir)
-    """Folder of the embedded Redis and of directory blobs. Accepted jobs survive a restart as long as this
-    folder does. Default: `refstar` in the user's data folder."""
+    """Folder of the embedded Redis and of `blobs=directory`. Accepted jobs survive a restart as long as this folder
+    does. Default: `refstar` in the user's data folder."""
 
     models_dir: Path = Path(__file__).parent / "zoo"
-    """Folder with one folder per model. Default: the models shipped with the package. Gateway and workers
+    """Folder that contains one folder per model. Default: the models shipped with the package. Gateways and workers
     must see the same models."""
 
     detector: Path | None = None
-    """A YuNet network (`.onnx`, as OpenCV's zoo has it) that finds faces instead of the shipped detector: look at
-    its license and measure it on your pictures. Workers alone read it. One that cannot be loaded stops the
-    worker."""
+    """A YuNet network (an `.onnx` file as published in the OpenCV zoo) to find faces with, instead of the shipped
+    detector. Check its license and measure it on your pictures. Only workers read it. A worker does not start if the
+    file cannot be loaded."""
 
     blobs: Literal["redis", "directory", "s3"] = "redis"
-    """Where image bytes wait. `redis` needs nothing else and costs its memory, and its append-only file, once
-    more; `directory` costs disk, and every gateway and worker must share the folder; `s3` is slowest, grows
-    without end, and needs `s3_url` and the extra `s3`."""
+    """Where pictures are stored. `redis` needs nothing else, but uses Redis memory and the same amount of disk for
+    its append-only file. `directory` uses disk, and every gateway and worker must share the folder. `s3` is the
+    slowest, has no size limit, and needs `s3_url` and the extra `s3`."""
 
     blob_dir: Path | None = None
     """Folder for `blobs=directory`. Default: `blobs` inside `data_dir`."""
 
     s3_url: str | None = None
-    """Bucket and prefix for `blobs=s3`, as `s3://bucket/prefix`; the bucket must be there. Region, endpoint and
-    credentials are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...) or the
-    machine's role."""
+    """Bucket and prefix for `blobs=s3`, as `s3://bucket/prefix`. The bucket must exist. Region, endpoint and
+    credentials come from the usual AWS variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...) or
+    from the role of the machine."""
 
     # ---- the gateway's door
 
     host: str = "127.0.0.1"
-    """Address the gateway listens on. The default lets in this machine only. `0.0.0.0` lets in everybody who
-    can reach it: set `access` too."""
+    """Address that the gateway listens on. By default, only this machine can connect. With `0.0.0.0`, everybody who
+    can reach the machine can connect: set `access` too."""
 
     access: Literal["open", "file", "redis"] = "open"
-    """Who may use the service. `open`: whoever is at this machine; a gateway that listens beyond it refuses to
-    start. `file` and `redis`: who shows an API key, kept (as a hash) in `keys_file`, or in Redis, where all
-    gateways see a change at once. `refstar keys add NAME` makes a key."""
+    """Who may use the service. `open`: everybody at this machine; the gateway refuses to start if it would listen
+    beyond this machine. `file` and `redis`: holders of an API key, which is stored as a hash in `keys_file`, or in
+    Redis, where all gateways see changes at once. `refstar keys add NAME` creates a key."""
 
     keys_file: Path | None = None
-    """The file for `access=file`, read again whenever it is replaced. Default: `keys.json` in `data_dir`."""
+    """File for `access=file`. It is read again whenever it is replaced. Default: `keys.json` in `data_dir`."""
 
     open_to_network: bool = False
-    """With `access=open`, listen beyond this machine all the same, and answer to any host name: for a container
-    whose port is published to one machine, or a network in which everybody may see everybody's pictures."""
+    """With `access=open`, listen beyond this machine anyway, and answer to any host name. Use it for a container
+    whose port is published to one machine only, or on a network where everybody may see everybody's pictures."""
 
     port: int = Field(8000, ge=0, le=65535)
-    """Port of the gateway. 0 takes a free one and logs it."""
+    """Port of the gateway. With 0, a free port is chosen and logged."""
 
     shutdown_grace: float = Field(10.0, ge=0)
-    """Seconds that running requests get after SIGTERM. Waiting clients are answered at once; this is for
-    uploads and downloads. Keep it below the container's grace period."""
+    """Seconds that running requests get after SIGTERM, which matters for uploads and downloads: clients that wait
+    for a restoration are answered at once. Keep it below the grace period of the container."""
 
     max_wait: int = Field(60, ge=0, le=600)
-    """Longest `Prefer: wait=n`, in seconds. More saves polls and holds connections that proxies may cut."""
+    """Longest `Prefer: wait=n`, in seconds. Longer waits save polling, but hold connections that proxies may close."""
 
     max_event_streams: int = Field(1000, ge=1)
-    """Event streams that one gateway holds open at the same time; the next is answered 503. Each takes a connection
-    and some 50 KB."""
+    """Most event streams that one gateway keeps open at the same time; further ones receive 503. Each takes a
+    connection and about 50 KB of memory."""
 
     # ---- what one request may ask for
 
     max_image_bytes: int = Field(20 * MIB, ge=KIB)
-    """Largest single upload, in bytes. It is cut off while it is read."""
+    """Largest file in a request, in bytes. Reading stops at the limit."""
 
     max_image_pixels: int = Field(50_000_000, ge=256, le=89_000_000)
-    """Most pixels in one picture, by its header. A decoded pixel takes 3 to 12 bytes in the worker."""
+    """Most pixels in one picture, according to its header. A decoded pixel takes 3 to 12 bytes in the worker."""
 
     max_image_side: int = Field(16_384, ge=16)
     """Longest side of a picture, in pixels."""
 
     min_image_side: int = Field(16, ge=1)
-    """Shortest side of a picture, in pixels: a smaller one holds no face."""
+    """Shortest side of a picture, in pixels. Smaller pictures show no usable face."""
 
     max_references: int = Field(8, ge=0, le=8)
-    """Most references in one request; a model may take fewer. Each one costs an encoding when the worker has
-    not seen it before."""
+    """Most references in one request; a model may take fewer. A reference that the worker has not seen before costs
+    one encoding."""
 
     max_request_bytes: int = Field(64 * MIB, ge=2 * KIB)
-    """Largest whole request body, in bytes, chunked or not. Times `max_uploads_at_once` it bounds the
-    gateway's memory."""
+    """Largest request body, in bytes, chunked or not. Multiplied by `max_uploads_at_once`, it bounds the memory of
+    the gateway."""
 
     max_uploads_at_once: int = Field(16, ge=1)
-    """Requests whose bodies one gateway holds at the same time, at most half of them of one API key; the next is
-    answered 503. More takes more memory: at most this times `max_request_bytes`."""
+    """Most request bodies that one gateway holds at the same time, at most half of them for one API key; further
+    requests receive 503. The gateway needs up to this number times `max_request_bytes` of memory."""
 
     upload_timeout: float = Field(60.0, gt=0)
-    """Seconds for a request body to arrive. Short cuts off slow lines, long lets idle clients hold upload
-    places."""
+    """Seconds within which a request body must arrive. Shorter timeouts cut off slow connections; longer ones let
+    idle clients occupy upload slots."""
 
     requests_per_minute: int = Field(3000, ge=0)
-    """Requests under /v1 that one API key may make in a minute; 0: as many as it likes. A key may have a limit of
-    its own (`refstar keys limit`). Open mode has no limits."""
+    """Requests to /v1 that one API key may make per minute; 0 means no limit. `refstar keys limit` sets the limit of
+    a single key. Open mode has no limits."""
 
     restorations_per_day: int = Field(0, ge=0)
-    """Restorations that one API key may ask for in 24 hours; 0: as many as it likes. The same may be set per key."""
+    """Restorations that one API key may submit in 24 hours; 0 means no limit. `refstar keys limit` sets the limit of
+    a single key."""
 
     unfinished_per_key: int = Field(200, ge=0)
-    """Restorations of one API key that may wait or run at the same time, so that one does not fill the queue for
-    all; 0: as many as it likes. The same may be set per key."""
+    """Restorations of one API key that may be queued or running at the same time, so that one key cannot fill the
+    queue; 0 means no limit. `refstar keys limit` sets the limit of a single key."""
 
     # ---- webhooks
 
     webhook_secret: str = Field("", repr=False)
-    """Secret that webhooks are signed with in open mode: `whsec_` and the base64 of 24 to 64 random bytes
-    (`refstar keys secret` prints a new one). Two, the new one first and a space between, sign with both while
-    receivers change over. Unset: no webhooks in open mode. API keys have secrets of their own."""
+    """Secret that webhooks are signed with in open mode: `whsec_` followed by 24 to 64 random bytes in base64
+    (`refstar keys secret` prints a new one). To change it, set two secrets separated by a space, the new one first;
+    webhooks are then signed with both. If unset, open mode has no webhooks. API keys have secrets of their own."""
 
     webhook_networks: str = ""
-    """Networks inside that webhooks may go to, with or without TLS, such as `10.1.0.0/16,fd00::/8`. Whoever may
-    send requests can make the service call these. Unset: public addresses only, and https only."""
+    """Internal networks that webhooks may be sent to, with or without TLS, such as `10.1.0.0/16,fd00::/8`. Every
+    client of the service can make it call these networks. If unset, only public https addresses are called."""
 
     webhook_timeout: float = Field(20.0, gt=0, le=60)
-    """Seconds that a receiver has to answer a webhook. An attempt that takes longer has failed and comes again."""
+    """Seconds that a receiver has to respond to a webhook. After that, the attempt has failed and is repeated later."""
 
     webhook_backlog: int = Field(1000, ge=1)
-    """Webhooks of one API key that may be owed; more restorations with a `webhook_url` are refused until some are
-    delivered or given up. Each takes about 2 KB of Redis for up to three days."""
+    """Most undelivered webhooks of one API key. When it is reached, restorations with a `webhook_url` are refused
+    until some have been delivered or given up. Each takes about 2 KB of Redis for up to three days."""
 
     webhook_courier: bool = True
-    """Whether gateways deliver webhooks. `false`: only `refstar courier` processes do, which can be given a network
-    of their own from which nothing inside is reached."""
+    """Whether gateways deliver webhooks. With `false`, only `refstar courier` processes do, which can run in a
+    network that reaches nothing internal."""
 
     person_ttl: int = Field(2_592_000, ge=60)
-    """Seconds that a stored person is kept, from the moment they are stored (default: 30 days). Longer saves enrolling
-    them anew and keeps their faces longer."""
+    """Seconds that a stored person is kept (default: 30 days). Longer saves storing people again, but keeps their
+    faces longer."""
 
     max_people: int = Field(1000, ge=1)
-    """Most people that one API key, or everybody in open mode, may have stored. Each reference takes about 3 MB of
-    blobs, so with `blobs=redis` a hundred people with three references take 1 GB of its memory."""
+    """Most people stored per API key, or in total in open mode. Each reference takes about 3 MB of blobs, so with
+    `blobs=redis` a hundred people with three references each take 1 GB of memory."""
 
     # ---- the queue
 
     queue_limit: int = Field(1000, ge=1)
-    """Jobs waiting or running before new ones are answered 429. A longer queue refuses less and lets clients
-    wait longer."""
+    """Most jobs that are queued or running; further ones receive 429. A longer queue refuses fewer requests, but
+    clients wait longer."""
 
     queue_bytes: int = Field(4096 * MIB, ge=MIB)
-    """Bytes that the uploads of waiting and running jobs, and their results at the most, may take before new ones are
-    answered 429. Where `blobs` is not `redis`, this is what bounds the disk that the queue takes."""
+    """Most bytes that the uploads of unfinished jobs and their results may take; further jobs receive 429. If
+    `blobs` is not `redis`, this bounds the disk space of the queue."""
 
     redis_memory_share: float = Field(0.8, gt=0, le=0.95)
-    """Share of Redis's `maxmemory` that may be taken by all there is and promised to the results of admitted jobs;
-    beyond it new jobs are answered 429. What is left is for answers on their way, up to `max_request_bytes` each.
-    A Redis without `maxmemory` is never full to this."""
+    """Share of the `maxmemory` of Redis that may be in use or reserved for the results of accepted jobs; beyond it,
+    new jobs receive 429. The rest is for responses in transit, up to `max_request_bytes` each. A Redis without
+    `maxmemory` has no such limit."""
 
     job_ttl: int = Field(86_400, ge=60)
-    """Seconds an unfinished job and its inputs are kept. Must outlast the longest queue."""
+    """Seconds that an unfinished job and its uploads are kept. Must be longer than the longest wait in the queue."""
 
     result_ttl: int = Field(3600, ge=1)
-    """Seconds a finished job and its result are kept. Longer is kinder to slow clients and keeps people's
+    """Seconds that a finished job and its result are kept. Longer is kinder to slow clients, but keeps people's
     faces longer."""
 
     expired_ttl: int = Field(86_400, ge=1)
-    """Seconds after its expiry for which a job is still known to have been (410 instead of 404, and listed). Each
-    takes about 1 KB of Redis: 86 MB for one a second."""
+    """Seconds for which an expired job is still remembered (410 instead of 404, and in lists). Each takes about 1 KB
+    of Redis: 86 MB at one job per second."""
 
     max_attempts: int = Field(3, ge=1)
-    """How often a job is started before it fails as `worker-lost`. More survives more crashes and gives a
-    poisonous picture more workers to kill."""
+    """How many times a job is started before it fails as `worker-lost`. More attempts survive more crashes, but let
+    a harmful picture crash more workers."""
 
     stale_after: float = Field(15.0, gt=0)
-    """Seconds without a heartbeat after which another worker takes a job over. Short recovers quickly;
-    shorter than a pause of the machine runs jobs twice (only one result is recorded)."""
+    """Seconds without a heartbeat after which another worker takes over a job. Shorter recovers faster, but if it is
+    shorter than a pause of the machine, jobs run twice (only one result is recorded)."""
 
     # ---- the worker
 
     worker_name: str = Field(default_factory=_default_worker_name, min_length=1, max_length=128)
-    """Name of this worker in Redis; must differ between workers. Default: host name and process id."""
+    """Name of this worker in Redis; must be unique. Default: host name and process ID."""
 
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
-    """What runs the models. A provider that is not there stops the worker: it never falls back in silence.
-    `tensorrt` is fastest and builds engines for minutes at the first start."""
+    """What runs the models. A worker does not start if the provider is missing; there is no silent fallback.
+    `tensorrt` is the fastest, but builds engines for several minutes at the first start."""
 
     threads: int = Field(0, ge=0)
-    """CPU threads of inferences: of one that is alone, or of all that run side by side. 0: one per core that this
-    process may use, by its affinity and its cgroup's quota. None of them spins, so fewer are of use only where others
-    need the cores. A GPU's worker uses them for the detector alone."""
+    """CPU threads for inference, shared by inferences that run side by side. 0: one per available core, according to
+    CPU affinity and the cgroup quota. Threads do not spin, so a lower number only helps if others need the cores. A
+    GPU worker uses them for the detector only."""
 
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """What the models compute in. `fp16` is for GPUs, and there faster and half as large; `int8` is for CPUs. A model
-    whose folder brings no graph for it (`restore_fp16`, `restore_int8`) stops the worker."""
+    """What the models compute in. `fp16` is for GPUs, where it is faster and takes half the memory; `int8` is for
+    CPUs. A worker does not start if a model has no graph for it (`restore_fp16`, `restore_int8`)."""
 
     gpu_graphs: bool = False
-    """Capture a CUDA graph for each batch size and replay it: saves launching a thousand small operations one by one,
-    which small batches feel, and keeps the memory of each size. Measure it on your GPU."""
+    """Capture a CUDA graph for each batch size and replay it. This saves launching a thousand small operations one
+    by one, which helps small batches, but keeps memory for each size. Measure it on your GPU."""
 
     gpu_nhwc: bool = False
-    """Convolutions with channels last, on `cuda`: faster in fp16 on most GPUs, and slower on some. Measure it."""
+    """Run convolutions with channels last, on `cuda`. Faster in fp16 on most GPUs, slower on some. Measure it on
+    your GPU."""
 
     gpu_tf32: bool = True
-    """Let tensor cores multiply fp32 with 10 bits of mantissa, on `cuda`. `false` is exact and several times slower."""
+    """Let tensor cores multiply fp32 with 10 bits of mantissa, on `cuda`. `false` is exact, but several times
+    slower."""
 
     gpu_memory_mb: int = Field(0, ge=0)
-    """Most GPU memory that each graph of a model may take, in MiB, on `cuda`; 0: what there is. A batch that does not
-    fit is halved, and the worker goes on with smaller ones."""
+    """Most GPU memory for each graph of a model, in MiB, on `cuda`; 0 means all there is. A batch that does not fit
+    is split in half, and the worker continues with smaller batches."""
 
     max_batch: int = Field(8, ge=1, le=64)
-    """Most jobs taken at a time, and on a GPU most faces in one inference, which gains throughput up to about 16."""
+    """Most jobs that a worker takes at a time. On a GPU, also the most faces in one inference; throughput grows up
+    to about 16."""
 
     faces_per_inference: int = Field(0, ge=0, le=64)
-    """Most faces in one inference. 0: `max_batch` on a GPU, and one on a CPU, where more gain nothing with the shipped
-    model and take more memory."""
+    """Most faces in one inference. 0: `max_batch` on a GPU and one on a CPU, where more gain nothing with the
+    shipped model and take more memory."""
 
     max_batch_pixels: int = Field(100_000_000, ge=1_000_000)
-    """Most pixels that the pictures and results of one batch may hold; a batch with more is worked on in
-    portions, and one larger picture comes alone. A worker has up to five portions in memory, at 3 to 4 bytes a
-    pixel, and while it decodes twice that: 100 million take up to 2 GB. Less is slower for large
-    photographs."""
+    """Most pixels in the pictures and results of one batch. A larger batch is processed in portions, and a larger
+    picture on its own. A worker has up to five portions in memory, at 3 to 4 bytes per pixel, and twice that while
+    it decodes: 100 million pixels take up to 2 GB. A lower limit makes large photographs slower."""
 
     feature_cache_bytes: int = Field(256 * MIB, ge=0)
-    """Memory for the encoded features of references, in bytes; the least recently used go first. 0 encodes
-    every reference of every job again."""
+    """Memory for the encoded features of references, in bytes. The least recently used are dropped first. With 0,
+    every reference of every job is encoded again."""
 
     worker_metrics_port: int | None = Field(None, ge=0, le=65535)
-    """Port of a worker's own `/metrics` and `/healthz`. Unset: none. 0 takes a free one and logs it."""
+    """Port for the `/metrics` and `/healthz` of a worker. If unset, there are none. With 0, a free port is chosen
+    and logged."""
 
     worker_metrics_host: str = "127.0.0.1"
-    """Address for `worker_metrics_port`. `0.0.0.0` lets a Prometheus on another machine in, and anybody else."""
+    """Address for `worker_metrics_port`. With `0.0.0.0`, Prometheus can connect from another machine, and so can
+    anybody else."""
 
     # ---- logs
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important lines that are logged. `debug` adds health probes and scrapes."""
+    """Least severe level that is logged. `debug` adds health probes and scrapes."""
 
     log_json: bool = False
-    """One JSON object a line, for collectors, instead of text for people."""
+    """Log one JSON object per line, for log collectors, instead of text."""
 
     @property
     def blob_folder(self) -> Path:
@@ -330,20 +335,20 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _s3_has_a_bucket(self) -> Self:
         if self.blobs == "s3" and self.s3_url is None:
-            raise ValueError("blobs=s3 needs s3_url: s3://bucket/prefix")
+            raise ValueError("blobs=s3 requires s3_url: s3://bucket/prefix")
         return self
 
     @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
         if self.max_request_bytes < self.max_image_bytes:
             raise ValueError(
-                f"max_request_bytes ({self.max_request_bytes}) is below max_image_bytes "
-                f"({self.max_image_bytes}): no picture of the allowed size could be sent"
+                f"max_request_bytes ({self.max_request_bytes}) must be at least max_image_bytes "
+                f"({self.max_image_bytes}); otherwise the largest allowed picture could not be sent"
             )
         if self.job_ttl < self.stale_after * self.max_attempts:
             raise ValueError(
-                f"job_ttl ({self.job_ttl} s) is below stale_after x max_attempts "
-                f"({self.stale_after * self.max_attempts:g} s): jobs would expire during their recovery"
+                f"job_ttl ({self.job_ttl} s) must be at least stale_after x max_attempts "
+                f"({self.stale_after * self.max_attempts:g} s); otherwise jobs would expire during recovery"
             )
         return self
 

@@ -80,6 +80,6 @@ def test_an_s3_url_that_names_no_bucket_is_refused(url: str) -> None:
 
 
 def test_s3_without_a_bucket_is_refused() -> None:
-    with pytest.raises(ValidationError, match="needs s3_url"):
+    with pytest.raises(ValidationError, match="requires s3_url"):
         Settings(blobs="s3")
     assert Settings(blobs="s3", s3_url="s3://pictures/faces").s3_url == "s3://pictures/faces"

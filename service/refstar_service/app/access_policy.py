@@ -21,23 +21,24 @@ def key_store(settings: Settings, redis: Redis | None) -> KeyStore | None:
     return None
 
 
-def refuse_to_be_open_beyond_this_machine(settings: Settings) -> None:
+def check_open_mode(settings: Settings) -> None:
     """Raises RuntimeError for a gateway without keys that would let in other machines unless told to."""
     if settings.access == "open" and settings.listens_beyond_this_machine and not settings.open_to_network:
         raise RuntimeError(
-            f"without API keys the gateway serves this machine only, and {settings.host} lets in others: set "
-            "REFSTAR_ACCESS=redis (or file) and make a key with `refstar keys add NAME`; or, if whoever reaches this "
-            "address may see every picture, set REFSTAR_OPEN_TO_NETWORK=true"
+            f"without API keys, the gateway serves this machine only, but other machines can reach {settings.host}. "
+            "Set REFSTAR_ACCESS=redis (or file) and create a key with `refstar keys add NAME`; or, if everybody who "
+            "can reach this address may see every picture, set REFSTAR_OPEN_TO_NETWORK=true"
         )
 
 
-def say_who_may_ask(settings: Settings) -> None:
+def log_access(settings: Settings) -> None:
     """One line in the log, at every start."""
     if settings.access != "open":
-        log.info("API keys are in %s", "Redis" if settings.access == "redis" else settings.key_file)
+        log.info("API keys are stored in %s", "Redis" if settings.access == "redis" else settings.key_file)
     elif settings.listens_beyond_this_machine:
         log.warning(
-            "open mode: no keys are asked for, and everybody who reaches %s may use it", settings.host
+            "open mode: no API keys are required, and everybody who can reach %s may use the service",
+            settings.host,
         )
     else:
-        log.warning("open mode: no keys are asked for, and everybody at this machine may use it")
+        log.warning("open mode: no API keys are required, and everybody at this machine may use the service")

@@ -36,8 +36,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**chosen)
     except ValidationError as error:
         for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]) or "settings"
-            print(f"refstar: REFSTAR_{name.upper()}: {problem['msg']}", file=sys.stderr)
+            name = "_".join(str(part) for part in problem["loc"])
+            shown = f"REFSTAR_{name.upper()}" if name else "settings"
+            print(f"refstar: {shown}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return WRONG_USE
     logs.set_up(settings.log_level, settings.log_json)
     try:
@@ -58,21 +59,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refstar",
-        description="Restore degraded faces from reference pictures of the same person.",
+        description="Restore degraded faces, using reference pictures of the same person.",
         epilog="Every setting is also an environment variable with the prefix REFSTAR_.",
     )
     commands = parser.add_subparsers(metavar="command", required=True)
 
-    serve = commands.add_parser("serve", help="gateway, worker and an embedded Redis in one command")
+    serve = commands.add_parser(
+        "serve", help="run the gateway, a worker and an embedded Redis with one command"
+    )
     _address(serve)
     _engine(serve)
     serve.set_defaults(run=_serve)
 
-    gateway = commands.add_parser("gateway", help="the HTTP API alone; needs REFSTAR_REDIS_URL")
+    gateway = commands.add_parser("gateway", help="run the HTTP API only; requires REFSTAR_REDIS_URL")
     _address(gateway)
     gateway.set_defaults(run=_gateway)
 
-    worker = commands.add_parser("worker", help="one worker; needs REFSTAR_REDIS_URL")
+    worker = commands.add_parser("worker", help="run one worker; requires REFSTAR_REDIS_URL")
     _engine(worker)
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     worker.add_argument(
@@ -81,19 +84,31 @@ def _parser() -> argparse.ArgumentParser:
     worker.set_defaults(run=_worker)
 
     courier = commands.add_parser(
-        "courier", help="deliver webhooks, where gateways do not (REFSTAR_WEBHOOK_COURIER=false)"
+        "courier", help="deliver webhooks instead of the gateways (REFSTAR_WEBHOOK_COURIER=false)"
     )
     courier.set_defaults(run=_courier)
 
-    _keys(commands.add_parser("keys", help="make, list and revoke API keys"))
+    _keys(commands.add_parser("keys", help="create, list and revoke API keys"))
 
-    restore = commands.add_parser("restore", help="restore a picture or a folder of them, without a server")
-    restore.add_argument("input", type=Path, metavar="IN", help="a picture, or a folder of pictures")
+    restore = commands.add_parser(
+        "restore", help="restore a picture or a folder of pictures, without a server"
+    )
+    restore.add_argument("input", type=Path, metavar="IN", help="a picture or a folder of pictures")
     restore.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder for a folder"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="output file, or output folder if IN is a folder",
     )
     restore.add_argument(
-        "-r", "--reference", type=Path, action="append", default=[], help="repeat for several"
+        "-r",
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        help="a reference picture; repeat for several",
     )
     restore.add_argument("--model", help="default: refstar; without references ganprior where there is one")
     restore.add_argument(
@@ -144,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     restore.set_defaults(run=_restore)
 
     models = commands.add_parser("models", help="list the installed models")
-    models.add_argument("--models-dir", type=Path, dest="models_dir")
+    models.add_argument(
+        "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
+    )
     models.set_defaults(run=_list_models)
     return parser
 
@@ -153,60 +170,74 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_manage_keys)
     actions = parser.add_subparsers(metavar="action", required=True, dest="action")
 
-    add = actions.add_parser("add", help="make a key and show it, or one more token for a key that is there")
-    add.add_argument("name", help="whose key it is; owns what is made with it")
+    add = actions.add_parser("add", help="create a key and show its token, or add a token to an existing key")
+    add.add_argument("name", help="name of the key, which owns everything that is created with it")
     _limits(add)
 
-    actions.add_parser("list", help="names, tokens and limits; never a token itself")
+    actions.add_parser("list", help="list names, token IDs and limits; the tokens themselves are never shown")
 
-    revoke = actions.add_parser("revoke", help="take a key away, or one of its tokens")
+    revoke = actions.add_parser("revoke", help="revoke a key or one of its tokens")
     revoke.add_argument("name")
-    revoke.add_argument("--token", metavar="ID", help="only the token with this id, as `list` shows it")
+    revoke.add_argument(
+        "--token", metavar="ID", help="revoke only the token with this ID, as shown by `list`"
+    )
 
-    limit = actions.add_parser("limit", help="set what a key may ask for")
+    limit = actions.add_parser("limit", help="set the limits of a key")
     limit.add_argument("name")
     _limits(limit)
 
-    secret = actions.add_parser("secret", help="a new webhook secret for a key; the last one signs too")
-    secret.add_argument("name", nargs="?", help="without: print one for REFSTAR_WEBHOOK_SECRET")
-    secret.add_argument("--drop-old", action="store_true", help="make none, and let only the newest sign")
+    secret = actions.add_parser(
+        "secret", help="create a new webhook secret for a key; the previous one stays valid"
+    )
+    secret.add_argument("name", nargs="?", help="if left out, print a secret for REFSTAR_WEBHOOK_SECRET")
+    secret.add_argument(
+        "--drop-old", action="store_true", help="create no secret, and sign with the newest one only"
+    )
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
-    what = "0: as many as it likes; default: what the settings say"
+    what = "0 means no limit; default: as in the settings"
     parser.add_argument("--requests-per-minute", type=_count, metavar="N", dest="limit_requests", help=what)
     parser.add_argument(
         "--restorations-per-day", type=_count, metavar="N", dest="limit_restorations", help=what
     )
     parser.add_argument(
-        "--unfinished", type=_count, metavar="N", dest="limit_unfinished", help=f"waiting or running; {what}"
+        "--unfinished",
+        type=_count,
+        metavar="N",
+        dest="limit_unfinished",
+        help=f"restorations queued or running; {what}",
     )
 
 
 def _address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on (8000); 0 takes a free one")
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 8000); 0 chooses a free one")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models-dir", type=Path, dest="models_dir", help="folder of model folders")
     parser.add_argument(
-        "--detector", type=Path, help="a YuNet file that finds faces instead of the shipped one"
+        "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
     )
-    parser.add_argument("--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (cpu)")
-    parser.add_argument("--threads", type=int, help="CPU threads of one inference (all)")
+    parser.add_argument(
+        "--detector", type=Path, help="a YuNet file to find faces with, instead of the shipped detector"
+    )
+    parser.add_argument(
+        "--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (default: cpu)"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads for inference (default: all cores)")
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is no number of things")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not in 0..1")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
 
 
@@ -216,7 +247,7 @@ def _box(text: str) -> tuple[float, float, float, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,WIDTH,HEIGHT") from None
     if not all(map(isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is a box without an area")
+        raise argparse.ArgumentTypeError(f"{text!r} has no area")
     return x, y, width, height
 
 
@@ -289,7 +320,7 @@ def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
 
 def _redis_url(settings: Settings) -> str:
     if settings.redis_url is None:
-        raise RuntimeError("set REFSTAR_REDIS_URL, or use `refstar serve`, which brings a Redis of its own")
+        raise RuntimeError("set REFSTAR_REDIS_URL, or use `refstar serve`, which starts a Redis of its own")
     return settings.redis_url
 
 
@@ -325,7 +356,7 @@ def _list_models(settings: Settings, options: argparse.Namespace) -> int:
         print(
             f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"
         )
-        print(f"  face {manifest.input_size} px, up to {manifest.max_references} references")
+        print(f"  faces of {manifest.input_size} px, up to {manifest.max_references} references")
         for data in manifest.training_data:
             print(f"  trained on: {data}")
         for limit in manifest.limits:

@@ -34,9 +34,7 @@ async def carry_out(settings: Settings, redis_url: str | None, command: Command)
             stack.push_async_callback(redis.aclose)
         keys = key_store(settings, redis)
         if keys is None:
-            raise RuntimeError(
-                "there are no keys in open mode; set REFSTAR_ACCESS=file or REFSTAR_ACCESS=redis"
-            )
+            raise RuntimeError("open mode has no API keys; set REFSTAR_ACCESS=file or REFSTAR_ACCESS=redis")
         match command.action:
             case "add":
                 return await _add(keys, command.name, command.limits or Limits())
@@ -60,7 +58,7 @@ async def _add(keys: KeyStore, name: str, limits: Limits) -> list[str]:
         lines[:] = [f"token: {token}"]
         if new:
             lines.append(f"webhook secret: {key.webhook_secrets[0]}")
-        lines.append("Keep it now: only its hash is stored.")
+        lines.append("Save it now: only its hash is stored.")
         return key
 
     await keys.change(name, add)
@@ -76,16 +74,16 @@ async def _list(keys: KeyStore) -> list[str]:
         limits = ", ".join(
             f"{what} {number}" for what, number in asdict(key.limits).items() if number is not None
         )
-        lines.append(f"{name}  {limits.replace('_', ' ') or 'limits as set for all'}")
+        lines.append(f"{name}  {limits.replace('_', ' ') or 'default limits'}")
         for token in key.tokens:
             made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(token.created_at))
-            lines.append(f"  token {token.id}, made {made} UTC")
-    return lines or ["There are no keys: every request is answered 401."]
+            lines.append(f"  token {token.id}, created {made} UTC")
+    return lines or ["There are no keys, so every request is refused with 401."]
 
 
 async def _revoke(keys: KeyStore, name: str, token: str | None) -> list[str]:
     await keys.change(name, lambda key: _known(key, name).without_token(token) if token else _gone(key, name))
-    return [f"The {'token ' + token + ' of ' if token else ''}key {name} is revoked."]
+    return [f"Revoked {'token ' + token + ' of ' if token else ''}key {name}."]
 
 
 async def _limit(keys: KeyStore, name: str, limits: Limits) -> list[str]:
@@ -98,15 +96,18 @@ async def _limit(keys: KeyStore, name: str, limits: Limits) -> list[str]:
 async def _secret(keys: KeyStore, name: str, drop_old: bool) -> list[str]:
     if drop_old:
         await keys.change(name, lambda key: _known(key, name).with_newest_webhook_secret_only())
-        return [f"Webhooks of {name} are signed with the newest secret only."]
+        return [f"Webhooks of {name} are now signed with the newest secret only."]
     key = await keys.change(name, lambda key: _known(key, name).with_webhook_secret())
     assert key is not None
-    return [f"webhook secret: {key.webhook_secrets[0]}", "The last one signs too, until `--drop-old`."]
+    return [
+        f"webhook secret: {key.webhook_secrets[0]}",
+        "Webhooks are also signed with the previous secret until you run `--drop-old`.",
+    ]
 
 
 def _known(key: ApiKey | None, name: str) -> ApiKey:
     if key is None:
-        raise ValueError(f"there is no key {name[:80]!r}; `refstar keys list` shows those there are")
+        raise ValueError(f"no such key: {name[:80]!r}; `refstar keys list` shows all keys")
     return key
 
 

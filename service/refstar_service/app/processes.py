@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from refstar_service.app.access_policy import (
+    check_open_mode,
     key_store,
-    refuse_to_be_open_beyond_this_machine,
-    say_who_may_ask,
+    log_access,
 )
 from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
@@ -82,7 +82,7 @@ async def _sweep(blobs: SweptBlobStore) -> None:
         try:
             await blobs.sweep()
         except OSError as error:
-            log.warning("expired blobs stay for now: %s", error)
+            log.warning("expired blobs could not be deleted: %s", error)
         await asyncio.sleep(blobs.sweep_every)
 
 
@@ -94,8 +94,8 @@ async def run_gateway(
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
-    refuse_to_be_open_beyond_this_machine(settings)
-    say_who_may_ask(settings)
+    check_open_mode(settings)
+    log_access(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
@@ -122,7 +122,7 @@ async def run_gateway(
             stop = asyncio.create_task(stopping.wait())
             await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
             if server.ready.is_set():
-                log.info("gateway listens on http://%s:%d", settings.host, server.port)
+                log.info("gateway is listening on http://%s:%d", settings.host, server.port)
                 if started is not None:
                     started(server.port)
             await asyncio.wait((serving, stop, delivering), return_when=asyncio.FIRST_COMPLETED)
@@ -145,8 +145,8 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
         courier = courier_of(settings, redis, queue, registry, looked=pulse.announce)
         if courier is None:
             raise RuntimeError(
-                "there is nothing to sign webhooks with: set REFSTAR_ACCESS as the gateways have it, or "
-                "REFSTAR_WEBHOOK_SECRET"
+                "there is no secret to sign webhooks with: set REFSTAR_ACCESS to the same value as for the "
+                "gateways, or set REFSTAR_WEBHOOK_SECRET"
             )
         stop_health = None
         if settings.worker_metrics_port is not None:
@@ -163,7 +163,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
             watch.cancel()
             if stop_health is not None:
                 stop_health()
-    log.info("courier ended")
+    log.info("courier stopped")
 
 
 async def run_worker(
@@ -238,14 +238,14 @@ async def run_worker(
             watch.cancel()
             if stop_health is not None:
                 stop_health()
-    log.info("worker ended")
+    log.info("worker stopped")
 
 
 async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:
     while True:
         beat()
         if parent is not None and os.getppid() != parent:
-            log.warning("the process that started this worker is gone")
+            log.warning("the process that started this worker has ended, stopping")
             stopping.set()
         await asyncio.sleep(1)
 
@@ -261,7 +261,7 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
         seen += 1
         if seen > 1 and number == signal.SIGINT:
             os._exit(130)
-        log.info("%s: ending", signal.Signals(number).name)
+        log.info("received %s, stopping", signal.Signals(number).name)
         act()
 
     for number in (signal.SIGINT, signal.SIGTERM):

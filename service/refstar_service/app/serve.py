@@ -98,17 +98,19 @@ async def _keep_worker(
             process.terminate()
             await asyncio.wait((ended,), timeout=WORKER_GRACE)
         if not ended.done():
-            log.warning("the worker did not end within %.0f s and is killed; its jobs are kept", WORKER_GRACE)
+            log.warning(
+                "the worker did not stop within %.0f s and was killed; its jobs are not lost", WORKER_GRACE
+            )
             process.kill()
         code = await ended
         if stopping.is_set():
             return
         if code == REFUSED:
             stopping.set()
-            raise RuntimeError("the worker has no model or no detector that runs here, see its message above")
+            raise RuntimeError("the worker cannot run its models or its detector here; see its message above")
         died = died + 1 if time.monotonic() - began < 60 else 0
         pause = RESTART_AFTER[min(died, len(RESTART_AFTER) - 1)]
-        log.error("the worker ended with status %d, starting another in %.1f s", code, pause)
+        log.error("the worker exited with status %d; starting another in %.1f s", code, pause)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
 
@@ -120,7 +122,7 @@ async def _watch_redis(embedded: "EmbeddedRedis", stopping: asyncio.Event) -> No
         if not embedded.running:
             stopping.set()
             raise EmbeddedRedisError(
-                f"the embedded redis-server has ended; its data is in {embedded.folder}, start again to go on"
+                f"the embedded redis-server has exited; its data is in {embedded.folder}. Start again to continue."
             )
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 1)
@@ -136,5 +138,6 @@ def _greet(settings: Settings, port: int) -> None:
     for name, meant in unrecognized(os.environ).items():
         log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
     print(
-        f"RefSTAR Serve: http://{settings.host}:{port}  (API: /docs, ready: /readyz, end: Ctrl-C)", flush=True
+        f"RefSTAR Serve: http://{settings.host}:{port}  (API reference: /docs, readiness: /readyz, stop: Ctrl-C)",
+        flush=True,
     )

@@ -244,7 +244,7 @@ def test_a_knob_out_of_range_is_wrong_use(folder: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         restore(folder / "face.jpg", "-o", folder / "out.jpg", "--fidelity", "1.5")
     assert ended.value.code == 2
-    assert "1.5 is not in 0..1" in capsys.readouterr().err
+    assert "1.5 is not between 0 and 1" in capsys.readouterr().err
 
 
 def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixture[str]) -> None:
