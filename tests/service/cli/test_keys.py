@@ -138,7 +138,10 @@ async def test_open_mode_beyond_this_machine_does_not_start(host: str) -> None:
     ("settings", "said"),
     [
         (Settings(port=0), "everybody at this machine may use the service"),
-        (Settings(port=0, host="0.0.0.0", open_to_network=True), "everybody who can reach 0.0.0.0 may use the service"),
+        (
+            Settings(port=0, host="0.0.0.0", open_to_network=True),
+            "everybody who can reach 0.0.0.0 may use the service",
+        ),
         (Settings(port=0, host="0.0.0.0", access="redis"), "API keys are stored in Redis"),
     ],
 )
