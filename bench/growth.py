@@ -26,6 +26,7 @@ from job_queue import a_request, an_outcome, submit_all
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.session import Provider
 from refstar_service.faces.detect import load_detector
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue
 from refstar_service.redis.client import connect
@@ -79,7 +80,7 @@ class Steps:
         return Found(float(np.median(seconds[1:])), mib, restored)
 
     def restore(self, picture: Upload, references: list[Upload], aligned: bool) -> int:
-        knobs = Knobs("aligned" if aligned else "all", 0.5, 1.0, "same", 95)
+        knobs = Knobs(FaceMode.ALIGNED if aligned else FaceMode.ALL)
         prepared = prepare(picture, references, knobs, self.model, self.viewer)
         restored = self.restoring.restore(prepared.tasks)
         compose(prepared, restored)

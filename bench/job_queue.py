@@ -17,31 +17,30 @@ from uuid import uuid4
 
 import numpy as np
 from refstar_service.app import event_loop as loop
+from refstar_service.faces.select import FaceMode
 from refstar_service.jobs import (
-    FaceAction,
-    FaceReport,
     JobQueue,
-    JobRequest,
     JobResult,
     JobStatus,
     Outcome,
     Reservation,
+    RestoreRequest,
     StoredFile,
 )
 from refstar_service.redis.client import connect
 from refstar_service.redis.embedded import EmbeddedRedis
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.report import FaceAction, FaceReport
 from report import Cell, Report, Table, command, parser, publish, this_machine
 
 
-def a_request() -> JobRequest:
+def a_request() -> RestoreRequest:
     """Of the usual size: a picture, one reference."""
     picture, reference = (
         StoredFile(f"job/{name}", "ab" * 32, "image/jpeg", 24_000, f"{name}.jpg")
         for name in ("image", "reference")
     )
-    return JobRequest(
-        picture, (reference,), "refstar", "aligned", 0.5, 1.0, "same", 95, request_id=uuid4().hex
-    )
+    return RestoreRequest(picture, (reference,), "refstar", Knobs(FaceMode.ALIGNED), request_id=uuid4().hex)
 
 
 def an_outcome() -> Outcome:

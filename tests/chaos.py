@@ -27,8 +27,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Priority, StoredFile
+from refstar_service.faces.select import FaceMode
+from refstar_service.jobs import JobQueue, JobStatus, Priority, RestoreRequest, StoredFile
 from refstar_service.redis.client import connect
+from refstar_service.restoration.knobs import Knobs
 
 T = TypeVar("T")
 LINES = ("high", "normal")
@@ -150,7 +152,7 @@ class _Storm:
             file = StoredFile(
                 f"{name}/image", hashlib.sha256(data).hexdigest(), "image/png", len(data), "a.png"
             )
-            request = JobRequest(file, (), "refstar", "aligned", 0.5, 1.0, "same", 95)
+            request = RestoreRequest(file, (), "refstar", Knobs(FaceMode.ALIGNED))
             priority = Priority.HIGH if number % 3 == 0 else Priority.NORMAL
             await self._surely(lambda f=file, d=data: blobs.put(f.key, d, 3600))  # type: ignore[misc]
             await self._surely(lambda n=name, r=request, p=priority: self.queue.submit(n, r, priority=p))  # type: ignore[misc]

@@ -33,7 +33,11 @@ def write_model_folder(
         onnx.checker.check_model(model)
         data = model.SerializeToString()
         (folder / f"{name}.onnx").write_bytes(data)
-        described[name] = {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
+        described[name] = {
+            "file": f"{name}.onnx",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "inputs": [value.name for value in graph.input],
+        }
     manifest = {
         "name": "refstar",
         "version": version,

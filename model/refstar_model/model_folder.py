@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from refstar_model.shared_weights import share_weights
 
 #: What the graphs of a folder have in common lies here once.
@@ -31,11 +33,15 @@ def prepared(folder: Path) -> Iterator[Path]:
 
 
 def complete(part: Path, manifest: dict[str, Any]) -> None:
-    """Let the graphs that ``manifest`` names share their weights, if they are several; add all hashes and write it."""
+    """Let the graphs that ``manifest`` names share their weights, if they are several; add the names of their
+    inputs and all hashes, and write it."""
     graphs = manifest["graphs"]
     if len(graphs) > 1:
         manifest.setdefault("weights", {"file": WEIGHTS})
         share_weights([part / graph["file"] for graph in graphs.values()], part / WEIGHTS)
+    for graph in graphs.values():
+        model = onnx.load(str(part / graph["file"]), load_external_data=False)
+        graph["inputs"] = [value.name for value in model.graph.input]
     for described in (*graphs.values(), *([manifest["weights"]] if "weights" in manifest else [])):
         described["sha256"] = hashlib.sha256((part / described["file"]).read_bytes()).hexdigest()
     (part / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")

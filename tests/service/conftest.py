@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from refstar_service.faces.select import FaceMode
 from refstar_service.jobs import (
-    FaceAction,
-    FaceReport,
     JobFailure,
     JobQueue,
-    JobRequest,
     JobResult,
     JobStatus,
     Outcome,
-    ReferenceReport,
+    RestoreRequest,
     StoredFile,
 )
+from refstar_service.restoration.knobs import Knobs, ReferenceFace
+from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 
 NewQueue = Callable[..., JobQueue]
 
@@ -28,21 +28,21 @@ def stored(name: str) -> StoredFile:
 
 
 @pytest.fixture
-def request_for_jobs() -> JobRequest:
-    return JobRequest(
+def request_for_jobs() -> RestoreRequest:
+    return RestoreRequest(
         image=stored('Ärmel\n"1".png'),
         references=(stored("a.png"), stored("b.png")),
         model="refstar",
-        faces="boxes",
-        fidelity=0.7,
-        reference_strength=1.0,
-        format="same",
-        quality=92,
-        boxes=((1.0, 2.0, 30.0, 40.0), (50.5, 60.0, 32.0, 32.0)),
-        min_face=30,
-        upscale=2,
-        reference_face="largest",
-        keep_location=True,
+        knobs=Knobs(
+            faces=FaceMode.BOXES,
+            boxes=((1.0, 2.0, 30.0, 40.0), (50.5, 60.0, 32.0, 32.0)),
+            min_face=30,
+            upscale=2,
+            reference_face=ReferenceFace.LARGEST,
+            fidelity=0.7,
+            quality=92,
+            keep_location=True,
+        ),
     )
 
 

@@ -14,13 +14,13 @@ ROOT = Path(refstar_service.__file__).parent
 #: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
     "redis": {"jobs.job"},
-    "jobs": {"redis"},
+    "jobs": {"redis", "restoration.knobs", "restoration.report"},
     "people": {"jobs", "redis"},
     "blobs": set(),
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.refusal", "engine.restorer"},
-    "restoration": {"jobs.job", "images", "faces", "engine"},
+    "restoration": {"images", "faces", "engine", "settings"},
     "worker": {
         "restoration",
         "jobs",
@@ -43,6 +43,10 @@ ALLOWED = {
         "blobs",
         "images",
         "engine.manifest",
+        "restoration.errors",
+        "restoration.knobs",
+        "restoration.report",
+        "restoration.rules",
         "metrics",
         "settings",
         "logs",
@@ -116,6 +120,9 @@ def test_only_the_command_line_puts_gateway_and_worker_together() -> None:
         ("refstar_service.app.processes", "fastapi"),
         ("refstar_service.gateway.app", "onnxruntime"),
         ("refstar_service.app.cli", "onnxruntime"),
+        ("refstar_service.app.cli", "cv2"),
+        ("refstar_service.app.restore", "redis"),
+        ("refstar_service.app.restore", "onnxruntime"),
     ],
 )
 def test_a_module_does_not_load(module: str, unwanted: str) -> None:

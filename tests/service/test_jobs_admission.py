@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue, JobRequest, Outcome, Priority, QueueFull
+from refstar_service.jobs import JobQueue, Outcome, Priority, QueueFull, RestoreRequest
 
 NewQueue = Callable[..., JobQueue]
 MIB = 2**20
@@ -25,7 +25,7 @@ async def held(redis: Redis) -> dict[bytes, int]:
 
 
 async def test_bytes_are_counted_from_admission_to_the_end(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome, failure: Outcome
 ) -> None:
     queue = new_queue(stale_after=0.05)
     priorities = (Priority.HIGH, Priority.NORMAL)
@@ -57,7 +57,7 @@ async def test_bytes_are_counted_from_admission_to_the_end(
 
 
 async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     queue = new_queue(byte_limit=1000)
     first = await queue.claim("first", uploads=100, results=500)
@@ -95,7 +95,7 @@ async def test_a_claim_that_is_not_used_is_given_back_or_lapses(
 
 
 async def test_entries_of_an_older_version_have_no_bytes(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     queue = new_queue()
     await queue.submit("one", replace(request_for_jobs))
@@ -109,7 +109,7 @@ async def test_entries_of_an_older_version_have_no_bytes(
 
 
 async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_it_admitted(
-    tmp_path: Path, request_for_jobs: JobRequest, success: Outcome
+    tmp_path: Path, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     """Many at a time, as from several gateways; nobody meets an out-of-memory error."""
     options = ("--maxmemory", f"{48 * MIB}", "--maxmemory-policy", "noeviction")

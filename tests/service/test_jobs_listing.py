@@ -3,11 +3,18 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs import JobPage, JobQueue, JobRequest, JobStatus, Outcome, Priority, Task
+from refstar_service.jobs import (
+    EnrollRequest,
+    JobPage,
+    JobQueue,
+    JobStatus,
+    Outcome,
+    Priority,
+    RestoreRequest,
+)
 
 
 def names(page: JobPage) -> list[str]:
@@ -15,7 +22,7 @@ def names(page: JobPage) -> list[str]:
 
 
 async def test_the_newest_comes_first_and_pages_go_on_where_the_last_one_ended(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     for number in range(7):
         await queue.submit(f"job{number}", request_for_jobs, priority=list(Priority)[number % 2])
@@ -33,7 +40,7 @@ async def test_the_newest_comes_first_and_pages_go_on_where_the_last_one_ended(
     ]
 
 
-async def test_everybody_sees_only_their_own(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_everybody_sees_only_their_own(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     for name, owner in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("open", "")):
         await queue.submit(name, request_for_jobs, owner=owner)
     assert names(await queue.jobs_of("a", limit=9)) == ["a2", "a1"]
@@ -42,7 +49,7 @@ async def test_everybody_sees_only_their_own(queue: JobQueue, request_for_jobs: 
 
 
 async def test_a_list_may_be_of_one_status(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     for number in range(6):
         await queue.submit(f"job{number}", request_for_jobs)
@@ -59,7 +66,7 @@ async def test_a_list_may_be_of_one_status(
 
 
 async def test_a_search_for_what_is_rare_ends_and_says_where_to_go_on(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     queue.limit = 3000
     await queue.submit("rare", request_for_jobs)
@@ -77,7 +84,7 @@ async def test_a_search_for_what_is_rare_ends_and_says_where_to_go_on(
 
 
 async def test_jobs_of_the_same_microsecond_are_all_listed(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     for name in "abcd":
         await queue.submit(name, request_for_jobs)
@@ -92,7 +99,7 @@ async def test_jobs_of_the_same_microsecond_are_all_listed(
 
 
 async def test_what_was_deleted_is_not_listed_and_leaves_no_trace(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     await queue.submit("one", request_for_jobs, owner="a")
     await queue.submit("two", request_for_jobs, owner="a")
@@ -102,7 +109,7 @@ async def test_what_was_deleted_is_not_listed_and_leaves_no_trace(
 
 
 async def test_an_expired_job_is_listed_until_it_is_forgotten(
-    new_queue: Callable[..., JobQueue], redis: Redis, request_for_jobs: JobRequest
+    new_queue: Callable[..., JobQueue], redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue(result_ttl=0.05, tombstone_ttl=0.2)
     await queue.submit("one", request_for_jobs)
@@ -116,7 +123,7 @@ async def test_an_expired_job_is_listed_until_it_is_forgotten(
 
 
 async def test_the_index_does_not_outgrow_the_jobs_that_are_remembered(
-    new_queue: Callable[..., JobQueue], redis: Redis, request_for_jobs: JobRequest
+    new_queue: Callable[..., JobQueue], redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue(result_ttl=0.001, tombstone_ttl=0.001)
     for number in range(50):
@@ -128,14 +135,14 @@ async def test_the_index_does_not_outgrow_the_jobs_that_are_remembered(
 
 
 async def test_enrollments_are_jobs_that_are_not_listed(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
-    await queue.submit("one", replace(request_for_jobs, task=Task.ENROLL))
+    await queue.submit("one", EnrollRequest(request_for_jobs.references))
     assert await queue.jobs_of("", limit=9) == JobPage((), None)
 
 
 async def test_places_stay_right_while_jobs_come_and_go(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     """Against a plain count: finished out of order, given back, canceled while they wait, in both lines."""
     dice, waiting, held, number = random.Random(5), [], [], 0
@@ -166,7 +173,7 @@ async def test_places_stay_right_while_jobs_come_and_go(
 
 
 async def test_positions_of_several_jobs_are_those_of_each(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     for number in range(6):
         await queue.submit(f"{number}", request_for_jobs, priority=list(Priority)[number % 2])
@@ -180,7 +187,7 @@ async def test_positions_of_several_jobs_are_those_of_each(
 
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_a_full_last_page_may_be_followed_by_an_empty_one(
-    queue: JobQueue, request_for_jobs: JobRequest, limit: int
+    queue: JobQueue, request_for_jobs: RestoreRequest, limit: int
 ) -> None:
     for name in "ab":
         await queue.submit(name, request_for_jobs)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_process import RedisProcess
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Reservation
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, Reservation, RestoreRequest
 from refstar_service.redis.client import connect
 
 NewQueue = Callable[..., JobQueue]
@@ -40,7 +40,7 @@ async def connected() -> AsyncIterator[Callable[..., JobQueue]]:
 async def test_a_killed_redis_comes_back_with_all_that_it_acknowledged(
     server: RedisProcess,
     connected: Callable[..., JobQueue],
-    request_for_jobs: JobRequest,
+    request_for_jobs: RestoreRequest,
     success: Outcome,
 ) -> None:
     queue = connected(server.url)
@@ -66,7 +66,7 @@ async def test_a_killed_redis_comes_back_with_all_that_it_acknowledged(
 async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
     server: RedisProcess,
     connected: Callable[..., JobQueue],
-    request_for_jobs: JobRequest,
+    request_for_jobs: RestoreRequest,
     success: Outcome,
 ) -> None:
     working, looking = (connected(server.url, stale_after=1.5) for _ in range(2))
@@ -92,7 +92,7 @@ async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
 
 
 async def test_after_an_outage_the_jobs_of_the_dead_are_taken_over_a_stale_time_later(
-    server: RedisProcess, connected: Callable[..., JobQueue], request_for_jobs: JobRequest
+    server: RedisProcess, connected: Callable[..., JobQueue], request_for_jobs: RestoreRequest
 ) -> None:
     dead, looking = (connected(server.url, stale_after=0.3) for _ in range(2))
     await dead.submit("one", request_for_jobs)
@@ -108,7 +108,7 @@ async def test_after_an_outage_the_jobs_of_the_dead_are_taken_over_a_stale_time_
 
 
 async def test_a_start_whose_reply_is_lost_counts_one_attempt_when_it_is_repeated(
-    new_queue: NewQueue, request_for_jobs: JobRequest
+    new_queue: NewQueue, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue()
     await queue.submit("one", request_for_jobs)
@@ -120,7 +120,7 @@ async def test_a_start_whose_reply_is_lost_counts_one_attempt_when_it_is_repeate
 
 @pytest.mark.parametrize("jobs", [1, 3])
 async def test_a_redis_that_lost_its_scripts_is_told_them_again(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome, jobs: int
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome, jobs: int
 ) -> None:
     queue = new_queue()
     for number in range(jobs):
@@ -134,7 +134,7 @@ async def test_a_redis_that_lost_its_scripts_is_told_them_again(
 
 
 async def test_a_redis_that_came_back_empty_is_told_all_it_lacks_in_one_call(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue()
     await queue.setup()
@@ -146,7 +146,7 @@ async def test_a_redis_that_came_back_empty_is_told_all_it_lacks_in_one_call(
 
 
 async def test_a_known_script_takes_one_command(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     queue = new_queue()
 
@@ -191,7 +191,7 @@ async def forwarding(targets: list[int]) -> AsyncIterator[int]:
 
 
 async def test_a_failover_to_the_replica_costs_nobody_an_error(
-    tmp_path: Path, request_for_jobs: JobRequest, success: Outcome
+    tmp_path: Path, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     with RedisProcess(tmp_path / "a") as old, RedisProcess(tmp_path / "b") as new:
         targets = [old.port]

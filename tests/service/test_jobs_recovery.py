@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Priority, Reservation, Started
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, Reservation, RestoreRequest, Started
 
 WORKER = """
 import asyncio, json, sys
@@ -31,7 +31,7 @@ asyncio.run(main())
 
 
 async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refused(
-    new_queue, redis_server: str, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
+    new_queue, redis_server: str, request_for_jobs: RestoreRequest, success: Outcome, failure: Outcome
 ) -> None:
     queue = new_queue(stale_after=1.5)
     await queue.submit("one", request_for_jobs)
@@ -66,7 +66,7 @@ async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refu
 
 
 async def test_a_job_that_kills_its_workers_is_given_up_after_three(
-    new_queue, request_for_jobs: JobRequest
+    new_queue, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue(stale_after=0.03)
     await queue.submit("poison", request_for_jobs)
@@ -84,7 +84,7 @@ async def test_a_job_that_kills_its_workers_is_given_up_after_three(
 
 
 async def test_retried_jobs_come_one_by_one_and_before_fresh_ones(
-    new_queue, request_for_jobs: JobRequest
+    new_queue, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue(stale_after=1.0)
     for name in ("begun-0", "begun-1", "held"):
@@ -104,7 +104,9 @@ async def test_retried_jobs_come_one_by_one_and_before_fresh_ones(
     assert [[one.retried for one in batch] for batch in batches] == [[True], [True], [False, False], []]
 
 
-async def test_heartbeats_keep_jobs_that_are_not_begun_too(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_heartbeats_keep_jobs_that_are_not_begun_too(
+    new_queue, request_for_jobs: RestoreRequest
+) -> None:
     first, second = new_queue(stale_after=1.0), new_queue(stale_after=1.0)
     await first.submit("begun", request_for_jobs)
     await first.submit("held", request_for_jobs, priority=Priority.HIGH)
@@ -117,7 +119,7 @@ async def test_heartbeats_keep_jobs_that_are_not_begun_too(new_queue, request_fo
 
 
 async def test_a_worker_that_slept_too_long_has_lost_its_jobs(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     first, second = new_queue(stale_after=1.0), new_queue(stale_after=1.0)
     await first.submit("one", request_for_jobs)
@@ -140,7 +142,7 @@ async def test_a_worker_that_slept_too_long_has_lost_its_jobs(
 
 
 async def test_a_late_outcome_counts_if_nobody_has_begun_again(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     first, second = new_queue(stale_after=0.03), new_queue(stale_after=0.03)
     await first.submit("one", request_for_jobs)
@@ -154,7 +156,7 @@ async def test_a_late_outcome_counts_if_nobody_has_begun_again(
 
 
 async def test_a_job_canceled_while_its_worker_was_dying_ends_canceled(
-    new_queue, request_for_jobs: JobRequest
+    new_queue, request_for_jobs: RestoreRequest
 ) -> None:
     queue = new_queue(stale_after=0.03)
     await queue.submit("one", request_for_jobs)
@@ -165,7 +167,9 @@ async def test_a_job_canceled_while_its_worker_was_dying_ends_canceled(
     assert (await queue.get("one")).status is JobStatus.CANCELED
 
 
-async def test_stale_jobs_are_found_behind_many_live_ones(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_stale_jobs_are_found_behind_many_live_ones(
+    new_queue, request_for_jobs: RestoreRequest
+) -> None:
     busy, dead, looking = (new_queue(stale_after=1.2) for _ in range(3))
     for i in range(60):
         await busy.submit(f"busy-{i}", request_for_jobs)
@@ -180,7 +184,7 @@ async def test_stale_jobs_are_found_behind_many_live_ones(new_queue, request_for
 
 
 async def test_a_flushed_redis_is_set_up_again(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     await queue.submit("lost", request_for_jobs)
     [started] = await queue.start(await queue.reserve(1))
@@ -197,7 +201,7 @@ async def test_a_flushed_redis_is_set_up_again(
 
 
 async def test_a_flush_during_a_blocking_reserve_does_not_end_it(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     waiting = asyncio.create_task(queue.reserve(1, block=1.0))
     await asyncio.sleep(0.05)
@@ -207,7 +211,7 @@ async def test_a_flush_during_a_blocking_reserve_does_not_end_it(
 
 
 async def test_with_its_memory_full_redis_takes_no_jobs_but_ends_those_it_has(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     for name in ("finished", "canceled", "released", "running"):
         await queue.submit(name, request_for_jobs)
@@ -234,7 +238,7 @@ async def test_with_its_memory_full_redis_takes_no_jobs_but_ends_those_it_has(
 
 
 async def test_housekeeping_forgets_idle_consumers_that_hold_nothing(
-    new_queue, redis: Redis, request_for_jobs: JobRequest
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     idle, holding = new_queue(worker="idle"), new_queue(worker="holding")
     await idle.submit("one", request_for_jobs)

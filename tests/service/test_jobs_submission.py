@@ -5,10 +5,10 @@ import time
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Priority, QueueFull
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, QueueFull, RestoreRequest
 
 
-async def test_a_submitted_job_is_queued_as_asked(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_a_submitted_job_is_queued_as_asked(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     job = await queue.submit("one", request_for_jobs, priority=Priority.HIGH, owner="key-1")
 
     assert job == await queue.get("one")
@@ -20,14 +20,16 @@ async def test_a_submitted_job_is_queued_as_asked(queue: JobQueue, request_for_j
     assert await queue.get("another") is None
 
 
-async def test_submitting_an_id_twice_queues_it_once(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_submitting_an_id_twice_queues_it_once(
+    queue: JobQueue, request_for_jobs: RestoreRequest
+) -> None:
     first = await queue.submit("one", request_for_jobs)
     again = await asyncio.gather(*(queue.submit("one", request_for_jobs) for _ in range(5)))
     assert again == [first] * 5
     assert await queue.depth() == {Priority.NORMAL: 1, Priority.HIGH: 0}
 
 
-async def test_a_full_queue_stores_nothing(new_queue, redis: Redis, request_for_jobs: JobRequest) -> None:
+async def test_a_full_queue_stores_nothing(new_queue, redis: Redis, request_for_jobs: RestoreRequest) -> None:
     queue = new_queue(limit=2)
     await queue.submit("one", request_for_jobs)
     await queue.submit("two", request_for_jobs, priority=Priority.HIGH)
@@ -43,7 +45,7 @@ async def test_a_full_queue_stores_nothing(new_queue, redis: Redis, request_for_
 
 
 async def test_a_job_in_flight_counts_until_it_is_finished(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     queue = new_queue(limit=1)
     await queue.submit("one", request_for_jobs)
@@ -54,7 +56,7 @@ async def test_a_job_in_flight_counts_until_it_is_finished(
     await queue.submit("two", request_for_jobs)
 
 
-async def test_position_counts_the_jobs_before_it(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_position_counts_the_jobs_before_it(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     for name in ("a", "b", "c"):
         await queue.submit(name, request_for_jobs)
     await queue.submit("urgent", request_for_jobs, priority=Priority.HIGH)
@@ -68,7 +70,7 @@ async def test_position_counts_the_jobs_before_it(queue: JobQueue, request_for_j
     assert await queue.position("nobody") is None
 
 
-async def test_a_queued_job_is_canceled_at_once(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_a_queued_job_is_canceled_at_once(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     await queue.submit("one", request_for_jobs)
     await queue.submit("two", request_for_jobs)
     job = await queue.cancel("one")
@@ -85,7 +87,7 @@ async def test_a_queued_job_is_canceled_at_once(queue: JobQueue, request_for_job
 
 
 async def test_a_running_job_is_canceled_by_its_finish(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     await queue.submit("one", request_for_jobs)
     [started] = await queue.start(await queue.reserve(1))
@@ -107,7 +109,9 @@ async def test_a_running_job_is_canceled_by_its_finish(
     assert sum((await queue.depth()).values()) == 0
 
 
-async def test_a_canceled_job_that_is_given_back_ends(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_a_canceled_job_that_is_given_back_ends(
+    queue: JobQueue, request_for_jobs: RestoreRequest
+) -> None:
     await queue.submit("one", request_for_jobs)
     [started] = await queue.start(await queue.reserve(1))
     await queue.cancel("one")
@@ -117,7 +121,7 @@ async def test_a_canceled_job_that_is_given_back_ends(queue: JobQueue, request_f
 
 
 async def test_cancel_leaves_terminal_jobs_as_they_are(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome, failure: Outcome
 ) -> None:
     for name, outcome in (("good", success), ("bad", failure)):
         await queue.submit(name, request_for_jobs)
@@ -129,7 +133,7 @@ async def test_cancel_leaves_terminal_jobs_as_they_are(
 
 
 async def test_a_deleted_job_is_gone_whatever_it_did(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     for name in ("finished", "running", "held", "queued"):
         await queue.submit(name, request_for_jobs)
@@ -153,7 +157,7 @@ async def test_a_deleted_job_is_gone_whatever_it_did(
 
 
 async def test_a_finished_job_expires_and_then_is_forgotten(
-    new_queue, redis: Redis, request_for_jobs: JobRequest, success: Outcome
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     queue = new_queue(result_ttl=0.3, tombstone_ttl=0.3)
     await queue.submit("one", request_for_jobs, owner="key-1")
@@ -179,7 +183,7 @@ async def test_a_finished_job_expires_and_then_is_forgotten(
     assert {key for key in await redis.keys("*") if b":queue:" not in key} == set()
 
 
-async def test_a_job_that_waits_too_long_expires(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_a_job_that_waits_too_long_expires(new_queue, request_for_jobs: RestoreRequest) -> None:
     queue = new_queue(job_ttl=0.1)
     await queue.submit("one", request_for_jobs)
     await asyncio.sleep(0.15)
@@ -188,7 +192,9 @@ async def test_a_job_that_waits_too_long_expires(new_queue, request_for_jobs: Jo
     assert sum((await queue.depth()).values()) == 0
 
 
-async def test_starting_a_job_gives_it_its_full_time_again(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_starting_a_job_gives_it_its_full_time_again(
+    new_queue, request_for_jobs: RestoreRequest
+) -> None:
     queue = new_queue(job_ttl=0.5)
     submitted = await queue.submit("one", request_for_jobs)
     await asyncio.sleep(0.25)

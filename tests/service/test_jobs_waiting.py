@@ -6,11 +6,11 @@ import time
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, WorkerInfo, changes
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, RestoreRequest, WorkerInfo, changes
 
 
 async def test_wait_returns_as_soon_as_the_job_is_finished(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     gateway, worker = new_queue(), new_queue()
     await gateway.submit("one", request_for_jobs)
@@ -27,7 +27,7 @@ async def test_wait_returns_as_soon_as_the_job_is_finished(
 
 
 async def test_wait_returns_the_job_as_it_stands_after_its_time(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     submitted = await queue.submit("one", request_for_jobs)
     before = time.monotonic()
@@ -37,7 +37,7 @@ async def test_wait_returns_the_job_as_it_stands_after_its_time(
 
 
 async def test_wait_does_not_wait_for_what_is_over_or_not_there(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     await queue.submit("one", request_for_jobs)
     canceled = await queue.cancel("one")
@@ -45,7 +45,7 @@ async def test_wait_does_not_wait_for_what_is_over_or_not_there(
     assert await queue.wait("nobody", 10) is None
 
 
-async def test_wait_ends_when_the_job_is_deleted(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_wait_ends_when_the_job_is_deleted(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     await queue.submit("one", request_for_jobs)
     waiting = asyncio.create_task(queue.wait("one", 10))
     await asyncio.sleep(0.05)
@@ -54,7 +54,7 @@ async def test_wait_ends_when_the_job_is_deleted(queue: JobQueue, request_for_jo
 
 
 async def test_many_clients_wait_on_one_connection(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     names = [f"job-{i}" for i in range(50)]
     for name in names:
@@ -70,7 +70,7 @@ async def test_many_clients_wait_on_one_connection(
 
 
 async def test_a_watcher_hears_of_every_step(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     await queue.submit("one", request_for_jobs)
     versions = []
@@ -98,7 +98,7 @@ async def test_a_watcher_hears_of_every_step(
 
 
 async def test_who_waits_for_the_end_hears_of_nothing_else(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     async with queue.watch("one", end_only=True) as ended, queue.watch("one") as changed:
         await asyncio.sleep(0.05)  # both are told when the subscription stands
@@ -117,7 +117,7 @@ async def test_who_waits_for_the_end_hears_of_nothing_else(
 
 
 async def test_waiting_survives_the_loss_of_the_connection(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, monkeypatch: pytest.MonkeyPatch
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "RECONNECT_AFTER", 0.05)
     await queue.submit("one", request_for_jobs)
@@ -131,7 +131,7 @@ async def test_waiting_survives_the_loss_of_the_connection(
 
 
 async def test_a_silent_connection_is_checked(
-    queue: JobQueue, request_for_jobs: JobRequest, monkeypatch: pytest.MonkeyPatch
+    queue: JobQueue, request_for_jobs: RestoreRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "SILENCE", 0.02)
     await queue.submit("one", request_for_jobs)

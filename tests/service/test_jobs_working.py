@@ -5,24 +5,24 @@ import time
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs import JobQueue, JobRequest, JobStatus, Outcome, Priority
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, RestoreRequest
 
 
 async def submit(
-    queue: JobQueue, request: JobRequest, *names: str, priority: Priority = Priority.NORMAL
+    queue: JobQueue, request: RestoreRequest, *names: str, priority: Priority = Priority.NORMAL
 ) -> None:
     for name in names:
         await queue.submit(name, request, priority=priority)
 
 
-async def test_jobs_come_in_order_and_in_batches(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_jobs_come_in_order_and_in_batches(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     names = [f"job-{i}" for i in range(7)]
     await submit(queue, request_for_jobs, *names)
     batches = [[one.job_id for one in await queue.reserve(3, block=0)] for _ in range(4)]
     assert batches == [names[:3], names[3:6], names[6:], []]
 
 
-async def test_a_job_is_given_to_one_worker_only(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_a_job_is_given_to_one_worker_only(new_queue, request_for_jobs: RestoreRequest) -> None:
     workers = [new_queue() for _ in range(4)]
     await submit(workers[0], request_for_jobs, *(f"job-{i}" for i in range(40)))
     batches = await asyncio.gather(*(worker.reserve(10) for worker in workers))
@@ -31,7 +31,7 @@ async def test_a_job_is_given_to_one_worker_only(new_queue, request_for_jobs: Jo
 
 
 async def test_reserve_waits_for_work_and_wakes_at_once(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     waiting = asyncio.create_task(queue.reserve(4, block=2.0))
     await asyncio.sleep(0.1)
@@ -49,7 +49,7 @@ async def test_reserve_returns_empty_after_its_time(queue: JobQueue) -> None:
 
 
 async def test_a_reserve_cancelled_while_it_waits_takes_no_job_with_it(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     waiting = asyncio.create_task(queue.reserve(1, block=2.0))
     while not (await redis.info("clients"))["blocked_clients"]:  # noqa: ASYNC110
@@ -74,7 +74,7 @@ async def test_reserving_nothing_is_refused(queue: JobQueue) -> None:
 
 
 async def test_high_priority_comes_first_but_normal_jobs_do_not_starve(
-    queue: JobQueue, request_for_jobs: JobRequest
+    queue: JobQueue, request_for_jobs: RestoreRequest
 ) -> None:
     await submit(queue, request_for_jobs, *(f"normal-{i}" for i in range(4)))
     await submit(queue, request_for_jobs, *(f"high-{i}" for i in range(20)), priority=Priority.HIGH)
@@ -84,14 +84,16 @@ async def test_high_priority_comes_first_but_normal_jobs_do_not_starve(
     assert order[8:] == [f"high-{i}" for i in range(6, 12)] + ["normal-2", "normal-3"]
 
 
-async def test_a_batch_is_filled_from_the_other_line(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_a_batch_is_filled_from_the_other_line(
+    queue: JobQueue, request_for_jobs: RestoreRequest
+) -> None:
     await submit(queue, request_for_jobs, "normal-0", "normal-1", "normal-2")
     await submit(queue, request_for_jobs, "high-0", priority=Priority.HIGH)
     assert [one.job_id for one in await queue.reserve(3)] == ["high-0", "normal-0", "normal-1"]
 
 
 async def test_a_job_runs_from_start_to_finish(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     submitted = await queue.submit("one", request_for_jobs)
     [started] = await queue.start(await queue.reserve(1))
@@ -114,7 +116,7 @@ async def test_a_job_runs_from_start_to_finish(
 
 
 async def test_a_batch_may_succeed_and_fail_in_one_call(
-    queue: JobQueue, redis: Redis, request_for_jobs: JobRequest, success: Outcome, failure: Outcome
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome, failure: Outcome
 ) -> None:
     await submit(queue, request_for_jobs, "a", "b", "c")
     a, b, c = await queue.start(await queue.reserve(3))
@@ -127,7 +129,9 @@ async def test_a_batch_may_succeed_and_fail_in_one_call(
     assert (await redis.xpending("{refstar}:queue:normal", "workers"))["pending"] == 0
 
 
-async def test_released_jobs_go_to_the_next_worker_together(new_queue, request_for_jobs: JobRequest) -> None:
+async def test_released_jobs_go_to_the_next_worker_together(
+    new_queue, request_for_jobs: RestoreRequest
+) -> None:
     first, second = new_queue(), new_queue()
     await submit(first, request_for_jobs, "a", "b", "c")
     held = await first.reserve(3)
@@ -141,7 +145,7 @@ async def test_released_jobs_go_to_the_next_worker_together(new_queue, request_f
 
 
 async def test_releasing_a_started_job_burns_no_attempt(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     first, second = new_queue(), new_queue()
     await submit(first, request_for_jobs, "one")
@@ -161,7 +165,7 @@ async def test_releasing_a_started_job_burns_no_attempt(
 
 
 async def test_an_id_submitted_again_after_its_deletion_is_another_job(
-    new_queue, request_for_jobs: JobRequest, success: Outcome
+    new_queue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     first, second = new_queue(), new_queue()
     await submit(first, request_for_jobs, "one")
@@ -180,7 +184,7 @@ async def test_an_id_submitted_again_after_its_deletion_is_another_job(
 
 
 async def test_releasing_again_does_not_take_the_job_from_its_new_worker(
-    new_queue, request_for_jobs: JobRequest
+    new_queue, request_for_jobs: RestoreRequest
 ) -> None:
     first, second = new_queue(), new_queue()
     await submit(first, request_for_jobs, "one")
@@ -193,7 +197,7 @@ async def test_releasing_again_does_not_take_the_job_from_its_new_worker(
 
 
 async def test_calls_that_are_repeated_because_the_reply_was_lost_change_nothing(
-    queue: JobQueue, request_for_jobs: JobRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As redis-py does it: the very same call again."""
     send = queue._contact.run_all
@@ -214,7 +218,7 @@ async def test_calls_that_are_repeated_because_the_reply_was_lost_change_nothing
     assert (await queue.get("good")).attempts == 1
 
 
-async def test_survey_tells_waiting_from_held(queue: JobQueue, request_for_jobs: JobRequest) -> None:
+async def test_survey_tells_waiting_from_held(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
     await submit(queue, request_for_jobs, "a", "b", "c")
     await queue.reserve(1)
     await asyncio.sleep(0.05)

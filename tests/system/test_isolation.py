@@ -22,8 +22,8 @@ from pictures import file_of, pixels_of
 from redis import Redis
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import Restorer
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import JobRequest, StoredFile
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer, compose, prepare
@@ -74,11 +74,10 @@ def cases() -> list[Case]:
 
 def alone(case: Case, model: Model) -> bytes:
     """The result of this job run by itself, with the worker's own steps and none of its batches."""
-    unused = StoredFile("", "", "image/png", 0, "")
-    request = JobRequest(unused, (), "refstar", "aligned", case.fidelity, 1.0, "same", 95)
+    knobs = Knobs(FaceMode.ALIGNED, fidelity=case.fidelity)
     uploads = [Upload("a.png", data, str(hash(data))) for data in (case.image, *case.references)]
     viewer = Viewer(None, ReferenceMemory(), ImageLimits())
-    prepared = prepare(uploads[0], uploads[1:], Knobs.of(request), model, viewer)
+    prepared = prepare(uploads[0], uploads[1:], knobs, model, viewer)
     return compose(prepared, model.restorer.restore(prepared.tasks)).result.data
 
 

@@ -90,6 +90,7 @@ def publish(net: RefStar, steps: int, folder: Path, photos: PhotoSet | None = No
         "precision": "fp32 arithmetic, fp16 weights",
         "max_references": MAX_REFERENCES,
         "needs_references": False,
+        "ranks": {"with_references": 1, "without_references": 2},
         "parameters": sum(p.numel() for p in net.parameters()),
         "quality": {},
         "limits": LIMITS,

@@ -5,7 +5,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model or no detector runs here."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(next(iter(arguments), "")).parse_args(arguments)
     chosen = {
         name: value for name in Settings.model_fields if (value := getattr(options, name, None)) is not None
     }
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refstar",
         description="Restore degraded faces, using reference pictures of the same person.",
@@ -90,71 +90,11 @@ def _parser() -> argparse.ArgumentParser:
 
     _keys(commands.add_parser("keys", help="create, list and revoke API keys"))
 
-    restore = commands.add_parser(
-        "restore", help="restore a picture or a folder of pictures, without a server"
-    )
-    restore.add_argument("input", type=Path, metavar="IN", help="a picture or a folder of pictures")
-    restore.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="OUT",
-        help="output file, or output folder if IN is a folder",
-    )
-    restore.add_argument(
-        "-r",
-        "--reference",
-        type=Path,
-        action="append",
-        default=[],
-        help="a reference picture; repeat for several",
-    )
-    restore.add_argument("--model", help="default: refstar; without references ganprior where there is one")
-    restore.add_argument(
-        "--faces",
-        choices=["all", "largest", "center", "boxes", "aligned"],
-        help="which are restored (default: largest with references, else all); aligned: each file is one face crop",
-    )
-    restore.add_argument(
-        "--boxes",
-        type=_box,
-        action="append",
-        default=[],
-        metavar="X,Y,W,H",
-        help="restore the face in this box, in pixels of the upright picture; repeat for several",
-    )
-    restore.add_argument(
-        "--min-face", type=int, default=24, help="side in pixels below which a face is skipped (24)"
-    )
-    restore.add_argument(
-        "--upscale", type=int, choices=[1, 2, 4], default=1, help="enlarge the picture so often"
-    )
-    restore.add_argument(
-        "--reference-face",
-        choices=["only", "largest"],
-        default="only",
-        help="of a reference with several faces: refuse it (only), or take the largest",
-    )
-    restore.add_argument(
-        "--fidelity", type=_share, default=0.5, help="0 most detail .. 1 nearest to the input"
-    )
-    restore.add_argument("--reference-strength", type=_share, default=1.0, help="0 ignores the references")
-    restore.add_argument(
-        "--format",
-        choices=["same", "png", "jpeg", "webp", "tiff", "bmp", "avif"],
-        help="default: by OUT's name, else same",
-    )
-    restore.add_argument("--quality", type=int, default=95, help="of JPEG, WebP and AVIF, 1..100")
-    restore.add_argument(
-        "--keep-location", action="store_true", help="keep where the picture was taken (GPS) in the result"
-    )
-    restore.add_argument(
-        "--selection", type=Path, help="also write what was taken from which reference (PNG)"
-    )
-    restore.add_argument(
-        "--report", type=Path, metavar="FILE.json", help="also write what became of every picture and face"
-    )
+    restore = commands.add_parser("restore", help="restore a picture or a folder of them, without a server")
+    if command == "restore":  # else it would load half of the service to list flags that nobody reads
+        from refstar_service.app.restore_flags import add_flags
+
+        add_flags(restore)
     _engine(restore)
     restore.set_defaults(run=_restore)
 
@@ -234,23 +174,6 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _box(text: str) -> tuple[float, float, float, float]:
-    try:
-        x, y, width, height = (float(side) for side in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,WIDTH,HEIGHT") from None
-    if not all(map(isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} has no area")
-    return x, y, width, height
-
-
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.serve import run_all
 
@@ -325,29 +248,10 @@ def _redis_url(settings: Settings) -> str:
 
 
 def _restore(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.app.restore import RestoreFiles, restore_files
+    from refstar_service.app.restore import restore_files
+    from refstar_service.app.restore_flags import read_flags
 
-    return restore_files(
-        settings,
-        RestoreFiles(
-            input=options.input,
-            output=options.output,
-            references=tuple(options.reference),
-            model=options.model,
-            faces=options.faces,
-            boxes=tuple(options.boxes),
-            min_face=options.min_face,
-            upscale=options.upscale,
-            reference_face=options.reference_face,
-            fidelity=options.fidelity,
-            reference_strength=options.reference_strength,
-            format=options.format,
-            quality=options.quality,
-            keep_location=options.keep_location,
-            selection=options.selection,
-            report=options.report,
-        ),
-    )
+    return restore_files(settings, read_flags(options))
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:

@@ -8,16 +8,17 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.images import Encoded
-from refstar_service.jobs import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.errors import RequestError, RestorationError, StepError
 from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.rules import choose_model, image_limits, settle_knobs
 from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
 
@@ -30,25 +31,16 @@ log = logging.getLogger("refstar")
 
 @dataclass(frozen=True)
 class RestoreFiles:
-    """What to restore; see ``refstar restore --help``. ``format`` None: by the output's name, else as the input.
+    """What to restore; see ``refstar restore --help``.
 
-    ``model`` and ``faces`` None: what the HTTP API takes for the same references.
+    ``knobs``: those that were chosen. A ``format`` that was not is that of the output's name, else the input's.
     """
 
     input: Path
     output: Path
     references: tuple[Path, ...] = ()
     model: str | None = None
-    faces: str | None = None
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
-    min_face: int = 24
-    upscale: int = 1
-    reference_face: str = "only"
-    fidelity: float = 0.5
-    reference_strength: float = 1.0
-    format: str | None = None
-    quality: int = 95
-    keep_location: bool = False
+    knobs: Mapping[str, Any] = field(default_factory=dict)
     selection: Path | None = None
     report: Path | None = None
 
@@ -89,9 +81,9 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
     began = time.monotonic()
     sources, passed_over = _sources(wanted)
     _check(wanted, sources)
-    knobs = _knobs(wanted)
-    references = [_upload(path, settings) for path in wanted.references]
-    restore = _loaded(settings, wanted, knobs, references)
+    manifest, knobs = _settle(settings, wanted)
+    references = [_read(path, settings) for path in wanted.references]
+    restore = _load(settings, wanted, manifest, knobs, references)
     # What must not be written over, whatever names the results get.
     named = [path for path in (wanted.selection, wanted.report) if path is not None]
     kept = {path.resolve() for path in (*sources, *wanted.references, *named)}
@@ -122,26 +114,30 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
     return 1 if failed else 0
 
 
-def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: Sequence[Upload]) -> Restore:
+def _load(
+    settings: Settings,
+    wanted: RestoreFiles,
+    manifest: ModelManifest,
+    knobs: Knobs,
+    references: Sequence[Upload],
+) -> Restore:
     """The model, and the detector if one is needed, ready to restore."""
     # Imported late: these load onnxruntime, and a mistake in the arguments should be told before.
     import cv2
 
     from refstar_service.app.loading import gpu_options
-    from refstar_service.app.processes import image_limits
     from refstar_service.engine.cores import thread_budget
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
     from refstar_service.faces.detect import load_detector
     from refstar_service.restoration.references import ReferenceMemory
-    from refstar_service.restoration.steps import ALIGNED, Model, Viewer, compose, prepare
+    from refstar_service.restoration.steps import Model, Viewer, compose, prepare
 
-    manifest = _manifest(settings, wanted)
     provider = Provider(settings.provider)
     budget = thread_budget(settings.threads, on_cpu=provider is Provider.CPU)
     cv2.setNumThreads(budget.opencv)
     detector = None
-    if knobs.faces != ALIGNED:
+    if not knobs.aligned:
         detector = load_detector(settings.models_dir, settings.detector, budget.detector)
     restorer = Restorer(
         manifest,
@@ -152,7 +148,7 @@ def _loaded(settings: Settings, wanted: RestoreFiles, knobs: Knobs, references: 
         precision=Precision(settings.precision),
         gpu=gpu_options(settings),
     )
-    model = Model(restorer, manifest.input_size, manifest.needs_references)
+    model = Model(restorer, manifest.input_size, manifest.needs_references, manifest.max_references)
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
     viewer = Viewer(detector, ReferenceMemory(), image_limits(settings))
 
@@ -184,8 +180,8 @@ def _one(
         target = wanted.output
         if wanted.input.is_dir() or target.is_dir():
             target = target / source.name
-        kind = wanted.format or _FORMATS.get(target.suffix.lower(), "same")
-        result, selection = restore(_upload(source, settings), replace(knobs, format=kind), entry)
+        kind = wanted.knobs.get("format") or _FORMATS.get(target.suffix.lower(), "same")
+        result, selection = restore(_read(source, settings), replace(knobs, format=kind), entry)
         target = _free(_named(target, result), source if wanted.input.is_dir() else None, kept)
         _write(target, result.data)
         kept.add(target.resolve())
@@ -193,7 +189,7 @@ def _one(
         if wanted.selection is not None and selection is not None:
             _write(wanted.selection, selection.data)
             entry.selection = str(wanted.selection)
-    except StepRefused as error:
+    except RestorationError as error:
         entry.error = {"code": error.code, "detail": error.detail}
         entry.faces, entry.references = error.faces, error.references
     except OSError as error:
@@ -219,16 +215,6 @@ def _check(wanted: RestoreFiles, sources: Sequence[Path]) -> None:
     folder = wanted.input.is_dir()
     if wanted.selection is not None and folder:
         raise ValueError("--selection is for one picture, not for a folder")
-    if not 1 <= wanted.quality <= 100:
-        raise ValueError(f"--quality is 1..100, not {wanted.quality}")
-    if not 16 <= wanted.min_face <= 512:
-        raise ValueError(f"--min-face is 16..512 pixels, not {wanted.min_face}")
-    if wanted.boxes and wanted.faces not in (None, "boxes"):
-        raise ValueError(
-            f"--boxes names the faces to restore, so --faces {wanted.faces} cannot stand beside it"
-        )
-    if wanted.faces == "boxes" and not wanted.boxes:
-        raise ValueError("--faces boxes needs at least one --boxes X,Y,WIDTH,HEIGHT")
     if folder and wanted.output.resolve() == wanted.input.resolve():
         raise ValueError(f"the results would overwrite the pictures in {wanted.input}: name another folder")
     if folder and wanted.output.is_file():
@@ -246,43 +232,22 @@ def _check(wanted: RestoreFiles, sources: Sequence[Path]) -> None:
         raise ValueError(f"{', '.join(paths)} name the same file")
 
 
-def _knobs(wanted: RestoreFiles) -> Knobs:
-    faces = wanted.faces or ("boxes" if wanted.boxes else "largest" if wanted.references else "all")
-    return Knobs(
-        faces=faces,
-        fidelity=wanted.fidelity,
-        reference_strength=wanted.reference_strength,
-        format=wanted.format or "same",
-        quality=wanted.quality,
-        boxes=wanted.boxes,
-        min_face=wanted.min_face,
-        upscale=wanted.upscale,
-        reference_face=wanted.reference_face,
-        keep_location=wanted.keep_location,
-    )
-
-
-def _manifest(settings: Settings, wanted: RestoreFiles) -> ModelManifest:
-    manifests = load_manifests(settings.models_dir)
-    preferred = ["refstar"] if wanted.references else ["ganprior", "refstar"]  # as the gateway chooses
-    name = wanted.model or next((name for name in (*preferred, *sorted(manifests)) if name in manifests), "")
-    manifest = manifests.get(name)
-    if manifest is None:
-        known = ", ".join(manifests)
-        raise ValueError(f"no model {name!r} in {settings.models_dir}, there is: {known or 'none'}")
+def _settle(settings: Settings, wanted: RestoreFiles) -> tuple[ModelManifest, Knobs]:
+    """The model and its knobs. Raises ValueError, which names the flags that cannot stand."""
     count = len(wanted.references)
-    if count > manifest.max_references:
-        raise ValueError(f"{count} references, {manifest.label} takes {manifest.max_references}")
-    if manifest.needs_references and not count:
-        raise ValueError(f"{manifest.label} needs at least one --reference")
-    return manifest
+    try:
+        manifest = choose_model(load_manifests(settings.models_dir), wanted.model, count)
+        return manifest, settle_knobs(wanted.knobs, count, manifest)
+    except RequestError as error:
+        flags = [f"--{one.parameter.replace('_', '-')} {one.value} {one.reason}" for one in error.faults]
+        raise ValueError("; ".join(flags) or error.detail) from error
 
 
-def _upload(path: Path, settings: Settings) -> Upload:
+def _read(path: Path, settings: Settings) -> Upload:
     """The file's bytes; one beyond the limit is not even read."""
     size = path.stat().st_size
     if size > settings.max_image_bytes:
-        raise StepRefused(
+        raise StepError(
             "image-too-many-bytes",
             f"{path.name} has {size} bytes, at most {settings.max_image_bytes} are taken",
         )
@@ -301,13 +266,13 @@ def _named(target: Path, result: Encoded) -> Path:
 def _free(target: Path, source: Path | None, kept: set[Path]) -> Path:
     """The target, or where a folder's ``a.png`` and ``a.bmp`` both become ``a.png``, ``a.bmp.png`` for the second.
 
-    ``source``: the picture, if it lies in a folder that is restored. Raises StepRefused when the result would overwrite
+    ``source``: the picture, if it lies in a folder that is restored. Raises StepError when the result would overwrite
     a picture that is read, or another result.
     """
     if source is not None and target.resolve() in kept:
         target = target.with_name(source.name + target.suffix)
     if target.resolve() in kept:
-        raise StepRefused("file-error", f"the result would overwrite {target}: name another output")
+        raise StepError("file-error", f"the result would overwrite {target}: name another output")
     return target
 
 

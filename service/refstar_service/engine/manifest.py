@@ -11,14 +11,30 @@ from refstar_service.engine.refusal import ModelRefused
 
 MANIFEST = "model.json"
 
-#: ``system`` of the models that find faces; every other system restores them.
-DETECTOR = "detector"
+#: The graphs that every model of a kind has: one that restores faces, or one that finds them.
+RESTORING = ("restore",)
+FINDING = ("detect", "refine")
+
+#: Knobs of a request that a model has if its restoring graph has such an input.
+_KNOB_INPUTS = {"fidelity": "fidelity", "reference_strength": "reference_weight"}
 
 
 @dataclass(frozen=True)
 class ModelFile:
+    """``inputs``: the names of a graph's; those of features are listed one by one."""
+
     file: str
     sha256: str
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where a model stands among those that are installed, 1 first: the first one is the default for requests with, and
+    without references. None: after all that have a rank."""
+
+    with_references: int | None = None
+    without_references: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,18 @@ class ModelManifest:
     golden: Mapping[str, Any]
     folder: Path = field(compare=False)
     weights: ModelFile | None = None
+    ranks: Ranks = Ranks()
+
+    @property
+    def knobs(self) -> frozenset[str]:
+        """The knobs of a request that the restoring graph has, by their names."""
+        inputs = self.graphs["restore"].inputs
+        return frozenset(knob for knob, name in _KNOB_INPUTS.items() if name in inputs)
+
+    @property
+    def finds_faces(self) -> bool:
+        """Whether it is a face detector; else it restores faces."""
+        return any(name in self.graphs for name in FINDING)
 
     @property
     def label(self) -> str:
@@ -107,12 +135,15 @@ def load_manifest(folder: Path) -> ModelManifest:
             limits=tuple(map(str, raw["limits"])),
             golden=dict(raw["golden"]),
             folder=folder,
+            ranks=Ranks(**raw.get("ranks", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelRefused(f"{path}: field {error} is missing or of the wrong kind") from error
-    for needed in ("detect", "refine") if manifest.system == DETECTOR else ("restore",):
+    for needed in FINDING if manifest.finds_faces else RESTORING:
         if needed not in graphs:
             raise ModelRefused(f"{path}: names no graph `{needed}`")
+        if not graphs[needed].inputs:
+            raise ModelRefused(f"{path}: names no inputs of the graph `{needed}`")
     for described in manifest.files:
         if Path(described.file).name != described.file:
             raise ModelRefused(f"{path}: {described.file!r} is not a plain file name")
@@ -120,7 +151,7 @@ def load_manifest(folder: Path) -> ModelManifest:
 
 
 def _file(raw: Mapping[str, Any]) -> ModelFile:
-    return ModelFile(str(raw["file"]), str(raw["sha256"]))
+    return ModelFile(str(raw["file"]), str(raw["sha256"]), tuple(map(str, raw.get("inputs", ()))))
 
 
 def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
@@ -131,7 +162,7 @@ def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
     found: dict[str, ModelManifest] = {}
     for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
         manifest = load_manifest(path.parent)
-        if manifest.system == DETECTOR:
+        if manifest.finds_faces:
             continue
         if manifest.name in found:
             raise ModelRefused(

@@ -6,6 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: x, y, width, height in pixels of the upright picture.
+Box = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
@@ -15,7 +18,7 @@ class Face:
     The center of the first pixel is (0, 0).
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     points: NDArray[np.float32]
 

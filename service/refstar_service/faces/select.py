@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from refstar_service.faces.face import Face
-
-Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the upright picture
+from refstar_service.faces.face import Box, Face
 
 # Why a face is not chosen: slugs that a job reports.
 NOT_LARGEST = "not-largest"
@@ -24,6 +22,7 @@ class FaceMode(StrEnum):
     LARGEST = "largest"
     CENTER = "center"  # the face nearest to the picture's center
     BOXES = "boxes"  # those in the boxes that the request names
+    ALIGNED = "aligned"  # nothing is searched: the picture is one aligned face
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +46,12 @@ def choose(
     """Every face in the order found, chosen or with the reason; after them the ``boxes`` that hold none.
 
     ``size``: width and height of the picture. ``min_face``: least side of a face, pixels; smaller ones are never chosen
-    and do not keep a larger one from being the largest or the nearest. Raises ValueError for an unknown ``mode``.
+    and do not keep a larger one from being the largest or the nearest. Raises ValueError for
+    an unknown ``mode``, and for ALIGNED.
     """
     asked = FaceMode(mode)
+    if asked is FaceMode.ALIGNED:
+        raise ValueError("an aligned picture is one face: there is nothing to choose")
     large = [i for i, face in enumerate(faces) if face.size >= min_face]
     empty: list[Box] = []
     if asked is FaceMode.ALL:
@@ -70,7 +72,7 @@ def choose(
     choices = []
     for i, face in enumerate(faces):
         chosen = i in wanted and i in large
-        small = i not in large and (asked is not FaceMode.BOXES or i in wanted)
+        small = i not in large and (mode is not FaceMode.BOXES or i in wanted)
         choices.append(Choice(face, face.box, chosen, None if chosen else FACE_TOO_SMALL if small else other))
     return (*choices, *(Choice(None, box, False, NO_FACE_FOUND) for box in empty))
 

@@ -1,39 +1,28 @@
-"""A job's life: the values, the queue on Redis Streams, and a private redis-server for a single machine."""
+"""A job's life: the values, and the queue on Redis Streams."""
 
 from refstar_service.jobs.admission import Claim, QueueFull
-from refstar_service.jobs.job import (
-    Box,
-    FaceAction,
-    FaceReport,
-    Job,
-    JobFailure,
-    JobRequest,
-    JobResult,
-    JobStatus,
-    Outcome,
-    PersonReference,
-    Priority,
-    ReferenceReport,
-    StoredFile,
-    StoredPerson,
-    Task,
-)
+from refstar_service.jobs.job import Job, JobFailure, JobResult, JobStatus, Outcome, Priority
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.queue import JobQueue, LineStatus
+from refstar_service.jobs.request import (
+    EnrollRequest,
+    PersonReference,
+    Request,
+    RestoreRequest,
+    StoredFile,
+    StoredPerson,
+)
 from refstar_service.jobs.reservation import Held, Reservation, Started
 
 __all__ = [
-    "Box",
     "Claim",
-    "FaceAction",
-    "FaceReport",
+    "EnrollRequest",
     "Held",
     "Job",
     "JobFailure",
     "JobPage",
     "JobQueue",
-    "JobRequest",
     "JobResult",
     "JobStatus",
     "LineStatus",
@@ -42,11 +31,11 @@ __all__ = [
     "Place",
     "Priority",
     "QueueFull",
-    "ReferenceReport",
+    "Request",
     "Reservation",
+    "RestoreRequest",
     "Started",
     "StoredFile",
     "StoredPerson",
-    "Task",
     "WorkerInfo",
 ]

@@ -1,12 +1,20 @@
-"""A job as a value: what was asked, what came out, and the states between. Knows nothing of Redis."""
+"""A job as a value: what came out of what was asked, and the states between. Knows nothing of Redis."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from refstar_service.jobs.request import Request, StoredFile, read_request, write_json
+from refstar_service.restoration.report import (
+    FaceReport,
+    ReferenceReport,
+    read_face_report,
+    read_reference_report,
+)
 
 
 class JobStatus(StrEnum):
@@ -25,143 +33,6 @@ class JobStatus(StrEnum):
 class Priority(StrEnum):
     NORMAL = "normal"
     HIGH = "high"  # taken first, but never to the exclusion of normal ones
-
-
-class Task(StrEnum):
-    RESTORE = "restore"  # a picture
-    ENROLL = "enroll"  # a person's references are checked, cut and encoded; `image` is the first of them
-
-
-class FaceAction(StrEnum):
-    RESTORED = "restored"
-    SKIPPED = "skipped"  # found, but not chosen by the request; `reason` says why
-    FAILED = "failed"  # chosen, but left as it was; `reason` says why
-
-
-#: x, y, width, height in pixels of the upright picture.
-Box = tuple[float, float, float, float]
-
-
-MOST_REFERENCES = 8
-
-
-def input_keys(job_id: str) -> list[str]:
-    """Every blob key that the uploads of a job may have: the picture's, then its references'."""
-    return [f"{job_id}/image", *(f"{job_id}/reference-{index}" for index in range(MOST_REFERENCES))]
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A blob and what it is. `size` in bytes; `sha256` in hex; `name` is the client's file name, or ""."""
-
-    key: str
-    sha256: str
-    media_type: str
-    size: int
-    name: str
-
-
-@dataclass(frozen=True)
-class ReferenceReport:
-    """What was seen in one reference, and whether it was used.
-
-    `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
-    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
-    """
-
-    index: int
-    name: str
-    box: Box | None
-    score: float | None
-    size: float | None
-    sharpness: float | None
-    used: bool
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class PersonReference:
-    """A reference of a stored person: what was seen in it, and its aligned face if it is of use."""
-
-    report: ReferenceReport
-    crop: StoredFile | None
-
-
-@dataclass(frozen=True)
-class StoredPerson:
-    """A person as a job names it. `references`: none while they are yet to be enrolled."""
-
-    id: str
-    references: tuple[PersonReference, ...]
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """Everything a worker must know. What has a default is missing from jobs of older versions.
-
-    `faces`: aligned, all, largest, center or boxes; `boxes` are the faces meant by the last one. `min_face`: side
-    of a face's box in pixels below which it is skipped. `upscale`: 1, 2 or 4 times the picture's size.
-    `reference_face`: which face of a reference with several counts, "only" (none: that is refused) or "largest".
-    `format`: same or a type that `images` writes. `quality`: 1 to 100. `keep_location`: EXIF's GPS block too.
-    `request_id` and `traceparent` (W3C trace context): of the HTTP request that asked. `person`: whose stored
-    references are used; then `references` is empty.
-    """
-
-    image: StoredFile
-    references: tuple[StoredFile, ...]
-    model: str
-    faces: str
-    fidelity: float
-    reference_strength: float
-    format: str
-    quality: int
-    boxes: tuple[Box, ...] = ()
-    min_face: int = 24
-    upscale: int = 1
-    reference_face: str = "only"
-    keep_location: bool = False
-    request_id: str = ""
-    traceparent: str = ""
-    task: Task = Task.RESTORE
-    person: StoredPerson | None = None
-
-    def to_json(self) -> str:
-        return _ENCODER.encode(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> JobRequest:
-        data = json.loads(text)
-        data["image"] = StoredFile(**data["image"])
-        data["references"] = tuple(StoredFile(**reference) for reference in data["references"])
-        data["boxes"] = tuple(_box(box) for box in data.get("boxes", ()))
-        data["task"] = Task(data.get("task", Task.RESTORE))
-        data["person"] = _person(data.get("person"))
-        return cls(**data)
-
-    @property
-    def bytes(self) -> int:
-        """Of its uploads."""
-        return self.image.size + sum(reference.size for reference in self.references)
-
-    def outline(self) -> JobRequest:
-        """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
-        return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=(), person=None)
-
-
-@dataclass(frozen=True)
-class FaceReport:
-    """One face of the picture, or a box in which one was asked for and none is (`score` 0).
-
-    `selected`: mean mask per reference, 0 to 1. `points`: eyes, nose and mouth corners (x, y) in pixels of the
-    upright input, those at the picture's left first; none for an aligned picture.
-    """
-
-    box: Box
-    score: float
-    action: FaceAction
-    reason: str | None
-    selected: tuple[float, ...]
-    points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,7 +71,7 @@ class Outcome:
         raise ValueError(f"an outcome is succeeded with a result or failed with a failure, not {self}")
 
     def to_json(self) -> str:
-        return _ENCODER.encode(self)
+        return write_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:
@@ -209,9 +80,9 @@ class Outcome:
             status=JobStatus(data["status"]),
             result=_result(data["result"]),
             failure=JobFailure(**data["failure"]) if data["failure"] else None,
-            faces=tuple(_face(face) for face in data["faces"]),
+            faces=tuple(read_face_report(face) for face in data["faces"]),
             timings=data["timings"],
-            references=tuple(reference_report(reference) for reference in data.get("references", ())),
+            references=tuple(read_reference_report(reference) for reference in data["references"]),
         )
 
 
@@ -228,7 +99,7 @@ class Job:
     status: JobStatus
     priority: Priority
     owner: str
-    request: JobRequest
+    request: Request
     created_at: float
     expires_at: float
     version: int
@@ -251,7 +122,7 @@ class Job:
             status=JobStatus(fields["status"]),
             priority=Priority(fields["priority"]),
             owner=fields["owner"],
-            request=JobRequest.from_json(fields["request"]),
+            request=read_request(fields["request"]),
             attempts=int(fields["attempts"]),
             created_at=float(fields["created_at"]),
             started_at=_moment(fields.get("started_at")),
@@ -265,49 +136,6 @@ class Job:
             version=int(fields["version"]),
             references=outcome.references if outcome else (),
         )
-
-
-def _members(value: object) -> dict[str, Any]:
-    if is_dataclass(value):
-        return vars(value)
-    raise TypeError(f"{type(value).__name__} does not go into JSON")
-
-
-# Not by way of `dataclasses.asdict`: its deep copies cost more than all else of a submission.
-_ENCODER = json.JSONEncoder(default=_members, separators=(",", ":"), ensure_ascii=False)
-
-
-def _box(numbers: list[float]) -> Box:
-    x, y, width, height = numbers
-    return x, y, width, height
-
-
-def _face(data: dict[str, Any]) -> FaceReport:
-    return FaceReport(
-        box=_box(data["box"]),
-        score=data["score"],
-        action=FaceAction(data["action"]),
-        reason=data["reason"],
-        selected=tuple(data["selected"]),
-        points=tuple((x, y) for x, y in data.get("points", ())),
-    )
-
-
-def reference_report(data: dict[str, Any]) -> ReferenceReport:
-    """From the mapping that `dataclasses.asdict` made of one and JSON brought back."""
-    return ReferenceReport(**data | {"box": _box(data["box"]) if data["box"] else None})
-
-
-def person_reference(data: dict[str, Any]) -> PersonReference:
-    """The same for a person's reference."""
-    crop = StoredFile(**data["crop"]) if data["crop"] else None
-    return PersonReference(reference_report(data["report"]), crop)
-
-
-def _person(data: dict[str, Any] | None) -> StoredPerson | None:
-    if data is None:
-        return None
-    return StoredPerson(data["id"], tuple(person_reference(one) for one in data["references"]))
 
 
 def _result(data: dict[str, Any] | None) -> JobResult | None:

@@ -26,9 +26,10 @@ from redis.typing import KeyT, StreamIdT
 from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFull
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
-from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Priority, Task
+from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
+from refstar_service.jobs.request import Request, RestoreRequest
 from refstar_service.jobs.reservation import Held, Reservation, Started
 from refstar_service.redis.keys import GROUP, Keys
 from refstar_service.redis.scripting import Call, Scripts, fields, text
@@ -126,7 +127,7 @@ class JobQueue:
     async def submit(
         self,
         job_id: str,
-        request: JobRequest,
+        request: Request,
         *,
         priority: Priority = Priority.NORMAL,
         owner: str = "",
@@ -140,7 +141,7 @@ class JobQueue:
         """
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
         keys = [*self._of(job_id), line, other, self._keys.claims]
-        if request.task is Task.RESTORE:
+        if isinstance(request, RestoreRequest):
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]

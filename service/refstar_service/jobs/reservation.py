@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from refstar_service.jobs.job import JobRequest, Priority
+from refstar_service.jobs.job import Priority
+from refstar_service.jobs.request import Request, read_request
 from refstar_service.redis.scripting import text
 
 
@@ -36,7 +37,7 @@ class Started:
     job_id: str
     attempt: int
     fence: str  # different for every start, unlike `attempt`, which a release takes back
-    request: JobRequest
+    request: Request
     reservation: Reservation
     waited: float = 0.0
 
@@ -44,7 +45,7 @@ class Started:
     def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
         """From what the script says of a start."""
         attempt, fence, request, waited = reply
-        asked = JobRequest.from_json(text(request))
+        asked = read_request(text(request))
         return cls(reservation.job_id, attempt, text(fence), asked, reservation, float(text(waited)))
 
 

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from refstar_service.jobs.job import JobFailure, PersonReference, StoredPerson, person_reference
+from refstar_service.jobs.job import JobFailure
+from refstar_service.jobs.request import (
+    MOST_REFERENCES,
+    PersonReference,
+    StoredPerson,
+    read_person_reference,
+)
 
-MOST_REFERENCES = 8
 ENCODER = "encoder:"  # such fields of a record say for which encoders features are stored
 
 
@@ -47,7 +52,9 @@ class Person:
             status=PersonStatus(fields["status"]),
             created_at=float(fields["created_at"]),
             expires_at=float(fields["expires_at"]),
-            references=tuple(person_reference(one) for one in json.loads(fields.get("references", "[]"))),
+            references=tuple(
+                read_person_reference(one) for one in json.loads(fields.get("references", "[]"))
+            ),
             failure=JobFailure(**json.loads(failure)) if failure else None,
             encoders=tuple(name.removeprefix(ENCODER) for name in fields if name.startswith(ENCODER)),
         )

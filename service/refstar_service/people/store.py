@@ -15,8 +15,9 @@ from importlib import resources
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from refstar_service.jobs.job import JobFailure, PersonReference
+from refstar_service.jobs.job import JobFailure
 from refstar_service.jobs.listing import Place
+from refstar_service.jobs.request import PersonReference
 from refstar_service.people.person import ENCODER, Person, PersonStatus
 from refstar_service.redis.scripting import fields, text
 

@@ -9,10 +9,10 @@ from refstar_service.faces.align import Alignment, NotAligned, align, cut, fit_a
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.select import FACE_TOO_SMALL, Choice, FaceMode
 from refstar_service.images import Picture
-from refstar_service.jobs.job import FaceAction, FaceReport
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.finding import find_faces
 from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceAction, FaceReport
 from refstar_service.restoration.upload import Upload
 
 Pixels = NDArray[np.uint8]
@@ -31,23 +31,23 @@ class Candidate:
     alignment: Alignment | None  # how it was cut from one
 
 
-def whole(image: Upload, picture: Picture, size: int) -> Candidate:
-    """A picture that is an aligned face itself. Raises StepRefused unless it is square."""
+def take_whole(image: Upload, picture: Picture, size: int) -> Candidate:
+    """A picture that is an aligned face itself. Raises StepError unless it is square."""
     height, width = picture.pixels.shape[:2]
     try:
         crop = fit_aligned(picture.pixels, size)
     except NotAligned as error:
-        raise StepRefused("not-square", f"{image.called('image')}: {error}") from error
+        raise StepError("not-square", f"{image.called('image')}: {error}") from error
     report = FaceReport((0.0, 0.0, float(width), float(height)), 1.0, FaceAction.FAILED, None, ())
     return Candidate(report, crop, None, None)
 
 
-def found(
+def find_candidates(
     image: Upload, picture: Picture, knobs: Knobs, detector: FaceDetector, size: int
 ) -> tuple[Candidate, ...]:
     """Every face of a photograph, and the requested boxes without one.
 
-    Raises StepRefused (no-face-found, face-too-small) with all reports when none can be restored.
+    Raises StepError (no-face-found, face-too-small) with all reports when none can be restored.
     """
     choices = find_faces(picture.pixels, knobs, detector)
     candidates = tuple(_candidate(choice, picture.pixels, size) for choice in choices)
@@ -56,7 +56,7 @@ def found(
     return candidates
 
 
-def as_failed(candidates: tuple[Candidate, ...], reason: str) -> tuple[FaceReport, ...]:
+def report_failed(candidates: tuple[Candidate, ...], reason: str) -> tuple[FaceReport, ...]:
     """The reports of a job that ends for ``reason`` before its chosen faces came to the model."""
     return tuple(one.report if one.crop is None else replace(one.report, reason=reason) for one in candidates)
 
@@ -80,7 +80,7 @@ def _candidate(choice: Choice, pixels: Pixels, size: int) -> Candidate:
 
 def _nothing_to_restore(
     image: Upload, picture: Picture, knobs: Knobs, faces: tuple[FaceReport, ...]
-) -> StepRefused:
+) -> StepError:
     name = f"{image.called('image')} ({picture.info.width} x {picture.info.height} pixels)"
     small = [face for face in faces if face.reason == FACE_TOO_SMALL]
     unusable = [face for face in faces if face.reason == POINTS_UNUSABLE]
@@ -90,7 +90,7 @@ def _nothing_to_restore(
             f"{name}: no face has a side of {knobs.min_face} pixels; the largest one that could be restored has "
             f"{largest:.0f}. A smaller min_face takes it."
         )
-        return StepRefused(FACE_TOO_SMALL, detail, faces)
+        return StepError(FACE_TOO_SMALL, detail, faces)
     if knobs.faces == FaceMode.BOXES:
         others = sum(face.score > 0 for face in faces)
         elsewhere = f"; {others} elsewhere in the picture, see `faces`" if others else ""
@@ -99,4 +99,4 @@ def _nothing_to_restore(
         detail = f"{name}: what was found cannot be set upright as a face seen from the front."
     else:
         detail = f"{name}: no face was found. If you know where one is, name its box in `boxes`."
-    return StepRefused("no-face-found", detail, faces)
+    return StepError("no-face-found", detail, faces)

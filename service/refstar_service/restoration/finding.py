@@ -7,15 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.faces.face import Face, FaceDetector
+from refstar_service.faces.face import Box, Face, FaceDetector
 from refstar_service.faces.select import NO_FACE_FOUND, Choice, FaceMode, choose
-from refstar_service.jobs.job import Box
 from refstar_service.restoration.knobs import Knobs
 
 Pixels = NDArray[np.uint8]
 
 #: Most faces restored in one picture. Each waits for the model as two crops in memory (1.6 MB at 512 pixels), and a
-#: crowd of a thousand would hold it up for minutes. Of more faces the largest are taken.
+#: crowd of a thousand would hold it up for minutes. If there are more, the largest are kept.
 MOST_FACES = 100
 TOO_MANY_FACES = "too-many-faces"
 

@@ -6,8 +6,8 @@ from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.faces.align import fit_aligned
 from refstar_service.images import ImageLimits
-from refstar_service.jobs.job import ReferenceReport
 from refstar_service.restoration.references import Reference
+from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 
@@ -23,7 +23,7 @@ class Recalled:
     fetched: bool  # the features came from the blob store
 
 
-def at_hand(recalled: Recalled, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
+def take_recalled(recalled: Recalled, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
     """As the model takes it; ``size`` is the side of the model's crops."""
     if recalled.features is not None:
         return Reference(recalled.features, recalled.report, None, ("fetch",) if recalled.fetched else ())

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.faces.align import Alignment, NotAligned, align, cut, fit_aligned
-from refstar_service.faces.face import Face, FaceDetector
+from refstar_service.faces.face import Box, Face, FaceDetector
 from refstar_service.faces.sharpness import LEAST_SHARPNESS, sharpness
 from refstar_service.images import ImageLimits
-from refstar_service.jobs.job import Box, ReferenceReport
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.errors import StepError
+from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 
@@ -99,7 +99,7 @@ class Reference:
 
 
 def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> Reference:
-    """The ``number``-th reference, from 1. Raises StepRefused for bytes that are no picture.
+    """The ``number``-th reference, from 1. Raises StepError for bytes that are no picture.
 
     What was seen before and is still known to the model is neither decoded nor looked at again.
     """
@@ -159,7 +159,7 @@ def _crop(role: str, upload: Upload, pixels: Pixels, alignment: Alignment | None
     try:
         return fit_aligned(pixels, size)
     except NotAligned as error:
-        raise StepRefused("not-square", f"{upload.called(role)}: {error}") from error
+        raise StepError("not-square", f"{upload.called(role)}: {error}") from error
 
 
 def _objection(finding: Finding, looking: Looking) -> str | None:

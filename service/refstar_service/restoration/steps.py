@@ -16,27 +16,24 @@ from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
 from refstar_service.images import (
     Encoded,
     ImageLimits,
-    ImageRefused,
     Indexed,
     Picture,
     encode,
     encode_indexed,
-    resolve_format,
 )
-from refstar_service.jobs.job import FaceAction, FaceReport, ReferenceReport
 from refstar_service.restoration import selection_picture
-from refstar_service.restoration.candidates import Candidate, as_failed, found, whole
+from refstar_service.restoration.candidates import Candidate, find_candidates, report_failed, take_whole
+from refstar_service.restoration.errors import RequestError, StepError
 from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.recalled import Recalled, at_hand
+from refstar_service.restoration.recalled import Recalled, take_recalled
 from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 
 Pixels = NDArray[np.uint8]
-
-ALIGNED = "aligned"
 
 #: Why a chosen face was left as it was: the model gave values that are not numbers.
 NOT_FINITE = "not-finite"
@@ -44,11 +41,12 @@ NOT_FINITE = "not-finite"
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: its restorer, the side of its crops in pixels, whether it works without references."""
+    """A loaded model: its restorer, the side of its crops in pixels, and how many references it takes."""
 
     restorer: FaceRestorer
     size: int
     needs_references: bool = False
+    max_references: int = 8
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def prepare(
     clock: Stopwatch | None = None,
     person: Sequence[Recalled] = (),
 ) -> Prepared:
-    """Decode, find and cut everything the model needs. Raises StepRefused, with reports of what was found.
+    """Decode, find and cut everything the model needs. Raises RestorationError, with reports of what was found.
 
     ``person``: the references of a stored person instead of uploaded ones. ``clock`` keeps the times also of what was
     refused.
@@ -102,13 +100,13 @@ def prepare(
     clock = clock or Stopwatch()
     with clock("decode"):
         picture = image.decoded("image", viewer.limits)
-    kind = _result_format(image, picture, knobs, model.size, viewer.limits)
-    detector = None if knobs.faces == ALIGNED else viewer.detector
+    plan = _plan(image, picture, knobs, model.size, viewer.limits)
+    detector = None if knobs.aligned else viewer.detector
     with clock("detect"):
-        if knobs.faces == ALIGNED:
-            candidates: tuple[Candidate, ...] = (whole(image, picture, model.size),)
+        if knobs.aligned:
+            candidates: tuple[Candidate, ...] = (take_whole(image, picture, model.size),)
         elif detector is not None:
-            candidates = found(image, picture, knobs, detector, model.size)
+            candidates = find_candidates(image, picture, knobs, detector, model.size)
         else:
             raise ValueError(f"faces={knobs.faces} needs a detector")
     looking = Looking(
@@ -120,7 +118,7 @@ def prepare(
         face=knobs.reference_face,
     )
     seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
-    seen += [at_hand(one, model.size, viewer.limits, clock) for one in person]
+    seen += [take_recalled(one, model.size, viewer.limits, clock) for one in person]
     reports = tuple(reference.report for reference in seen)
     used = tuple(reference.picture for reference in seen if reference.picture is not None)
     refused = next((one for one in seen if one.refusal), None)
@@ -129,7 +127,7 @@ def prepare(
     if refused is not None:
         code = refused.report.reason or ""
         detail = refused.refusal or "No reference can be used, and this model needs one; see `references`."
-        raise StepRefused(code, detail, as_failed(candidates, code), reports)
+        raise StepError(code, detail, report_failed(candidates, code), reports)
     tasks = tuple(
         FaceTask(candidate.crop, used, knobs.reference_strength, knobs.fidelity)
         for candidate in candidates
@@ -137,7 +135,7 @@ def prepare(
     )
     steps = [step for reference in seen for step in reference.work]
     steps += ["encode" for reference in used if isinstance(reference, ReferencePicture)]
-    return Prepared(picture, knobs, kind, candidates, reports, tasks, clock.seconds, tuple(steps))
+    return Prepared(picture, knobs, plan.format, candidates, reports, tasks, clock.seconds, tuple(steps))
 
 
 def compose(
@@ -148,7 +146,7 @@ def compose(
     clock: Stopwatch | None = None,
 ) -> Composed:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
-    ``upscale``. Raises StepRefused when no face came out: the degraded picture is never handed back as a result.
+    ``upscale``. Raises StepError when no face came out: the degraded picture is never handed back as a result.
 
     The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less. ``clock``
     keeps the times also of what was refused.
@@ -171,7 +169,7 @@ def compose(
                 good.append((candidate, face))
         faces.append(report)
     if not good:
-        raise StepRefused(
+        raise StepError(
             "inference-failed",
             "The model gave no usable picture: its values are not finite.",
             tuple(faces),
@@ -196,24 +194,16 @@ def compose(
     return Composed(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
-def _result_format(image: Upload, picture: Picture, knobs: Knobs, size: int, limits: ImageLimits) -> str:
-    info = picture.info
-    width, height = (size, size) if knobs.faces == ALIGNED else (info.width, info.height)
-    width, height = knobs.upscale * width, knobs.upscale * height
-    if knobs.upscale > 1 and (width * height > limits.max_pixels or max(width, height) > limits.max_side):
-        raise StepRefused(
-            "result-too-large",
-            f"{image.called('image')}: upscale={knobs.upscale} would make {width} x {height} pixels; a result has at "
-            f"most {limits.max_pixels} pixels and {limits.max_side} a side.",
-        )
+def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: ImageLimits) -> ResultPlan:
+    """The same as the gateway's, by the decoded picture."""
     try:
-        return resolve_format(knobs.format, info, size=(width, height))
-    except ImageRefused as error:
-        raise StepRefused(error.code, error.detail) from error
+        return plan_result(picture.info, knobs, side, limits)
+    except RequestError as error:
+        raise StepError(error.code, f"{image.called('image')}: {error.detail}") from error
 
 
 def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], knobs: Knobs) -> Pixels:
-    if knobs.faces == ALIGNED:
+    if knobs.aligned:
         ((_, face),) = good
         return face.pixels if knobs.upscale == 1 else enlarge(face.pixels, knobs.upscale)
     pasted = [
@@ -232,7 +222,7 @@ def _selection(
     colors: Sequence[int],
 ) -> Indexed:
     """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
-    if knobs.faces == ALIGNED:
+    if knobs.aligned:
         ((_, face),) = good
         return selection_picture.of_crop(face.pixels, face.selection, colors)
     faces = [

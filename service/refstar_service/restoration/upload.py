@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from refstar_service.images import ImageLimits, ImageRefused, Picture, decode, probe
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Upload:
         return f"{role} ({self.name})" if self.name else role
 
     def decoded(self, role: str, limits: ImageLimits) -> Picture:
-        """Its upright pixels; raises StepRefused with the slug of what is wrong with the file."""
+        """Its upright pixels; raises StepError with the slug of what is wrong with the file."""
         try:
             return decode(self.data, limits)
         except ImageRefused as error:
-            raise StepRefused(error.code, f"{self.called(role)}: {error.detail}") from error
+            raise StepError(error.code, f"{self.called(role)}: {error.detail}") from error
 
     def pixels(self, limits: ImageLimits) -> int:
         """How many its header announces; 0 for a file that will be refused."""

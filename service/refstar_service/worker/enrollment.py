@@ -9,12 +9,13 @@ from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.faces.align import fit_aligned
 from refstar_service.images import encode
-from refstar_service.jobs.job import JobFailure, JobResult, PersonReference, ReferenceReport, StoredFile
+from refstar_service.jobs.job import JobFailure, JobResult
+from refstar_service.jobs.request import EnrollRequest, PersonReference, StoredFile
 from refstar_service.people import blob_keys, crop_key
-from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
-from refstar_service.restoration.refusal import StepRefused
-from refstar_service.restoration.steps import ALIGNED, Model, Viewer
+from refstar_service.restoration.report import ReferenceReport
+from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.recall import Recall
@@ -40,17 +41,22 @@ class Enrolled:
 
 
 def cut_references(
-    person_id: str, uploads: Sequence[Upload], knobs: Knobs, size: int, viewer: Viewer, clock: Stopwatch
+    person_id: str,
+    uploads: Sequence[Upload],
+    request: EnrollRequest,
+    size: int,
+    viewer: Viewer,
+    clock: Stopwatch,
 ) -> Cut:
-    """Look at every reference and cut its face, [size, size]. Raises StepRefused, with the reports, for one that is not
+    """Look at every reference and cut its face, [size, size]. Raises StepError, with the reports, for one that is not
     what it was taken for, or if none is of use."""
     looking = Looking(
         cached=lambda key: None,  # the face itself is wanted
         size=size,
-        detector=None if knobs.faces == ALIGNED else viewer.detector,
+        detector=None if request.aligned else viewer.detector,
         memory=ReferenceMemory(0),
         limits=viewer.limits,
-        face=knobs.reference_face,
+        face=request.reference_face,
     )
     seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(uploads, 1)]
     reports = tuple(one.report for one in seen)
@@ -58,7 +64,7 @@ def cut_references(
     refused = next((one for one in seen if one.refusal), None if used else seen[0])
     if refused is not None:
         detail = refused.refusal or "No reference can be used; see `references`."
-        raise StepRefused(refused.report.reason or "", detail, (), reports)
+        raise StepError(refused.report.reason or "", detail, (), reports)
     with clock("encode"):
         files = {
             index: encode(picture.pixels, format="png", quality=95).data for index, picture in used.items()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from refstar_service.blobs.store import BlobStore
 from refstar_service.images import Encoded
-from refstar_service.jobs.job import JobRequest, JobResult, StoredFile
+from refstar_service.jobs.job import JobResult
+from refstar_service.jobs.request import Request, StoredFile
 from refstar_service.jobs.reservation import Started
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.steps import Composed
 from refstar_service.restoration.upload import Upload
 
@@ -20,35 +21,36 @@ class JobFiles:
     blobs: BlobStore
     result_ttl: float
 
-    async def read(self, request: JobRequest) -> list[Upload]:
-        """The picture, then its references. Raises StepRefused (input-expired) when one is gone or changed."""
-        stored = (request.image, *request.references)
-        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in stored))
+    async def read(self, request: Request) -> list[Upload]:
+        """Its uploads: the picture, if there is one, then the references. Raises StepError (input-expired) when one is
+        gone or changed."""
+        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in request.files))
         uploads = []
-        for file, data in zip(stored, blobs, strict=True):
+        for file, data in zip(request.files, blobs, strict=True):
             if data is None:
-                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} is gone")
+                raise StepError("input-expired", f"the stored upload {file.name or file.key} is gone")
             if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise StepRefused("input-expired", f"the stored upload {file.name or file.key} was changed")
+                raise StepError("input-expired", f"the stored upload {file.name or file.key} was changed")
             uploads.append(Upload(file.name, data, file.sha256))
         return uploads
 
-    async def keep(self, started: Started, composed: Composed) -> JobResult:
-        """Write the results; do so before the outcome is recorded, so that a recorded one can be fetched."""
-        image = await self._put(started, "result", composed.result)
+    async def keep(self, started: Started, composed: Composed, name: str) -> JobResult:
+        """Write the results of the picture with this file ``name``; do so before the outcome is recorded, so that a
+        recorded one can be fetched."""
+        image = await self._put(started, "result", composed.result, name)
         selection = composed.selection
-        return JobResult(image, await self._put(started, "selection", selection) if selection else None)
+        return JobResult(image, await self._put(started, "selection", selection, name) if selection else None)
 
     async def drop_result(self, result: JobResult) -> None:
         files = [file for file in (result.image, result.selection) if file is not None]
         await self.blobs.delete(*(file.key for file in files))
 
-    async def drop_uploads(self, request: JobRequest) -> None:
-        await self.blobs.delete(*(file.key for file in (request.image, *request.references)))
+    async def drop_uploads(self, request: Request) -> None:
+        await self.blobs.delete(*(file.key for file in request.files))
 
-    async def _put(self, started: Started, name: str, encoded: Encoded) -> StoredFile:
+    async def _put(self, started: Started, part: str, encoded: Encoded, name: str) -> StoredFile:
         # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
-        key = f"{started.job_id}/{name}-{started.fence}"
+        key = f"{started.job_id}/{part}-{started.fence}"
         await self.blobs.put(key, encoded.data, self.result_ttl)
         digest = hashlib.sha256(encoded.data).hexdigest()
-        return StoredFile(key, digest, encoded.media_type, len(encoded.data), started.request.image.name)
+        return StoredFile(key, digest, encoded.media_type, len(encoded.data), name)

@@ -2,15 +2,16 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from refstar_service.jobs.job import Task
+from refstar_service.jobs.request import EnrollRequest, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
-from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.refusal import StepRefused
-from refstar_service.restoration.steps import Model, Viewer, prepare
+from refstar_service.restoration.errors import RestorationError, StepError
+from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.steps import Model, Prepared, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.upload import Upload
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.people import StoredPeople
@@ -41,10 +42,8 @@ class Intake:
         try:
             work.files = await patiently(lambda: self._files.read(work.request))
             work.recalled = await patiently(lambda: self._people.recalled(work.request))
-            image, *references = (file.pixels(self._viewer.limits) for file in work.files)
-            # The picture and its result; of the references, one at a time is decoded and cut.
-            work.pixels = image * (1 + work.request.upscale**2) + max(references, default=0)
-        except StepRefused as error:
+            work.pixels = self._pixels(work)
+        except RestorationError as error:
             work.refuse(error)
         except GaveUp as error:
             log.error("job %s: its uploads cannot be read: %s", work.job_id, error)
@@ -62,21 +61,33 @@ class Intake:
         if work.failure is not None or work.abandoned:
             return
         try:
-            model = self._models.get(work.request.model)
-            if model is None:
-                raise StepRefused("unknown-model", f"this worker has no model {work.request.model!r}")
-            if work.request.task is Task.ENROLL:
-                work.enrolled = await self._people.enroll(work, files, model, clock)
-            else:
-                make = partial(prepare, clock=clock, person=work.recalled)
-                knobs = Knobs.of(work.request)
-                prepared = await self._pictures.run(make, files[0], files[1:], knobs, model, self._viewer)
-                work.prepared = prepared
-                self._people.count(prepared.reference_work)
-        except StepRefused as error:
+            match work.request:
+                case EnrollRequest() as request:
+                    work.enrolled = await self._people.enroll(work.job_id, request, files, clock)
+                case RestoreRequest() as request:
+                    work.prepared = await self._prepare(request, files, work.recalled, clock)
+                    self._people.count(work.prepared.reference_work)
+        except RestorationError as error:
             work.refuse(error)
         except Exception as error:
             log.exception("job %s: preparing failed", work.job_id)
             work.fail("inference-failed", f"Preparing the pictures failed: {type(error).__name__}.")
         work.timings |= clock.seconds
         self._metrics.observe(work.timings, "decode", "detect")
+
+    async def _prepare(
+        self, request: RestoreRequest, files: list[Upload], recalled: Sequence[Recalled], clock: Stopwatch
+    ) -> Prepared:
+        model = self._models.get(request.model)
+        if model is None:
+            raise StepError("unknown-model", f"This worker has no model {request.model!r}.")
+        make = partial(prepare, clock=clock, person=recalled)
+        return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)
+
+    def _pixels(self, work: Work) -> int:
+        """That its pictures hold at the same time: of the references, one is decoded and cut after the other."""
+        pixels = [file.pixels(self._viewer.limits) for file in work.files]
+        if isinstance(work.request, EnrollRequest):
+            return max(pixels)
+        image, *references = pixels
+        return image * (1 + work.request.knobs.upscale**2) + max(references, default=0)

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from refstar_service.jobs.job import Job, JobFailure, JobRequest, JobStatus, Outcome, Task
+from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome
+from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
-from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import Recalled
-from refstar_service.restoration.refusal import StepRefused
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
@@ -40,26 +40,27 @@ class StoredPeople:
         self._pictures, self._model = pictures, model
         self._failed_ttl = failed_ttl
 
-    async def recalled(self, request: JobRequest) -> tuple[Recalled, ...]:
-        """The references of the person whom a restoration names. Raises StepRefused, and the troubles of Redis and of
+    async def recalled(self, request: Request) -> tuple[Recalled, ...]:
+        """The references of the person whom a restoration names. Raises StepError, and the troubles of Redis and of
         the blob store."""
         model = self._models.get(request.model)
-        if request.person is None or request.task is Task.ENROLL or model is None:
+        if not isinstance(request, RestoreRequest) or request.person is None or model is None:
             return ()
-        return await self._recall.references(request.person, model.restorer)
+        return await self._recall.references(request.person, model)
 
     async def share(self, work: Work) -> None:
         """Keep with the person what the job had to encode. Raises the troubles of Redis and of the blob store."""
-        model = self._models.get(work.request.model)
-        if work.recalled and work.request.person is not None and model is not None:
-            await self._recall.share(work.request.person, work.recalled, model.restorer)
+        request, model = work.request, self._models.get(work.request.model)
+        if isinstance(request, RestoreRequest) and request.person is not None and work.recalled and model:
+            await self._recall.share(request.person, work.recalled, model.restorer)
 
-    async def enroll(self, work: Work, uploads: Sequence[Upload], model: Model, clock: Stopwatch) -> Enrolled:
+    async def enroll(
+        self, person_id: str, request: EnrollRequest, uploads: Sequence[Upload], clock: Stopwatch
+    ) -> Enrolled:
         """The references of a new person, cut, and encoded for every model that looks at references. Raises
-        StepRefused."""
-        person, knobs = work.request.person, Knobs.of(work.request)
-        assert person is not None
-        look = partial(cut_references, person.id, uploads, knobs, model.size, self._viewer, clock)
+        StepError."""
+        size = max(model.size for model in self._models.values())  # a larger crop serves smaller models too
+        look = partial(cut_references, person_id, uploads, request, size, self._viewer, clock)
         cut = await self._pictures.run(look)
         self.count(cut.work)
         encoded = {}
@@ -73,29 +74,28 @@ class StoredPeople:
     async def outcome(self, work: Work) -> Outcome:
         """Of an enrollment. The person's record is settled before the job is: whoever waited for it finds it ready."""
         enrolled, work.enrolled = work.enrolled, None
-        person, failure = work.request.person, work.failure
-        assert person is not None
+        person_id, failure = work.job_id, work.failure
         try:
             if enrolled is not None:
                 reports = enrolled.cut.reports
-                result = await patiently(lambda: keep(self._recall, person.id, enrolled))
+                result = await patiently(lambda: keep(self._recall, person_id, enrolled))
                 if result is not None:
                     return Outcome(JobStatus.SUCCEEDED, result, None, (), work.seconds, reports)
                 failure = JobFailure(PERSON_GONE, "The person was deleted.")
             failure = failure or JobFailure("inference-failed", "The enrollment was lost inside the worker.")
-            tell = partial(refuse, self._recall, person.id, failure, work.references, self._failed_ttl)
+            tell = partial(refuse, self._recall, person_id, failure, work.references, self._failed_ttl)
             await patiently(tell)
         except GaveUp as error:
-            log.error("person %s cannot be kept: %s", person.id, error)
+            log.error("person %s cannot be kept: %s", person_id, error)
             work.abandoned = True
-        except StepRefused as error:
+        except StepError as error:
             failure = JobFailure(error.code, error.detail)
         failure = failure or JobFailure("inference-failed", "The enrollment could not be kept.")
         return Outcome(JobStatus.FAILED, None, failure, (), work.seconds, work.references)
 
     async def buried(self, job: Job) -> None:
         """A job that ended without being started: if it was an enrollment, its person learns of it."""
-        if job.request.task is Task.ENROLL and job.failure is not None and self._known is not None:
+        if isinstance(job.request, EnrollRequest) and job.failure and self._known is not None:
             await refuse(self._known, job.id, job.failure, (), self._failed_ttl)
 
     async def forget_deleted(self) -> None:
@@ -111,5 +111,5 @@ class StoredPeople:
     @property
     def _recall(self) -> Recall:
         if self._known is None:
-            raise StepRefused(PERSON_GONE, "This worker knows no stored people.")
+            raise StepError(PERSON_GONE, "This worker knows no stored people.")
         return self._known

@@ -11,10 +11,13 @@ from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.feature_bytes import from_bytes, to_bytes
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import FaceRestorer
-from refstar_service.jobs.job import PersonReference, StoredPerson
+from refstar_service.jobs.request import StoredFile, StoredPerson
 from refstar_service.people import PeopleStore, features_key
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import Recalled
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import ReferenceReport
+from refstar_service.restoration.rules import leave_out_surplus
+from refstar_service.restoration.steps import Model
 from refstar_service.restoration.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -32,14 +35,18 @@ class Recall:
     blobs: BlobStore
     _remembered: dict[str, set[str]] = field(default_factory=dict)  # keys in memory by person
 
-    async def references(self, person: StoredPerson, restorer: FaceRestorer) -> tuple[Recalled, ...]:
-        """The person's references, in their order. Raises StepRefused (person-gone)."""
+    async def references(self, person: StoredPerson, model: Model) -> tuple[Recalled, ...]:
+        """The person's references, in their order; of more than the model takes, the best are used. Raises StepError
+        (person-gone)."""
         if not await self.people.present([person.id]):
-            raise StepRefused(
-                PERSON_GONE, "The person was deleted, or expired, before a worker came to this."
-            )
-        found = [await self._reference(person, one, restorer) for one in person.references]
-        return tuple(found)
+            raise StepError(PERSON_GONE, "The person was deleted, or expired, before a worker came to this.")
+        reports = leave_out_surplus([one.report for one in person.references], model.max_references)
+        return tuple(
+            [
+                await self._reference(person, report, one.crop, model.restorer)
+                for report, one in zip(reports, person.references, strict=True)
+            ]
+        )
 
     async def share(self, person: StoredPerson, recalled: Sequence[Recalled], restorer: FaceRestorer) -> None:
         """Keep with the person what a job had to encode, for other workers and for later."""
@@ -79,10 +86,9 @@ class Recall:
                 del self._remembered[person_id]
 
     async def _reference(
-        self, person: StoredPerson, reference: PersonReference, restorer: FaceRestorer
+        self, person: StoredPerson, report: ReferenceReport, crop: StoredFile | None, restorer: FaceRestorer
     ) -> Recalled:
-        report, crop = reference.report, reference.crop
-        if crop is None:
+        if crop is None or not report.used:
             return Recalled(report, "", None, None, fetched=False)
         key = f"{crop.key}/{crop.sha256}"
         self._remembered.setdefault(person.id, set()).add(key)
@@ -97,5 +103,5 @@ class Recall:
             log.warning("stored features of reference %d of person %s are damaged", report.index, person.id)
         picture = await self.blobs.get(crop.key)
         if picture is None or hashlib.sha256(picture).hexdigest() != crop.sha256:
-            raise StepRefused(PERSON_GONE, f"The stored reference {report.index} of the person is gone.")
+            raise StepError(PERSON_GONE, f"The stored reference {report.index} of the person is gone.")
         return Recalled(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)

@@ -7,9 +7,10 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import JobFailure, JobStatus, Outcome, Task, input_keys
+from refstar_service.jobs.job import JobFailure, JobStatus, Outcome
+from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
 from refstar_service.metrics import WorkerMetrics
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.steps import Composed, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
@@ -38,8 +39,9 @@ class Results:
 
     async def outcome(self, work: Work) -> Outcome:
         """Made and kept. If it cannot be kept now, ``work.abandoned`` is set, and the outcome does not count."""
-        if work.request.task is Task.ENROLL:
+        if isinstance(work.request, EnrollRequest):
             return await self._people.outcome(work)
+        name = work.request.image.name
         prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
         clock = Stopwatch()
         if work.failure is None and prepared is not None:
@@ -49,13 +51,13 @@ class Results:
                 work.timings |= composed.timings
                 self._metrics.observe(work.timings, "paste", "encode")
                 keeping = time.monotonic()
-                result = await patiently(lambda: self._files.keep(work.started, composed))
+                result = await patiently(lambda: self._files.keep(work.started, composed, name))
                 work.timings["store"] = time.monotonic() - keeping
                 self._metrics.observe(work.timings, "store")
                 return Outcome(
                     JobStatus.SUCCEEDED, result, None, composed.faces, work.seconds, composed.references
                 )
-            except StepRefused as error:
+            except RestorationError as error:
                 work.refuse(error)
             except GaveUp as error:
                 log.error("job %s: its result cannot be kept: %s", work.job_id, error)
@@ -83,7 +85,7 @@ class Results:
         """Uploads go when the job has ended, results go when they were not recorded."""
         try:
             if not kept:
-                if outcome.result is not None and work.request.task is Task.RESTORE:
+                if outcome.result is not None and isinstance(work.request, RestoreRequest):
                     await self._files.drop_result(outcome.result)
                 job = await self._queue.get(work.job_id)
                 canceled = job is not None and job.status is JobStatus.CANCELED

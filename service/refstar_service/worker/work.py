@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.engine.staged import RestoredFace
-from refstar_service.jobs.job import FaceReport, JobFailure, JobRequest, ReferenceReport
+from refstar_service.jobs.job import JobFailure
+from refstar_service.jobs.request import Request
 from refstar_service.jobs.reservation import Started
+from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.recalled import Recalled
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceReport, ReferenceReport
 from refstar_service.restoration.steps import Prepared
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled
@@ -38,7 +40,7 @@ class Work:
         self.story = Story(self.started)
 
     @property
-    def request(self) -> JobRequest:
+    def request(self) -> Request:
         return self.started.request
 
     @property
@@ -72,7 +74,7 @@ class Work:
     def fail(self, code: str, detail: str) -> None:
         self.failure = JobFailure(code, detail)
 
-    def refuse(self, refusal: StepRefused) -> None:
+    def refuse(self, refusal: RestorationError) -> None:
         self.fail(refusal.code, refusal.detail)
         self.faces, self.references = refusal.faces, refusal.references
 

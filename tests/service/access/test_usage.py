@@ -4,7 +4,7 @@ import asyncio
 
 from redis.asyncio import Redis
 from refstar_service.access.usage import Policy, Usage
-from refstar_service.jobs import JobQueue, JobRequest, Outcome
+from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 
 TWO = Policy("requests", 2, 60)
 
@@ -57,7 +57,7 @@ async def test_what_was_given_back_can_be_taken_again_and_no_more(redis: Redis) 
 
 
 async def test_a_place_is_free_again_once_its_job_has_ended_or_is_gone(
-    redis: Redis, queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    redis: Redis, queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     usage = Usage(redis)
 

@@ -10,6 +10,7 @@ import skimage.data
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.app.cli import run
+from refstar_service.restoration.knobs import KNOBS
 from refstar_service.settings import Settings
 
 
@@ -203,10 +204,13 @@ def test_a_box_that_is_none_is_wrong_use(box: str, capsys: pytest.CaptureFixture
     [
         (["missing.png", "-o", "out.png"], "missing.png"),
         (["face.jpg", "-o", "out.png", "--model", "other"], "no model 'other'"),
-        (["face.jpg", "-o", "out.png", "--quality", "0"], "--quality is 1..100"),
-        (["face.jpg", "-o", "out.png", "--min-face", "3"], "--min-face is 16..512"),
-        (["face.jpg", "-o", "out.png", "--boxes", "1,2,30,40"], "--faces aligned cannot stand beside it"),
-        (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "9 references"),
+        (["face.jpg", "-o", "out.png", "--boxes", "1,2,30,40"], "--faces aligned does not go with boxes"),
+        (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "8 references, not 9"),
+        (["face.jpg", "-o", "out.png", "--min-face", "300"], "--min-face 300 is for whole photographs"),
+        (
+            ["face.jpg", "-o", "out.png", "--reference-face", "largest"],
+            "--reference-face largest is for whole photographs",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -240,11 +244,31 @@ def test_a_detector_that_is_not_there_has_that_status_too(
     assert "missing.onnx: there is no such file" in capsys.readouterr().err
 
 
-def test_a_knob_out_of_range_is_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("--fidelity", "1.5", "must be a number from 0 to 1, not '1.5'"),
+        ("--quality", "0", "must be a whole number from 1 to 100, not '0'"),
+        ("--min-face", "3", "must be a whole number from 16 to 512, not '3'"),
+        ("--upscale", "3", "must be 1, 2 or 4, not '3'"),
+    ],
+)
+def test_a_knob_out_of_range_is_wrong_use(
+    folder: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, says: str
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        restore(folder / "face.jpg", "-o", folder / "out.jpg", "--fidelity", "1.5")
+        restore(folder / "face.jpg", "-o", folder / "out.jpg", flag, value)
     assert ended.value.code == 2
-    assert "1.5 is not between 0 and 1" in capsys.readouterr().err
+    assert f"{flag}: {says}" in capsys.readouterr().err
+
+
+def test_every_knob_has_a_flag_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["restore", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for knob in KNOBS.values():
+        assert f" --{knob.name.replace('_', '-')} " in said
+    assert "(default: 24)" in said
 
 
 def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixture[str]) -> None:

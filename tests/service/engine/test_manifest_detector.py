@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from refstar_service.engine.manifest import DETECTOR, load_manifest, load_manifests
+from refstar_service.engine.manifest import load_manifest, load_manifests
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.settings import Settings
 
@@ -19,11 +19,12 @@ def write_detector(folder: Path, graphs: tuple[str, ...] = ("detect", "refine"))
     described = {}
     for name in graphs:
         (folder / f"{name}.onnx").write_bytes(name.encode())
-        described[name] = {"file": f"{name}.onnx", "sha256": hashlib.sha256(name.encode()).hexdigest()}
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        described[name] = {"file": f"{name}.onnx", "sha256": digest, "inputs": ["image"]}
     fields = {
         "name": "refstar-detector",
         "version": "0.1.0",
-        "system": DETECTOR,
+        "system": "detector",
         "license": "Apache-2.0",
         "training_data": [],
         "commit": "0" * 40,

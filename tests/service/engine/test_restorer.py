@@ -171,7 +171,11 @@ def test_the_shipped_model_passes_its_own_warm_up(restorer: Restorer) -> None:
     [
         ({"name": None}, "name"),
         ({"graphs": {}}, "names no graph `restore`"),
-        ({"graphs": {"restore": {"file": "../x.onnx", "sha256": ""}}}, "not a plain file name"),
+        ({"graphs": {"restore": {"file": "x.onnx", "sha256": ""}}}, "names no inputs of the graph `restore`"),
+        (
+            {"graphs": {"restore": {"file": "../x.onnx", "sha256": "", "inputs": ["low_quality"]}}},
+            "not a plain file name",
+        ),
     ],
 )
 def test_a_broken_manifest_is_refused_by_name(model_copy: Path, change: dict[str, object], says: str) -> None:

@@ -14,20 +14,10 @@ from fastapi import FastAPI
 from PIL import Image
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import ModelFile, ModelManifest
+from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.gateway.app import create_app
-from refstar_service.jobs import (
-    FaceAction,
-    FaceReport,
-    JobFailure,
-    JobQueue,
-    JobResult,
-    JobStatus,
-    Outcome,
-    ReferenceReport,
-    Started,
-    StoredFile,
-)
+from refstar_service.jobs import JobFailure, JobQueue, JobResult, JobStatus, Outcome, Started, StoredFile
+from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 from refstar_service.settings import Settings
 
 RESULT = b"\x89PNG restored"
@@ -58,7 +48,17 @@ async def queue(new_queue: Callable[..., JobQueue], settings: Settings) -> JobQu
     return queue
 
 
-def manifest(name: str, max_references: int = 8, *, needs_references: bool = False) -> ModelManifest:
+INPUTS = ("low_quality", "features_fine", "reference_weight", "fidelity")
+
+
+def manifest(
+    name: str,
+    max_references: int = 8,
+    *,
+    needs_references: bool = False,
+    ranks: Ranks = Ranks(1, 2),  # noqa: B008  a frozen value
+    inputs: tuple[str, ...] = INPUTS,
+) -> ModelManifest:
     return ModelManifest(
         name=name,
         version="1.0",
@@ -70,7 +70,8 @@ def manifest(name: str, max_references: int = 8, *, needs_references: bool = Fal
         precision="fp16",
         max_references=max_references,
         needs_references=needs_references,
-        graphs={"restore": ModelFile("restore.onnx", "ab" * 32)},
+        graphs={"restore": ModelFile("restore.onnx", "ab" * 32, inputs)},
+        ranks=ranks,
         quality={"identity": 0.7},
         limits=("profiles",),
         golden={},
@@ -80,7 +81,10 @@ def manifest(name: str, max_references: int = 8, *, needs_references: bool = Fal
 
 @pytest.fixture
 def models() -> dict[str, ModelManifest]:
-    return {"refstar": manifest("refstar"), "ented": manifest("ented", 2, needs_references=True)}
+    return {
+        "refstar": manifest("refstar"),
+        "ented": manifest("ented", 2, needs_references=True, ranks=Ranks()),
+    }
 
 
 @pytest.fixture

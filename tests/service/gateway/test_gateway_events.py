@@ -18,7 +18,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.gateway.routes import events
-from refstar_service.jobs import JobQueue, JobRequest, Outcome
+from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
@@ -264,7 +264,7 @@ async def test_a_stream_outlives_a_redis_that_is_killed_and_started_again(
     tmp_path: Path,
     settings: Settings,
     models: dict[str, ModelManifest],
-    request_for_jobs: JobRequest,
+    request_for_jobs: RestoreRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(events, "AWAY", 0.1)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
+from refstar_service.restoration.knobs import KNOBS
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Worker = Callable[..., AbstractAsyncContextManager[None]]
@@ -198,6 +199,8 @@ async def test_openapi_describes_the_form_and_the_problems(client: httpx.AsyncCl
     assert form["properties"]["references"]["maxItems"] == 8
     assert form["properties"]["fidelity"] | {"minimum": 0, "maximum": 1} == form["properties"]["fidelity"]
     assert form["properties"]["upscale"]["enum"] == [1, 2, 4]
+    for knob in KNOBS.values():
+        assert form["properties"][knob.name]["description"] == knob.help
     assert form["properties"]["format"]["enum"] == ["same", *OUTPUT_FORMATS]
     boxes = form["properties"]["boxes"]
     assert (boxes["type"], boxes["contentMediaType"]) == ("string", "application/json")

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from refstar_service.access.key import new_webhook_secret
-from refstar_service.jobs import JobQueue, JobRequest, Outcome
+from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks.courier import AT_ONCE_OF_ONE_OWNER, SCHEDULE, Courier
 from refstar_service.webhooks.endpoint import networks
@@ -76,7 +76,7 @@ def courier(
 
 
 @pytest.fixture
-def ended(queue: JobQueue, request_for_jobs: JobRequest) -> Callable[..., Any]:
+def ended(queue: JobQueue, request_for_jobs: RestoreRequest) -> Callable[..., Any]:
     """`await ended("id", outcome, url)`: a job that ended so and whose owner is to be told."""
 
     async def end(job_id: str, outcome: Outcome, url: str, owner: str = "") -> None:
@@ -138,7 +138,7 @@ async def test_failures_and_cancellations_are_told_too(
     listen: Listen,
     failure: Outcome,
     queue: JobQueue,
-    request_for_jobs: JobRequest,
+    request_for_jobs: RestoreRequest,
 ) -> None:
     receiver = await listen()
     await ended("bad", failure, receiver.url)
@@ -158,7 +158,7 @@ async def test_failures_and_cancellations_are_told_too(
     assert len(receiver.received) == 2
 
 
-async def test_a_lost_worker_is_told(queue: JobQueue, request_for_jobs: JobRequest, redis: Redis) -> None:
+async def test_a_lost_worker_is_told(queue: JobQueue, request_for_jobs: RestoreRequest, redis: Redis) -> None:
     queue.max_attempts = 0
     await queue.submit("lost", request_for_jobs, webhook="https://hooks.example/")
     assert await queue.start(await queue.reserve(1)) == [None]

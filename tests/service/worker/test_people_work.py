@@ -19,19 +19,20 @@ from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import Restorer
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import (
+    EnrollRequest,
     Job,
     JobQueue,
-    JobRequest,
     JobStatus,
+    RestoreRequest,
     StoredFile,
-    StoredPerson,
-    Task,
     WorkerInfo,
 )
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore, Person, PersonStatus, crop_key, features_key
+from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.settings import Settings
@@ -56,25 +57,13 @@ class Shop:
         self.queue = JobQueue(redis, stale_after=5, result_ttl=60)
         self.blobs, self.people = RedisBlobs(redis), PeopleStore(redis)
 
-    async def enroll(self, name: str, references: Sequence[bytes], faces: str = "largest") -> None:
+    async def enroll(self, name: str, references: Sequence[bytes], aligned: bool = False) -> None:
         await self.people.add(name, owner="", name="", request_id="r", limit=99, ttl=600)
         files = [
             await self._stored(f"{name}/{number}", data, f"{number}.png")
             for number, data in enumerate(references)
         ]
-        request = JobRequest(
-            files[0],
-            tuple(files[1:]),
-            "refstar",
-            faces,
-            0.5,
-            1.0,
-            "same",
-            95,
-            task=Task.ENROLL,
-            person=StoredPerson(name, ()),
-        )
-        await self.queue.submit(name, request)
+        await self.queue.submit(name, EnrollRequest(tuple(files), aligned=aligned))
 
     async def restore(self, name: str, person: str | None, references: Sequence[bytes] = ()) -> None:
         record = await self.people.get(person) if person else None
@@ -84,7 +73,9 @@ class Shop:
             for number, data in enumerate(references, 1)
         ]
         stored = record.stored if record else None
-        request = JobRequest(image, tuple(sent), "refstar", "largest", 0.5, 1.0, "png", 95, person=stored)
+        request = RestoreRequest(
+            image, tuple(sent), "refstar", Knobs(FaceMode.LARGEST, format="png"), person=stored
+        )
         await self.queue.submit(name, request)
 
     async def result(self, name: str) -> bytes | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from inverting import Inverting, InvertingLater
 from refstar_service.engine.restorer import FaceTask
-from refstar_service.jobs import JobRequest, Priority
+from refstar_service.jobs import Priority, RestoreRequest
 from refstar_service.jobs.reservation import Reservation, Started
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.restoration.steps import Model
@@ -55,7 +55,7 @@ async def rounds(restorer: Staging) -> Rounds:
 
 
 @pytest.fixture
-def work(request_for_jobs: JobRequest) -> Any:
+def work(request_for_jobs: RestoreRequest) -> Any:
     def make(level: int, faces: int = 1) -> Work:
         held = Reservation(f"job{level}", Priority.NORMAL, "0-1", retried=False)
         pixels = np.full((8, 8, 3), level, np.uint8)

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from refstar_service import logs, tracing
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.buckets import Ceiling
 from refstar_service.engine.restorer import FaceTask
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import Job, JobQueue, JobRequest, JobStatus, StoredFile, WorkerInfo
+from refstar_service.jobs import Job, JobQueue, JobStatus, RestoreRequest, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles
@@ -60,8 +63,8 @@ class Bench:
             f"{name}/image", hashlib.sha256(picture).hexdigest(), "image/png", len(picture), "0.png"
         )
         await self.blobs.put(file.key, picture, 60)
-        request = JobRequest(file, (), "refstar", "aligned", 0.5, 1.0, "same", 95)
-        await self.queue.submit(name, JobRequest(**(vars(request) | {"request_id": f"r-{name}"} | changes)))
+        request = RestoreRequest(file, (), "refstar", Knobs(FaceMode.ALIGNED), request_id=f"r-{name}")
+        await self.queue.submit(name, replace(request, **changes))
 
     async def ended(self, name: str) -> Job:
         job = await self.queue.wait(name, 20)

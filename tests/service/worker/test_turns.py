@@ -1,18 +1,19 @@
 """Whose faces come to the model next, and how much is decoded at a time."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from refstar_service.jobs import JobRequest, Priority
+from refstar_service.jobs import Priority, RestoreRequest
 from refstar_service.jobs.reservation import Reservation, Started
 from refstar_service.worker.work import Work, next_round, portions
 
 
 @pytest.fixture
-def work(request_for_jobs: JobRequest) -> Any:
+def work(request_for_jobs: RestoreRequest) -> Any:
     def make(name: str, faces: int = 1, model: str = "refstar", pixels: int = 0) -> Work:
-        request = JobRequest(**(vars(request_for_jobs) | {"model": model}))
+        request = replace(request_for_jobs, model=model)
         held = Reservation(name, Priority.NORMAL, "0-1", retried=False)
         prepared: Any = SimpleNamespace(tasks=tuple(range(faces)))
         return Work(Started(name, 1, "f", request, held), prepared=prepared, pixels=pixels)

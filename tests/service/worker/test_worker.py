@@ -17,21 +17,23 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.restorer import FaceTask
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import (
-    FaceAction,
     Job,
     JobQueue,
-    JobRequest,
     JobStatus,
     Reservation,
+    RestoreRequest,
     Started,
     StoredFile,
     WorkerInfo,
 )
-from refstar_service.jobs.job import input_keys
+from refstar_service.jobs.request import input_keys
 from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.report import FaceAction
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker import patience, results
@@ -74,7 +76,12 @@ class Bench:
         )
 
     async def submit(
-        self, name: str, picture: bytes, references: Sequence[bytes] = (), **changes: object
+        self,
+        name: str,
+        picture: bytes,
+        references: Sequence[bytes] = (),
+        model: str = "refstar",
+        **changes: object,
     ) -> None:
         files = []
         for number, data in enumerate([picture, *references]):
@@ -83,8 +90,8 @@ class Bench:
             )
             await self.blobs.put(file.key, data, 60)
             files.append(file)
-        request = JobRequest(files[0], tuple(files[1:]), "refstar", "aligned", 0.5, 1.0, "same", 95)
-        await self.queue.submit(name, JobRequest(**(vars(request) | changes)))
+        knobs = Knobs(**{"faces": FaceMode.ALIGNED} | changes)
+        await self.queue.submit(name, RestoreRequest(files[0], tuple(files[1:]), model, knobs))
 
     async def ended(self, name: str) -> Job:
         job = await self.queue.wait(name, 20)

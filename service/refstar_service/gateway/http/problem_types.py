@@ -90,6 +90,12 @@ class ProblemType(Enum):
         "The reference was left out; `references` gives its measured sharpness. Send a sharper one. A restoration "
         "only fails because of this if its model needs a reference and has no other.",
     )
+    REFERENCE_SURPLUS = (
+        422,
+        "The model uses fewer references than the person has",
+        "The reference was left out, because the model uses only so many and others are sharper. `GET /v1/models` "
+        "lists `max_references` of each model.",
+    )
 
     # The pictures themselves
     IMAGE_EMPTY = (422, "The picture is empty", "The file has no bytes. Check the path and the upload.")

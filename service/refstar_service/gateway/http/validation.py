@@ -4,12 +4,14 @@ A phrase completes "<parameter> ...": "model must have at most 64 characters", "
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
+from refstar_service.restoration.errors import Fault
 
 LONGEST_VALUE = 80  # characters of a value that are shown
 
@@ -35,8 +37,8 @@ _PHRASES = {
 _WITHOUT_VALUE = {"missing", "string_too_long", "value_error"}
 
 
-def report_invalid_parameters(errors: Sequence[ErrorDetails]) -> Problem:
-    """The problem that lists all errors, each with parameter, value and reason."""
+def report_invalid_parameters(errors: Sequence[ErrorDetails], faults: Sequence[Fault] = ()) -> Problem:
+    """The problem that lists all errors, and then the ``faults`` of knobs, each with parameter, value and reason."""
     listed, sentences = [], []
     for error in errors:
         reason = explain_error(error["type"], error.get("ctx", {}), error["msg"])
@@ -44,6 +46,9 @@ def report_invalid_parameters(errors: Sequence[ErrorDetails]) -> Problem:
         shown = "" if error["type"] in _WITHOUT_VALUE else f", not {value!r}"
         listed.append({"parameter": name, "value": value, "reason": reason})
         sentences.append(f"{name} {reason}{shown}")
+    for fault in faults:
+        listed.append(asdict(fault) | {"value": fault.value[:LONGEST_VALUE]})
+        sentences.append(f"{fault.parameter} {fault.reason}")
     return Problem(ProblemType.INVALID_PARAMETER, f"{'; '.join(sentences)}.", errors=listed)
 
 

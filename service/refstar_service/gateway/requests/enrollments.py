@@ -10,17 +10,17 @@ from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.requests.form import Form, FormLimits
 from refstar_service.gateway.requests.lookup import find_person
-from refstar_service.gateway.requests.options import parse_person
+from refstar_service.gateway.requests.options import describe_refusal, parse_person
 from refstar_service.gateway.requests.submission import (
     Submission,
-    check_square,
     describe_file,
-    image_limits,
-    input_keys,
     probe_upload,
 )
-from refstar_service.jobs import JobFailure, JobRequest, JobStatus, Priority, StoredPerson, Task
+from refstar_service.jobs import EnrollRequest, JobFailure, JobStatus, Priority
+from refstar_service.jobs.request import reference_keys
 from refstar_service.people import Person, PersonStatus
+from refstar_service.restoration.errors import RequestError
+from refstar_service.restoration.rules import check_square, image_limits, settle_reference_face
 from refstar_service.settings import Settings
 
 BYTES_A_REFERENCE = 4 * 2**20  # of its face as PNG and of its encoded features
@@ -42,35 +42,27 @@ def person_limits(settings: Settings) -> FormLimits:
     )
 
 
-def read_enrollment(form: Form, model: str, settings: Settings, person_id: str) -> Enrollment:
+def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollment:
     """The enrollment in a form; raises Problem. Hashes megabytes: call it by `scan_form`."""
-    options = parse_person(form.fields)
+    options, asked = parse_person(form.fields)
     uploads = form.files_of("references")
     if not uploads:
         raise Problem(ProblemType.MISSING_REFERENCES, "Send at least one file in the field 'references'.")
     limits = image_limits(settings)
     labels = [f"references[{index}]" for index in range(len(uploads))]
-    infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
-    if options.aligned:
-        for info, label in zip(infos, labels, strict=True):
-            check_square(info, label)
-    keys = input_keys(person_id)
+    try:
+        face = settle_reference_face(asked, aligned=options.aligned)
+        infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+        if options.aligned:
+            for info, label in zip(infos, labels, strict=True):
+                check_square(info.width, info.height, label)
+    except RequestError as error:
+        raise describe_refusal(error) from error
+    keys = reference_keys(person_id)
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
     ]
-    request = JobRequest(
-        image=files[0],
-        references=tuple(files[1:]),
-        model=model,
-        faces="aligned" if options.aligned else "largest",
-        fidelity=0.5,
-        reference_strength=1.0,
-        format="png",
-        quality=95,
-        reference_face=options.reference_face,
-        task=Task.ENROLL,
-        person=StoredPerson(person_id, ()),
-    )
+    request = EnrollRequest(tuple(files), face, options.aligned)
     submission = Submission(
         job_id=person_id,
         request=request,

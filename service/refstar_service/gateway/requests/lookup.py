@@ -6,7 +6,7 @@ from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
-from refstar_service.jobs import Job, Task
+from refstar_service.jobs import Job, RestoreRequest
 from refstar_service.people import Person
 
 # Ids are made here, and become part of blob keys: anything else is not even looked up.
@@ -50,4 +50,4 @@ async def _read_job(gateway: Gateway, job_id: str) -> Job | None:
 
 
 def _is_own(job: Job, caller: Caller) -> bool:
-    return caller.owns(job.owner) and job.request.task is Task.RESTORE
+    return caller.owns(job.owner) and isinstance(job.request, RestoreRequest)

@@ -17,16 +17,22 @@ from refstar_service.gateway.http.filenames import safe_name
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
-from refstar_service.gateway.requests.options import RestorationOptions, parse_options
+from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
-from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe, resolve_format
-from refstar_service.jobs import Box, Claim, Job, JobRequest, Priority, QueueFull, StoredFile
-from refstar_service.jobs.job import MOST_REFERENCES as MOST_REFERENCES  # for those who import it from here
-from refstar_service.jobs.job import input_keys as input_keys
+from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe
+from refstar_service.jobs import Claim, Job, Priority, QueueFull, Request, RestoreRequest, StoredFile
+from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
+from refstar_service.restoration.errors import RequestError
+from refstar_service.restoration.rules import (
+    check_boxes,
+    check_square,
+    choose_model,
+    image_limits,
+    plan_result,
+    settle_knobs,
+)
 from refstar_service.settings import Settings
-
-SQUARE_TOLERANCE = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ class Submission:
     """A request that may be queued: what is asked, and the bytes for each blob key."""
 
     job_id: str
-    request: JobRequest
+    request: Request
     priority: Priority
     blobs: Mapping[str, bytes]
     results: int
@@ -51,15 +57,6 @@ def form_limits(settings: Settings) -> FormLimits:
         max_file_bytes=settings.max_image_bytes,
         max_request_bytes=settings.max_request_bytes,
         timeout=settings.upload_timeout,
-    )
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    return ImageLimits(
-        settings.max_image_bytes,
-        settings.max_image_pixels,
-        settings.max_image_side,
-        settings.min_image_side,
     )
 
 
@@ -78,7 +75,7 @@ def read_submission(
     person: Person | None = None,
 ) -> Submission:
     """The submission in a form; raises Problem. Hashes megabytes: call it by `scan_form`. `person`: whom it names."""
-    options = parse_options(form.fields)
+    options, asked = parse_options(form.fields)
     images, references = form.files_of("image"), form.files_of("references")
     if not images:
         raise Problem(ProblemType.MISSING_IMAGE, "Send the picture as a file in the field 'image'.")
@@ -88,41 +85,33 @@ def read_submission(
             "`person` stands for stored references: send no others with it.",
             errors=[{"parameter": "person", "value": person.id, "reason": "does not go with references"}],
         )
+    stored = person is not None
     shown = len(references) if person is None else sum(one.crop is not None for one in person.references)
-    model = _choose_model(options.model, shown, models)
-    faces = options.faces_mode(shown)
-
-    limits = image_limits(settings)
+    try:
+        model = choose_model(models, options.model, shown, stored=stored)
+        knobs = settle_knobs(asked, shown, model, stored=stored)
+        limits = image_limits(settings)
+        labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
+        uploads = [*images, *references]
+        # Look at every header before the first hash: refusals should be cheap.
+        infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
+        if knobs.aligned:
+            for info, label in zip(infos, labels, strict=True):
+                check_square(info.width, info.height, label)
+        else:
+            check_boxes(knobs.boxes, infos[0].width, infos[0].height)
+        plan = plan_result(infos[0], knobs, model.input_size, limits)
+    except RequestError as error:
+        raise describe_refusal(error, **_installed(error, models)) from error
     keys = input_keys(job_id)
-    labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
-    uploads = [*images, *references]
-    # Look at every header before the first hash: refusals should be cheap.
-    infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
-    if faces == "aligned":
-        for info, label in zip(infos, labels, strict=True):
-            check_square(info, label)
-        size = (models[model].input_size, models[model].input_size)  # whatever the size of the crop
-    else:
-        _check_boxes(options.boxes, infos[0])
-        size = (infos[0].width, infos[0].height)
-    kind = _choose_result_type(options, infos[0], size, settings)
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
     ]
-    request = JobRequest(
+    request = RestoreRequest(
         image=files[0],
         references=tuple(files[1:]),
-        model=model,
-        faces=faces,
-        fidelity=options.fidelity,
-        reference_strength=options.reference_strength,
-        format=options.format,
-        quality=options.quality,
-        boxes=options.boxes,
-        min_face=options.min_face,
-        upscale=options.upscale,
-        reference_face=options.reference_face,
-        keep_location=options.keep_location,
+        model=model.name,
+        knobs=knobs,
         person=person.stored if person else None,
     )
     return Submission(
@@ -130,11 +119,13 @@ def read_submission(
         request=request,
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
-        results=estimate_result_bytes(
-            request, infos[0], kind, (size[0] * options.upscale, size[1] * options.upscale)
-        ),
+        results=estimate_result_bytes(request, infos[0], plan),
         webhook=options.webhook_url or "",
     )
+
+
+def _installed(error: RequestError, models: Mapping[str, ModelManifest]) -> dict[str, list[str]]:
+    return {"models": sorted(models)} if error.code == "unknown-model" else {}
 
 
 async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Job:
@@ -198,88 +189,12 @@ def _report_full_queue(error: QueueFull) -> Problem:
     )
 
 
-def _choose_model(wanted: str | None, references: int, models: Mapping[str, ModelManifest]) -> str:
-    if not models:
-        raise Problem(ProblemType.NO_MODEL, "No model is installed at this service.")
-    name = wanted or _default_model(references, models)
-    if name not in models:
-        raise Problem(
-            ProblemType.UNKNOWN_MODEL,
-            f"There is no model {name!r}; there are: {', '.join(sorted(models))}.",
-            models=sorted(models),
-        )
-    manifest = models[name]
-    if references > manifest.max_references:
-        raise Problem(
-            ProblemType.TOO_MANY_REFERENCES,
-            f"The model {name!r} takes at most {manifest.max_references} references, not {references}.",
-            limit=manifest.max_references,
-        )
-    if manifest.needs_references and not references:
-        raise Problem(ProblemType.REFERENCES_REQUIRED, f"The model {name!r} needs at least one reference.")
-    return name
-
-
-def _default_model(references: int, models: Mapping[str, ModelManifest]) -> str:
-    preferred = ["refstar"] if references else ["ganprior", "refstar"]
-    return next(name for name in (*preferred, *sorted(models)) if name in models)
-
-
 def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
     try:
         return probe(upload.data, limits, claimed_media_type=upload.media_type)
     except ImageRefused as refused:
         kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
         raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
-
-
-def check_square(info: ImageInfo, label: str) -> None:
-    if abs(info.width - info.height) > SQUARE_TOLERANCE * max(info.width, info.height):
-        raise Problem(
-            ProblemType.NOT_SQUARE,
-            f"{label}: it is {info.width} x {info.height} pixels; an aligned face crop is square.",
-            parameter=label,
-        )
-
-
-def _check_boxes(boxes: tuple[Box, ...], info: ImageInfo) -> None:
-    errors = [
-        {
-            "parameter": "boxes",
-            "value": str(list(box)),
-            "reason": f"lies outside the picture, which has {info.width} x {info.height} pixels (upright)",
-        }
-        for box in boxes
-        if box[0] >= info.width or box[1] >= info.height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0
-    ]
-    if errors:
-        detail = "; ".join(f"the box {error['value']} {error['reason']}" for error in errors)
-        raise Problem(ProblemType.INVALID_PARAMETER, f"boxes: {detail}.", errors=errors)
-
-
-def _choose_result_type(
-    options: RestorationOptions, info: ImageInfo, size: tuple[int, int], settings: Settings
-) -> str:
-    """The type of the result; raises Problem where there can be none of this size."""
-    width, height = size[0] * options.upscale, size[1] * options.upscale
-    excess = None
-    if width * height > settings.max_image_pixels:
-        excess = settings.max_image_pixels, "pixels"
-    elif max(width, height) > settings.max_image_side:
-        excess = settings.max_image_side, "pixels a side"
-    if excess and options.upscale > 1:
-        limit, unit = excess
-        raise Problem(
-            ProblemType.RESULT_TOO_LARGE,
-            f"With upscale={options.upscale} the result would have {width} x {height} pixels; at most {limit} {unit} "
-            "are made.",
-            parameter="upscale",
-            limit=limit,
-        )
-    try:
-        return resolve_format(options.format, info, size=(width, height))
-    except ImageRefused as refused:  # some file types hold less than the service does
-        raise Problem(ProblemType.RESULT_TOO_LARGE, refused.detail, parameter="format") from refused
 
 
 def describe_file(upload: Upload, info: ImageInfo, key: str) -> StoredFile:

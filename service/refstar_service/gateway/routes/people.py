@@ -28,8 +28,9 @@ from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
 from refstar_service.gateway.requests.lookup import find_person, find_person_or_none
 from refstar_service.gateway.requests.options import person_schema
-from refstar_service.gateway.requests.submission import MOST_REFERENCES, input_keys, submit_job
+from refstar_service.gateway.requests.submission import submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
+from refstar_service.jobs.request import MOST_REFERENCES, reference_keys
 from refstar_service.people import PeopleFull, Person, PersonStatus, blob_keys
 
 POLL_DELAY = 2  # seconds; an enrollment is quick
@@ -131,10 +132,10 @@ async def delete_person(person_id: str, gateway: GatewayDep, caller: CallerDep) 
     if person is not None:
         # The blobs first: if this is cut short, repeating it still finds them. Then those that were stored in between;
         # a worker that is still at it finds the record gone and deletes its own.
-        await gateway.blobs.delete(*input_keys(person_id), *blob_keys(person_id, person.encoders))
+        await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, person.encoders))
         last = await gateway.people.delete(person_id) or person
         await gateway.queue.delete(person_id)
-        await gateway.blobs.delete(*input_keys(person_id), *blob_keys(person_id, last.encoders))
+        await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, last.encoders))
         await gateway.usage.let_go(caller.owner, person_id)
     return Response(status_code=204)
 
@@ -151,8 +152,7 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
 async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form, person_id: str) -> Person:
     if not gateway.models:
         raise Problem(ProblemType.NO_MODEL, "No model is installed.")
-    model = "refstar" if "refstar" in gateway.models else min(gateway.models)
-    enrollment = await scan_form(form, read_enrollment, form, model, gateway.settings, person_id)
+    enrollment = await scan_form(form, read_enrollment, form, gateway.settings, person_id)
     async with charge_restoration(request, gateway, caller.owner, caller.limits, person_id):
         try:
             # The record before the job: a worker keeps nothing of somebody who has none.

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.resource import ProblemDetails, Resource
-from refstar_service.jobs import FaceReport, Job, JobStatus, ReferenceReport
+from refstar_service.jobs import Job, JobStatus, RestoreRequest
 from refstar_service.people import Person
+from refstar_service.restoration.report import FaceReport, ReferenceReport
 
 
 class FaceResource(Resource):
@@ -62,8 +63,9 @@ class ReferenceResource(Resource):
     """Sharpness of the aligned face, from 0 (flat) to about 1 (as sharp as pictures get)."""
     used: bool
     reason: str | None
-    """Why the reference was left out (`reference-too-small`, `reference-too-blurred`), or why it made the restoration
-    fail (`reference-without-face`, `several-faces`). Each reason is explained at `/problems/<reason>`."""
+    """Why the reference was left out (`reference-too-small`, `reference-too-blurred`, `reference-surplus`), or
+    why it made the restoration fail (`reference-without-face`, `several-faces`). Each reason is explained at
+    `/problems/<reason>`."""
 
     @classmethod
     def of(cls, report: ReferenceReport) -> Self:
@@ -112,24 +114,25 @@ class Restoration(Resource):
 
     @classmethod
     def of(cls, job: Job, position: int | None) -> Self:
-        path = f"/v1/restorations/{job.id}"
+        path, request = f"/v1/restorations/{job.id}", job.request
+        assert isinstance(request, RestoreRequest), "an enrollment is not shown as a restoration"
         result = job.result if job.status is JobStatus.SUCCEEDED else None
         return cls(
             id=job.id,
             status=job.status.value,
             canceling=job.canceling,
-            model=job.request.model,
+            model=request.model,
             created_at=_moment(job.created_at),
             started_at=None if job.started_at is None else _moment(job.started_at),
             finished_at=None if job.finished_at is None else _moment(job.finished_at),
             expires_at=_moment(job.expires_at),
-            person=job.request.person.id if job.request.person else None,
+            person=request.person.id if request.person else None,
             queue_position=position if job.status is JobStatus.QUEUED else None,
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],
             references=[ReferenceResource.of(reference) for reference in job.references],
-            error=ProblemDetails.of(job.failure, job.request.request_id) if job.failure else None,
-            request_id=job.request.request_id,
+            error=ProblemDetails.of(job.failure, request.request_id) if job.failure else None,
+            request_id=request.request_id,
             timings=job.timings,
             links=Links(
                 self_=path,
@@ -214,6 +217,10 @@ class Model(Resource):
     """Known limitations."""
     max_references: int
     needs_references: bool
+    knobs: list[str]
+    """Knobs of a request that depend on the model, as far as it has them: `fidelity`, `reference_strength`."""
+    ranks: dict[str, int | None]
+    """1: the default for requests `with_references`, or `without_references`; null: not while another fits."""
 
     @classmethod
     def of(cls, manifest: ModelManifest) -> Self:
@@ -232,6 +239,8 @@ class Model(Resource):
             limits=list(manifest.limits),
             max_references=manifest.max_references,
             needs_references=manifest.needs_references,
+            knobs=sorted(manifest.knobs),
+            ranks=asdict(manifest.ranks),
         )
 
 

@@ -36,9 +36,7 @@ from refstar_service.gateway.requests.lookup import (
 )
 from refstar_service.gateway.requests.options import form_schema
 from refstar_service.gateway.requests.submission import (
-    MOST_REFERENCES,
     form_limits,
-    input_keys,
     read_submission,
     result_keys,
     submit_job,
@@ -46,6 +44,7 @@ from refstar_service.gateway.requests.submission import (
 from refstar_service.gateway.requests.webhooks import check_webhook
 from refstar_service.gateway.routes.resources import Restoration, RestorationList
 from refstar_service.jobs import Job, JobStatus
+from refstar_service.jobs.request import MOST_REFERENCES, input_keys
 
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 

@@ -93,7 +93,7 @@ async def _send_file(
     data = await gateway.blobs.get(file.key)
     if data is None:
         raise _report_expiry()
-    name = download_name(job.request.image.name, purpose, file.media_type)
+    name = download_name(file.name, purpose, file.media_type)
     headers["Content-Disposition"] = content_disposition(name)
     return Response(data, headers=headers, media_type=file.media_type)
 

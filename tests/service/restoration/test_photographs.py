@@ -13,17 +13,17 @@ from pictures import aligned_face, file_of, pixels_of
 from refstar_service.faces.face import Face
 from refstar_service.faces.paste import enlarge
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import FaceAction
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.candidates import POINTS_UNUSABLE
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.finding import MOST_FACES, TOO_MANY_FACES
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceAction
 from refstar_service.restoration.steps import NOT_FINITE, Composed, Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 
-ALL = Knobs("all", 0.5, 1.0, "png", 95)
+ALL = Knobs("all", format="png")
 
 
 def upload(pixels: np.ndarray, name: str = "photo.png") -> Upload:
@@ -95,7 +95,7 @@ def test_a_face_without_finite_numbers_is_left_and_the_others_are_restored() -> 
 
 def test_without_any_finite_face_the_job_fails_with_its_reports() -> None:
     picture, faces = astronauts(2)
-    with pytest.raises(StepRefused) as refused:
+    with pytest.raises(StepError) as refused:
         restored(
             upload(picture),
             ALL,
@@ -124,7 +124,7 @@ def test_without_any_finite_face_the_job_fails_with_its_reports() -> None:
 def test_a_photograph_without_a_face_to_restore_is_refused(
     knobs: Knobs, faces: list[Face], code: str, says: str, reasons: list[str]
 ) -> None:
-    with pytest.raises(StepRefused, match=says) as refused:
+    with pytest.raises(StepError, match=says) as refused:
         restored(upload(skimage.data.astronaut()), knobs, KnownFaces({(512, 512): faces}))
     assert refused.value.code == code
     assert [face.reason for face in refused.value.faces] == reasons
@@ -145,7 +145,7 @@ def test_the_background_grows_by_lanczos_and_the_face_with_it() -> None:
 
 def test_a_result_beyond_the_limits_is_refused_before_any_face_is_sought() -> None:
     detector = KnownFaces()
-    with pytest.raises(StepRefused, match="2048 x 2048") as refused:
+    with pytest.raises(StepError, match="2048 x 2048") as refused:
         restored(
             upload(skimage.data.astronaut()),
             replace(ALL, upscale=4),

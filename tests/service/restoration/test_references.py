@@ -11,10 +11,10 @@ from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import FaceAction
+from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import LEAST_EYE_DISTANCE, Finding, ReferenceMemory
-from refstar_service.restoration.refusal import StepRefused
+from refstar_service.restoration.report import FaceAction
 from refstar_service.restoration.steps import Model, Prepared, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 
@@ -44,7 +44,7 @@ class Bench:
 
     def prepare(self, *references: np.ndarray, faces: str = "largest", face: str = "only") -> Prepared:
         uploads = [upload(pixels, f"{number}.png") for number, pixels in enumerate(references, 1)]
-        knobs = Knobs(faces, 0.5, 1.0, "png", 95, reference_face=face)
+        knobs = Knobs(faces, format="png", reference_face=face)
         return prepare(upload(SHARP, "photo.png"), uploads, knobs, self.model, self.viewer)
 
 
@@ -79,7 +79,7 @@ def test_a_reference_that_cannot_help_is_left_out(pixels: np.ndarray, reason: st
 def test_a_job_goes_on_without_references_unless_its_model_needs_them() -> None:
     prepared = Bench().prepare(BLURRED)
     assert prepared.tasks[0].references == ()
-    with pytest.raises(StepRefused, match="model needs one") as refused:
+    with pytest.raises(StepError, match="model needs one") as refused:
         Bench(needs_references=True).prepare(BLURRED)
     assert refused.value.code == "reference-too-blurred"
     assert [(f.action, f.reason) for f in refused.value.faces] == [
@@ -88,7 +88,7 @@ def test_a_job_goes_on_without_references_unless_its_model_needs_them() -> None:
 
 
 def test_a_reference_without_a_face_ends_the_job_and_names_the_file() -> None:
-    with pytest.raises(StepRefused, match=r"reference 2 \(2.png\): no face") as refused:
+    with pytest.raises(StepError, match=r"reference 2 \(2.png\): no face") as refused:
         Bench().prepare(SHARP, EMPTY)
     assert refused.value.code == "reference-without-face"
     assert [r.used for r in refused.value.references] == [True, False]
@@ -96,7 +96,7 @@ def test_a_reference_without_a_face_ends_the_job_and_names_the_file() -> None:
 
 
 def test_a_reference_with_several_faces_is_refused_with_their_boxes_or_its_largest_is_taken() -> None:
-    with pytest.raises(StepRefused, match=r"\[179, 62, 90, 112\], \[691, 62, 90, 112\]") as refused:
+    with pytest.raises(StepError, match=r"\[179, 62, 90, 112\], \[691, 62, 90, 112\]") as refused:
         Bench().prepare(TWO)
     assert refused.value.code == "several-faces"
     assert Bench().prepare(TWO, face="largest").references[0].used

@@ -1,0 +1,70 @@
+"""What is said of each face and of each reference, whatever became of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from refstar_service.faces.face import Box
+
+
+class FaceAction(StrEnum):
+    RESTORED = "restored"
+    SKIPPED = "skipped"  # found, but not chosen by the request; `reason` says why
+    FAILED = "failed"  # chosen, but left as it was; `reason` says why
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """One face of the picture, or a box in which one was asked for and none is (`score` 0).
+
+    `selected`: mean mask per reference, 0 to 1. `points`: eyes, nose and mouth corners (x, y) in pixels of the
+    upright input, those at the picture's left first; none for an aligned picture.
+    """
+
+    box: Box
+    score: float
+    action: FaceAction
+    reason: str | None
+    selected: tuple[float, ...]
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """What was seen in one reference, and whether it was used.
+
+    `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
+    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
+    """
+
+    index: int
+    name: str
+    box: Box | None
+    score: float | None
+    size: float | None
+    sharpness: float | None
+    used: bool
+    reason: str | None
+
+
+def read_face_report(members: Mapping[str, Any]) -> FaceReport:
+    """From the members of its JSON."""
+    return FaceReport(
+        box=_box(members["box"]),
+        score=members["score"],
+        action=FaceAction(members["action"]),
+        reason=members["reason"],
+        selected=tuple(members["selected"]),
+        points=tuple((x, y) for x, y in members["points"]),
+    )
+
+
+def read_reference_report(members: Mapping[str, Any]) -> ReferenceReport:
+    """From the members of its JSON."""
+    return ReferenceReport(**{**members, "box": _box(members["box"]) if members["box"] else None})
+
+
+def _box(sides: list[float]) -> Box:
+    x, y, width, height = sides
+    return x, y, width, height

@@ -1,0 +1,194 @@
+"""The rules of a request, for gateway, worker and command line alike: each stands here and nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from refstar_service.engine.manifest import ModelManifest
+from refstar_service.faces.align import is_square
+from refstar_service.faces.face import Box
+from refstar_service.faces.select import FaceMode
+from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, resolve_format
+from refstar_service.restoration.errors import Fault, RequestError
+from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
+from refstar_service.restoration.report import ReferenceReport
+from refstar_service.settings import Settings
+
+#: Why a reference of a stored person is left out: the model takes fewer, and others are better.
+SURPLUS = "reference-surplus"
+
+#: What is not needed where nothing is searched.
+_OF_PHOTOGRAPHS = ("min_face", "reference_face")
+_NOT_FOR_ALIGNED = "is for whole photographs, not for aligned faces: leave it out"
+
+
+@dataclass(frozen=True)
+class ResultPlan:
+    """File type and size, in pixels, that the result will have."""
+
+    format: str
+    width: int
+    height: int
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """What a picture may be."""
+    return ImageLimits(
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        max_side=settings.max_image_side,
+        min_side=settings.min_image_side,
+    )
+
+
+def choose_model(
+    models: Mapping[str, ModelManifest], wanted: str | None, references: int, *, stored: bool = False
+) -> ModelManifest:
+    """The model that is ``wanted``, or the default for so many references. Raises RequestError.
+
+    ``stored``: the references are those of a stored person, of whom a model uses as many as it takes.
+    """
+    if not models:
+        raise RequestError("no-model", "No model is installed.")
+    if wanted is not None and wanted not in models:
+        raise RequestError("unknown-model", f"There is no model {wanted!r}; installed: {_listed(models)}.")
+    model = models[wanted] if wanted is not None else _default_model(models, references)
+    if references and not model.max_references:
+        detail = f"The model {model.name!r} takes no references."
+        raise RequestError("too-many-references", detail, limit=0)
+    if references > model.max_references and not stored:
+        detail = (
+            f"The model {model.name!r} takes at most {model.max_references} references, not {references}."
+        )
+        raise RequestError("too-many-references", detail, limit=model.max_references)
+    if model.needs_references and not references:
+        raise RequestError("references-required", f"The model {model.name!r} needs at least one reference.")
+    return model
+
+
+def settle_knobs(
+    asked: Mapping[str, Any], references: int, model: ModelManifest, *, stored: bool = False
+) -> Knobs:
+    """All knobs, from those that were ``asked`` for. Raises RequestError for those that contradict each other or that
+    the model does not have. ``stored``: the references are those of a stored person."""
+    faults = _contradictions(asked, stored=stored) or _without_effect(asked, model)
+    if faults:
+        raise _refuse(faults)
+    return Knobs(**{"faces": _default_faces(asked, references), **asked})
+
+
+def settle_reference_face(asked: Mapping[str, Any], *, aligned: bool) -> ReferenceFace:
+    """Which face of a new person's references counts. Raises RequestError where the references are aligned faces."""
+    face = ReferenceFace(asked.get("reference_face", ReferenceFace.ONLY))
+    if aligned and face != ReferenceFace.ONLY:
+        raise _refuse([_fault("reference_face", asked, _NOT_FOR_ALIGNED)])
+    return face
+
+
+def check_square(width: int, height: int, called: str) -> None:
+    """Raises RequestError unless a picture of this size, ``called`` so, may be an aligned face crop."""
+    if not is_square(width, height):
+        detail = f"{called}: it has {width} x {height} pixels; an aligned face crop is square."
+        raise RequestError("not-square", detail, parameter=called)
+
+
+def check_boxes(boxes: Sequence[Box], width: int, height: int) -> None:
+    """Raises RequestError if one lies outside of a picture of this size."""
+    reason = f"lies outside of the picture, which has {width} x {height} pixels (upright)"
+    outside = [
+        box
+        for box in boxes
+        if box[0] >= width or box[1] >= height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0
+    ]
+    if outside:
+        faults = [Fault("boxes", str(list(box)), reason) for box in outside]
+        detail = "; ".join(f"the box {fault.value} {reason}" for fault in faults)
+        raise RequestError("invalid-parameter", f"boxes: {detail}.", faults=faults)
+
+
+def plan_result(info: ImageInfo, knobs: Knobs, side: int, limits: ImageLimits) -> ResultPlan:
+    """What the result of a picture will be; ``side``: of the model's crops, in pixels. Raises RequestError where there
+    can be none of this size."""
+    width, height = (side, side) if knobs.aligned else (info.width, info.height)
+    width, height = knobs.upscale * width, knobs.upscale * height
+    limit, unit = (0, "")
+    if width * height > limits.max_pixels:
+        limit, unit = limits.max_pixels, "pixels"
+    elif max(width, height) > limits.max_side:
+        limit, unit = limits.max_side, "pixels a side"
+    if limit and knobs.upscale > 1:
+        detail = (
+            f"With upscale={knobs.upscale} the result would have {width} x {height} pixels; at most {limit} {unit} are "
+            "allowed."
+        )
+        raise RequestError("result-too-large", detail, parameter="upscale", limit=limit)
+    try:
+        return ResultPlan(resolve_format(knobs.format, info, size=(width, height)), width, height)
+    except ImageRefused as refused:  # some file types hold less than the service does
+        raise RequestError("result-too-large", refused.detail, parameter="format") from refused
+
+
+def leave_out_surplus(reports: Sequence[ReferenceReport], most: int) -> tuple[ReferenceReport, ...]:
+    """The reports of a stored person's references, of which a model takes at most ``most``: the sharpest are used."""
+    usable = [report for report in reports if report.used]
+    best = sorted(usable, key=lambda report: -(report.sharpness or 0.0))[:most]
+    return tuple(
+        replace(report, used=False, reason=SURPLUS) if report.used and report not in best else report
+        for report in reports
+    )
+
+
+def _default_model(models: Mapping[str, ModelManifest], references: int) -> ModelManifest:
+    """The one of the first rank; those without a rank, or that do not fit, come last."""
+
+    def order(model: ModelManifest) -> tuple[bool, float, str]:
+        if references:
+            return not model.max_references, model.ranks.with_references or inf, model.name
+        return model.needs_references, model.ranks.without_references or inf, model.name
+
+    return min(models.values(), key=order)
+
+
+def _default_faces(asked: Mapping[str, Any], references: int) -> FaceMode:
+    if asked.get("boxes"):
+        return FaceMode.BOXES
+    return FaceMode.LARGEST if references else FaceMode.ALL
+
+
+def _contradictions(asked: Mapping[str, Any], *, stored: bool) -> list[Fault]:
+    """What is fine by itself and has no meaning beside the rest."""
+    faces = asked.get("faces")
+    if faces == FaceMode.BOXES and not asked.get("boxes"):
+        return [_fault("faces", asked, "needs boxes: name at least one [x, y, width, height]")]
+    if asked.get("boxes") and faces not in (FaceMode.BOXES, None):
+        return [_fault("faces", asked, "does not go with boxes: choose boxes, or leave it out")]
+    if stored and asked.get("reference_face", ReferenceFace.ONLY) != ReferenceFace.ONLY:
+        return [_fault("reference_face", asked, "was chosen when the person was stored: leave it out")]
+    if faces != FaceMode.ALIGNED:
+        return []
+    return [_fault(name, asked, _NOT_FOR_ALIGNED) for name in _OF_PHOTOGRAPHS if _is_changed(name, asked)]
+
+
+def _without_effect(asked: Mapping[str, Any], model: ModelManifest) -> list[Fault]:
+    """Knobs of models that this one does not have."""
+    lacking = [name for name in ("fidelity", "reference_strength") if name not in model.knobs]
+    reason = f"has no effect on the model {model.name!r}: leave it out"
+    return [_fault(name, asked, reason) for name in lacking if _is_changed(name, asked)]
+
+
+def _is_changed(name: str, asked: Mapping[str, Any]) -> bool:
+    return bool(asked.get(name, KNOBS[name].default) != KNOBS[name].default)
+
+
+def _refuse(faults: Sequence[Fault]) -> RequestError:
+    sentences = "; ".join(f"{fault.parameter}={fault.value} {fault.reason}" for fault in faults)
+    return RequestError("invalid-parameter", f"{sentences}.", faults=faults)
+
+
+def _fault(name: str, asked: Mapping[str, Any], reason: str) -> Fault:
+    return Fault(name, str(asked[name])[:80], reason)
+
+
+def _listed(models: Mapping[str, ModelManifest]) -> str:
+    return ", ".join(sorted(models))
