@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 from refstar_service.engine.cores import ThreadBudget, thread_budget
+from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import Provider
 from refstar_service.engine.restorer import FaceTask, Restorer
@@ -26,7 +27,7 @@ class Restoring:
             threads=self.budget.model,
             max_batch=self.together,
             at_once=self.budget.inferences,
-            cache_bytes=settings.feature_cache_bytes,
+            cache=FeatureCache(settings.feature_cache_bytes),
         )
         self.restorer.warm_up()
         self._threads = ThreadPoolExecutor(self.budget.inferences)

@@ -23,9 +23,18 @@ def write_small_model(folder: Path) -> None:
 
 
 def write_model_folder(
-    folder: Path, graphs: dict[str, onnx.GraphProto], side: int, version: str, training_data: str, limits: str
+    folder: Path,
+    graphs: dict[str, onnx.GraphProto],
+    side: int,
+    version: str,
+    training_data: str,
+    limits: str,
+    **changes: object,
 ) -> None:
-    """Graphs by name and the manifest that makes a model of them, for faces of ``side`` pixels."""
+    """Graphs by name and the manifest that makes a model of them, for faces of ``side`` pixels.
+
+    ``changes``: fields of the manifest that are others than those of a model with references.
+    """
     folder.mkdir(parents=True)
     described = {}
     for name, graph in graphs.items():
@@ -49,12 +58,13 @@ def write_model_folder(
         "precision": "fp32, as the manifest has it",
         "max_references": 8,
         "needs_references": False,
+        "ranks": {"with_references": 1, "without_references": 2},
         "graphs": described,
         "quality": {},
         "limits": [limits],
         "golden": {},
     }
-    (folder / "model.json").write_text(json.dumps(manifest))
+    (folder / "model.json").write_text(json.dumps(manifest | changes))
 
 
 def _encoder() -> onnx.GraphProto:

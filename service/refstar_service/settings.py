@@ -231,7 +231,8 @@ class Settings(BaseSettings):
 
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """What the models compute in. `fp16` is for GPUs, where it is faster and takes half the memory; `int8` is for
-    CPUs. A worker does not start if a model has no graph for it (`restore_fp16`, `restore_int8`)."""
+    CPUs. A model without a graph for it (`restore_fp16`, `restore_int8`) runs in `fp32`; the log and the metric
+    `refstar_model_info` say so."""
 
     gpu_graphs: bool = False
     """Capture a CUDA graph for each batch size and replay it. This saves launching a thousand small operations one
@@ -263,8 +264,8 @@ class Settings(BaseSettings):
     it decodes: 100 million pixels take up to 2 GB. A lower limit makes large photographs slower."""
 
     feature_cache_bytes: int = Field(256 * MIB, ge=0)
-    """Memory for the encoded features of references, in bytes. The least recently used are dropped first. With 0,
-    every reference of every job is encoded again."""
+    """Memory for the encoded features of references, for all models together, in bytes. The least recently used are
+    dropped first. With 0, every reference of every job is encoded again."""
 
     worker_metrics_port: int | None = Field(None, ge=0, le=65535)
     """Port for the `/metrics` and `/healthz` of a worker. If unset, there are none. With 0, a free port is chosen

@@ -12,6 +12,7 @@ import cv2
 from refstar_service.app.installed import installed_models
 from refstar_service.engine.bindings import Turns
 from refstar_service.engine.cores import ThreadBudget, thread_budget
+from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.restorer import Restorer
@@ -48,6 +49,7 @@ def load(settings: Settings) -> Loaded:
     turns = Turns(budget.inferences)
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
     detector = load_detector(settings.models_dir, settings.detector, budget.detector)
+    cache = FeatureCache(settings.feature_cache_bytes)
     restorers = {}
     for name, manifest in installed_models(settings).items():
         restorer = Restorer(
@@ -56,7 +58,7 @@ def load(settings: Settings) -> Loaded:
             threads=budget.model,
             max_batch=budget.faces or settings.max_batch,
             at_once=budget.inferences,
-            cache_bytes=settings.feature_cache_bytes,
+            cache=cache,
             precision=Precision(settings.precision),
             gpu=gpu_options(settings),
             turns=turns,

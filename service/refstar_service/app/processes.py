@@ -20,7 +20,6 @@ from refstar_service.app.access_policy import (
 )
 from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
-from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
@@ -176,6 +175,7 @@ async def run_worker(
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
     from refstar_service.restoration.references import ReferenceMemory
+    from refstar_service.restoration.rules import image_limits
     from refstar_service.restoration.steps import Model, Viewer
     from refstar_service.worker import health
     from refstar_service.worker.files import JobFiles
@@ -203,7 +203,7 @@ async def run_worker(
             loaded = await asyncio.wrap_future(loading)
             models = {}
             for name, (manifest, restorer) in loaded.restorers.items():
-                models[name] = Model(restorer, manifest.input_size, manifest.needs_references)
+                models[name] = Model.of(manifest, restorer)
                 label = name, manifest.version, restorer.precision, loaded.provider
                 metrics.model_info.labels(*label).set(1)
                 metrics.watch_ceiling(name, restorer.ceiling)
@@ -271,12 +271,3 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    return ImageLimits(
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-        max_side=settings.max_image_side,
-        min_side=settings.min_image_side,
-    )

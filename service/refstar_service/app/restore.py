@@ -127,6 +127,7 @@ def _load(
 
     from refstar_service.app.loading import gpu_options
     from refstar_service.engine.cores import thread_budget
+    from refstar_service.engine.feature_cache import FeatureCache
     from refstar_service.engine.provider import Precision, Provider
     from refstar_service.engine.restorer import Restorer
     from refstar_service.faces.detect import load_detector
@@ -144,11 +145,11 @@ def _load(
         provider,
         threads=budget.model,
         max_batch=1,
-        cache_bytes=settings.feature_cache_bytes,
+        cache=FeatureCache(settings.feature_cache_bytes),
         precision=Precision(settings.precision),
         gpu=gpu_options(settings),
     )
-    model = Model(restorer, manifest.input_size, manifest.needs_references, manifest.max_references)
+    model = Model.of(manifest, restorer)
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
     viewer = Viewer(detector, ReferenceMemory(), image_limits(settings))
 

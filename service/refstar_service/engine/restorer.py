@@ -20,10 +20,12 @@ from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.refusal import ModelRefused
-from refstar_service.engine.session_loader import SessionLoader
+from refstar_service.engine.session_loader import FEATURES, SessionLoader, choose_precision
 from refstar_service.engine.staged import ReadyFace, RestoredFace, RestoringGraph, StagedFaces
 
 Pixels = NDArray[np.uint8]
+
+CACHE_BYTES = 256 * 2**20  # of a cache that is not shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ class Restorer:
         *,
         threads: int = 0,
         max_batch: int = 8,
-        cache_bytes: int = 256 * 2**20,
+        cache: FeatureCache | None = None,
         precision: Precision = Precision.FP32,
         gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
         at_once: int = 1,
@@ -94,10 +96,12 @@ class Restorer:
     ) -> None:
         """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here.
 
-        ``threads``: of one inference, or of ``at_once`` together. ``turns``: shared by all models on one device, for
-        ``at_once`` inferences at a time.
+        ``cache``: what is remembered of references, for all models that share it; None: one of its own. ``precision``:
+        a folder that has no graph for it runs in fp32. ``threads``: of one inference, or of ``at_once`` together.
+        ``turns``: shared by all models on one device, for ``at_once`` inferences at a time.
         """
         manifest.verify()
+        precision = choose_precision(manifest, precision)
         self.manifest, self.provider, self.precision = manifest, provider, precision
         self.ceiling = Ceiling(max_batch)
         threads = threads or available_cpus()
@@ -111,7 +115,7 @@ class Restorer:
             self._encoder = f"{manifest.identity(loader.graph('encode_references'))}-{provider}"
             if precision is not Precision.FP32:
                 self._encoder += f"-{precision}"  # they are kept as the restoring graph takes them
-        self.cache = FeatureCache(cache_bytes)
+        self.cache = FeatureCache(CACHE_BYTES) if cache is None else cache
         # For the other faces of the same job, which come in turns of their own; it goes with the job.
         self._at_hand: WeakKeyDictionary[ReferencePicture, Features] = WeakKeyDictionary()
 
@@ -155,7 +159,7 @@ class Restorer:
 
     def cached(self, key: str) -> Features | None:
         """Features of a reference that was seen before. Whoever holds them keeps them alive past eviction."""
-        return self.cache.get(key)
+        return self.cache.get(self._cache_key(key))
 
     @property
     def encoder(self) -> str:
@@ -168,12 +172,12 @@ class Restorer:
             name: (array.shape, array.dtype) for name, array in features.items()
         } == {name: (array.shape, array.dtype) for name, array in self._absent.items()}
         if fit:
-            self.cache.put(key, features)
+            self.cache.put(self._cache_key(key), features)
         return fit
 
     def forget(self, key: str) -> None:
         """What was remembered under this key is no longer."""
-        self.cache.drop(key)
+        self.cache.drop(self._cache_key(key))
         for picture in [one for one in list(self._at_hand) if one.key == key]:
             self._at_hand.pop(picture, None)
 
@@ -198,6 +202,10 @@ class Restorer:
         """
         return self._staged(tasks, self._crowd.alone)
 
+    def _cache_key(self, key: str) -> str:
+        """What another encoder says of the same reference is something else."""
+        return f"{self._encoder}/{key}"
+
     def _loaded(self, loader: SessionLoader, turns: Turns) -> Graphs:
         on_cpu = self.provider is Provider.CPU
         kept = KEPT_BYTES if on_cpu else KEPT_BYTES_ON_GPU
@@ -205,7 +213,7 @@ class Restorer:
         absent = {
             name: np.zeros([int(d) for d in shape[2:]], restoring.session.dtype(name))
             for name, shape in restoring.session.inputs.items()
-            if name.startswith("features_")
+            if name.startswith(FEATURES)
         }
         encoding = None
         if "encode_references" in self.manifest.graphs:
@@ -236,7 +244,7 @@ class Restorer:
         pictures = [r for task in tasks for r in task.references if isinstance(r, ReferencePicture)]
         for picture in pictures:
             # It was unknown when the job was prepared; another job may have brought it since.
-            features = self._at_hand.get(picture) or self.cache.get(picture.key)
+            features = self._at_hand.get(picture) or self.cached(picture.key)
             if features is not None:
                 encoded[picture.key] = features
             else:
@@ -259,7 +267,7 @@ class Restorer:
 
             # One at a time: the features of a reference must not depend on what else was asked in that moment.
             encoded[key] = graphs.encoding.run({"references": (1, *pixels.shape)}, fill, self._of_reference)
-            self.cache.put(key, encoded[key])
+            self.cache.put(self._cache_key(key), encoded[key])
         return encoded
 
     def _of_reference(self, outputs: Arrays) -> Features:

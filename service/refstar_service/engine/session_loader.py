@@ -1,12 +1,13 @@
 """From a model folder to loaded sessions: which of its graphs, and for TensorRT which shapes and which folder."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from refstar_service.engine.buckets import bucket
 from refstar_service.engine.cuda import tensorrt_version
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.manifest import MANIFEST, ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Profile, Provider, engine_folder
 from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.session import (
@@ -16,6 +17,11 @@ from refstar_service.engine.session import (
     refuse_what_is_not_built_in,
     runtime_label,
 )
+
+log = logging.getLogger(__name__)
+
+#: Inputs of a restoring graph, and outputs of an encoding one, that begin so are of references.
+FEATURES = "features_"
 
 
 @dataclass(frozen=True)
@@ -30,20 +36,12 @@ class SessionLoader:
     max_batch: int
 
     def graph(self, name: str) -> str:
-        """The manifest's name for a graph in this precision. Raises ModelRefused if the folder brings none.
+        """The manifest's name for a graph in this precision.
 
         References may be encoded in fp32 whatever the rest is in: it is done once, and their features are compared.
         """
         wanted = self.precision.graph(name)
-        if wanted in self.manifest.graphs:
-            return wanted
-        if name != "restore":
-            return name
-        others = [str(p) for p in Precision if p.graph(name) in self.manifest.graphs]
-        raise ModelRefused(
-            f"{self.manifest.folder}: {self.manifest.label} brings no graph `{wanted}`; set the precision to "
-            f"{' or '.join(others)}"
-        )
+        return wanted if wanted in self.manifest.graphs else name
 
     def load(self, name: str) -> Session:
         """Raises ModelRefused or ProviderUnavailable."""
@@ -61,13 +59,46 @@ class SessionLoader:
                 identity = self.manifest.identity(graph)
                 hardware = driver().gpu().label
                 gpu = replace(gpu, engines=engine_folder(gpu.engines, hardware, runtime, identity, profile))
-        return Session(
+        session = Session(
             self.manifest.path(graph),
             self.provider,
             threads=self.threads,
             gpu=gpu,
             profile=profile,
         )
+        _check(self.manifest, graph, session.inputs, session.outputs)
+        return session
+
+
+def choose_precision(manifest: ModelManifest, wanted: Precision) -> Precision:
+    """The one that is wanted, else fp32, which every folder brings."""
+    if wanted.graph("restore") in manifest.graphs:
+        return wanted
+    log.warning("%s has no graph %s: it runs in fp32", manifest.label, wanted.graph("restore"))
+    return Precision.FP32
+
+
+def _check(manifest: ModelManifest, graph: str, inputs: Collection[str], outputs: Collection[str]) -> None:
+    """Raises ModelRefused for a graph that is not as described, or has other inputs and outputs than its kind."""
+    where = f"{manifest.path(graph)}: the graph `{graph}`"
+    described = manifest.graphs[graph].inputs
+    if described and set(described) != set(inputs):
+        raise ModelRefused(
+            f"{where} has the inputs {_listed(inputs)}, but {MANIFEST} says {_listed(described)}"
+        )
+    encodes = graph.startswith("encode_references")
+    known = {"references"} if encodes else {"low_quality", "fidelity", "reference_weight"}
+    features = {name for name in inputs if name.startswith(FEATURES) and not encodes}
+    if unknown := set(inputs) - known - features:
+        raise ModelRefused(f"{where} has inputs that nothing here fills: {_listed(unknown)}")
+    if bool(features) != ("reference_weight" in inputs):
+        raise ModelRefused(f"{where} needs both `reference_weight` and inputs `{FEATURES}...`, or neither")
+    if missing := set() if encodes else {"restored", "finite"} - set(outputs):
+        raise ModelRefused(f"{where} lacks the outputs {_listed(missing)}")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def profile_of(inputs: Mapping[str, Sequence[Any]], rows: int, references: int) -> Profile:

@@ -37,7 +37,9 @@ class RestoredFace:
 @dataclass(frozen=True)
 class RestoringGraph:
     """``absent``: zeros in the shape and type of each feature of one reference, by the input's name. ``alone``: the
-    graph for faces without references, where the model has one."""
+    graph for faces without references, where the model has one. Of all that may be given to a graph, its session takes
+    what it names.
+    """
 
     bindings: Bindings
     ceiling: Ceiling
@@ -63,22 +65,26 @@ class RestoringGraph:
 
     def load(self, faces: Sequence[ReadyFace]) -> Loaded:
         """One batch. All faces have as many places for references."""
-        rows, size = bucket(len(faces)), faces[0].low_quality.shape
-        shapes: dict[str, tuple[int, ...]] = {"low_quality": (rows, *size), "fidelity": (rows,)}
-        if self.absent:
-            count = self.places(faces[0])
-            shapes["reference_weight"] = (rows, count)
-            shapes |= {name: (rows, count, *one.shape) for name, one in self.absent.items()}
-        return self.bindings.load(shapes, lambda inputs: self._fill(inputs, faces))
+        rows, count, size = bucket(len(faces)), self.places(faces[0]), faces[0].low_quality.shape
+        shapes: dict[str, tuple[int, ...]] = {
+            "low_quality": (rows, *size),
+            "fidelity": (rows,),
+            "reference_weight": (rows, count),
+            **{name: (rows, count, *one.shape) for name, one in self.absent.items()},
+        }
+        asked = {name: shapes[name] for name in self.bindings.session.inputs}
+        return self.bindings.load(asked, lambda inputs: self._fill(inputs, faces))
 
     def _fill(self, inputs: Arrays, faces: Sequence[ReadyFace]) -> None:
         """Every element is written: what was there before is somebody else's."""
         inputs["low_quality"][len(faces) :] = 0
-        inputs["fidelity"][:] = 0.5
         for row, face in enumerate(faces):
             inputs["low_quality"][row] = face.low_quality
-            inputs["fidelity"][row] = face.fidelity
-        if self.absent:
+        if "fidelity" in inputs:
+            inputs["fidelity"][:] = 0.5
+            for row, face in enumerate(faces):
+                inputs["fidelity"][row] = face.fidelity
+        if "reference_weight" in inputs:
             inputs["reference_weight"][:] = 0
             for row, face in enumerate(faces):
                 inputs["reference_weight"][row, : len(face.references)] = face.reference_strength

@@ -5,10 +5,12 @@ Plain functions without queue, blobs or HTTP, so that the command line restores 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
@@ -47,6 +49,10 @@ class Model:
     size: int
     needs_references: bool = False
     max_references: int = 8
+
+    @classmethod
+    def of(cls, manifest: ModelManifest, restorer: FaceRestorer) -> Self:
+        return cls(restorer, manifest.input_size, manifest.needs_references, manifest.max_references)
 
 
 @dataclass(frozen=True)

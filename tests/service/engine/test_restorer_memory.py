@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from refstar_service.engine.binding import Binding
 from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
 from refstar_service.engine.crowd import Graphs
-from refstar_service.engine.feature_cache import Features
+from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.memory import Memory, is_out_of_memory
 from refstar_service.engine.provider import Precision
@@ -199,7 +199,7 @@ def test_a_reference_that_another_job_has_brought_is_not_encoded_again(
 def test_the_references_of_a_job_are_encoded_once_for_all_its_faces_however_little_is_remembered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restorer = Restorer(load_manifest(folder), threads=1, cache_bytes=0)
+    restorer = Restorer(load_manifest(folder), threads=1, cache=FeatureCache(0))
     encoded = counting(restorer, monkeypatch)
     job = [replace(one, references=tasks(1)[0].references) for one in tasks(3)]
     job = [replace(one, references=job[0].references) for one in job]
@@ -282,9 +282,13 @@ def test_what_an_encoder_says_beyond_what_is_asked_is_passed_over(folder: Path) 
     assert list(known) == ["features_picture"]
 
 
-def test_a_precision_that_the_folder_does_not_bring_is_refused(folder: Path) -> None:
-    with pytest.raises(ModelRefused, match=r"brings no graph `restore_fp16`; set the precision to fp32"):
-        Restorer(load_manifest(folder), precision=Precision.FP16)
+def test_a_model_without_the_wanted_precision_runs_in_fp32_and_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    restorer = Restorer(load_manifest(folder), precision=Precision.FP16, threads=1)
+    assert restorer.precision is Precision.FP32
+    assert "refstar 0 has no graph restore_fp16: it runs in fp32" in caplog.text
+    assert restorer.encoder == Restorer(load_manifest(folder), threads=1).encoder
 
 
 def test_a_precision_is_held_to_a_tolerance_of_its_own(folder: Path) -> None:

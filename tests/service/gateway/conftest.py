@@ -171,13 +171,15 @@ def worker(queue: JobQueue, blobs: RedisBlobs) -> Callable[..., AbstractAsyncCon
     """`async with worker():` jobs succeed; `worker(failure)`: they fail with it."""
 
     async def answer(started: Started, failure: JobFailure | None) -> Outcome:
-        references = started.request.references
+        sent, references = started.request.files[0], started.request.references
         seen = tuple(_seen(number, file.name) for number, file in enumerate(references, 1))
         skipped = FaceReport((40.0, 8.0, 12.0, 12.0), 0.7, FaceAction.SKIPPED, "face-too-small", ())
         if failure:
             return Outcome(JobStatus.FAILED, None, failure, (skipped,), {"fetch": 0.001}, seen)
-        picture = await _stored(blobs, f"{started.job_id}/result", RESULT)
-        shown = await _stored(blobs, f"{started.job_id}/selection", SELECTION) if references else None
+        picture = await _stored(blobs, f"{started.job_id}/result", RESULT, sent.name)
+        shown = (
+            await _stored(blobs, f"{started.job_id}/selection", SELECTION, sent.name) if references else None
+        )
         share = (0.5,) * len(references)
         face = FaceReport((0.0, 0.0, 32.0, 40.0), 0.9, FaceAction.RESTORED, None, share, POINTS)
         result = JobResult(picture, shown)
@@ -208,6 +210,6 @@ def _seen(number: int, name: str) -> ReferenceReport:
     return ReferenceReport(number, name, (4.0, 4.0, 50.0, 50.0), 0.95, 50.0, sharpness, used, reason)
 
 
-async def _stored(blobs: RedisBlobs, key: str, data: bytes) -> StoredFile:
+async def _stored(blobs: RedisBlobs, key: str, data: bytes, name: str) -> StoredFile:
     await blobs.put(key, data, 60)
-    return StoredFile(key, hashlib.sha256(data).hexdigest(), "image/png", len(data), "")
+    return StoredFile(key, hashlib.sha256(data).hexdigest(), "image/png", len(data), name)

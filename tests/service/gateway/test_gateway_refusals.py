@@ -160,9 +160,9 @@ async def test_all_wrong_knobs_are_named_at_once(post: Post, refused: Refused) -
     ("fields", "sentence"),
     [
         ({"model": "m" * 65}, "model must have at most 64 characters."),
-        ({"fidelity": "a"}, "fidelity must be a number, not 'a'."),
-        ({"fidelity": "7"}, "fidelity must be at most 1, not '7'."),
-        ({"quality": "90.5"}, "quality must be a whole number, not '90.5'."),
+        ({"fidelity": "a"}, "fidelity must be a number from 0 to 1, not 'a'."),
+        ({"fidelity": "7"}, "fidelity must be a number from 0 to 1, not '7'."),
+        ({"quality": "90.5"}, "quality must be a whole number from 1 to 100, not '90.5'."),
         ({"keep_location": "perhaps"}, "keep_location must be true or false, not 'perhaps'."),
         ({"upscale": "3"}, "upscale must be 1, 2 or 4, not '3'."),
         (

@@ -6,14 +6,18 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.manifest import Ranks
+from refstar_service.faces.select import FaceMode
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import JobFailure, JobQueue
+from refstar_service.restoration.knobs import Knobs
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Picture = Callable[..., bytes]
@@ -47,8 +51,8 @@ async def test_an_accepted_restoration_is_stored_and_queued(
     job = await queue.get(body["id"])
     assert job is not None
     asked = job.request
-    assert (asked.faces, asked.fidelity, asked.reference_strength) == ("aligned", 0.25, 1.0)
-    assert (asked.format, asked.quality, job.priority) == ("jpeg", 80, "high")
+    assert asked.knobs == Knobs(FaceMode.ALIGNED, fidelity=0.25, format="jpeg", quality=80)
+    assert job.priority == "high"
     assert [file.name for file in (asked.image, *asked.references)] == ["face.png", "one.webp", "two.png"]
     assert [file.media_type for file in asked.references] == ["image/webp", "image/png"]
     assert asked.image.key == f"{job.id}/image"
@@ -85,8 +89,8 @@ async def test_whole_photographs_are_taken_in_any_shape(
     assert response.status_code == 202
     job = await queue.get(response.json()["id"])
     assert job is not None
-    assert job.request.faces == mode
-    assert job.request.boxes == (((1.0, 2.0, 30.5, 40.0),) if mode == "boxes" else ())
+    assert job.request.knobs.faces == mode
+    assert job.request.knobs.boxes == (((1.0, 2.0, 30.5, 40.0),) if mode == "boxes" else ())
 
 
 async def test_the_knobs_of_whole_photographs_reach_the_worker(
@@ -95,13 +99,13 @@ async def test_the_knobs_of_whole_photographs_reach_the_worker(
     knobs = {"min_face": "48", "upscale": "4", "reference_face": "largest", "keep_location": "true"}
     job = await queue.get((await post(faces="all", **knobs)).json()["id"])
     assert job is not None
-    asked = job.request
+    asked = job.request.knobs
     assert (asked.min_face, asked.upscale) == (48, 4)
     assert (asked.reference_face, asked.keep_location) == ("largest", True)
 
     job = await queue.get((await post(faces="all")).json()["id"])
     assert job is not None
-    asked = job.request
+    asked = job.request.knobs
     assert (asked.min_face, asked.upscale) == (24, 1)
     assert (asked.reference_face, asked.keep_location) == ("only", False)
 
@@ -112,7 +116,7 @@ async def test_every_file_type_that_is_written_may_be_asked_for(
 ) -> None:
     job = await queue.get((await post(format=kind)).json()["id"])
     assert job is not None
-    assert job.request.format == kind
+    assert job.request.knobs.format == kind
 
 
 async def test_faces_and_references_are_reported(post: Post, picture: Picture, worker: Worker) -> None:
@@ -328,5 +332,5 @@ async def test_the_model_follows_from_the_references(
     client: httpx.AsyncClient, post: Post, models: dict[str, Any]
 ) -> None:
     assert (await post()).json()["model"] == "refstar"
-    models["ganprior"] = models["refstar"]
-    assert (await post()).json()["model"] == "ganprior"
+    models["lone"] = replace(models["refstar"], name="lone", ranks=Ranks(None, 1), max_references=0)
+    assert (await post()).json()["model"] == "lone"
