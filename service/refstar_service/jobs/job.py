@@ -63,6 +63,28 @@ class Outcome:
     timings: dict[str, float]
     references: tuple[ReferenceReport, ...] = ()
 
+    @classmethod
+    def succeeded(
+        cls,
+        result: JobResult,
+        *,
+        timings: dict[str, float],
+        faces: tuple[FaceReport, ...] = (),
+        references: tuple[ReferenceReport, ...] = (),
+    ) -> Outcome:
+        return cls(JobStatus.SUCCEEDED, result, None, faces, timings, references)
+
+    @classmethod
+    def failed(
+        cls,
+        failure: JobFailure,
+        *,
+        timings: dict[str, float],
+        faces: tuple[FaceReport, ...] = (),
+        references: tuple[ReferenceReport, ...] = (),
+    ) -> Outcome:
+        return cls(JobStatus.FAILED, None, failure, faces, timings, references)
+
     def __post_init__(self) -> None:
         if self.status is JobStatus.SUCCEEDED and self.result is not None and self.failure is None:
             return

@@ -9,7 +9,6 @@ from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.patience import GaveUp, patiently
-from refstar_service.worker.results import Results
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -20,9 +19,9 @@ IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
 class Holdings:
     """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
 
-    def __init__(self, queue: JobQueue, results: Results, metrics: WorkerMetrics, max_batch: int) -> None:
+    def __init__(self, queue: JobQueue, metrics: WorkerMetrics, max_batch: int) -> None:
         """``max_batch``: jobs reserved at a time."""
-        self._queue, self._results, self._metrics, self._max_batch = queue, results, metrics, max_batch
+        self._queue, self._metrics, self._max_batch = queue, metrics, max_batch
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._begun: set[str] = set()  # started jobs on their way through the stages
@@ -43,8 +42,11 @@ class Holdings:
         """Whether it was canceled, or another worker has it by now."""
         return job_id in self._unwanted
 
-    async def reserve_and_start(self, stopping: asyncio.Event) -> list[Work]:
-        """Raises GaveUp; whatever was reserved by then goes stale and to another worker."""
+    async def reserve_and_start(self, stopping: asyncio.Event) -> tuple[list[Work], list[str]]:
+        """Jobs that have begun, and the ids of those that had ended before they did.
+
+        Raises GaveUp; whatever was reserved by then goes stale and to another worker.
+        """
         found = await patiently(lambda: self._queue.reserve(self._max_batch, block=IDLE), stopping)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
@@ -58,10 +60,11 @@ class Holdings:
         except GaveUp:
             self.forget(reserved)
             raise
+        ended = []
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
                 self.forget([one])
-                await self._results.clear_buried(one.job_id)
+                ended.append(one.job_id)
             else:
                 self._held[one.job_id] = begun
                 self._begun.add(one.job_id)
@@ -70,23 +73,15 @@ class Holdings:
                     self._metrics.jobs_redelivered.inc()
                 else:
                     self._metrics.job_queue_duration.observe(begun.waited)
-        return [Work(begun) for begun in started if begun is not None]
+        return [Work(begun) for begun in started if begun is not None], ended
 
-    async def record(self, done: Sequence[tuple[Work, Outcome]]) -> None:
-        """The jobs have ended: each outcome is recorded, if it still counts, and what it leaves is cleared up."""
+    async def record(self, done: Sequence[tuple[Work, Outcome]]) -> list[bool]:
+        """The jobs have ended: each outcome is recorded if it still counts; in order, whether it was. Raises GaveUp."""
         outcomes = [(work.started, outcome) for work, outcome in done]
         try:
-            recorded = await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
-        except GaveUp as error:
-            log.error("%d outcomes could not be recorded, their jobs will run again: %s", len(done), error)
+            return await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
+        finally:
             self.forget([work.started for work, _ in done])
-            for work, _ in done:
-                work.story.ended("not_recorded")
-            return
-        self.forget([work.started for work, _ in done])
-        for (work, outcome), kept in zip(done, recorded, strict=True):
-            self._results.tell(work, outcome, kept)
-            await self._results.clear_up(work, outcome, kept)
 
     async def give_back(self, works: Sequence[Work]) -> None:
         """Another worker has them at once, and no attempt is counted."""

@@ -4,16 +4,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome
+from refstar_service.jobs.job import Job, JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled, cut_references, encode_for, keep, refuse
-from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.patience import patiently
 from refstar_service.worker.recall import PERSON_GONE, Recall
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -71,30 +72,24 @@ class StoredPeople:
                     self.count(["encode"] * len(cut.pictures))
         return Enrolled(cut, encoded)
 
-    async def outcome(self, work: Work) -> Outcome:
-        """Of an enrollment. The person's record is settled before the job is: whoever waited for it finds it ready."""
-        enrolled, work.enrolled = work.enrolled, None
-        person_id, failure = work.job_id, work.failure
-        try:
-            if enrolled is not None:
-                reports = enrolled.cut.reports
-                result = await patiently(lambda: keep(self._recall, person_id, enrolled))
-                if result is not None:
-                    return Outcome(JobStatus.SUCCEEDED, result, None, (), work.seconds, reports)
-                failure = JobFailure(PERSON_GONE, "The person was deleted.")
-            failure = failure or JobFailure("inference-failed", "The enrollment was lost inside the worker.")
-            tell = partial(refuse, self._recall, person_id, failure, work.references, self._failed_ttl)
-            await patiently(tell)
-        except GaveUp as error:
-            log.error("person %s cannot be kept: %s", person_id, error)
-            work.abandoned = True
-        except StepError as error:
-            failure = JobFailure(error.code, error.detail)
-        failure = failure or JobFailure("inference-failed", "The enrollment could not be kept.")
-        return Outcome(JobStatus.FAILED, None, failure, (), work.seconds, work.references)
+    async def keep(self, person_id: str, enrolled: Enrolled) -> JobResult:
+        """Store everything of a new person, then say that they are ready. Raises StepError (person-gone) and GaveUp."""
+        result = await patiently(lambda: keep(self._recall, person_id, enrolled))
+        if result is None:
+            raise StepError(PERSON_GONE, "The person was deleted.")
+        return result
 
-    async def buried(self, job: Job) -> None:
-        """A job that ended without being started: if it was an enrollment, its person learns of it."""
+    async def refuse(
+        self, person_id: str, failure: JobFailure, reports: Sequence[ReferenceReport] = ()
+    ) -> None:
+        """Say with the person why no use can be made of their references. Raises GaveUp."""
+        recall = self._known
+        if recall is not None:
+            await patiently(lambda: refuse(recall, person_id, failure, reports, self._failed_ttl))
+
+    async def bury(self, job: Job) -> None:
+        """A job that ended without being started: if it was an enrollment, its person learns of it. Raises the troubles
+        of Redis."""
         if isinstance(job.request, EnrollRequest) and job.failure and self._known is not None:
             await refuse(self._known, job.id, job.failure, (), self._failed_ttl)
 

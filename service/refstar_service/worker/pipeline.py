@@ -21,6 +21,7 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import JobQueue
+from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
@@ -88,7 +89,7 @@ class Worker:
         self.intake = Intake(files, models, viewer, self.people, metrics, self._pictures)
         self.rounds = Rounds(models, metrics, self._model)
         self.results = Results(queue, files, self.people, metrics, self._pictures)
-        self.holdings = Holdings(queue, self.results, metrics, max_batch)
+        self.holdings = Holdings(queue, metrics, max_batch)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
@@ -132,9 +133,12 @@ class Worker:
             batch: list[Work] = []
             while not batch and not stopping.is_set():
                 try:
-                    batch = await self.holdings.reserve_and_start(stopping)
+                    batch, ended = await self.holdings.reserve_and_start(stopping)
                 except GaveUp as error:
                     log.error("no job can be had: %s", error)
+                    continue
+                for job_id in ended:
+                    await self.results.bury(job_id)
             await asyncio.gather(*(work.story.telling("fetch", self.intake.read(work)) for work in batch))
             for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
                 if number:
@@ -193,11 +197,22 @@ class Worker:
         while (batch := await self._inferred.get()) is not None:
             self._changed.set()
             outcomes = await asyncio.gather(
-                *(work.story.telling("store", self.results.outcome(work)) for work in batch)
+                *(work.story.telling("store", self.results.make_outcome(work)) for work in batch)
             )
-            await self.holdings.give_back([work for work in batch if work.abandoned])
-            done = [(w, outcome) for w, outcome in zip(batch, outcomes, strict=True) if not w.abandoned]
-            await self.holdings.record(done)
+            made = list(zip(batch, outcomes, strict=True))
+            await self.holdings.give_back([work for work, outcome in made if outcome is None])
+            await self._record([(work, outcome) for work, outcome in made if outcome is not None])
+
+    async def _record(self, done: list[tuple[Work, Outcome]]) -> None:
+        try:
+            recorded = await self.holdings.record(done)
+        except GaveUp as error:
+            log.error("%d outcomes could not be recorded, their jobs will run again: %s", len(done), error)
+            for work, _ in done:
+                work.story.ended("not_recorded")
+            return
+        for (work, outcome), kept in zip(done, recorded, strict=True):
+            await self.results.settle(work, outcome, kept)
 
     # What they are made of.
 

@@ -1,4 +1,4 @@
-"""From restored faces to an outcome: the result made and kept, the job's figures told, its blobs cleared away."""
+"""From restored faces to an outcome, and what follows once it is recorded: figures counted, blobs cleared away."""
 
 import logging
 import time
@@ -7,11 +7,11 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import JobFailure, JobStatus, Outcome
+from refstar_service.jobs.job import JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError
-from refstar_service.restoration.steps import Composed, compose
+from refstar_service.restoration.steps import Composed, Prepared, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
@@ -37,43 +37,88 @@ class Results:
         self._queue, self._files, self._people, self._metrics = queue, files, people, metrics
         self._pictures = pictures
 
-    async def outcome(self, work: Work) -> Outcome:
-        """Made and kept. If it cannot be kept now, ``work.abandoned`` is set, and the outcome does not count."""
-        if isinstance(work.request, EnrollRequest):
-            return await self._people.outcome(work)
-        name = work.request.image.name
-        prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
-        clock = Stopwatch()
-        if work.failure is None and prepared is not None:
-            try:
-                make = partial(compose, prepared, work.faces_in_order, clock=clock)
-                composed: Composed = await self._pictures.run(make)
-                work.timings |= composed.timings
-                self._metrics.observe(work.timings, "paste", "encode")
-                keeping = time.monotonic()
-                result = await patiently(lambda: self._files.keep(work.started, composed, name))
-                work.timings["store"] = time.monotonic() - keeping
-                self._metrics.observe(work.timings, "store")
-                return Outcome(
-                    JobStatus.SUCCEEDED, result, None, composed.faces, work.seconds, composed.references
-                )
-            except RestorationError as error:
-                work.refuse(error)
-            except GaveUp as error:
-                log.error("job %s: its result cannot be kept: %s", work.job_id, error)
-                work.abandoned = True
-            except Exception as error:
-                log.exception("job %s: storing failed", work.job_id)
-                work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
-        work.timings |= clock.seconds
-        failure = work.failure or JobFailure("inference-failed", "The job was lost inside the worker.")
-        return Outcome(JobStatus.FAILED, None, failure, work.faces, work.seconds, work.references)
+    async def make_outcome(self, work: Work) -> Outcome | None:
+        """The result made and kept, or why there is none. None: it cannot be kept now, another worker is to try."""
+        try:
+            if work.failure is None:
+                return await self._succeed(work)
+        except RestorationError as error:
+            work.refuse(error)
+        except GaveUp as error:
+            log.error("job %s: its result cannot be kept: %s", work.job_id, error)
+            return None
+        except Exception as error:
+            log.exception("job %s: storing failed", work.job_id)
+            work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
+        return await self._fail(work)
 
-    def tell(self, work: Work, outcome: Outcome, kept: bool) -> None:
-        """Log and count it. ``kept``: the outcome was recorded, it is the one that counts."""
-        if not kept:
+    async def settle(self, work: Work, outcome: Outcome, kept: bool) -> None:
+        """Log it, count it, and clear up what it leaves. ``kept``: it was recorded, so it is the one that counts."""
+        if kept:
+            self._count(work, outcome)
+        else:
             work.story.ended("not_recorded")
-            return
+        await self._clear_up(work, outcome, kept)
+
+    async def bury(self, job_id: str) -> None:
+        """A job that ended without being started here (out of attempts, canceled): count it, delete its uploads."""
+        try:
+            job = await self._queue.get(job_id)
+            story.buried(job, self._metrics)
+            if job is not None and job.status.terminal:
+                await self._files.drop_uploads(job.request)
+                if job.status is JobStatus.EXPIRED:
+                    # It does not remember its references, but their names are known.
+                    await self._files.blobs.delete(*input_keys(job_id))
+                await self._people.bury(job)
+        except (RedisError, OSError) as error:
+            log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
+
+    async def _succeed(self, work: Work) -> Outcome:
+        """Raises RestorationError, GaveUp and whatever goes wrong in between."""
+        enrolled, prepared = work.enrolled, work.prepared
+        work.enrolled = work.prepared = None  # their pixels are not needed after this
+        if enrolled is not None:
+            result = await self._people.keep(work.job_id, enrolled)
+            return Outcome.succeeded(result, timings=work.seconds, references=enrolled.cut.reports)
+        if prepared is None or not isinstance(work.request, RestoreRequest):
+            raise RestorationError("inference-failed", "The job was lost inside the worker.")
+        composed = await self._compose(work, prepared)
+        keeping = time.monotonic()
+        keep = partial(self._files.keep, work.started, composed, work.request.image.name)
+        result = await patiently(keep)
+        work.timings["store"] = time.monotonic() - keeping
+        self._metrics.observe(work.timings, "store")
+        return Outcome.succeeded(
+            result, faces=composed.faces, timings=work.seconds, references=composed.references
+        )
+
+    async def _compose(self, work: Work, prepared: Prepared) -> Composed:
+        clock = Stopwatch()
+        try:
+            composed: Composed = await self._pictures.run(
+                partial(compose, prepared, work.faces_in_order, clock=clock)
+            )
+        finally:
+            work.timings |= clock.seconds  # of what was refused too
+        self._metrics.observe(work.timings, "paste", "encode")
+        return composed
+
+    async def _fail(self, work: Work) -> Outcome | None:
+        assert work.failure is not None
+        work.prepared = None
+        if isinstance(work.request, EnrollRequest):
+            # The person's record is settled before the job is: whoever waited for it finds why.
+            try:
+                await self._people.refuse(work.job_id, work.failure, work.references)
+            except GaveUp as error:
+                log.error("person %s cannot be told of: %s", work.job_id, error)
+                return None
+        return Outcome.failed(
+            work.failure, faces=work.faces, timings=work.seconds, references=work.references
+        )
+
+    def _count(self, work: Work, outcome: Outcome) -> None:
         work.story.recorded(outcome)
         self._metrics.job_duration.observe(work.story.seconds)
         reason = outcome.failure.code if outcome.failure is not None else ""
@@ -81,7 +126,7 @@ class Results:
         for face in outcome.faces:
             self._metrics.faces.labels(face.action, face.reason or "").inc()
 
-    async def clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
+    async def _clear_up(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Uploads go when the job has ended, results go when they were not recorded."""
         try:
             if not kept:
@@ -96,18 +141,3 @@ class Results:
             await self._people.share(work)
         except (RedisError, OSError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)
-
-    async def clear_buried(self, job_id: str) -> None:
-        """A job that ended without being started here (out of attempts, canceled) leaves its uploads behind."""
-        try:
-            job = await self._queue.get(job_id)
-            story.buried(job, self._metrics)
-            if job is not None and job.status.terminal:
-                await self._files.drop_uploads(job.request)
-                if (
-                    job.status is JobStatus.EXPIRED
-                ):  # it does not remember its references, but their names are known
-                    await self._files.blobs.delete(*input_keys(job_id))
-                await self._people.buried(job)
-        except (RedisError, OSError) as error:
-            log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
