@@ -90,7 +90,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     _keys(commands.add_parser("keys", help="create, list and revoke API keys"))
 
-    restore = commands.add_parser("restore", help="restore a picture or a folder of them, without a server")
+    restore = commands.add_parser(
+        "restore", help="restore a picture or a folder of pictures, without a server"
+    )
     if command == "restore":  # else it would load half of the service to list flags that nobody reads
         from refstar_service.app.restore_flags import add_flags
 
