@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +147,7 @@ class JobQueue:
         documents = [request.to_json(), request.outline().to_json()]
         values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
-        values += [self.byte_limit, room.uploads, room.results, room.member if claim else ""]
+        values += [self.byte_limit, room.uploads, room.results, room.member if claim else "", request.model]
         reply = await self._contact.run(self._scripts.submit, keys, values)
         match text(reply[0]):
             case "full":
@@ -219,18 +219,28 @@ class JobQueue:
 
     # For those who do it.
 
-    async def reserve(self, n: int, *, block: float = 1.0) -> list[Reservation]:
+    async def reserve(
+        self,
+        n: int,
+        *,
+        block: float = 1.0,
+        models: Collection[str] | None = None,
+        others: Collection[str] | None = None,
+    ) -> list[Reservation]:
         """Up to `n` jobs; none after `block` seconds (at most 2) without work. Stop by a flag between calls,
         not by cancelling one: what a cancelled call has reserved is out of reach until `stale_after`.
 
         A job whose earlier attempt did not end comes alone, before all others: it cannot take any with it.
+
+        `models`: those that this worker has (None: it takes any job). A job for another one is left to others: for one
+        of the models `others` that they have, or, if that is None, for any. What nobody has comes to whoever asks.
         """
         if n < 1:
             raise ValueError(f"cannot reserve {n} jobs")
         clock = asyncio.get_running_loop().time
         deadline = clock() + min(block, self._longest_block)
         while True:
-            taken, last_delivered = await self._take(n)
+            taken, last_delivered = await self._take(n, models, others)
             if taken or clock() >= deadline:
                 return taken
             # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
@@ -314,7 +324,9 @@ class JobQueue:
         """Workers present now, by name."""
         return await self._presence.present()
 
-    async def _take(self, n: int) -> tuple[list[Reservation], dict[KeyT, StreamIdT]]:
+    async def _take(
+        self, n: int, models: Collection[str] | None, others: Collection[str] | None
+    ) -> tuple[list[Reservation], dict[KeyT, StreamIdT]]:
         order = [Priority.HIGH, Priority.NORMAL]
         if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
             order.reverse()
@@ -323,6 +335,7 @@ class JobQueue:
         afresh = self._contact.age < self.stale_after
         stale = max(self.stale_after, HANDED_OVER) if afresh else self.stale_after
         values = [GROUP, self.worker, n, round(stale * 1000), self._keys.job("")]
+        values += ["" if names is None else json.dumps(sorted(names)) for names in (models, others)]
         taken, last = await self._contact.run(self._scripts.reserve, lines, values)
         if taken:
             self._batches += 1

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.worker.fleet import Fleet
 from refstar_service.worker.patience import GaveUp, patiently
 from refstar_service.worker.work import Work
 
@@ -19,9 +21,9 @@ IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
 class Holdings:
     """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
 
-    def __init__(self, queue: JobQueue, metrics: WorkerMetrics, max_batch: int) -> None:
-        """``max_batch``: jobs reserved at a time."""
-        self._queue, self._metrics, self._max_batch = queue, metrics, max_batch
+    def __init__(self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, max_batch: int) -> None:
+        """``max_batch``: jobs reserved at a time, of those that the ``fleet`` leaves to this worker."""
+        self._queue, self._fleet, self._metrics, self._max_batch = queue, fleet, metrics, max_batch
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._begun: set[str] = set()  # started jobs on their way through the stages
@@ -47,7 +49,9 @@ class Holdings:
 
         Raises GaveUp; whatever was reserved by then goes stale and to another worker.
         """
-        found = await patiently(lambda: self._queue.reserve(self._max_batch, block=IDLE), stopping)
+        models, others = self._fleet.models, self._fleet.others
+        reserve = partial(self._queue.reserve, self._max_batch, block=IDLE, models=models, others=others)
+        found = await patiently(reserve, stopping)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
         self._held.update((one.job_id, one) for one in reserved)

@@ -80,7 +80,7 @@ class Intake:
     ) -> Prepared:
         model = self._models.get(request.model)
         if model is None:
-            raise StepError("unknown-model", f"This worker has no model {request.model!r}.")
+            raise StepError("unknown-model", f"No worker has the model {request.model!r} any more.")
         make = partial(prepare, clock=clock, person=recalled)
         return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)
 

@@ -27,6 +27,7 @@ from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
+from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
 from refstar_service.worker.patience import GaveUp
@@ -65,12 +66,14 @@ class Worker:
         faces_at_once: int | None = None,
         announced: Callable[[], None] = lambda: None,
         recall: Recall | None = None,
+        model_grace: float = GRACE,
     ) -> None:
         """``max_batch``: jobs reserved at a time; ``max_batch_pixels``: decoded at a time. A round has at most
         ``faces_at_once`` (None: ``max_batch``), and at most ``rounds_at_once`` are under way.
 
         ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
-        this worker is there. Without ``recall``, jobs that name a stored person fail.
+        this worker is there. Without ``recall``, jobs that name a stored person fail. Jobs of models that no live
+        worker has had for ``model_grace`` seconds fail too.
         """
         self.queue, self.info, self.announced = queue, info, announced
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
@@ -89,7 +92,8 @@ class Worker:
         self.intake = Intake(files, models, viewer, self.people, metrics, self._pictures)
         self.rounds = Rounds(models, metrics, self._model)
         self.results = Results(queue, files, self.people, metrics, self._pictures)
-        self.holdings = Holdings(queue, metrics, max_batch)
+        self.fleet = Fleet(queue, models, model_grace)
+        self.holdings = Holdings(queue, self.fleet, metrics, max_batch)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
@@ -261,6 +265,7 @@ class Worker:
 
     async def _announce(self) -> None:
         await self.queue.announce_worker(self.info, PRESENT_FOR)
+        await self.fleet.look()
         self.announced()
 
     async def _housekeep(self) -> None:

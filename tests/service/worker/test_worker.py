@@ -55,6 +55,7 @@ class Bench:
         rounds_at_once: int = 1,
         faces_at_once: int | None = None,
         size: int = SIZE,
+        model_grace: float = 60.0,
     ) -> None:
         self.metrics = WorkerMetrics.on(new_registry())
         self.queue = JobQueue(redis, stale_after=5)
@@ -73,6 +74,7 @@ class Bench:
             picture_threads=2,
             rounds_at_once=rounds_at_once,
             faces_at_once=faces_at_once,
+            model_grace=model_grace,
         )
 
     async def submit(
@@ -227,7 +229,6 @@ async def test_numbers_that_are_not_finite_fail_the_job_and_leave_no_result(redi
         (picture(3)[:60], [], {}, "image-truncated", "image (0.png)", {"decode"}),
         (picture(3), [b"no picture at all"], {}, "not-an-image", "reference 1 (1.png)", {"decode", "detect"}),
         (file_of(np.zeros((30, 60, 3), np.uint8)), [], {}, "not-square", "60 x 30", {"decode", "detect"}),
-        (picture(3), [], {"model": "other"}, "unknown-model", "other", set()),
         (picture(3), [], {"faces": "all"}, "no-face-found", "32 x 32", {"decode", "detect"}),
         (
             PHOTOGRAPH,
@@ -258,6 +259,32 @@ async def test_a_job_that_cannot_be_done_says_why_and_how_long_each_stage_took(
     assert job.failure.code == code
     assert names in job.failure.detail
     assert set(job.timings) == {"fetch"} | stages
+
+
+async def test_a_job_whose_model_no_live_worker_has_fails(redis: Redis) -> None:
+    bench = Bench(redis, Inverting(), model_grace=0.0)
+    await bench.submit("odd", picture(3), model="other")
+    async with bench.working():
+        job = await bench.ended("odd")
+    assert job.failure is not None
+    assert (job.failure.code, set(job.timings)) == ("unknown-model", {"fetch"})
+    assert "'other'" in job.failure.detail
+
+
+async def test_a_job_whose_model_another_worker_has_waits_for_it(redis: Redis) -> None:
+    bench = Bench(redis, Inverting(), model_grace=0.5)
+    await bench.queue.announce_worker(WorkerInfo("elsewhere", ("other",), "cpu", time.time()), 60)
+    await bench.submit("theirs", picture(3), model="other")
+    await bench.submit("odd", picture(3), model="nobodys")
+    await bench.submit("ours", picture(5))
+    async with bench.working():
+        assert (await bench.ended("ours")).status is JobStatus.SUCCEEDED
+        assert (await bench.ended("odd")).status is JobStatus.FAILED
+        waiting = await bench.queue.get("theirs")
+    assert waiting is not None
+    assert (waiting.status, waiting.attempts) == (JobStatus.QUEUED, 0)
+    [left] = await bench.queue.reserve(1, models={"other"})
+    assert left.job_id == "theirs"
 
 
 async def test_an_upload_that_is_gone_ends_the_job(redis: Redis) -> None:

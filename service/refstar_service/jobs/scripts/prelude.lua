@@ -111,6 +111,16 @@ local function number_of(entry)
   return 0
 end
 
+-- The model that a stream's entry asks for, '' if any will do.
+local function entry_model(entry)
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'model' then
+      return entry[2][i + 1]
+    end
+  end
+  return ''
+end
+
 -- The list of an owner's jobs. It grows by one here, and of its oldest two those that are forgotten go, so it
 -- stays as long as there are jobs to list; when no new ones come it goes as a whole after `lifetime`.
 local function enlist(index, job, gone, id, lifetime)

@@ -1,8 +1,29 @@
 -- KEYS the two lines, the one to prefer first
 -- ARGV group consumer n stale_ms prefix of job keys
+--   models (JSON list of those that this worker has; '' if it takes any job)
+--   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
 -- -> {{index of line, entry, id, attempts before}, ...}, {last delivered entry of each line}
 local group, consumer, n, stale, jobs = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local models, others = ARGV[6] ~= '' and cjson.decode(ARGV[6]), ARGV[7] ~= '' and cjson.decode(ARGV[7])
 local taken, retried = {}, nil
+
+local function contains(list, name)
+  for _, one in ipairs(list) do
+    if one == name then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether the job is for a worker that has another model. One whose model nobody has is for whoever finds it.
+local function is_for_another(entry)
+  local model = entry_model(entry)
+  if not models or model == '' or contains(models, model) then
+    return false
+  end
+  return not others or contains(others, model)
+end
 
 for index, line in ipairs(KEYS) do
   local cursor = '0-0'
@@ -10,7 +31,9 @@ for index, line in ipairs(KEYS) do
     local reply = redis.call('XAUTOCLAIM', line, group, consumer, stale, cursor, 'COUNT', n - #taken)
     for _, entry in ipairs(reply[2]) do
       -- Redis 6.2 answers a nil for an entry that somebody deleted by hand.
-      if entry then
+      if entry and is_for_another(entry) then
+        hand_over(line, group, entry[1], consumer)
+      elseif entry then
         local attempts = tonumber(redis.call('HGET', jobs .. entry[2][2], 'attempts') or 0)
         taken[#taken + 1] = {index, entry[1], entry[2][2], attempts}
         if attempts > 0 and not retried then
@@ -36,11 +59,18 @@ if retried then
 end
 
 for index, line in ipairs(KEYS) do
-  if #taken < n then
+  local more = true
+  while more and #taken < n do
     local count = n - #taken
     local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', line, '>')
-    for _, entry in ipairs(reply and reply[1][2] or {}) do
-      taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
+    local entries = reply and reply[1][2] or {}
+    more = #entries == count
+    for _, entry in ipairs(entries) do
+      if is_for_another(entry) then
+        hand_over(line, group, entry[1], consumer)
+      else
+        taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
+      end
     end
   end
 end

@@ -1,6 +1,6 @@
 -- KEYS job gone line other_line claims [index of the owner's jobs, if this one is to be listed]
 -- ARGV id channel jobs ttl memory priority owner request outline lifetime webhook ('' if none)
---   bytes uploads results claim ('' if there is none)
+--   bytes uploads results claim ('' if there is none) model ('' if any will do)
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known,
 --    or {'full', {what, how much there is, how much there may be}}
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
@@ -17,7 +17,7 @@ if full then
 end
 
 local entry = redis.call('XADD', KEYS[3], '*', 'job', ARGV[1], 'uploads', ARGV[13], 'results', ARGV[14],
-  'number', 1 + number_of(redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]))
+  'number', 1 + number_of(redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]), 'model', ARGV[16])
 count_bytes(KEYS[3], uploads, results)
 -- Not earlier: a first write that cannot grow would open the way for the others where memory is full.
 redis.call('ZREM', KEYS[5], ARGV[15])
