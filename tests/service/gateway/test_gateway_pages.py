@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from refstar_service.restoration.knobs import KNOBS, KnobKind
 
 PAGES = ["/", "/docs"]
 
@@ -43,6 +44,26 @@ async def test_every_element_that_the_script_asks_for_exists(client: httpx.Async
     asked = set(re.findall(r"""(?:byId|show|getElementById|acceptDrops)\("([\w-]+)\"""", html))
     assert asked
     assert asked <= set(re.findall(r'id="([\w-]+)"', html))
+
+
+async def test_the_page_offers_every_knob_with_its_range_and_default(client: httpx.AsyncClient) -> None:
+    html = (await client.get("/")).text
+    for knob in KNOBS.values():
+        inputs = re.findall(rf'<(?:input|select)[^>]* (?:id|name)="{knob.name}"[^>]*>', html)
+        shown = [dict(re.findall(r'(\w+)="([^"]*)"', tag)) for tag in inputs]
+        match knob.kind:
+            case KnobKind.NUMBER | KnobKind.WHOLE:
+                (only,) = shown
+                numbers = [float(only[name]) for name in ("min", "max", "value")]
+                assert numbers == [knob.least, knob.most, knob.default]
+            case KnobKind.CHOICE if (
+                len(shown) > 1
+            ):  # a radio button for each; "" for what is left to the service
+                assert {one["value"] for one in shown} - {""} == set(map(str, knob.choices))
+            case KnobKind.BOXES:
+                assert "boxes" in html  # drawn into the picture
+            case _:
+                assert len(shown) == 1, knob.name
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
