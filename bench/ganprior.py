@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from counting import one_face
 from network import medians, session
-from refstar_model.export import Graph, export_graph, round_weights
+from refstar_model.export.graph import Graph, export_graph, round_weights
+from refstar_model.export.views import EXACT
 from refstar_model.ganprior.cost import count_multiplications
 from refstar_model.ganprior.critic import Critic
-from refstar_model.ganprior.export_view import RestoreAlone
+from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, BlockKind, CriticParams
@@ -44,14 +45,9 @@ BATCH = 4
 def written(net: GanPrior, path: Path) -> Path:
     round_weights(net)
     side = net.params.size
-    inputs = {
-        "low_quality": torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8),
-        "fidelity": torch.tensor([0.5, 0.2]),
-    }
-    outputs = ("restored", "finite", "exact")
-    export_graph(
-        Graph("restore_alone", RestoreAlone(net).eval(), inputs, outputs, check_only=("exact",)), path
-    )
+    view = view_network(net.eval()).restore
+    inputs = {"low_quality": torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)}
+    export_graph(Graph("restore", view.module, inputs, view.outputs, check_only=(EXACT,)), path)
     return path
 
 

@@ -19,13 +19,13 @@ from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ganprior import training as ganprior
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.losses.adversary import Adversary
-from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar import losses
 from refstar_model.refstar import training as refstar
 from refstar_model.refstar.network import RefStar
-from refstar_model.training import Loop, LoopParams
-from torch import Tensor, nn
+from refstar_model.training import Loop, LoopParams, Loss, Moment
+from refstar_model.training.processes import Processes
+from torch import nn
 
 ALONE, REFERRED, PRIOR = KINDS = ("RefSTAR without references", "RefSTAR with references", "system 3")
 BATCH, PHOTOS = 4, 48
@@ -52,8 +52,7 @@ PARTS = (
 )
 
 
-Loss = tuple[Tensor, dict[str, float]]
-Step = Callable[[object, float], Loss]
+Step = Callable[[object, Moment], Loss]
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Worker:
         loop = Loop(module, params, self.folder, adversary, processes=self.processes)
         loop.optimizer.register_step_pre_hook(lambda *_: self.parts.begin("optimizer and average"))
 
-        def timed(item: object, progress: float) -> Loss:
+        def timed(item: object, moment: Moment) -> Loss:
             assert isinstance(item, Batch)
             loss = step(loop, item)
             self.parts.begin("backward")

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
+from refstar_model.export.restoring import TrainedRestorer
+from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar
 from refstar_model.refstar.params import RefStarParams
-from refstar_model.refstar.publishing import publish
+from refstar_model.refstar.system import CARD
 
 
 def published(params: RefStarParams, target: Path) -> Path:
@@ -15,5 +17,5 @@ def published(params: RefStarParams, target: Path) -> Path:
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.02)
-    publish(net, 0, target)
+    TrainedRestorer(view_network(net), CARD, 0).export(target)
     return target

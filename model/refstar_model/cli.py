@@ -4,7 +4,7 @@ import argparse
 
 from refstar_model.commands import evaluate, photographs, publish, train
 from refstar_model.data.photos import DataError
-from refstar_model.parcel import ParcelError
+from refstar_model.training.parcel import ParcelError
 
 
 def main() -> None:

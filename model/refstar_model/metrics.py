@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from refstar_model.layers.face_window import face_window
 from refstar_model.layers.pyramid import laplacian, resize_grid
-from refstar_model.refstar.selection import face_window
 
 
 def psnr(picture: Tensor, truth: Tensor) -> Tensor:

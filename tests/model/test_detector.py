@@ -15,7 +15,7 @@ from refstar_model.detector.export_view import Detect, Refine
 from refstar_model.detector.labels import SIDE, FaceLabel
 from refstar_model.detector.losses import finder_loss, refiner_loss
 from refstar_model.detector.network import DetectorParams, Finder, Refiner
-from refstar_model.detector.publishing import publish
+from refstar_model.detector.publishing import export_detector
 from refstar_model.detector.samples import (
     Cast,
     FinderSamples,
@@ -25,7 +25,8 @@ from refstar_model.detector.samples import (
 )
 from refstar_model.detector.scenes import Actor, Placed, place, varied
 from refstar_model.detector.training import DetectorTraining, finder_step, load, train
-from refstar_model.export import round_weights
+from refstar_model.export.graph import round_weights
+from refstar_model.training import Moment, Run
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.faces import detect as runtime
 
@@ -152,7 +153,7 @@ def test_steps_lower_the_loss(cast: Cast) -> None:
     step, optimizer = finder_step(module), torch.optim.AdamW(module.parameters(), 5e-3)
     losses = []
     for _ in range(30):
-        loss, _ = step(views, 0.0)
+        loss, _ = step(views, Moment(0, 0.0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -173,7 +174,7 @@ def test_training_stops_and_goes_on_and_is_read_back(cast: Cast, photos: PhotoSe
         short = replace(
             how, finder=replace(how.finder, steps=steps), refiner=replace(how.refiner, steps=steps)
         )
-        weights = train(photos, None, None, short, tmp_path)
+        weights = train(photos, None, None, short, Run(tmp_path))
     finder, refiner, steps = load(weights)
     assert steps == 4
     assert isinstance(finder, Finder)
@@ -184,7 +185,7 @@ def test_training_stops_and_goes_on_and_is_read_back(cast: Cast, photos: PhotoSe
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     target = tmp_path_factory.mktemp("zoo") / "detector"
-    publish(Finder(SMALL).eval(), Refiner(SMALL).eval(), 0, target)
+    export_detector(Finder(SMALL).eval(), Refiner(SMALL).eval(), 0, target)
     return target
 
 

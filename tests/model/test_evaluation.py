@@ -44,6 +44,7 @@ from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
 from refstar_model.evaluation.records import Record, differences
 from refstar_model.landmarks import COUNT, FaceFinder, FaceMesh, MeshFace, eye_distance, landmark_distance
 from refstar_model.recognition import Recognizer
+from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
 from skimage.metrics import structural_similarity
 from torch.nn import functional as F
@@ -307,7 +308,7 @@ def test_a_net_in_training_is_judged_as_it_would_be_exported_and_goes_on_trainin
     torch.manual_seed(0)
     net = RefStar(TINY).train()
     torch.nn.init.normal_(net.selection.out.weight, std=0.1)
-    model = NetModel(net)
+    model = NetModel(view_network(net))
     soft = cv2.GaussianBlur(aligned_face(), (0, 0), 8)
     alone, helped = model(soft, []), model(soft, [aligned_face(), soft])
     assert net.training

@@ -10,9 +10,9 @@ import onnx
 import pytest
 import torch
 from drawn_net import published
-from refstar_model import golden
 from refstar_model.evaluation import FolderModel
-from refstar_model.export import Graph, ParityError, export_graph, write_folder
+from refstar_model.export import golden
+from refstar_model.export.graph import Graph, ParityError, export_graph, write_folder
 from refstar_model.refstar.params import TINY, Attention, BackboneKind
 from refstar_service.engine import restorer
 from refstar_service.engine.manifest import load_manifest

@@ -7,35 +7,37 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from refstar_model.export import PARITY, Graph, export_graph, round_weights
-from refstar_model.ganprior.export_view import RestoreAlone
+from refstar_model.export.golden import golden_picture
+from refstar_model.export.graph import PARITY, Graph, export_graph, round_weights
+from refstar_model.export.half_types import as_rounded, halve_types
+from refstar_model.export.views import View
+from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import TINY
-from refstar_model.golden import golden_picture
-from refstar_model.half_types import as_rounded, halved
 
 
 @pytest.fixture(scope="module")
-def view() -> RestoreAlone:
+def view() -> View:
     torch.manual_seed(0)
     net = GanPrior(TINY)
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.05)
     round_weights(net)
-    return RestoreAlone(net).eval()
+    net.eval()
+    return view_network(net).restore
 
 
 def given(count: int) -> dict[str, np.ndarray]:
     pictures = [np.roll(golden_picture(TINY.size), 9 * i, 0) for i in range(count)]
-    return {"low_quality": np.stack(pictures), "fidelity": np.linspace(0.2, 0.9, count, dtype=np.float32)}
+    return {"low_quality": np.stack(pictures)}
 
 
 @pytest.fixture(scope="module")
-def written(view: RestoreAlone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    path = tmp_path_factory.mktemp("graph") / "restore_alone.onnx"
+def written(view: View, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    path = tmp_path_factory.mktemp("graph") / "restore.onnx"
     inputs = {name: torch.from_numpy(value) for name, value in given(2).items()}
-    graph = Graph("restore_alone", view, inputs, ("restored", "finite", "exact"), check_only=("exact",))
+    graph = Graph("restore", view.module, inputs, view.outputs, check_only=("exact",))
     return path, export_graph(graph, path)
 
 
@@ -44,13 +46,12 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def test_the_graph_computes_what_torch_does_for_any_number_of_faces(
-    written: tuple[Path, float], view: RestoreAlone
+    written: tuple[Path, float], view: View
 ) -> None:
     path, parity = written
     assert parity < PARITY
     restored, finite = session(onnx.load(str(path))).run(None, given(5))
-    with torch.no_grad():
-        wanted = view(*(torch.from_numpy(value) for value in given(5).values()))[0].numpy()
+    wanted = view.run({n: torch.from_numpy(v) for n, v in given(5).items()})["restored"].numpy()
     assert np.abs(restored.astype(int) - wanted).max() <= 1
     assert np.abs(restored.astype(int) - given(5)["low_quality"]).mean() > 1
     assert finite.all()
@@ -69,23 +70,19 @@ def test_no_sum_depends_on_the_batch(written: tuple[Path, float]) -> None:
     assert not {"ReduceMean", "ReduceSum", "RandomNormalLike", "RandomNormal"} & operators
 
 
-def test_the_knob_reaches_the_result(written: tuple[Path, float]) -> None:
-    loaded, face = session(onnx.load(str(written[0]))), given(1)["low_quality"]
-    near, usual, detailed = (
-        loaded.run(None, {"low_quality": face, "fidelity": np.array([value], np.float32)})[0].astype(int)
-        for value in (1.0, 0.5, 0.0)
-    )
-    assert np.abs(near - face).mean() < np.abs(usual - face).mean()
-    assert np.abs(detailed - usual).mean() > 0.2
+def test_the_graph_has_neither_references_nor_knobs(written: tuple[Path, float]) -> None:
+    graph = onnx.load(str(written[0])).graph
+    assert [i.name for i in graph.input] == ["low_quality"]
+    assert [o.name for o in graph.output] == ["restored", "finite"]
 
 
-def test_a_result_that_is_not_finite_is_told(view: RestoreAlone) -> None:
-    bias = view.net.finest.out.bias
+def test_a_result_that_is_not_finite_is_told(view: View) -> None:
+    bias = view.module.net.net.finest.out.bias
     kept = bias.detach().clone()
     try:
         with torch.no_grad():
             bias[0] = float("nan")
-            finite = view(*(torch.from_numpy(value) for value in given(2).values()))[1]
+        finite = view.run({n: torch.from_numpy(v) for n, v in given(2).items()})["finite"]
     finally:
         with torch.no_grad():
             bias.copy_(kept)
@@ -94,7 +91,7 @@ def test_a_result_that_is_not_finite_is_told(view: RestoreAlone) -> None:
 
 def test_halves_give_nearly_the_same(written: tuple[Path, float]) -> None:
     model = onnx.load(str(written[0]))
-    half = halved(model)
+    half = halve_types(model)
     onnx.checker.check_model(half)
     full, rounded = (session(m).run(None, given(2))[0].astype(int) for m in (model, as_rounded(half)))
     assert 0 < np.abs(full - rounded).max() <= 4

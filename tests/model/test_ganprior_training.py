@@ -25,7 +25,7 @@ from refstar_model.ganprior.training import (
 from refstar_model.ganprior.window import Window
 from refstar_model.losses.adversary import Adversary
 from refstar_model.losses.pattern import pattern_loss
-from refstar_model.training import LoopParams
+from refstar_model.training import LoopParams, Run, Watch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,21 +58,21 @@ def test_a_run_learns_is_watched_and_goes_on(photos: PhotoSet, tmp_path: Path) -
         return torch.zeros(3, 8, 8)
 
     first = replace(HOW, loop=replace(HOW.loop, steps=1))
-    train(photos, None, first, tmp_path, judge=judge, show=show)
-    weights = train(photos, None, HOW, tmp_path, judge=judge, show=show)
+    train(photos, None, first, Run(tmp_path), Watch(judge, show))
+    weights = train(photos, None, HOW, Run(tmp_path), Watch(judge, show))
     net, steps = load(weights)
     assert steps == 3
     assert judged == [False, False]
     fresh = GanPrior(GANPRIOR).state_dict()
     assert any(not torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
-    begun = replace(HOW, start=weights, loop=replace(HOW.loop, steps=0))
-    again, steps = load(train(photos, None, begun, tmp_path / "again"))
+    begun = replace(HOW, loop=replace(HOW.loop, steps=0))
+    again, steps = load(train(photos, None, begun, Run(tmp_path / "again", start=weights)))
     assert steps == 0
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in again.state_dict().items())
 
 
 def test_weights_of_another_network_are_refused(photos: PhotoSet, tmp_path: Path) -> None:
-    weights = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), tmp_path)
+    weights = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), Run(tmp_path))
     with pytest.raises(ValueError, match="holds another network"):
         read_weights(weights, replace(GANPRIOR, attention_layers=0))
 

@@ -9,7 +9,7 @@ import torch
 from narrow_nets import GANPRIOR, REFSTAR
 from refstar_model import cli
 from refstar_model.data.photos import PhotoSet
-from refstar_model.parcel import read_parcel
+from refstar_model.training.parcel import read_parcel
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

@@ -11,13 +11,14 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from refstar_model import golden
 from refstar_model.evaluation import FolderModel
-from refstar_model.export import Graph, ParityError, write_folder
-from refstar_model.half_precision import halve
-from refstar_model.half_types import as_rounded, element_types, halved
-from refstar_model.refstar import publishing
+from refstar_model.export import golden, restoring
+from refstar_model.export.graph import Graph, ParityError, write_folder
+from refstar_model.export.half_precision import add_half_graphs
+from refstar_model.export.half_types import as_rounded, element_types, halve_types
+from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
+from refstar_model.refstar.system import CARD
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import Precision
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
@@ -101,8 +102,9 @@ def test_the_result_is_nearly_that_of_fp32(tiny_folder: Path) -> None:
     for references in ([], [face[:, ::-1]]):
         difference = np.abs(full(face, references).picture.astype(int) - half(face, references).picture)
         assert difference.max() <= 2
-    for name in full.features:
-        exact, rounded = (model.encode.run([name], {"references": face[None]})[0] for model in (full, half))
+    features, rounded_features = (model.encode_reference(face) for model in (full, half))
+    for name, exact in features.items():
+        rounded = rounded_features[name]
         apart = np.abs(exact.astype(np.float64) - rounded).max() / max(1.0, np.abs(exact).max())
         # Not 0, but for the picture: a CPU must not compute in fp32 what it says of fp16.
         assert apart == 0 if exact.dtype == np.uint8 else 0 < apart < 0.01
@@ -171,7 +173,7 @@ def test_a_graph_that_halves_spoil_is_not_written(tmp_path: Path) -> None:
     write_folder(folder, [Graph("sum", Sum(3000.0), {"x": x}, ("y",))], {"golden": {"tolerance": 1.0}})
     before = {file: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(ParityError, match=r"sum: output y differs by \d\.\de-01 of its range in fp16"):
-        halve(folder, {"sum": {"x": x.numpy()}})
+        add_half_graphs(folder, {"sum": {"x": x.numpy()}})
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 
 
@@ -184,10 +186,11 @@ def test_nothing_is_published_of_a_net_that_halves_spoil(
     def refused(*_: object) -> None:
         raise ParityError
 
-    monkeypatch.setattr(publishing, "write_folder", written)
-    monkeypatch.setattr(publishing, "halve", refused)
+    monkeypatch.setattr(restoring, "write_folder", written)
+    monkeypatch.setattr(restoring, "add_half_graphs", refused)
+    views = view_network(RefStar(replace(TINY, size=128, unshuffle=8)))
     with pytest.raises(ParityError):
-        publishing.publish(RefStar(replace(TINY, size=128, unshuffle=8)), 1, tmp_path / "model")
+        restoring.export_restorer(views, CARD, 1, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,4 +203,4 @@ def test_a_graph_without_convolutions_stays_as_it_is(tmp_path: Path) -> None:
 
     write_folder(folder, [Graph("twice", Twice(), {"x": x}, ("y",))], {})
     model = onnx.load(str(folder / "twice.onnx"))
-    assert halved(model).graph.node == model.graph.node
+    assert halve_types(model).graph.node == model.graph.node

@@ -21,7 +21,7 @@ from refstar_model.evaluation import (
     Extent,
     FolderModel,
     Judges,
-    LoneNetModel,
+    NetModel,
     Restored,
     Section,
     Sheets,
@@ -40,6 +40,7 @@ from refstar_model.evaluation.lone_cases import (
     spread_over_kinds,
 )
 from refstar_model.evaluation.records import worst_tenth
+from refstar_model.export.views import RestoringViews, View
 from refstar_model.recognition import Recognizer
 from torch import nn
 
@@ -314,7 +315,7 @@ def test_a_folder_without_encoder_is_a_model_without_references(tmp_path: Path) 
 
 
 def test_a_net_in_training_without_references_is_judged_through_its_view() -> None:
-    class View(nn.Module):
+    class Shift(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.shift = nn.Parameter(torch.tensor(5.0))
@@ -323,8 +324,9 @@ def test_a_net_in_training_without_references_is_judged_through_its_view() -> No
             moved = low_quality.float() + self.shift * (2 if self.training else 1)
             return moved.to(torch.uint8), fidelity == 0.5
 
-    view = View().train()
-    model = LoneNetModel(view, 64)
+    view = Shift().train()
+    views = RestoringViews(64, View(view, ("low_quality", "fidelity"), ("restored", "finite")))
+    model = NetModel(views)
     answer = model(np.full((512, 512, 3), 70, np.uint8), [])
     assert (int(answer.picture.min()), int(answer.picture.max()), answer.finite) == (75, 75, True)
     assert view.training

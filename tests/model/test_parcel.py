@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from refstar_model.parcel import ParcelError, halve, read_parcel, write_parcel
+from refstar_model.training.parcel import ParcelError, halve, read_parcel, write_parcel
 from torch import Tensor
 
 

@@ -15,7 +15,7 @@ from refstar_model.refstar.person_gate import PersonGate, gate_loss, gated
 from refstar_model.refstar.person_training import PersonTraining, fit_gate, held_out, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
 from refstar_model.refstar.weights import load
-from refstar_model.training import LoopParams
+from refstar_model.training import LoopParams, Run
 
 
 def faces(count: int, seed: int = 0) -> torch.Tensor:
@@ -193,14 +193,14 @@ def test_only_the_gate_is_trained_and_the_rest_is_kept(
     before = new_weights(start := tmp_path / "weights.pt", params)
     loop = LoopParams(steps=2, learning_rate=1e-2, warmup=1, average=0.5)
     how = PersonTraining(loop, batch=2, held_out=2, views=1)
-    net, steps = load(train_person(start, photos, recognizer, how, tmp_path / "out"))
+    net, steps = load(train_person(photos, recognizer, how, Run(tmp_path / "out", start=start)))
     assert steps == 7
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert {"gate.weigh", "gate.encoder.out.weight"} <= changed
     assert all(name.startswith("gate.") for name in changed)
     new_weights(start, replace(params, gate=False))
     with pytest.raises(ValueError, match="no person gate"):
-        train_person(start, photos, recognizer, how, tmp_path / "out")
+        train_person(photos, recognizer, how, Run(tmp_path / "out", start=start))
 
 
 def test_training_begins_at_the_gate_that_the_net_has(
@@ -210,17 +210,17 @@ def test_training_begins_at_the_gate_that_the_net_has(
     how = PersonTraining(
         LoopParams(steps=1, learning_rate=0.0, warmup=1), batch=2, held_out=2, views=1, seed=3
     )
-    net, _ = load(train_person(start, photos, recognizer, how, tmp_path / "out"))
+    net, _ = load(train_person(photos, recognizer, how, Run(tmp_path / "out", start=start)))
     encoder = {n: v for n, v in net.state_dict().items() if n.startswith("gate.encoder.")}
     assert encoder
     assert all(torch.equal(value, before[name]) for name, value in encoder.items())
 
 
 def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -> None:
-    sharp, seen = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
-    again = next(iter(MixedFaces(photos, 6, seed=1, side=64)))
-    assert torch.equal(sharp, again[0])
-    assert torch.equal(seen, again[1])
+    drawn, again = (next(iter(MixedFaces(photos, 6, seed=1, side=64))) for _ in range(2))
+    sharp, seen = drawn.sharp, drawn.seen
+    assert torch.equal(sharp, again.sharp)
+    assert torch.equal(seen, again.seen)
     assert sharp.shape == (6, 3, 256, 256)
     assert seen.shape == (6, 3, 64, 64)
     originals = torch.stack([torch.from_numpy(photos.read(p.file, 256)) for p in photos.photos])

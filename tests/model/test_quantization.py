@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from refstar_model import golden
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import FolderModel
-from refstar_model.quantization import quantize
+from refstar_model.export import golden
+from refstar_model.export.quantization import quantize
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import Precision
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer

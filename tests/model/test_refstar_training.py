@@ -20,7 +20,7 @@ from refstar_model.data.stream import StreamParams
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
-from refstar_model.training import Loop, LoopParams
+from refstar_model.training import Loop, LoopParams, Run
 
 #: The shortest run that shows a fall of the loss.
 HOW = RefStarTraining(
@@ -67,13 +67,13 @@ def test_a_batch_without_references_teaches_the_same_the_short_way(photos: Photo
 
 
 def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
-    train(photos, None, HOW, tmp_path, minutes=0.0)
+    train(photos, None, HOW, Run(tmp_path, minutes=0.0))
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["done"] == 0
     here = replace(
         HOW, stream=replace(HOW.stream, loaders=0)
     )  # the first call has shown that samples come from another process too
-    train(photos, None, replace(here, loop=replace(HOW.loop, steps=4)), tmp_path)
-    weights = train(photos, None, here, tmp_path)
+    train(photos, None, replace(here, loop=replace(HOW.loop, steps=4)), Run(tmp_path))
+    weights = train(photos, None, here, Run(tmp_path))
     net, steps = load(weights)
     assert steps == 12
     assert net.params == REFSTAR

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from refstar_model.clock import Clock
-from refstar_model.training import Loop, LoopParams, Watch
+from refstar_model.training import Loop, LoopParams, Loss, Moment, Watch
+from refstar_model.training.clock import Clock
 from torch import Tensor, nn
 
 PARAMS = LoopParams(steps=8, warmup=2, save_every=4, sheet_every=0)
@@ -40,7 +40,7 @@ class Trainee:
         self.module, self.critic = nn.Linear(2, 1), Critic()
         self.loop = Loop(self.module, params, folder, self.critic)
 
-    def step(self, item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def step(self, item: object, moment: Moment) -> Loss:
         assert isinstance(item, Tensor)
         out = self.module(item + 0.1 * torch.randn(item.shape))
         self.critic.said = out.detach()
@@ -134,8 +134,8 @@ WORKER = """
 import os, sys, torch
 from pathlib import Path
 from torch import nn
-from refstar_model.processes import Processes
-from refstar_model.clock import Clock
+from refstar_model.training.processes import Processes
+from refstar_model.training.clock import Clock
 from refstar_model.training import Loop, LoopParams
 folder, dies = Path(sys.argv[1]), int(sys.argv[2])
 with Processes() as processes:
@@ -154,7 +154,9 @@ with Processes() as processes:
 
 def test_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
-    launch = "import sys; from refstar_model.processes import start; start(2, 'worker', sys.argv[1:])"
+    launch = (
+        "import sys; from refstar_model.training.processes import launch; launch(2, 'worker', sys.argv[1:])"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     environment["PYTHONPATH"] = str(tmp_path)
     command = [sys.executable, "-c", launch, str(tmp_path), "-1"]
@@ -259,9 +261,9 @@ def test_a_run_by_the_clock_ends_in_time_and_with_a_low_rate(tmp_path: Path) -> 
     rates: list[float] = []
     trainee = Trainee(tmp_path, replace(PARAMS, steps=10**9, by_clock=True, save_every=0))
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def step(item: object, moment: Moment) -> Loss:
         rates.append(trainee.loop.optimizer.param_groups[0]["lr"])
-        return trainee.step(item, progress)
+        return trainee.step(item, moment)
 
     watch = Watch(lambda module: {"score": 1.0}, lambda module: torch.zeros(3, 8, 8))
     began = time.monotonic()

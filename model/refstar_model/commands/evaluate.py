@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refstar_model.commands.arguments import (
+from refstar_model.options.photographs import (
     JUDGE,
     MISSING,
     TEACHER,
@@ -97,6 +97,7 @@ def evaluate_folder(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
             sections=arguments.only or frozenset(evaluation.Section),
             references=model.takes_references,
+            fidelity=model.takes_fidelity,
         ),
         sheets.show if sheets else None,
     )

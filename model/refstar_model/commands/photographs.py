@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from refstar_model.commands.arguments import add_data, open_named_photos
 from refstar_model.data.inventory import describe_photos
 from refstar_model.data.pack import open_photos, write_pack
 from refstar_model.data.photos import Kind
+from refstar_model.options.photographs import add_data, open_named_photos
 
 
 def add(commands: Any) -> None:

@@ -4,19 +4,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from refstar_model.commands.arguments import add_data, open_named_photos
 from refstar_model.data.photos import roots_from_environment
+from refstar_model.options.photographs import add_data, open_named_photos
+from refstar_model.system import SYSTEMS, find_system
 
 
 def add(commands: Any) -> None:
     export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
-    export.add_argument("system", choices=["refstar", "detector"])
-    export.add_argument("--weights", type=Path, required=True, help="weights.pt of a training run")
+    export.add_argument("system", choices=list(SYSTEMS))
+    export.add_argument("weights", type=Path, help="weights.pt or best.pt of a training run")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
     add_data(export, "real faces for the parity check")
     export.set_defaults(run=export_weights)
 
-    quantize = commands.add_parser("quantize", help="int8 graphs beside a refstar folder's others, for CPUs")
+    quantize = commands.add_parser("quantize", help="int8 graphs beside a model folder's others, for CPUs")
     quantize.add_argument("folder", type=Path)
     add_data(quantize, "real faces to calibrate with")
     quantize.set_defaults(run=quantize_folder)
@@ -24,23 +25,14 @@ def add(commands: Any) -> None:
 
 def export_weights(arguments: argparse.Namespace) -> None:
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
-    if arguments.system == "detector":
-        from refstar_model.detector import publishing
-        from refstar_model.detector.training import load as load_detector
-
-        manifest = publishing.publish(*load_detector(arguments.weights), arguments.out, photos)
-    else:
-        from refstar_model.refstar.publishing import publish
-        from refstar_model.refstar.training import load
-
-        manifest = publish(*load(arguments.weights), arguments.out, photos)
+    manifest = find_system(arguments.system).load(arguments.weights).export(arguments.out, photos)
     for name, graph in manifest["graphs"].items():
         print(f"{name}: parity {graph['parity']:.1e}")
     _print_size(arguments.out)
 
 
 def quantize_folder(arguments: argparse.Namespace) -> None:
-    from refstar_model.quantization import quantize
+    from refstar_model.export.quantization import quantize
 
     manifest = quantize(arguments.folder, open_named_photos(arguments).split("train"))
     for name, graph in manifest["graphs"].items():

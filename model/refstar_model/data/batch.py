@@ -2,14 +2,31 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Batch:
+class TensorBatch:
+    """Some of the fields of a batch are tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """Called by the loader's thread, so that ``to`` a GPU does not wait."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Batch(TensorBatch):
     """truth [B, 3, T, T] with T = size or size / 2; low_quality and references at full size; all uint8.
 
     ``present`` and ``right`` are bool [B, R]; fidelity float [B]; ``colorless`` bool [B]: nothing is to be learned of
@@ -32,15 +49,3 @@ class Batch:
     truth_points: Tensor | None = None
     reference_points: Tensor | None = None
     points_known: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Batch":
-        """Called by the loader's thread, so that ``to`` a GPU does not wait."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed: dict[str, Any] = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **changed)

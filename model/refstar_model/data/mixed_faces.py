@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from refstar_model.data.batch import TensorBatch
 from refstar_model.data.degradation import CHAINS, Table, degrade, draw_recipe
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.pseudo import relight
@@ -34,8 +35,16 @@ class FaceMix:
     grey: float = 0.15
 
 
-class MixedFaces(IterableDataset[tuple[Tensor, Tensor]]):
-    """An endless stream of (faces [N, 3, 256, 256], the same seen badly [N, 3, side, side]), uint8.
+@dataclass(frozen=True)
+class SeenFaces(TensorBatch):
+    """sharp [N, 3, 256, 256] and the same seen badly [N, 3, side, side], uint8."""
+
+    sharp: Tensor
+    seen: Tensor
+
+
+class MixedFaces(IterableDataset[SeenFaces]):
+    """An endless stream of faces.
 
     Batch number i depends on the seed and i alone.
     """
@@ -52,7 +61,7 @@ class MixedFaces(IterableDataset[tuple[Tensor, Tensor]]):
         self.photos, self.batch, self.seed, self.side, self.start = photos, batch, seed, side, start
         self.mix = mix or FaceMix()
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[SeenFaces]:
         worker = torch.utils.data.get_worker_info()
         loader, loaders = (worker.id, worker.num_workers) if worker else (0, 1)
         cv2.setNumThreads(1)
@@ -62,7 +71,7 @@ class MixedFaces(IterableDataset[tuple[Tensor, Tensor]]):
             rng = np.random.default_rng([self.seed, index])
             faces = [mixed_face(pictures, rng, self.mix) for _ in range(self.batch)]
             seen = [self._seen(face, rng) for face in faces]
-            yield _stack(faces), _stack(seen)
+            yield SeenFaces(_stack(faces), _stack(seen))
             index += loaders
 
     def _seen(self, face: Pixels, rng: np.random.Generator) -> Pixels:

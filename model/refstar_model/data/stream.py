@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from refstar_model.data.batch import Batch
 from refstar_model.data.device_samples import DeviceSamples
+from refstar_model.data.loading import open_loader
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import Curriculum, SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabels
-from refstar_model.processes import Course
+from refstar_model.training.processes import Course
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def open_stream(
     labels: SelectionLabels | None = None,
     reach: float = 0.0,
 ) -> Iterator[Batch]:
-    """Batches of ``photos``; ``lookalikes``, ``labels`` and ``reach`` as for `Samples`.
+    """Batches of ``photos`` on the device; ``lookalikes``, ``labels`` and ``reach`` as for `Samples`.
 
     Raises ValueError where samples made on the device are asked for what only the loaders make: selection labels and
     expressions.
@@ -72,14 +71,4 @@ def open_stream(
         labels,
         reach,
     )
-    # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs in its first warp.
-    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
-    return iter(
-        DataLoader(
-            samples,
-            batch_size=None,
-            num_workers=params.loaders,
-            pin_memory=device.type == "cuda",
-            **(apart if params.loaders else {}),
-        )
-    )
+    return open_loader(samples, params.loaders, device)

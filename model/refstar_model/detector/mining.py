@@ -8,6 +8,7 @@ from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
 from refstar_model.detector.network import CROP, STRIDE, UNIT, Finder, Refiner
 from refstar_model.detector.samples import Cast
 from refstar_model.detector.scenes import spoil
+from refstar_model.layers.precision import autocast
 
 Pixels = NDArray[np.uint8]
 LOOK_AGAIN = 0.12  # the finder's score from which the service looks again
@@ -16,7 +17,7 @@ MOST_PER_VIEW = 6
 STUBBORN = 0.1  # the refiner's score from which a crop still is one of its mistakes
 
 
-def mine(
+def mine_mistakes(
     finder: Finder, cast: Cast, count: int, seed: int, refiner: Refiner | None = None, side: int = 192
 ) -> Pixels:
     """At most ``count`` crops [n, 64, 64, 3] of face-free pictures, cut where ``finder`` saw a face.
@@ -29,9 +30,9 @@ def mine(
     barren = 0
     while len(crops) < count and barren < 50:
         before = len(crops)
-        views = [_view(cast, side, rng) for _ in range(AT_ONCE)]
+        views = [_draw_view(cast, side, rng) for _ in range(AT_ONCE)]
         shown = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast(shown.device):
             answer = finder(shown.contiguous(memory_format=torch.channels_last)).float()
         scores = answer[:, 0].sigmoid()
         # One crop per hill of the scores.
@@ -45,12 +46,12 @@ def mine(
                 at = np.array([column, row]) * STRIDE + (STRIDE - 1) / 2
                 points = at + UNIT * answer[index, 5:, row, column].numpy().reshape(5, 2)
                 fresh.append(cut_crop(view, similarity(points, CROP_TEMPLATE)))
-        crops += fresh if refiner is None else _believed(fresh, refiner)
+        crops += fresh if refiner is None else _keep_believed(fresh, refiner)
         barren = 0 if len(crops) > before else barren + 1
     return np.stack(crops[:count]) if crops else np.zeros((0, CROP, CROP, 3), np.uint8)
 
 
-def _believed(crops: list[Pixels], refiner: Refiner) -> list[Pixels]:
+def _keep_believed(crops: list[Pixels], refiner: Refiner) -> list[Pixels]:
     if not crops:
         return []
     refiner.eval()
@@ -59,7 +60,7 @@ def _believed(crops: list[Pixels], refiner: Refiner) -> list[Pixels]:
     return [crop for crop, score in zip(crops, scores.tolist(), strict=True) if score >= STUBBORN]
 
 
-def _view(cast: Cast, side: int, rng: np.random.Generator) -> Pixels:
+def _draw_view(cast: Cast, side: int, rng: np.random.Generator) -> Pixels:
     """A face-free view; half of the time seen from far, with details as small as a picture of a camera has them."""
     scale = int(rng.choice([1, 2, 3]))
     picture = cast.background(side * scale, side * scale, rng)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
+from refstar_model.data.batch import TensorBatch
 from refstar_model.data.photos import PhotoSet
 from refstar_model.detector.backgrounds import drawn, patchwork, read_folder
 from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
@@ -57,7 +58,7 @@ class Cast:
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(TensorBatch):
     """view uint8 [N, 3, V, V]; wanted float [N, 15, V / 8, V / 8], of which [:, 0] is 1 face, 0 none, -1 not judged;
     the rest as the finder's outputs, meaningful where there is a face; size float [N, V / 8, V / 8], the face's side in
     units.
@@ -69,7 +70,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(TensorBatch):
     """crop uint8 [N, 3, 64, 64]; face bool [N]; points float [N, 5, 2] in crop pixels, where ``face``."""
 
     crop: torch.Tensor

@@ -6,26 +6,29 @@ training begins with collecting what both networks together still get wrong. An 
 docs/training.md has the figures.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
+from refstar_model.data.loading import open_loader
 from refstar_model.data.photos import PhotoSet
 from refstar_model.detector.labels import FaceLabel, Teachers, label_photos
 from refstar_model.detector.losses import finder_loss, refiner_loss
-from refstar_model.detector.mining import mine
+from refstar_model.detector.mining import mine_mistakes
 from refstar_model.detector.network import DetectorParams, Finder, Refiner
 from refstar_model.detector.samples import Candidates, Cast, FinderSamples, RefinerSamples, Views
-from refstar_model.training import Loop, LoopParams
+from refstar_model.layers.precision import autocast
+from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
+from refstar_model.training.checkpoint import read_average, write_whole
+from refstar_model.training.loop import Step
+from refstar_model.training.processes import Course
 
 PARTS = ("finder", "refiner")
-Step = Callable[[object, float], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -50,46 +53,64 @@ def train(
     teachers: Teachers | None,
     backgrounds: Path | None,
     how: DetectorTraining,
-    folder: Path,
-    minutes: float = float("inf"),
+    run: Run,
     parts: Sequence[str] = PARTS,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Goes on where ``folder`` holds checkpoints; ``minutes`` bounds each of the ``parts``. ``backgrounds`` is a folder of
-    face-free photographs, whose textures make the negatives richer. ``teachers`` are asked once, and their labels kept.
+    Goes on where the folder of ``run`` holds checkpoints; its minutes bound each of the ``parts``. ``backgrounds`` is a
+    folder of face-free photographs, whose textures make the negatives richer. ``teachers`` are asked once, and their
+    labels kept.
     """
-    people = photos.split("train")
+    people, folder = photos.split("train"), run.folder
     folder.mkdir(parents=True, exist_ok=True)
-    actors = Cast(people, tuple(_labels(people, teachers, folder / "labels.npz")), backgrounds)
+    actors = Cast(people, tuple(_read_labels(people, teachers, folder / "labels.npz")), backgrounds)
+    if "finder" in parts:
+
+        def build_finder(device: torch.device) -> Task[Views]:
+            def open_batches(course: Course) -> Iterator[Views]:
+                seed = _draw_seed(how, course)
+                samples = FinderSamples(actors, how.views, how.view_side, seed)
+                return open_loader(samples, how.loaders, device)
+
+            module = Finder(how.network)
+            return Task(module, open_batches, finder_step(module), weights=_read_start(run.start, "finder"))
+
+        train_network(build_finder, how.finder, run.below("finder"), how.seed)
+    if "refiner" in parts:
+
+        def build_refiner(device: torch.device) -> Task[Candidates]:
+            def open_batches(course: Course) -> Iterator[Candidates]:
+                taught = replace(actors, mined=_collect_mistakes(actors, how, folder, course.start))
+                samples = RefinerSamples(taught, how.candidates, _draw_seed(how, course))
+                return open_loader(samples, how.loaders, device)
+
+            module = Refiner(how.network)
+            return Task(module, open_batches, refiner_step(module), weights=_read_start(run.start, "refiner"))
+
+        train_network(build_refiner, how.refiner, run.below("refiner"), how.seed)
+    return _gather_weights(how, run)
+
+
+def _read_start(path: Path | None, name: str) -> dict[str, Tensor] | None:
+    return None if path is None else torch.load(path, weights_only=True, map_location="cpu")[name]
+
+
+def _draw_seed(how: DetectorTraining, course: Course) -> int:
+    """A resumed run must not see the first run's draws again."""
+    return how.seed + 1_000_003 * course.start
+
+
+def _gather_weights(how: DetectorTraining, run: Run) -> Path:
+    """Both networks' averages in one file; one that was never trained is new."""
     torch.manual_seed(how.seed)
     networks: dict[str, nn.Module] = {"finder": Finder(how.network), "refiner": Refiner(how.network)}
     state: dict[str, object] = {"params": how.network.to_dict()}
     for name, network in networks.items():
-        params = how.finder if name == "finder" else how.refiner
-        module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loop = Loop(module, params, folder / name)
-        if loop.resume():
-            print(f"{name}: resuming at step {loop.done} of {params.steps}")
-        # A resumed run must not see the first run's draws again.
-        seed = how.seed + 1_000_003 * loop.done
-        if name in parts and loop.done < params.steps:
-            samples: IterableDataset[Views] | IterableDataset[Candidates]
-            if name == "finder":
-                samples, step = FinderSamples(actors, how.views, how.view_side, seed), finder_step(module)
-            else:
-                taught = replace(actors, mined=_mined(actors, how, folder, loop.done))
-                samples, step = RefinerSamples(taught, how.candidates, seed), refiner_step(module)
-            # Spawned, not forked: a child forked from a process whose OpenCV has started threads hangs.
-            apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
-            loader = DataLoader(
-                samples, batch_size=None, num_workers=how.loaders, **(apart if how.loaders else {})
-            )
-            loop.run(cast(Iterator[object], iter(loader)), step, minutes)
-        state[name], state[f"{name}_steps"] = loop.average, loop.done
-    weights = folder / "weights.pt"
-    torch.save(state, weights)
-    return weights
+        average, done = read_average(run.folder / name) or (network.state_dict(), 0)
+        state[name], state[f"{name}_steps"] = average, done
+    write_whole(run.weights, state)
+    return run.weights
 
 
 def load(path: Path) -> tuple[Finder, Refiner, int]:
@@ -102,50 +123,51 @@ def load(path: Path) -> tuple[Finder, Refiner, int]:
     return finder.eval(), refiner.eval(), int(state["finder_steps"]) + int(state["refiner_steps"])
 
 
-def finder_step(module: nn.Module) -> Step:
+def finder_step(module: nn.Module) -> Step[Views]:
     """A training step on ``Views``."""
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        views = cast(Views, item)
+    def step(views: Views, moment: Moment) -> Loss:
         return finder_loss(_answer(module, views.view), views)
 
     return step
 
 
-def refiner_step(module: nn.Module) -> Step:
+def refiner_step(module: nn.Module) -> Step[Candidates]:
     """A training step on ``Candidates``."""
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        batch = cast(Candidates, item)
+    def step(batch: Candidates, moment: Moment) -> Loss:
         return refiner_loss(_answer(module, batch.crop), batch)
 
     return step
 
 
 def _answer(module: nn.Module, pictures: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(pictures.device):
         return cast(Tensor, module(pictures.float().contiguous(memory_format=torch.channels_last)))
 
 
-def _mined(actors: Cast, how: DetectorTraining, folder: Path, done: int) -> Path:
+def _collect_mistakes(actors: Cast, how: DetectorTraining, folder: Path, done: int) -> Path:
     """The file of mistakes for the refiner: the finder's at first, later also three copies of those of both."""
     first, path = folder / "mistakes.npy", folder / f"mistakes-{done}.npy"
     finder = Finder(how.network)
-    finder.load_state_dict(torch.load(folder / "finder/checkpoint.pt", weights_only=True)["average"])
+    if (seen := read_average(folder / "finder")) is None:
+        raise FileNotFoundError(f"{folder / 'finder'}: no checkpoint; train the finder before the refiner")
+    finder.load_state_dict(seen[0])
     if not first.is_file():
-        np.save(first, mine(finder, actors, how.mistakes, how.seed + 9))
+        np.save(first, mine_mistakes(finder, actors, how.mistakes, how.seed + 9))
     if not done:
         return first
     if not path.is_file():
         refiner = Refiner(how.network)
-        refiner.load_state_dict(torch.load(folder / "refiner/checkpoint.pt", weights_only=True)["average"])
-        stubborn = mine(finder, actors, how.mistakes // 5, how.seed + done, refiner)
+        if (learned := read_average(folder / "refiner")) is not None:
+            refiner.load_state_dict(learned[0])
+        stubborn = mine_mistakes(finder, actors, how.mistakes // 5, how.seed + done, refiner)
         print(f"refiner: {len(stubborn)} mistakes of both networks")
         np.save(path, np.concatenate([np.load(first), *[stubborn] * 3]))
     return path
 
 
-def _labels(photos: PhotoSet, teachers: Teachers | None, path: Path) -> list[FaceLabel]:
+def _read_labels(photos: PhotoSet, teachers: Teachers | None, path: Path) -> list[FaceLabel]:
     """The teachers' labels, kept beside the checkpoints: they take half a minute."""
     if path.is_file():
         with np.load(path) as kept:

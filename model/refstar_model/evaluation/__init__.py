@@ -8,7 +8,7 @@ section by section, ``bars`` holds it against what is wanted, ``report`` writes 
 from refstar_model.evaluation.quick import quick_scores, quick_scores_alone
 from refstar_model.evaluation.quick_sheet import draw_quick_sheet
 from refstar_model.evaluation.report import markdown, write_quality, write_report
-from refstar_model.evaluation.restorers import FolderModel, LoneNetModel, NetModel, Restored, Restorer
+from refstar_model.evaluation.restorers import FolderModel, NetModel, Restored, Restorer
 from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.second_recognizer import find_second_recognizer
 from refstar_model.evaluation.sheets import Sheets
@@ -18,7 +18,6 @@ __all__ = [
     "Extent",
     "FolderModel",
     "Judges",
-    "LoneNetModel",
     "NetModel",
     "Restored",
     "Restorer",

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from refstar_model.layers.face_window import face_window
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
-from refstar_model.refstar.selection import face_window
 
 Pixels = NDArray[np.uint8]
 BANDS = 6  # down to a low-pass of 8x8, as in the network

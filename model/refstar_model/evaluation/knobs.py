@@ -17,8 +17,13 @@ Pixels = NDArray[np.uint8]
 FIDELITIES, STRENGTHS = (0.0, 0.25, 0.75, 1.0), (0.25, 0.5, 0.75)  # besides 0.5, and besides 0 and 1
 
 
-def turn_knobs(model: Restorer, made: Sequence[Case], judges: Judges) -> dict[str, Any]:
-    """Means with one knob turned; ``change`` is the mean distance from the default's picture in levels of 255."""
+def turn_knobs(
+    model: Restorer, made: Sequence[Case], judges: Judges, fidelity: bool = True
+) -> dict[str, Any]:
+    """Means with one knob turned, ``fidelity`` among them where the model has it.
+
+    ``change`` is the mean distance from the default's picture in levels of 255.
+    """
     records: list[Record] = []
     for case in made:
         known = know(case.truth, case.right, judges)
@@ -26,7 +31,7 @@ def turn_knobs(model: Restorer, made: Sequence[Case], judges: Judges) -> dict[st
         answers = {"default": default, "reference_strength 0": model(case.low_quality, [])}
         answers |= {
             f"fidelity {value:g}": model(case.low_quality, [case.right], fidelity=value)
-            for value in FIDELITIES
+            for value in (FIDELITIES if fidelity else ())
         }
         answers |= {
             f"reference_strength {value:g}": model(case.low_quality, [case.right], strength=value)

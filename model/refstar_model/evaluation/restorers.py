@@ -1,7 +1,7 @@
 """What is judged: anything that restores one aligned face of 512 with any number of references."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -11,13 +11,12 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from refstar_model.half_types import as_rounded
-from refstar_model.refstar.export_view import EncodeReferences, Restore
-from refstar_model.refstar.network import RefStar
+from refstar_model.export.half_types import as_rounded
+from refstar_model.export.views import RestoringViews, View
 
 Pixels = NDArray[np.uint8]
+Values = NDArray[Any]
 SIDE = 512
 REMEMBERED = 16  # encoded references kept by a folder's model, some 3 MB each
 
@@ -40,31 +39,36 @@ class Restorer(Protocol):
         ...
 
 
-class FolderModel:
-    """The graphs of a model folder in onnxruntime, one face at a time.
+class Runner(Protocol):
+    """A graph that can be run."""
 
-    A folder without ``encode_references`` takes no references: its ``restore`` has the inputs of ``restore_alone``.
-    """
+    @property
+    def inputs(self) -> Sequence[str]: ...
 
-    def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
-        """``precision``: fp32, or what else the folder brings: int8, or fp16 as a GPU would compute it."""
-        ending = "" if precision == "fp32" else f"_{precision}"
-        self.restore = open_graph(folder / f"restore{ending}.onnx", threads)
-        # Folders from before 0.3.1 have none.
-        alone = folder / f"restore_alone{ending}.onnx"
-        self.alone = open_graph(alone, threads) if alone.is_file() else None
-        # References are encoded in fp32 where there is no other graph for it.
-        encode = folder / f"encode_references{ending}.onnx"
-        encode = encode if encode.is_file() else folder / "encode_references.onnx"
-        self.takes_references = encode.is_file()
-        self.features: list[str] = []
-        if self.takes_references:
-            self.encode = open_graph(encode, threads)
-            self.features = [o.name for o in self.encode.get_outputs()]
-        else:
-            self.alone = self.alone or self.restore
-        self.size = int(json.loads((folder / "model.json").read_text())["input_size"])
-        self._encoded: dict[bytes, list[NDArray[np.generic]]] = {}
+    @property
+    def outputs(self) -> Sequence[str]: ...
+
+    def run(self, values: Mapping[str, Values]) -> dict[str, Values]:
+        """Outputs by name; of ``values`` the inputs are taken."""
+        ...
+
+
+class GraphModel:
+    """The graphs of a model (export.views says which there are), one face at a time."""
+
+    def __init__(
+        self, size: int, restore: Runner, encode: Runner | None = None, alone: Runner | None = None
+    ) -> None:
+        self.size, self.restore, self.encode, self.alone = size, restore, encode, alone
+        self._encoded: dict[bytes, dict[str, Values]] = {}
+
+    @property
+    def takes_references(self) -> bool:
+        return self.encode is not None
+
+    @property
+    def takes_fidelity(self) -> bool:
+        return "fidelity" in self.restore.inputs
 
     def __call__(
         self,
@@ -75,72 +79,67 @@ class FolderModel:
     ) -> Restored:
         if references and not self.takes_references:
             raise ValueError(f"{len(references)} references for a model that takes none")
-        face, knob = fit(low_quality, self.size)[None], np.array([fidelity], np.float32)
+        if fidelity != 0.5 and not self.takes_fidelity:
+            raise ValueError(f"fidelity {fidelity} for a model without that knob")
+        values: dict[str, Values] = {
+            "low_quality": fit(low_quality, self.size)[None],
+            "fidelity": np.array([fidelity], np.float32),
+        }
+        graph = self.restore
         if not references and self.alone is not None:
-            restored, finite = self.alone.run(["restored", "finite"], {"low_quality": face, "fidelity": knob})
-            return Restored(fit(restored[0]), np.zeros((0, 1, 1), np.uint8), bool(finite[0]))
-        pictures = references or [np.zeros_like(low_quality)]
-        encoded = [self._features(fit(picture, self.size)) for picture in pictures]
-        stacked = [np.concatenate(values)[None] for values in zip(*encoded, strict=True)]
-        weight = np.full((1, len(pictures)), strength if references else 0.0, np.float32)
-        restored, selection, finite = self.restore.run(
-            ["restored", "selection", "finite"],
-            {
-                "low_quality": face,
-                **dict(zip(self.features, stacked, strict=True)),
-                "reference_weight": weight,
-                "fidelity": knob,
-            },
-        )
-        return Restored(fit(restored[0]), selection[0], bool(finite[0]))
+            graph = self.alone
+        elif self.takes_references:
+            pictures = references or [np.zeros_like(low_quality)]
+            encoded = [self.encode_reference(fit(picture, self.size)) for picture in pictures]
+            values |= {name: np.concatenate([e[name] for e in encoded])[None] for name in encoded[0]}
+            values["reference_weight"] = np.full(
+                (1, len(pictures)), strength if references else 0.0, np.float32
+            )
+        answer = graph.run(values)
+        selection = answer["selection"][0] if "selection" in answer else np.zeros((0, 1, 1), np.uint8)
+        return Restored(fit(answer["restored"][0]), selection, bool(answer["finite"][0]))
 
-    def _features(self, picture: Pixels) -> list[NDArray[np.generic]]:
+    def encode_reference(self, picture: Pixels) -> dict[str, Values]:
+        """Features [1, ...] by name of a reference [S, S, 3]; those of the last few are remembered."""
+        assert self.encode is not None
         key = picture.tobytes()
         if key not in self._encoded:
             while len(self._encoded) >= REMEMBERED:
                 self._encoded.pop(next(iter(self._encoded)))
-            self._encoded[key] = self.encode.run(self.features, {"references": picture[None]})
+            self._encoded[key] = self.encode.run({"references": picture[None]})
         return self._encoded[key]
 
 
-class LoneNetModel:
-    """A network in training that takes no references, seen through its export view.
+class FolderModel(GraphModel):
+    """A model folder in onnxruntime."""
 
-    ``view``: uint8 [B, S, S, 3] and fidelity [B] to the restored uint8 [B, S, S, 3], finite [B], and whatever else.
-    """
+    def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
+        """``precision``: fp32, or what else the folder brings: int8, or fp16 as a GPU would compute it."""
+        ending = "" if precision == "fp32" else f"_{precision}"
 
-    def __init__(self, view: nn.Module, size: int) -> None:
-        self.view, self.size = view, size
+        def open_runner(name: str) -> SessionRunner | None:
+            path = folder / f"{name}.onnx"
+            return SessionRunner(open_graph(path, threads)) if path.is_file() else None
 
-    def __call__(
-        self,
-        low_quality: Pixels,
-        references: Sequence[Pixels],
-        strength: float = 1.0,
-        fidelity: float = 0.5,
-    ) -> Restored:
-        if references:
-            raise ValueError(f"{len(references)} references for a network that takes none")
-        device = next(self.view.parameters()).device
-        training = self.view.training
-        self.view.eval()
-        try:
-            with torch.no_grad():
-                restored, finite = self.view(
-                    torch.from_numpy(fit(low_quality, self.size))[None].to(device),
-                    torch.full((1,), fidelity, device=device),
-                )[:2]
-        finally:
-            self.view.train(training)
-        picture = restored[0].cpu().numpy()
-        return Restored(fit(picture), np.zeros((0, 1, 1), np.uint8), bool(finite[0]))
+        # References are encoded in fp32 where there is no other graph for it.
+        super().__init__(
+            int(json.loads((folder / "model.json").read_text())["input_size"]),
+            SessionRunner(open_graph(folder / f"restore{ending}.onnx", threads)),
+            open_runner(f"encode_references{ending}") or open_runner("encode_references"),
+            open_runner(f"restore_alone{ending}"),
+        )
 
 
-class NetModel:
-    """A network in training seen as the graphs that it would become, on the device where it is."""
+class NetModel(GraphModel):
+    """A network in training, seen as the graphs that it would become, on the device where it is."""
 
-    def __init__(self, net: RefStar) -> None:
-        self.net, self.size = net, net.params.size
+    def __init__(self, views: RestoringViews) -> None:
+        self._module = views.module
+        device = next(self._module.parameters()).device
+        runners = {name: ViewRunner(view, device) for name, view in views.by_name.items()}
+        super().__init__(
+            views.size, runners["restore"], runners.get("encode_references"), runners.get("restore_alone")
+        )
 
     def __call__(
         self,
@@ -149,24 +148,39 @@ class NetModel:
         strength: float = 1.0,
         fidelity: float = 0.5,
     ) -> Restored:
-        device = next(self.net.parameters()).device
-        pictures = references or [np.zeros_like(low_quality)]
-        training = self.net.training
-        encode, restore = EncodeReferences(self.net).eval(), Restore(self.net).eval()
+        training = [module for module in self._module.modules() if module.training]
+        self._module.eval()
         try:
-            with torch.no_grad():
-                seen = torch.from_numpy(np.stack([fit(p, self.size) for p in pictures])).to(device)
-                features = [f.unsqueeze(0) for f in encode(seen)]
-                weight = torch.full((1, len(pictures)), strength if references else 0.0, device=device)
-                restored, selection, finite = restore(
-                    torch.from_numpy(fit(low_quality, self.size))[None].to(device),
-                    weight,
-                    torch.full((1,), fidelity, device=device),
-                    *features,
-                )[:3]
+            return super().__call__(low_quality, references, strength, fidelity)
         finally:
-            self.net.train(training)
-        return Restored(fit(restored[0].cpu().numpy()), selection[0].cpu().numpy(), bool(finite[0]))
+            for module in training:
+                module.training = True
+
+    def encode_reference(self, picture: Pixels) -> dict[str, Values]:
+        """As of a folder, but nothing is remembered: the network goes on learning."""
+        self._encoded.clear()
+        return super().encode_reference(picture)
+
+
+class SessionRunner:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.inputs = [i.name for i in session.get_inputs()]
+        self.outputs = [o.name for o in session.get_outputs()]
+
+    def run(self, values: Mapping[str, Values]) -> dict[str, Values]:
+        given = {name: values[name] for name in self.inputs}
+        return dict(zip(self.outputs, self._session.run(self.outputs, given), strict=True))
+
+
+class ViewRunner:
+    def __init__(self, view: View, device: torch.device) -> None:
+        self._view, self._device = view, device
+        self.inputs, self.outputs = view.inputs, view.outputs
+
+    def run(self, values: Mapping[str, Values]) -> dict[str, Values]:
+        given = {name: torch.from_numpy(values[name]).to(self._device) for name in self.inputs}
+        return {name: value.cpu().numpy() for name, value in self._view.run(given).items()}
 
 
 def open_graph(path: Path, threads: int = 0) -> Any:

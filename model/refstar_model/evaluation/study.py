@@ -41,8 +41,8 @@ class Extent:
     """How much is done.
 
     ``cases``: so many at each level, None for all. ``knobs_every``: the knobs are turned on every such case.
-    ``references``: False for a model that takes none; what needs them is left out. ``per_group``: at most so many
-    photographs in a group of KINDS; ``lone_cases``: in one of HARM and OLD, None for all.
+    ``references``, ``fidelity``: False for a model that takes none; what needs them is left out. ``per_group``: at
+    most so many photographs in a group of KINDS; ``lone_cases``: in one of HARM and OLD, None for all.
     """
 
     seed: int = 7
@@ -51,6 +51,7 @@ class Extent:
     knobs_every: int = 3
     sections: frozenset[Section] = frozenset(Section)
     references: bool = True
+    fidelity: bool = True
     per_group: int = 16
     lone_cases: int | None = None
 
@@ -93,7 +94,7 @@ def evaluate(
                 ]
             if Section.KNOBS in wanted and extent.references:
                 turned = [c for i, c in enumerate(made) if i % extent.knobs_every == 0]
-                table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges)
+                table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
     if Section.REAL in wanted and (found := real_cases(photos)):
         table["real"] = judge_portraits(model, found, judges, extent.references, show)
     if Section.HARM in wanted:

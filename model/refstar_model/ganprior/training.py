@@ -5,14 +5,13 @@ so that what comes in good goes out unchanged. The discriminator joins in the mi
 beside it: on its own it teaches a lattice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
@@ -23,15 +22,16 @@ from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.color import without_color
+from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.pixels import pixel_loss
 from refstar_model.losses.structure import sharpness_loss
-from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
-from refstar_model.training import Loop, LoopParams, Watch, fade
+from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
+from refstar_model.training.processes import Course
 
 
 @dataclass(frozen=True)
@@ -65,48 +65,39 @@ class GanPriorTraining:
     adversarial_from: float = 0.5  # share of the run
     windowed: float = 0.75  # share of the steps that draw a window of half the side; not with ``compiled``
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
-    start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
     compiled: bool = False
-    device: str | None = None  # cpu or cuda; a GPU where there is one
-    travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
 
 
 def train(
     photos: PhotoSet,
     recognizer: Recognizer | None,
     how: GanPriorTraining,
-    folder: Path,
-    minutes: float = float("inf"),
-    judge: Callable[[nn.Module], dict[str, float]] | None = None,
-    show: Callable[[nn.Module], Tensor] | None = None,
+    run: Run,
+    watch: Watch | None = None,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Goes on from ``folder`` when it holds a checkpoint or a parcel. ``judge`` and ``show`` look at the averaged net now
-    and then. Without a ``recognizer`` there is no identity loss.
+    Without a ``recognizer`` there is no identity loss.
     """
-    with Processes(how.device) as processes:
-        torch.manual_seed(how.stream.seed)
-        device = processes.device
-        module = GanPrior(how.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def build(device: torch.device) -> Task[Batch]:
+        module = GanPrior(how.network)
         adversary = Adversary(how.discriminator) if how.losses.adversarial else None
-        if adversary is not None:
-            adversary.module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        about = {"params": how.network.to_dict()}
-        loop = Loop(module, how.loop, folder, adversary, about, processes, how.travel)
-        loop.begin(how.stream.seed, read_weights(how.start, how.network) if how.start else None)
-        recognizer = recognizer.to(device) if recognizer is not None and how.losses.identity else None
+        judge = recognizer.to(device) if recognizer is not None and how.losses.identity else None
         draw = torch.compile(module, dynamic=False) if how.compiled else module
 
-        def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-            batch = cast(Batch, item).to(device)
-            sharpening = fade(progress, how.adversarial_from)
-            window = None if how.compiled else draw_window(how, loop.done)
-            return training_step(draw, module, batch, how.losses, adversary, recognizer, sharpening, window)
+        def open_batches(course: Course) -> Iterator[Batch]:
+            return open_stream(photos.split("train"), how.stream, course, device)
 
-        stream = open_stream(photos.split("train"), how.stream, loop.course(), device)
-        loop.run(stream, step, minutes, Watch(judge, show))
-        return loop.write(folder / "weights.pt")
+        def step(batch: Batch, moment: Moment) -> Loss:
+            sharpening = fade(moment.progress, how.adversarial_from)
+            window = None if how.compiled else draw_window(how, moment.done)
+            return training_step(draw, module, batch, how.losses, adversary, judge, sharpening, window)
+
+        weights = read_weights(run.start, how.network) if run.start else None
+        return Task(module, open_batches, step, {"params": how.network.to_dict()}, adversary, weights=weights)
+
+    return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
 
 
 def training_step(
@@ -118,7 +109,7 @@ def training_step(
     recognizer: Recognizer | None = None,
     sharpening: float = 0.0,
     window: Window | None = None,
-) -> tuple[Tensor, dict[str, float]]:
+) -> Loss:
     """The loss of one batch and its parts; ``draw`` is the module, or that compiled.
 
     ``sharpening`` 0..1 fades in what asks for detail: discriminator, sharpness and identity (the last of whole faces
@@ -127,7 +118,7 @@ def training_step(
     low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
     truth = batch.truth.float() / 255
     truth = without_color(truth, batch.colorless)
-    with torch.autocast(truth.device.type, torch.bfloat16):
+    with autocast(truth.device):
         drawing = draw(low_quality) if window is None else draw(low_quality, window)
     terms: dict[str, Tensor] = {}
     if drawing.codes is not None:

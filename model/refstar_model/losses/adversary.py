@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.precision import autocast
+
 CROP = 256
 
 
@@ -76,7 +78,7 @@ class Adversary:
         self._seen = (fake.detach(), real.detach())
         # Only the pictures may learn from this pass; the discriminator's own comes later.
         self.module.requires_grad_(False)
-        with torch.autocast(fake.device.type, torch.bfloat16):
+        with autocast(fake.device):
             seen = self.module.features(fake)
             with torch.no_grad():
                 wanted = self.module.features(real) if matched else []
@@ -96,7 +98,7 @@ class Adversary:
         if self._seen is None:
             return None
         (fake, real), self._seen = self._seen, None
-        with torch.autocast(fake.device.type, torch.bfloat16):
+        with autocast(fake.device):
             on_fake, on_real = self.module(fake).float(), self.module(real).float()
         total = F.softplus(on_fake).mean() + F.softplus(-on_real).mean()
         parts = {

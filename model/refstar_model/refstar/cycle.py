@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down, laplacian, resize_grid
 from refstar_model.refstar.network import RefStar, Restoration
 
@@ -37,7 +38,7 @@ def cycle_loss(
     if made.shape[-1] != reference.shape[-1]:
         made = F.interpolate(made, size=reference.shape[-2:], mode="bilinear", align_corners=False)
     made = made.unsqueeze(1)
-    with torch.autocast(reference.device.type, torch.bfloat16):
+    with autocast(reference.device):
         again = module(
             ruin(reference),
             made,

@@ -1,17 +1,14 @@
-"""RefSTAR as the graphs of the model folder contract: uint8 pictures at the edges, all normalization inside.
+"""RefSTAR as the graphs of the model folder contract (export.views): uint8 at the edges, all normalization inside.
 
-Graph 1, once per reference: ``references`` u8 [N, S, S, 3] to ``features_*``.
-Graph 2, per batch of faces: ``low_quality`` u8 [B, S, S, 3], ``features_*`` [B, R, ...], ``reference_weight`` f32
-[B, R] (0 = absent), ``fidelity`` f32 [B] to ``restored`` u8 [B, S, S, 3], ``selection`` u8 [B, R, g, g] (mean mask over
-the bands, 255 = all taken) and ``finite`` bool [B].
-Graph 3, for faces without references: ``low_quality`` and ``fidelity`` to ``restored`` and ``finite``: what graph 2
-answers where all weights are 0, in half the time.
+``selection`` is the mean mask over the bands on the grid of the masks. ``restore_alone`` takes half the time of
+``restore`` with all weights 0.
 """
 
 import torch
 from torch import Tensor, nn
 
 from refstar_model.backbone import Grids
+from refstar_model.export.views import EXACT, RestoringViews, View
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.pixels import finished, scaled_picture
 from refstar_model.refstar.network import ReferenceFeatures, RefStar
@@ -19,9 +16,19 @@ from refstar_model.refstar.network import ReferenceFeatures, RefStar
 FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture", "features_person")
 
 
-def features_of(net: RefStar) -> tuple[str, ...]:
-    """The names of what the first graph says of a reference; without a gate it does not say who it is."""
-    return FEATURES if net.params.gate else FEATURES[:-1]
+def view_network(net: RefStar) -> RestoringViews:
+    """Without a gate the encoder does not say who a reference shows."""
+    features = FEATURES if net.params.gate else FEATURES[:-1]
+    return RestoringViews(
+        net.params.size,
+        View(
+            Restore(net),
+            ("low_quality", "reference_weight", "fidelity", *features),
+            ("restored", "selection", "finite", EXACT),
+        ),
+        View(EncodeReferences(net), ("references",), features),
+        View(RestoreAlone(net), ("low_quality", "fidelity"), ("restored", "finite", EXACT)),
+    )
 
 
 class EncodeReferences(nn.Module):

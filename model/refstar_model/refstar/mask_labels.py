@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refstar_model.layers.face_window import face_window
 from refstar_model.layers.pyramid import laplacian, resize_grid
-from refstar_model.refstar.selection import face_window
 
 if TYPE_CHECKING:
     from refstar_model.refstar.losses import Target

@@ -12,20 +12,23 @@ to people that the encoder was not taught with.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from refstar_model.data.degradation import degrade, draw_recipe
-from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces
+from refstar_model.data.loading import open_loader
+from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces, SeenFaces
 from refstar_model.data.photos import PhotoSet
+from refstar_model.layers.precision import autocast
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.refstar.weights import load
-from refstar_model.training import Loop, LoopParams
+from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
+from refstar_model.training.checkpoint import write_whole
+from refstar_model.training.processes import Course
 
 
 @dataclass(frozen=True)
@@ -36,56 +39,50 @@ class PersonTraining:
     mix: FaceMix = field(default_factory=FaceMix)
     batch: int = 48
     seed: int = 0
+    loaders: int = 1  # processes that draw faces
     held_out: int = 40  # people with two photographs, whom only the gate's three numbers are fitted to
     views: int = 12  # degradations of each of their photographs in that fit
 
 
-def train_person(
-    start: Path,
-    photos: PhotoSet,
-    recognizer: Recognizer,
-    how: PersonTraining,
-    folder: Path,
-    minutes: float = float("inf"),
-) -> Path:
-    """Give the net in ``start`` (weights.pt) a trained gate; returns the path of the new ``weights.pt``.
+def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, run: Run) -> Path:
+    """Give the net at which ``run`` starts a trained gate; returns the path of the new ``weights.pt``.
 
-    Begins at the gate that the net has, or goes on from ``folder`` when it holds a checkpoint. Raises ValueError when
-    the net has no gate.
+    Begins at the gate that the net has, or goes on from the run's folder when it holds a checkpoint. Raises ValueError
+    when there is no such net, or it has no gate.
     """
-    net, steps = load(start)
+    if run.start is None:
+        raise ValueError("a gate is trained for a net: name its weights.pt (--init)")
+    net, steps = load(run.start)
     if not net.params.gate:
-        raise ValueError(f"the net in {start} has no person gate")
+        raise ValueError(f"the net in {run.start} has no person gate")
     people = photos.split("train")
     held = held_out(people, how.held_out)
     taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
-    torch.manual_seed(how.seed)
-    encoder = PersonEncoder(net.params)
-    encoder.load_state_dict(net.gate.encoder.state_dict())
-    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = Loop(encoder, how.loop, folder)
-    if loop.resume():
-        print(f"resuming at step {loop.done} of {how.loop.steps}")
-    apart: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"}
-    faces = MixedFaces(taught, how.batch, how.seed, encoder.side, loop.done, how.mix)
-    loader = DataLoader(faces, batch_size=None, num_workers=1, **apart)
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        sharp, seen = (_floats(part) for part in cast(tuple[Tensor, Tensor], item))
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                wanted = recognizer.embed(sharp)
-            got = encoder(seen)
-        loss = (got.float() - wanted.float()).square().sum(1).mean()
-        return loss, {"person": float(loss.detach())}
+    def build(device: torch.device) -> Task[SeenFaces]:
+        encoder = PersonEncoder(net.params)
+        judge = recognizer.to(device)
 
-    loop.run(cast(Iterator[object], iter(loader)), step, minutes)
-    encoder.load_state_dict(loop.average)
+        def open_batches(course: Course) -> Iterator[SeenFaces]:
+            faces = MixedFaces(taught, how.batch, how.seed, encoder.side, course.start, how.mix)
+            return open_loader(faces, how.loaders, device)
+
+        def step(faces: SeenFaces, moment: Moment) -> Loss:
+            with autocast(faces.sharp.device):
+                with torch.no_grad():
+                    wanted = judge.embed(_floats(faces.sharp))
+                got = encoder(_floats(faces.seen))
+            loss = (got.float() - wanted.float()).square().sum(1).mean()
+            return loss, {"person": float(loss.detach())}
+
+        return Task(encoder, open_batches, step, weights=net.gate.encoder.state_dict())
+
+    loop = train_network(build, how.loop, run, how.seed)
     net.gate.encoder.load_state_dict(loop.average)
     fit_gate(net.gate.eval(), people, held, how)
     state = {"params": net.params.to_dict(), "step": steps, "weights": net.state_dict()}
-    torch.save(state, folder / "weights.pt")
-    return folder / "weights.pt"
+    write_whole(run.weights, state)
+    return run.weights
 
 
 def held_out(people: PhotoSet, count: int) -> set[str]:

@@ -12,19 +12,9 @@ from torch.nn import functional as F
 
 from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.layers.color import luminance
+from refstar_model.layers.face_window import face_window
 from refstar_model.layers.pyramid import laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
-
-#: Center and half axes of the face on the 512 template, in picture widths: the start of the position logit.
-FACE_CENTER, FACE_AXES = (0.5, 0.57), (0.30, 0.38)
-
-
-def face_window(grid: int) -> Tensor:
-    """1 inside the template's face ellipse, 0 outside, soft over a tenth of the radius; [grid, grid]."""
-    axis = (torch.arange(grid) + 0.5) / grid
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    radius = (((x - FACE_CENTER[0]) / FACE_AXES[0]) ** 2 + ((y - FACE_CENTER[1]) / FACE_AXES[1]) ** 2).sqrt()
-    return torch.sigmoid((1 - radius) / 0.05)
 
 
 def evidence(own: Tensor, other: Tensor, bands: int, grid: int) -> Tensor:

@@ -3,13 +3,13 @@
 docs/training.md has the losses' reasons, what a step costs and where its time goes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from refstar_model.backbone import Drawing
@@ -18,10 +18,10 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.layers.color import without_color
+from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.perception import Vgg
-from refstar_model.processes import Processes
 from refstar_model.recognition import Recognizer
 from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
@@ -29,7 +29,8 @@ from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, 
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
 from refstar_model.refstar.weights import load as load
 from refstar_model.refstar.weights import upgrade
-from refstar_model.training import Loop, LoopParams, Watch, fade
+from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
+from refstar_model.training.processes import Course
 
 
 @dataclass(frozen=True)
@@ -44,89 +45,81 @@ class RefStarTraining:
     #: Steps; the cycle is a second pass, its weight is scaled up to make up for the steps without.
     cycle_every: int = 4
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
-    start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
     labels: Path | None = None  # masks and points of the photos' pairs (selection_masks.py); else weak labels
     compiled: bool = False  # torch.compile for batches without references, on a GPU
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
-    device: str | None = None  # cpu or cuda; a GPU where there is one
-    travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
 
 
 def train(
     photos: PhotoSet,
     recognizer: Recognizer | None,
     how: RefStarTraining,
-    folder: Path,
-    minutes: float = float("inf"),
-    judge: Callable[[nn.Module], dict[str, float]] | None = None,
-    show: Callable[[nn.Module], Tensor] | None = None,
+    run: Run,
+    watch: Watch | None = None,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Goes on from ``folder`` when it holds a checkpoint. ``recognizer`` gives the identity loss, the perceptual one and
-    the look-alikes; without one all are off. ``judge`` scores the averaged net now and then (``judge_every``); the best
-    weights are kept in ``best.pt``. ``show`` draws the sheets; without it they show the first batch of the call with
-    references: input | self stream | result | first reference | truth. For what is refused see `open_stream`.
+    ``recognizer`` gives the identity loss, the perceptual one and the look-alikes; without one all are off. Sheets,
+    where ``watch`` draws none, show the first batch of the call with references: input | self stream | result | first
+    reference | truth. For what is refused see `open_stream`.
     """
-    with Processes(how.device) as processes:
-        return _train(photos, recognizer, how, folder, minutes, Watch(judge, show), processes)
+
+    def build(device: torch.device) -> Task[Batch]:
+        return _build_task(photos.split("train"), recognizer, how, run.start, device)
+
+    return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
 
 
-def _train(
-    photos: PhotoSet,
+def _build_task(
+    people: PhotoSet,
     recognizer: Recognizer | None,
     how: RefStarTraining,
-    folder: Path,
-    minutes: float,
-    watch: Watch,
-    processes: Processes,
-) -> Path:
-    torch.manual_seed(how.stream.seed)
-    device = processes.device
-    people = photos.split("train")
-    module = RefStar(how.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    start: Path | None,
+    device: torch.device,
+) -> Task[Batch]:
+    module = RefStar(how.network)
     critics = Critics(
         recognizer.to(device) if recognizer is not None else None,
         Vgg(how.vgg).to(device) if how.vgg is not None and how.losses.vgg else None,
         Adversary(how.discriminator) if how.losses.adversarial or how.losses.matching else None,
     )
-    if critics.adversary is not None:
-        critics.adversary.module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = Loop(
-        module, how.loop, folder, critics.adversary, {"params": how.network.to_dict()}, processes, how.travel
-    )
-    weights = None
-    if how.start is not None:
-        state = torch.load(how.start, weights_only=True, map_location="cpu")
-        weights = upgrade(state, how.network)["weights"]
-    loop.begin(how.stream.seed, weights)
-    alike = lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
-    labels = SelectionLabels.load(how.labels) if how.labels is not None else None
-    course = loop.course()
-    stream = open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
+    alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
     shown: dict[bool, Batch] = {}  # the first batch without references, and the first with some
 
-    alone = torch.compile(module.alone, dynamic=False) if how.compiled else module.alone
+    def open_batches(course: Course) -> Iterator[Batch]:
+        alike = find_lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
+        labels = SelectionLabels.load(how.labels) if how.labels is not None else None
+        return open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
 
-    def step(item: object, progress: float) -> tuple[Tensor, dict[str, float]]:
-        batch = cast(Batch, item).to(device)
+    def step(batch: Batch, moment: Moment) -> Loss:
         shown.setdefault(not batch.alone, batch)
+        adversarial = fade(moment.progress, how.adversarial_from)
         if batch.alone:
-            return alone_step(alone, module, batch, how.losses, critics, fade(progress, how.adversarial_from))
+            return alone_step(alone, module, batch, how.losses, critics, adversarial)
         return training_step(
             module,
             batch,
             how.losses,
             critics.recognizer,
-            fade(progress, how.identity_from),
+            fade(moment.progress, how.identity_from),
             critics,
-            fade(progress, how.adversarial_from),
-            how.cycle_every if loop.done % how.cycle_every == 0 else 0,
+            adversarial,
+            how.cycle_every if moment.done % how.cycle_every == 0 else 0,
         )
 
-    watch = Watch(watch.judge, watch.show or (lambda net: sheet(cast(RefStar, net), shown[max(shown)])))
-    loop.run(stream, step, minutes, watch)
-    return loop.write(folder / "weights.pt")
+    weights = None
+    if start is not None:
+        state = torch.load(start, weights_only=True, map_location="cpu")
+        weights = upgrade(state, how.network)["weights"]
+    return Task(
+        module,
+        open_batches,
+        step,
+        {"params": how.network.to_dict()},
+        critics.adversary,
+        weights=weights,
+        show=lambda net: draw_sheet(cast(RefStar, net), shown[max(shown)]),
+    )
 
 
 @dataclass(frozen=True)
@@ -147,12 +140,12 @@ def training_step(
     critics: Critics | None = None,
     adversarial_share: float = 0.0,
     cycle_share: float = 0.0,
-) -> tuple[Tensor, dict[str, float]]:
+) -> Loss:
     """The loss of one batch and its parts. The shares scale what is faded in, or asked only now and then."""
     critics = critics or Critics(recognizer)
     truth, references, low_quality, skip = _pictures(batch)
     weight = batch.present.float()
-    with torch.autocast(truth.device.type, torch.bfloat16):
+    with autocast(truth.device):
         features = module.encode(references)
         result = module(low_quality, references, features, weight, batch.fidelity, skip)
     aligned = references if result.aligned is None else result.aligned
@@ -193,13 +186,13 @@ def alone_step(
     losses: LossWeights,
     critics: Critics,
     adversarial_share: float = 0.0,
-) -> tuple[Tensor, dict[str, float]]:
+) -> Loss:
     """As `training_step`, for a batch without any reference, in half the time.
 
     ``alone`` is the module's method, or that compiled.
     """
     truth, _, low_quality, skip = _pictures(batch)
-    with torch.autocast(truth.device.type, torch.bfloat16):
+    with autocast(truth.device):
         drawing = alone(low_quality)
     picture = drawing.picture
     for _ in range(skip):
@@ -236,7 +229,7 @@ def adversarial_terms(
     return total
 
 
-def sheet(module: RefStar, batch: Batch, rows: int = 4) -> Tensor:
+def draw_sheet(module: RefStar, batch: Batch, rows: int = 4) -> Tensor:
     """Input | self stream | result | first reference | truth of up to ``rows`` faces; [3, h, w] in 0..1."""
     truth, references, low_quality, skip = _pictures(batch)
     features = module.encode(references)
@@ -253,7 +246,7 @@ def _pictures(batch: Batch) -> tuple[Tensor, Tensor, Tensor, int]:
     return batch.truth.float() / 255, batch.references.float() / 255, low_quality, skip
 
 
-def lookalikes(photos: PhotoSet, recognizer: Recognizer, count: int = 8) -> dict[str, list[str]]:
+def find_lookalikes(photos: PhotoSet, recognizer: Recognizer, count: int = 8) -> dict[str, list[str]]:
     """For every file, the files of other people whose faces the recognizer finds most alike."""
     files = [p.file for p in photos.photos]
     people = [p.person for p in photos.photos]

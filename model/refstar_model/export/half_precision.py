@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from refstar_model.evaluation.golden_distance import golden_distance
 from refstar_model.evaluation.restorers import FolderModel
-from refstar_model.export import ParityError
-from refstar_model.half_types import as_rounded, halved
-from refstar_model.model_folder import revised
+from refstar_model.export.folder import revise_folder
+from refstar_model.export.golden_distance import golden_distance
+from refstar_model.export.graph import ParityError
+from refstar_model.export.half_types import as_rounded, halve_types
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -21,16 +21,16 @@ Inputs = Mapping[str, NDArray[Any]]
 PARITY = 4 / 255
 
 
-def halve(folder: Path, inputs: Mapping[str, Inputs]) -> dict[str, Any]:
+def add_half_graphs(folder: Path, inputs: Mapping[str, Inputs]) -> dict[str, Any]:
     """Add an fp16 graph for each graph of ``inputs`` to ``folder`` and its ``model.json``, which is returned.
 
     ``inputs``: by name of the graph, what both are given to be compared. Raises ParityError and leaves the folder alone
     where they differ by more than ``PARITY``.
     """
-    with revised(folder) as (part, manifest):
+    with revise_folder(folder) as (part, manifest):
         for name, given in inputs.items():
             model = onnx.load(str(part / f"{name}.onnx"))
-            half = halved(model)
+            half = halve_types(model)
             manifest["graphs"][f"{name}_fp16"] = {
                 "file": f"{name}_fp16.onnx",
                 "parity": _compare(name, model, half, given),

@@ -1,4 +1,4 @@
-"""The one training loop: precision, schedule, averaged weights, checkpoints, resume.
+"""The training loop: schedule, averaged weights, checkpoints, resume.
 
 It knows nothing of a system: a system gives it a module, an endless stream of batches and a step that returns the
 loss and its parts; where it has them also a rival (a network that learns against the module) and a watch (who judges
@@ -8,42 +8,32 @@ the averaged weights now and then).
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import cos, pi
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from refstar_model import parcel
-from refstar_model.clock import Clock, Ticker
-from refstar_model.journal import Journal, carry_journal
-from refstar_model.moments import give_second_moments, restore_moments, take_second_moments
-from refstar_model.processes import Course, Processes
+from refstar_model.layers.precision import compute_in
+from refstar_model.training.checkpoint import Checkpoint, Standing, write_whole
+from refstar_model.training.clock import Clock, Ticker
+from refstar_model.training.journal import Journal, carry_journal
+from refstar_model.training.optimizers import GroupedAdamW
+from refstar_model.training.params import LoopParams
+from refstar_model.training.processes import Course, Processes
+
+B = TypeVar("B")
+Loss = tuple[Tensor, dict[str, float]]  # what is minimized, and its parts for the log
 
 
-@dataclass(frozen=True)
-class LoopParams:
-    steps: int = 8000
-    learning_rate: float = 1e-3
-    warmup: int = 100  # steps
-    final_rate: float = 0.02  # share of the learning rate that the cosine ends at
-    weight_decay: float = 1e-4
-    clip: float = 1.0  # gradient norm
-    average: float = 0.997  # decay of the averaged weights
-    save_minutes: float = 3.0
-    save_every: int = 0  # steps; 0: only by the minutes
-    line_seconds: float = 30.0
-    accumulate: int = 1  # batches whose mean gradient makes one step
-    rival_rate: float = 4e-4  # the rival's learning rate; follows the same curve
-    judge_every: int = 0  # steps; 0: only at the end
-    sheet_every: int = 500  # steps between two sample sheets; 0: none
-    by_clock: bool = (
-        False  # the schedule follows the minutes that a call is given, and ``steps`` is only a limit
-    )
+class Moment(NamedTuple):
+    """When a step is taken."""
+
+    done: int  # steps before it
+    progress: float  # of the schedule, 0..1
 
 
-Step = Callable[[object, float], tuple[Tensor, dict[str, float]]]
+Step = Callable[[B, Moment], Loss]
 
 
 class Rival(Protocol):
@@ -52,7 +42,7 @@ class Rival(Protocol):
     @property
     def module(self) -> nn.Module: ...
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, float]] | None:
+    def loss(self, step: int) -> Loss | None:
         """Its loss on what the step just made; None when that step did not ask it anything."""
         ...
 
@@ -72,8 +62,9 @@ class Watch:
 class Loop:
     """Training state of one module, resumable from ``folder/checkpoint.pt`` or from a parcel in ``folder``.
 
-    ``about`` is written into every file of weights beside them. ``travel``: a folder that also gets, with every
-    checkpoint, what of it can travel (parcel.py), the log and the last sheet.
+    Module and rival are moved to the device of ``processes``. ``about`` is written into every file of weights beside
+    them. ``travel``: a folder that also gets, with every checkpoint, what of it can travel (parcel.py), the log and the
+    last sheet. ``shares`` of the learning rate: as for `GroupedAdamW`.
     """
 
     def __init__(
@@ -85,28 +76,26 @@ class Loop:
         about: Mapping[str, object] | None = None,
         processes: Processes | None = None,
         travel: Path | None = None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.module, self.params, self.folder, self.rival = module, params, folder, rival
         self.travel = travel
         self.about, self.processes = dict(about or {}), processes or Processes()
         self.done, self.best = 0, float("-inf")
         self._began = 0  # the step at which the learning rate began to rise
+        for one in self._modules():
+            one.to(device=self.processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
-        decayed = [p for p in module.parameters() if p.dim() > 1]
-        plain = [p for p in module.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(
-            groups,
-            lr=params.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=params.weight_decay,
-            fused=True,
-        )
+        self._groups = GroupedAdamW(module, params, shares or {})
+        self.optimizer = self._groups.adam
         # No momentum in the rival: what it must tell apart changes under its feet.
         self.rival_optimizer = (
             torch.optim.Adam(rival.module.parameters(), lr=params.rival_rate, betas=(0.0, 0.99), fused=True)
             if rival is not None
             else None
+        )
+        self._checkpoint = Checkpoint(
+            module, self.average, self.optimizer, rival.module if rival else None, self.rival_optimizer
         )
 
     def course(self) -> Course:
@@ -114,23 +103,16 @@ class Loop:
         each = self.params.accumulate * self.processes.count  # batches of a step
         return Course(self.done * each + self.processes.rank, self.processes.count, self.params.steps * each)
 
-    def rate(self, progress: float) -> float:
-        """The learning rate of the next step at a ``progress`` in 0..1: linear warm-up, then cosine."""
-        p, warm = self.params, self.done - self._began
-        if warm < p.warmup:
-            return p.learning_rate * (warm + 1) / p.warmup
-        return p.learning_rate * (p.final_rate + (1 - p.final_rate) * (0.5 + 0.5 * cos(pi * progress)))
-
     def run(
         self,
-        batches: Iterator[object],
-        step: Step,
+        batches: Iterator[B],
+        step: Step[B],
         minutes: float = float("inf"),
         watch: Watch | None = None,
     ) -> None:
         """Train until all steps are done or the time is over; the state is saved either way, within the time.
 
-        ``step`` gets a batch and the progress in 0..1. A step with a loss or gradient that is not finite is left out.
+        A step with a loss or gradient that is not finite is left out.
         """
         params, watch, clock = self.params, watch or Watch(), Clock(minutes)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +123,7 @@ class Loop:
         self._began = first if params.by_clock else 0
         lines, saves = Ticker(params.line_seconds), Ticker(60 * params.save_minutes)
         looks = params.by_clock  # once halfway: it also tells how long the look at the end will take
-        with Journal(self.folder, self.done, self.processes.first) as journal:
+        with compute_in(params.precision), Journal(self.folder, self.done, self.processes.first) as journal:
             while self.done < params.steps and not self.processes.any(clock.over):
                 for name, value in self._step(batches, step, self._progress(clock)).items():
                     sums[name] = sums.get(name, 0.0) + value
@@ -178,21 +160,21 @@ class Loop:
             return self.processes.mean(clock.share)
         return min(1.0, max(0, self.done - p.warmup) / max(1, p.steps - p.warmup))
 
-    def _step(self, batches: Iterator[object], step: Step, progress: float) -> dict[str, float]:
+    def _step(self, batches: Iterator[B], step: Step[B], progress: float) -> dict[str, float]:
         """One step of the module and of its rival, over ``accumulate`` batches; returns the mean parts."""
-        rate, share = self.rate(progress), 1 / self.params.accumulate
-        pairs: list[tuple[torch.optim.Optimizer, nn.Module, float]] = [(self.optimizer, self.module, rate)]
+        rate, share = self.params.rate(self.done - self._began, progress), 1 / self.params.accumulate
+        pairs: list[tuple[torch.optim.Optimizer, nn.Module]] = [(self.optimizer, self.module)]
+        self._groups.set_rate(rate)
         if self.rival is not None and self.rival_optimizer is not None:
-            rival_rate = rate * self.params.rival_rate / self.params.learning_rate
-            pairs.append((self.rival_optimizer, self.rival.module, rival_rate))
-        for optimizer, _, wanted in pairs:
+            pairs.append((self.rival_optimizer, self.rival.module))
+            for group in self.rival_optimizer.param_groups:
+                group["lr"] = rate * self.params.rival_rate / self.params.learning_rate
+        for optimizer, _ in pairs:
             optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = wanted
         sums: dict[str, float] = {}
         asked = False
         for _ in range(self.params.accumulate):
-            losses = [step(next(batches), progress)]
+            losses = [step(next(batches), Moment(self.done, progress))]
             _backward(losses[0][0] * share)
             if self.rival is not None and (answer := self.rival.loss(self.done)) is not None:
                 losses.append(answer)
@@ -201,7 +183,7 @@ class Loop:
             for _, parts in losses:
                 for name, value in parts.items():
                     sums[name] = sums.get(name, 0.0) + value * share
-        for optimizer, module, _ in pairs if asked else pairs[:1]:
+        for optimizer, module in pairs if asked else pairs[:1]:
             self.processes.average_gradients(module)
             norm = nn.utils.clip_grad_norm_(module.parameters(), self.params.clip)
             # Judged after the processes have met: all of them leave the step out, or none.
@@ -252,7 +234,7 @@ class Loop:
         """Write the averaged weights with ``about``, ``step`` and ``more``."""
         if self.processes.first:
             weights = {k: v.cpu() for k, v in self.average.items()}
-            _replace(path, {**self.about, "step": self.done, "weights": weights, **(more or {})})
+            write_whole(path, {**self.about, "step": self.done, "weights": weights, **(more or {})})
         return path
 
     def _modules(self) -> list[nn.Module]:
@@ -273,78 +255,20 @@ class Loop:
     def save(self) -> None:
         if not self.processes.first:
             return
-        state: dict[str, object] = {
-            "done": self.done,
-            "best": self.best,
-            "module": self.module.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        if self.rival is not None and self.rival_optimizer is not None:
-            state["rival"] = self.rival.module.state_dict()
-            state["rival_optimizer"] = self.rival_optimizer.state_dict()
-        if torch.cuda.is_available():
-            state["random_cuda"] = torch.cuda.get_rng_state()
-        _replace(self.folder / "checkpoint.pt", state)
+        standing = Standing(self.done, self.best)
+        self._checkpoint.save(self.folder, standing)
         if self.travel is not None:
-            self._pack(self.travel)
+            self._checkpoint.pack(self.travel, standing)
+            if self.travel != self.folder:
+                carry_journal(self.folder, self.travel)
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint, or from its parcel where that is further; False when there is neither.
-
-        A rival that it lacks starts anew.
-        """
-        path = self.folder / "checkpoint.pt"
-        state = torch.load(path, weights_only=True, map_location="cpu") if path.is_file() else None
-        if (self.folder / parcel.INDEX).is_file():
-            tensors, about = parcel.read_parcel(self.folder)
-            if state is None or about["done"] > state["done"]:
-                self._unpack(tensors, about)
-                return True
-        if state is None:
+        """Go on from the folder (`Checkpoint.restore`); False when it holds nothing yet."""
+        standing = self._checkpoint.restore(self.folder, self.processes.rank)
+        if standing is None:
             return False
-        self.module.load_state_dict(state["module"])
-        for name, value in state["average"].items():
-            self.average[name].copy_(value)
-        restore_moments(self.optimizer, state["optimizer"])
-        if self.rival is not None and self.rival_optimizer is not None and "rival" in state:
-            self.rival.module.load_state_dict(state["rival"])
-            restore_moments(self.rival_optimizer, state["rival_optimizer"])
-        torch.set_rng_state(state["random"])
-        if torch.cuda.is_available() and "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"])
-        if not self.processes.first:  # the first process's draws, moved on
-            torch.manual_seed(int(torch.randint(2**31, ())) + self.processes.rank)
-        self.done, self.best = state["done"], state.get("best", float("-inf"))
+        self.done, self.best = standing
         return True
-
-    def _pack(self, folder: Path) -> None:
-        """A parcel of the run as it stands, with what its journal has written."""
-        tensors = {f"average/{name}": value for name, value in self.average.items()}
-        tensors |= {f"optimizer/{name}": value for name, value in take_second_moments(self.optimizer).items()}
-        if self.rival is not None and self.rival_optimizer is not None:
-            tensors |= {f"rival/{name}": value for name, value in self.rival.module.state_dict().items()}
-            moments = take_second_moments(self.rival_optimizer)
-            tensors |= {f"rival_optimizer/{name}": value for name, value in moments.items()}
-        best = self.best if self.best > float("-inf") else None
-        parcel.write_parcel(tensors, {"done": self.done, "best": best}, folder)
-        if folder != self.folder:
-            carry_journal(self.folder, folder)
-
-    def _unpack(self, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-        def of(part: str) -> dict[str, Tensor]:
-            return {n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")}
-
-        self.start_from(of("average"))
-        give_second_moments(self.optimizer, of("optimizer"))
-        if self.rival is not None and self.rival_optimizer is not None and (weights := of("rival")):
-            self.rival.module.load_state_dict(weights)
-            give_second_moments(self.rival_optimizer, of("rival_optimizer"))
-        # A draw that no earlier slice has made; the first moments are new, so the run cannot be the same anyway.
-        torch.manual_seed(about["done"] + self.processes.rank)
-        self.done = about["done"]
-        self.best = float("-inf") if about["best"] is None else about["best"]
 
     def begin(self, seed: int, weights: Mapping[str, Tensor] | None = None) -> None:
         """Go on from the folder; where it holds nothing yet, begin, at ``weights`` if there are any."""
@@ -359,8 +283,7 @@ class Loop:
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin a new run, with a fresh schedule, at weights that another one made."""
-        self.module.load_state_dict(dict(weights))
-        self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self._checkpoint.start_from(weights)
 
 
 def fade(progress: float, start: float) -> float:
@@ -371,9 +294,3 @@ def fade(progress: float, start: float) -> float:
 def _backward(loss: Tensor) -> None:
     """Gradients of a loss; of one that is not finite all are NaN, so that its step is left out."""
     (loss if bool(torch.isfinite(loss)) else loss * float("nan")).backward()
-
-
-def _replace(path: Path, state: Mapping[str, object]) -> None:
-    part = path.with_name(path.name + ".part")
-    torch.save(dict(state), part)
-    part.replace(path)

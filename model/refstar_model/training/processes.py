@@ -47,7 +47,7 @@ class Processes:
 
     def __init__(self, device: str | None = None) -> None:
         """``device``: ``cpu`` or ``cuda``; a GPU where there is one by default."""
-        self.count, self.rank = started(), rank()
+        self.count, self.rank = count_started(), read_rank()
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("no GPU that this torch can use; leave --device out, or say cpu")
         if torch.cuda.is_available() and device != "cpu":
@@ -135,17 +135,17 @@ def _keep_memory() -> None:
         change(_TOP_PAD, 2**26)
 
 
-def started() -> int:
+def count_started() -> int:
     """How many processes this one was started as one of."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank() -> int:
+def read_rank() -> int:
     """Which of them this one is, from 0."""
-    return int(os.environ.get("RANK", "0")) if started() > 1 else 0
+    return int(os.environ.get("RANK", "0")) if count_started() > 1 else 0
 
 
-def start(count: int, module: str, arguments: Sequence[str]) -> NoReturn:
+def launch(count: int, module: str, arguments: Sequence[str]) -> NoReturn:
     """Become the launcher of ``count`` processes of a Python module, each with its share of the cores.
 
     The launcher ends all when one fails. ``OMP_NUM_THREADS`` keeps its value where it is set.

@@ -25,14 +25,15 @@ from onnxruntime.quantization import (
 from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.cases import few_cases
-from refstar_model.evaluation.golden_distance import golden_distance
 from refstar_model.evaluation.restorers import FolderModel, fit
-from refstar_model.export import anonymize, halve_initializers
-from refstar_model.model_folder import revised
+from refstar_model.export.folder import revise_folder
+from refstar_model.export.golden_distance import golden_distance
+from refstar_model.export.graph import anonymize, halve_initializers
 
 Inputs = dict[str, NDArray[Any]]
 
-#: Graphs that run for every face; references are encoded once, and their features are compared: they stay as they are.
+#: Graphs that run for every face, as far as a folder has them; references are encoded once, and their features are
+#: compared: they stay as they are.
 GRAPHS = ("restore", "restore_alone")
 #: Multiplications from which a convolution is quantized.
 WORTH = 16_000_000
@@ -41,14 +42,14 @@ CASES = 12
 
 
 def quantize(folder: Path, photos: PhotoSet, worth: int = WORTH, cases: int = CASES) -> dict[str, Any]:
-    """Add ``restore_int8`` and ``restore_alone_int8`` to ``folder`` and its ``model.json``, which is returned.
+    """Add int8 graphs of all ``GRAPHS`` to ``folder`` and its ``model.json``, which is returned.
 
     ``photos``: those of training. The folder changes only at the end.
     """
-    with revised(folder) as (part, manifest):
-        samples = list(_samples(part, photos, cases))
-        for graph in GRAPHS:
-            chosen = _quantized(part, graph, samples, worth)
+    with revise_folder(folder) as (part, manifest):
+        samples = list(_draw_samples(part, photos, cases))
+        for graph in [name for name in GRAPHS if name in manifest["graphs"]]:
+            chosen = _quantize_graph(part, graph, samples, worth)
             manifest["graphs"][f"{graph}_int8"] = {"file": f"{graph}_int8.onnx", "quantized": len(chosen)}
         golden = manifest["golden"]
         apart = golden_distance(FolderModel(part), FolderModel(part, precision="int8"))
@@ -56,12 +57,12 @@ def quantize(folder: Path, photos: PhotoSet, worth: int = WORTH, cases: int = CA
     return manifest
 
 
-def _quantized(folder: Path, graph: str, samples: list[Inputs], worth: int) -> list[str]:
+def _quantize_graph(folder: Path, graph: str, samples: list[Inputs], worth: int) -> list[str]:
     """Write the int8 graph of a graph; returns the names of its convolutions that are quantized now."""
     target = folder / f"{graph}_int8.onnx"
     with tempfile.TemporaryDirectory() as work:
-        whole = _folded(folder / f"{graph}.onnx", Path(work) / "folded.onnx")
-        chosen = _worthwhile(whole, samples[0], worth)
+        whole = _fold_constants(folder / f"{graph}.onnx", Path(work) / "folded.onnx")
+        chosen = _choose_convolutions(whole, samples[0], worth)
         quantize_static(
             str(whole),
             str(target),
@@ -83,23 +84,21 @@ def _quantized(folder: Path, graph: str, samples: list[Inputs], worth: int) -> l
     return chosen
 
 
-def _samples(folder: Path, photos: PhotoSet, cases: int) -> Iterator[Inputs]:
-    """Inputs of the restoring graph for degraded faces, half of them with a reference that is present."""
-    encode = onnxruntime.InferenceSession(
-        str(folder / "encode_references.onnx"), providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in encode.get_outputs()]
-    size = encode.get_inputs()[0].shape[1]
+def _draw_samples(folder: Path, photos: PhotoSet, cases: int) -> Iterator[Inputs]:
+    """Inputs of the restoring graphs for degraded faces; where there are references, half of them with one present."""
+    model = FolderModel(folder)
     for level in sorted(LEVELS):
         for number, case in enumerate(few_cases(photos, level, cases)):
-            picture = case.wrong if number % 3 == 2 else case.right
-            features = encode.run(names, {"references": fit(picture, size)[None]})
-            yield {
-                "low_quality": fit(case.low_quality, size)[None],
-                "reference_weight": np.full((1, 1), number % 4 != 3, np.float32),
+            sample: Inputs = {
+                "low_quality": fit(case.low_quality, model.size)[None],
                 "fidelity": np.full(1, 0.5, np.float32),
-                **{name: value[None] for name, value in zip(names, features, strict=True)},
             }
+            if model.takes_references:
+                picture = case.wrong if number % 3 == 2 else case.right
+                features = model.encode_reference(fit(picture, model.size))
+                sample |= {name: value[None] for name, value in features.items()}
+                sample["reference_weight"] = np.full((1, 1), number % 4 != 3, np.float32)
+            yield sample
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -111,7 +110,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._left, None)
 
 
-def _folded(graph: Path, target: Path) -> Path:
+def _fold_constants(graph: Path, target: Path) -> Path:
     """The graph with everything computed that does not depend on its inputs, weights as fp32."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -123,7 +122,7 @@ def _folded(graph: Path, target: Path) -> Path:
     return target
 
 
-def _worthwhile(graph: Path, sample: Mapping[str, NDArray[Any]], worth: int) -> list[str]:
+def _choose_convolutions(graph: Path, sample: Mapping[str, NDArray[Any]], worth: int) -> list[str]:
     """Names of the dense convolutions with at least ``worth`` multiplications for one face."""
     model = onnx.load(str(graph))
     weights = {t.name: tuple(t.dims) for t in model.graph.initializer}

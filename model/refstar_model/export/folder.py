@@ -11,14 +11,14 @@ from typing import Any
 
 import onnx
 
-from refstar_model.shared_weights import share_weights
+from refstar_model.export.shared_weights import share_weights
 
 #: What the graphs of a folder have in common lies here once.
 WEIGHTS = "weights.bin"
 
 
 @contextmanager
-def prepared(folder: Path) -> Iterator[Path]:
+def prepare_folder(folder: Path) -> Iterator[Path]:
     """An empty folder beside ``folder``; what is in it at the end replaces the folder's files of the same names.
 
     After an exception ``folder`` is as it was.
@@ -32,9 +32,9 @@ def prepared(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
 
 
-def complete(part: Path, manifest: dict[str, Any]) -> None:
-    """Let the graphs that ``manifest`` names share their weights, if they are several; add the names of their
-    inputs and all hashes, and write it."""
+def complete_manifest(part: Path, manifest: dict[str, Any]) -> None:
+    """Let the graphs that ``manifest`` names share their weights, if they are several; add the names of their inputs
+    and all hashes, and write it."""
     graphs = manifest["graphs"]
     if len(graphs) > 1:
         manifest.setdefault("weights", {"file": WEIGHTS})
@@ -48,13 +48,13 @@ def complete(part: Path, manifest: dict[str, Any]) -> None:
 
 
 @contextmanager
-def revised(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def revise_folder(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A copy of ``folder`` and its manifest, to be changed; at the end it is completed and replaces the folder.
 
     After an exception ``folder`` is as it was.
     """
-    with prepared(folder) as part:
+    with prepare_folder(folder) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
         manifest: dict[str, Any] = json.loads((part / "model.json").read_text())
         yield part, manifest
-        complete(part, manifest)
+        complete_manifest(part, manifest)

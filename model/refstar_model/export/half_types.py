@@ -20,7 +20,7 @@ _SINGLE = frozenset({"Softmax", "Sigmoid", "Tanh", "Pow", "Sqrt", "Reciprocal", 
 _TYPED = {"Resize": 1}
 
 
-def halved(model: ModelProto) -> ModelProto:
+def halve_types(model: ModelProto) -> ModelProto:
     """A copy of an fp32 graph that computes in fp16 where that is safe; inputs and outputs keep their types.
 
     Initializers keep their names and bytes, so that both graphs can share them.
@@ -30,9 +30,9 @@ def halved(model: ModelProto) -> ModelProto:
     graph = result.graph
     types = element_types(model)
     del graph.value_info[:]
-    nodes = _Halving(graph, types).converted()
+    nodes = _Halving(graph, types).convert()
     del graph.node[:]
-    graph.node.extend(_needed(nodes, graph))
+    graph.node.extend(_keep_needed(nodes, graph))
     used = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
@@ -54,7 +54,7 @@ class _Halving:
         self._casts: dict[tuple[str, int], str] = {}
         self._nodes: list[NodeProto] = []
 
-    def converted(self) -> list[NodeProto]:
+    def convert(self) -> list[NodeProto]:
         for node in self._graph.node:
             if node.op_type != "Shape" and not self._varying.isdisjoint(node.input):
                 self._varying.update(node.output)
@@ -144,7 +144,7 @@ def element_types(model: ModelProto) -> dict[str, int]:
     return known | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def _needed(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
+def _keep_needed(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
     """Without those of which nothing is used any more."""
     used = {output.name for output in graph.output}
     kept = []

@@ -3,7 +3,6 @@
 Nothing is written when a graph differs from torch by more than ``PARITY`` on float outputs before rounding.
 """
 
-import subprocess
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from refstar_model.model_folder import complete, prepared
+from refstar_model.export.folder import complete_manifest, prepare_folder
 
 PARITY = 1e-3
 OPSET = 20
@@ -145,30 +144,16 @@ def anonymize(model: Any) -> None:
     del model.graph.metadata_props[:]
 
 
-def commit() -> str:
-    """The commit that the running code comes from, or ``unknown`` outside a checkout."""
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def write_folder(folder: Path, graphs: list[Graph], description: dict[str, Any]) -> dict[str, Any]:
     """Export all graphs into ``folder`` with their ``model.json``; the folder changes only if all of them pass.
 
     ``description`` is the manifest without its ``graphs``.
     """
-    with prepared(folder) as part:
+    with prepare_folder(folder) as part:
         entries = {
             g.name: {"file": f"{g.name}.onnx", "parity": export_graph(g, part / f"{g.name}.onnx")}
             for g in graphs
         }
         manifest = {**description, "graphs": entries}
-        complete(part, manifest)
+        complete_manifest(part, manifest)
     return manifest

@@ -1,0 +1,65 @@
+"""The face detector as a system."""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refstar_model.data.photos import Kind, PhotoSet
+from refstar_model.options.photographs import MISSING, TEACHERS, find_model, open_named_photos
+from refstar_model.options.run import read_loop, read_run
+from refstar_model.system import System, Trained
+
+if TYPE_CHECKING:
+    from refstar_model.detector.network import Finder, Refiner
+
+
+class DetectorSystem:
+    title = "finds faces and their five points"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--teachers", type=Path, default=find_model(TEACHERS), help="folder of yunet/, mediapipe/"
+        )
+        parser.add_argument("--backgrounds", type=Path, help="folder of face-free photographs")
+        parser.add_argument("--part", choices=["finder", "refiner"], help="only one of the two")
+
+    def train(self, arguments: argparse.Namespace) -> Path:
+        from refstar_model.detector.labels import Teachers
+        from refstar_model.detector.training import PARTS, DetectorTraining, train
+
+        if arguments.teachers is None:
+            raise SystemExit(f"--teachers is missing {MISSING}")
+        teachers = Teachers(
+            arguments.teachers / "yunet/face_detection_yunet_2023mar.onnx",
+            arguments.teachers / "mediapipe/face_landmark.tflite",
+        )
+        how = DetectorTraining(seed=arguments.seed)
+        how = replace(how, finder=read_loop(arguments, how.finder), refiner=read_loop(arguments, how.refiner))
+        parts = (arguments.part,) if arguments.part else PARTS
+        # The teachers' points are good on heads that look at us only.
+        photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
+        return train(photos, teachers, arguments.backgrounds, how, read_run(arguments), parts)
+
+    def load(self, weights: Path) -> Trained:
+        from refstar_model.detector.training import load
+
+        return TrainedDetector(*load(weights))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDetector:
+    finder: "Finder"
+    refiner: "Refiner"
+    steps: int
+
+    def export(self, folder: Path, photos: PhotoSet | None = None) -> dict[str, Any]:
+        from refstar_model.detector.publishing import export_detector
+
+        return export_detector(self.finder, self.refiner, self.steps, folder, photos)
+
+    def open_restorer(self) -> None:
+        return None
+
+
+SYSTEM: System = DetectorSystem()

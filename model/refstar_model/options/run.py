@@ -1,0 +1,61 @@
+"""What the training of every system asks for: where, how long, on what."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refstar_model.options.photographs import add_data
+
+if TYPE_CHECKING:
+    from refstar_model.training import LoopParams, Run
+
+#: More than any clock allows.
+BY_CLOCK_STEPS = 10**9
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    add_data(parser, "folder of faces.csv and pictures, one that holds such, or a pack")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
+    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="end this slice after so many minutes"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, help="learning rate; 4e-4 is good after --init")
+    parser.add_argument(
+        "--init", "--start", type=Path, help="weights.pt to begin from, with a fresh schedule"
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train; a GPU where there is one")
+    parser.add_argument(
+        "--precision", choices=["bf16", "fp32"], help="of the networks; fp32 where a processor has no bf16"
+    )
+    parser.add_argument(
+        "--by-clock",
+        action="store_true",
+        help="one whole schedule in the --minutes of this call, however many steps they are",
+    )
+    parser.add_argument(
+        "--travel", type=Path, help="folder for what can travel of every checkpoint: a few files in halves"
+    )
+
+
+def read_run(arguments: argparse.Namespace) -> "Run":
+    from refstar_model.training import Run
+
+    return Run(arguments.out, arguments.minutes, arguments.device, arguments.init, arguments.travel)
+
+
+def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams":
+    """The system's own numbers with what the options change."""
+    from refstar_model.layers.precision import Precision
+
+    if arguments.by_clock:
+        if arguments.minutes == float("inf"):
+            raise SystemExit("--by-clock needs --minutes")
+        loop = replace(loop, by_clock=True, steps=BY_CLOCK_STEPS, line_seconds=5.0, save_minutes=2.0)
+    if arguments.precision:
+        loop = replace(loop, precision=Precision(arguments.precision))
+    if arguments.rate:
+        loop = replace(loop, learning_rate=arguments.rate)
+    return replace(loop, steps=arguments.steps) if arguments.steps else loop

@@ -1,0 +1,106 @@
+"""RefSTAR as a system: selection, transfer and reconstruction with references."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from refstar_model.data.credits import FIRST_FACES
+from refstar_model.data.photos import Kind
+from refstar_model.export.card import ModelCard, Ranks
+from refstar_model.options.photographs import open_named_photos
+from refstar_model.options.restoration import (
+    add_restoration_options,
+    open_recognizer,
+    read_stream,
+    spread_out,
+    watch_restorer,
+)
+from refstar_model.options.run import read_loop, read_run
+from refstar_model.system import System, Trained
+
+CARD = ModelCard(
+    name="refstar",
+    version="0.3.2",
+    system="refstar",
+    training_data=FIRST_FACES,
+    limits=(
+        "Trained on 716 photographs of 560 adults, mostly frontal, smiling, well lit; no profiles, no children.",
+        "Detail may be invented or carried over from the reference (expression, glasses, beard, age). "
+        "Not for identification or evidence.",
+        "Another person's reference is mostly, but not always, recognized as such and left alone.",
+    ),
+    max_references=8,
+    ranks=Ranks(with_references=1, without_references=2),
+)
+
+
+class RefStarSystem:
+    title = "selection, transfer and reconstruction with references"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        add_restoration_options(parser)
+        parser.add_argument("--size", choices=["small", "base"], default="small", help="for a CPU, for a GPU")
+        parser.add_argument(
+            "--part", choices=["person"], help="only the gate that knows strangers, of --init"
+        )
+        parser.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf")
+        parser.add_argument(
+            "--attention", choices=["none", "joint", "dual"], default="dual", help="in the features"
+        )
+        parser.add_argument(
+            "--labels", type=Path, help="selection masks and mesh points (data/selection_masks.py)"
+        )
+        parser.add_argument("--vgg", type=Path, help="torchvision's VGG-19 weights for the loss of that name")
+        parser.add_argument(
+            "--compiled", action="store_true", help="torch.compile, for GPUs; on a CPU not worth its minutes"
+        )
+
+    def train(self, arguments: argparse.Namespace) -> Path:
+        if arguments.part == "person":
+            return _train_person(arguments)
+        spread_out(arguments)
+        from refstar_model.refstar.export_view import view_network
+        from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
+        from refstar_model.refstar.training import RefStarTraining, train
+
+        how = RefStarTraining(
+            network=replace(
+                BASE if arguments.size == "base" else SMALL,
+                backbone=BackboneKind(arguments.backbone),
+                attention=Attention(arguments.attention),
+            ),
+            vgg=arguments.vgg,
+            labels=arguments.labels,
+            compiled=arguments.compiled,
+        )
+        how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
+        photos = open_named_photos(arguments)
+        watch = watch_restorer(arguments, photos, view_network)
+        if not arguments.travel:  # the sheets of its own show the references too
+            watch = replace(watch, show=None)
+        return train(photos, open_recognizer(arguments), how, read_run(arguments), watch)
+
+    def load(self, weights: Path) -> Trained:
+        from refstar_model.export.restoring import TrainedRestorer
+        from refstar_model.refstar.export_view import view_network
+        from refstar_model.refstar.weights import load
+
+        net, steps = load(weights)
+        return TrainedRestorer(view_network(net), CARD, steps)
+
+
+SYSTEM: System = RefStarSystem()
+
+
+def _train_person(arguments: argparse.Namespace) -> Path:
+    from refstar_model.refstar.person_training import PersonTraining, train_person
+
+    recognizer = open_recognizer(arguments)
+    if arguments.init is None or recognizer is None:
+        raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
+    if arguments.processes != 1:
+        raise SystemExit("--part person takes one process: its batches are not dealt out")
+    how = PersonTraining(seed=arguments.seed)
+    how = replace(how, loop=read_loop(arguments, how.loop))
+    photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
+    return train_person(photos, recognizer, how, read_run(arguments))

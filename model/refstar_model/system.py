@@ -1,0 +1,61 @@
+"""What a system is to the commands, and which systems there are.
+
+A new one is a folder with a module ``system`` that defines ``SYSTEM``, and one line in ``SYSTEMS``. That module is
+imported when the system is named on the command line, so what is large in it belongs inside its functions.
+"""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from refstar_model.data.photos import PhotoSet
+    from refstar_model.evaluation.restorers import Restorer
+
+#: Where the module ``system`` of each is.
+SYSTEMS = {
+    "refstar": "refstar_model.refstar.system",
+    "ganprior": "refstar_model.ganprior.system",
+    "detector": "refstar_model.detector.system",
+}
+
+
+class Trained(Protocol):
+    """Networks that have been trained, as they leave training."""
+
+    def export(self, folder: Path, photos: "PhotoSet | None" = None) -> dict[str, Any]:
+        """Write the model folder, parity checked with faces of ``photos`` where given; returns the manifest.
+
+        Raises ParityError, and leaves ``folder`` as it was.
+        """
+        ...
+
+    def open_restorer(self) -> "Restorer | None":
+        """The networks as evaluation calls them; None for a system that restores no faces."""
+        ...
+
+
+class System(Protocol):
+    @property
+    def title(self) -> str:
+        """One line of help."""
+        ...
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Those of ``train`` beyond what every run has (options.run)."""
+        ...
+
+    def train(self, arguments: argparse.Namespace) -> Path:
+        """Train as the options say; returns the path of the weights."""
+        ...
+
+    def load(self, weights: Path) -> Trained:
+        """What a training left in ``weights.pt``."""
+        ...
+
+
+def find_system(name: str) -> System:
+    """One of ``SYSTEMS``."""
+    system: System = import_module(SYSTEMS[name]).SYSTEM
+    return system

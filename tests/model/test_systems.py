@@ -1,0 +1,100 @@
+"""What a system is: a folder and a line, and nothing shared knows which there are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from refstar_model import cli
+from refstar_model.data.photos import PhotoSet
+from refstar_model.evaluation import FolderModel
+from refstar_model.export import golden
+from refstar_model.system import SYSTEMS, find_system
+from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.provider import Provider
+from refstar_service.engine.session import Session
+
+TOY = Path(__file__).with_name("toy_system.py")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.delenv("REFSTAR_DATA", raising=False)
+    monkeypatch.setattr(sys, "argv", ["refstar-model", *map(str, arguments)])
+    cli.main()
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder, and the line."""
+    folder = tmp_path / "packages/toy"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "system.py").write_text(TOY.read_text())
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.setitem(SYSTEMS, "toy", "toy.system")
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_new_system_trains_exports_is_judged_quantized_and_served(
+    photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, weights, folder = photos.roots[0], tmp_path / "run/weights.pt", tmp_path / "zoo/toy"
+    run(monkeypatch, "train", "toy", "--data", data, "--out", tmp_path / "run", "--steps", 10)
+    assert capsys.readouterr().out.splitlines()[-1] == str(weights)
+    learned = torch.load(weights, weights_only=True)
+    assert learned["step"] == 10
+    assert learned["weights"]["conv.weight"].abs().max() > 0
+    run(monkeypatch, "export", "toy", weights, "--out", folder)
+    run(monkeypatch, "quantize", folder, "--data", data)
+
+    manifest = json.loads((folder / "model.json").read_text())
+    assert manifest["ranks"] == {"without_references": 1}
+    assert manifest["max_references"] == 0
+    assert {name: graph["inputs"] for name, graph in manifest["graphs"].items()} == {
+        name: ["low_quality"] for name in ("restore", "restore_fp16", "restore_int8")
+    }
+    face = golden.golden_picture(512)
+    trained = find_system("toy").load(weights).open_restorer()
+    assert trained is not None
+    exported = FolderModel(folder)(face, []).picture
+    assert np.abs(exported.astype(int) - trained(face, []).picture).max() <= 1
+    assert not np.array_equal(exported, face)
+
+    served = Session(load_manifest(folder).path("restore"), Provider.CPU)
+    assert np.array_equal(served.run({"low_quality": face[None]})["restored"][0], exported)
+
+
+@pytest.mark.parametrize("name", list(SYSTEMS))
+def test_a_system_is_not_loaded_for_the_sake_of_another(name: str) -> None:
+    others = [other for other in SYSTEMS if other != name and (name, other) != ("refstar", "ganprior")]
+    check = (
+        "import sys; from refstar_model.system import find_system; import argparse; "
+        f"find_system({name!r}).add_options(argparse.ArgumentParser()); "
+        f"print([o for o in {others!r} if any(m.startswith('refstar_model.' + o) for m in sys.modules)], "
+        "'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[] False"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "refstar_model.detector.publishing",
+        "refstar_model.detector.training",
+        "refstar_model.ganprior.training",
+        "refstar_model.ganprior.export_view",
+        "refstar_model.evaluation",
+        "refstar_model.export.restoring",
+        "refstar_model.export.quantization",
+        "refstar_model.training",
+        "refstar_model.cli",
+    ],
+)
+def test_what_does_not_need_refstar_does_not_load_it(module: str) -> None:
+    check = f"import sys; import {module}; print([m for m in sys.modules if m.startswith('refstar_model.refstar')])"
+    answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
