@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from refstar_model.data.photos import PhotoSet
-    from refstar_model.evaluation.restorers import Restorer
+    from refstar_model.evaluation.restorers import GraphModel
 
 #: Where the module ``system`` of each is.
 SYSTEMS = {
@@ -31,7 +31,7 @@ class Trained(Protocol):
         """
         ...
 
-    def open_restorer(self) -> "Restorer | None":
+    def open_restorer(self) -> "GraphModel | None":
         """The networks as evaluation calls them; None for a system that restores no faces."""
         ...
 

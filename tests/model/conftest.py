@@ -65,7 +65,12 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+def recognizer(recognizer_file: Path) -> Recognizer:
+    return Recognizer(recognizer_file)
+
+
+@pytest.fixture(scope="session")
+def recognizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two strided convolutions and an embedding, as an ONNX file."""
     rng = np.random.default_rng(0)
     shapes = {"w1": (4, 3, 3, 3), "s1": (4, 1, 1), "w2": (6, 4, 3, 3), "w3": (8, 6 * 28 * 28), "b3": (8,)}
@@ -89,4 +94,4 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
     )
     path = tmp_path_factory.mktemp("recognizer") / "tiny.onnx"
     onnx.save(helper.make_model(graph), str(path))
-    return Recognizer(path)
+    return path

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from refstar_model.commands.publish import draw_calibration_faces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden
@@ -20,7 +21,7 @@ from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, photos: PhotoSet) -> Path:
     target = tmp_path_factory.mktemp("quantized") / "tiny"
     shutil.copytree(tiny_folder, target)
-    quantize(target, photos.split("train"), worth=10_000, cases=2)
+    quantize(target, draw_calibration_faces(photos.split("train"), 2), worth=10_000)
     return target
 
 

@@ -26,6 +26,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     cli.main()
 
 
+def score_of(printed: str) -> float:
+    return float(printed.split("score: ")[1].split()[0])
+
+
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder, and the line."""
@@ -39,7 +43,11 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_a_new_system_trains_exports_is_judged_quantized_and_served(
-    photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: PhotoSet,
+    recognizer_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     data, weights, folder = photos.roots[0], tmp_path / "run/weights.pt", tmp_path / "zoo/toy"
     run(monkeypatch, "train", "toy", "--data", data, "--out", tmp_path / "run", "--steps", 10)
@@ -49,6 +57,13 @@ def test_a_new_system_trains_exports_is_judged_quantized_and_served(
     assert learned["weights"]["conv.weight"].abs().max() > 0
     run(monkeypatch, "export", "toy", weights, "--out", folder)
     run(monkeypatch, "quantize", folder, "--data", data)
+    capsys.readouterr()
+    judged = ["--quick", "--data", data, "--judge", recognizer_file]
+    run(monkeypatch, "evaluate", folder, *judged)
+    of_folder = capsys.readouterr().out
+    run(monkeypatch, "evaluate", weights, "--system", "toy", *judged)
+    assert "clean/psnr" in of_folder
+    assert score_of(capsys.readouterr().out) == pytest.approx(score_of(of_folder), abs=0.01)
 
     manifest = json.loads((folder / "model.json").read_text())
     assert manifest["ranks"] == {"without_references": 1}
@@ -98,3 +113,25 @@ def test_what_does_not_need_refstar_does_not_load_it(module: str) -> None:
     check = f"import sys; import {module}; print([m for m in sys.modules if m.startswith('refstar_model.refstar')])"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["{weights}"], "is not a model folder; for weights, name their --system"),
+        (["{folder}", "--system", "toy"], "is a model folder; --system is for weights"),
+        (["{weights}", "--system", "toy", "--write"], "export the weights first"),
+    ],
+)
+@pytest.mark.usefixtures("toy")
+def test_what_evaluate_cannot_do_is_said(
+    asked: list[str],
+    message: str,
+    photos: PhotoSet,
+    recognizer_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = [part.format(weights=tmp_path / "weights.pt", folder=tmp_path) for part in asked]
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, "evaluate", *model, "--data", photos.roots[0], "--judge", recognizer_file)

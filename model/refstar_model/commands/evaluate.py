@@ -1,4 +1,4 @@
-"""``evaluate``: a model folder, measured."""
+"""``evaluate``: a model folder, or the weights of a training, measured."""
 
 import argparse
 from pathlib import Path
@@ -13,16 +13,19 @@ from refstar_model.options.photographs import (
     find_model,
     open_named_photos,
 )
+from refstar_model.system import SYSTEMS, find_system
 
 if TYPE_CHECKING:
     from refstar_model.evaluation import Section
+    from refstar_model.evaluation.restorers import GraphModel
 
 
 def add(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="measure a model folder on the val pairs and real portraits"
     )
-    evaluate.add_argument("folder", type=Path)
+    evaluate.add_argument("model", type=Path, help="model folder, or weights.pt or best.pt of --system")
+    evaluate.add_argument("--system", choices=list(SYSTEMS), help="whose weights they are")
     add_data(evaluate, "folder of faces.csv and pictures, or one that holds such")
     evaluate.add_argument("--judge", type=Path, default=find_model(JUDGE))
     evaluate.add_argument(
@@ -49,7 +52,7 @@ def add(commands: Any) -> None:
     evaluate.add_argument(
         "--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="which of its graphs"
     )
-    evaluate.set_defaults(run=evaluate_folder)
+    evaluate.set_defaults(run=evaluate_model)
 
 
 def read_sections(names: str) -> frozenset["Section"]:
@@ -61,7 +64,7 @@ def read_sections(names: str) -> frozenset["Section"]:
         raise argparse.ArgumentTypeError(f"{error}; there are {', '.join(Section)}") from None
 
 
-def evaluate_folder(arguments: argparse.Namespace) -> None:
+def evaluate_model(arguments: argparse.Namespace) -> None:
     from refstar_model import evaluation
     from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
     from refstar_model.landmarks import FaceFinder, FaceMesh
@@ -70,7 +73,7 @@ def evaluate_folder(arguments: argparse.Namespace) -> None:
     if arguments.judge is None:
         raise SystemExit(f"--judge is missing {MISSING}")
     photos, judge = open_named_photos(arguments), Recognizer(arguments.judge)
-    model = evaluation.FolderModel(arguments.folder, precision=arguments.precision)
+    model = _open_model(arguments)
     if arguments.quick:
         if arguments.write or arguments.only:
             raise SystemExit("--quick is for choosing; --write and --only are about the whole table")
@@ -107,4 +110,21 @@ def evaluate_folder(arguments: argparse.Namespace) -> None:
     if arguments.report:
         evaluation.write_report(arguments.report, table, records)
     if arguments.write:
-        evaluation.write_quality(arguments.folder, table, arguments.precision)
+        evaluation.write_quality(arguments.model, table, arguments.precision)
+
+
+def _open_model(arguments: argparse.Namespace) -> "GraphModel":
+    if arguments.model.is_dir():
+        if arguments.system:
+            raise SystemExit(f"{arguments.model} is a model folder; --system is for weights")
+        from refstar_model.evaluation import FolderModel
+
+        return FolderModel(arguments.model, precision=arguments.precision)
+    if arguments.system is None:
+        raise SystemExit(f"{arguments.model} is not a model folder; for weights, name their --system")
+    if arguments.write or arguments.precision != "fp32":
+        raise SystemExit("--write and --precision are about a model folder; export the weights first")
+    model = find_system(arguments.system).load(arguments.model).open_restorer()
+    if model is None:
+        raise SystemExit(f"{arguments.system} restores no faces; there is nothing to evaluate")
+    return model

@@ -1,10 +1,11 @@
 """``export`` and ``quantize``: weights to a model folder, and int8 graphs beside its others."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from refstar_model.data.photos import roots_from_environment
+from refstar_model.data.photos import PhotoSet, roots_from_environment
 from refstar_model.options.photographs import add_data, open_named_photos
 from refstar_model.system import SYSTEMS, find_system
 
@@ -34,11 +35,21 @@ def export_weights(arguments: argparse.Namespace) -> None:
 def quantize_folder(arguments: argparse.Namespace) -> None:
     from refstar_model.export.quantization import quantize
 
-    manifest = quantize(arguments.folder, open_named_photos(arguments).split("train"))
+    manifest = quantize(arguments.folder, draw_calibration_faces(open_named_photos(arguments).split("train")))
     for name, graph in manifest["graphs"].items():
         if "quantized" in graph:
             print(f"{name}: {graph['quantized']} convolutions in int8")
     _print_size(arguments.folder)
+
+
+def draw_calibration_faces(photos: PhotoSet, count: int = 12) -> Iterator[tuple[Any, Any]]:
+    """``count`` degraded faces of each level, every third one with a stranger's reference."""
+    from refstar_model.data.degradation import LEVELS
+    from refstar_model.evaluation.cases import few_cases
+
+    for level in sorted(LEVELS):
+        for number, case in enumerate(few_cases(photos, level, count)):
+            yield case.low_quality, case.wrong if number % 3 == 2 else case.right
 
 
 def _print_size(folder: Path) -> None:

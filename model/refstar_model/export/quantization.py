@@ -6,7 +6,7 @@ scale for each output channel, activations one for each tensor.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,29 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from refstar_model.data.degradation import LEVELS
-from refstar_model.data.photos import PhotoSet
-from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.restorers import FolderModel, fit
 from refstar_model.export.folder import revise_folder
 from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import anonymize, halve_initializers
 
 Inputs = dict[str, NDArray[Any]]
+Pixels = NDArray[np.uint8]
 
 #: Graphs that run for every face, as far as a folder has them; references are encoded once, and their features are
 #: compared: they stay as they are.
 GRAPHS = ("restore", "restore_alone")
 #: Multiplications from which a convolution is quantized.
 WORTH = 16_000_000
-#: Cases of each level; with the right reference, with a stranger's and with none.
-CASES = 12
 
 
-def quantize(folder: Path, photos: PhotoSet, worth: int = WORTH, cases: int = CASES) -> dict[str, Any]:
+def quantize(folder: Path, faces: Iterable[tuple[Pixels, Pixels]], worth: int = WORTH) -> dict[str, Any]:
     """Add int8 graphs of all ``GRAPHS`` to ``folder`` and its ``model.json``, which is returned.
 
-    ``photos``: those of training. The folder changes only at the end.
+    ``faces`` to calibrate with, of training and not of evaluation: each a degraded one and a reference for it, square
+    and uint8. Convolutions with less than ``worth`` multiplications stay. The folder changes only at the end.
     """
     with revise_folder(folder) as (part, manifest):
-        samples = list(_draw_samples(part, photos, cases))
+        samples = list(_make_inputs(part, faces))
         for graph in [name for name in GRAPHS if name in manifest["graphs"]]:
             chosen = _quantize_graph(part, graph, samples, worth)
             manifest["graphs"][f"{graph}_int8"] = {"file": f"{graph}_int8.onnx", "quantized": len(chosen)}
@@ -84,21 +81,19 @@ def _quantize_graph(folder: Path, graph: str, samples: list[Inputs], worth: int)
     return chosen
 
 
-def _draw_samples(folder: Path, photos: PhotoSet, cases: int) -> Iterator[Inputs]:
-    """Inputs of the restoring graphs for degraded faces; where there are references, half of them with one present."""
+def _make_inputs(folder: Path, faces: Iterable[tuple[Pixels, Pixels]]) -> Iterator[Inputs]:
+    """Inputs of the restoring graphs; where there are references, one in four is absent."""
     model = FolderModel(folder)
-    for level in sorted(LEVELS):
-        for number, case in enumerate(few_cases(photos, level, cases)):
-            sample: Inputs = {
-                "low_quality": fit(case.low_quality, model.size)[None],
-                "fidelity": np.full(1, 0.5, np.float32),
-            }
-            if model.takes_references:
-                picture = case.wrong if number % 3 == 2 else case.right
-                features = model.encode_reference(fit(picture, model.size))
-                sample |= {name: value[None] for name, value in features.items()}
-                sample["reference_weight"] = np.full((1, 1), number % 4 != 3, np.float32)
-            yield sample
+    for number, (low_quality, reference) in enumerate(faces):
+        inputs: Inputs = {
+            "low_quality": fit(low_quality, model.size)[None],
+            "fidelity": np.full(1, 0.5, np.float32),
+        }
+        if model.takes_references:
+            features = model.encode_reference(fit(reference, model.size))
+            inputs |= {name: value[None] for name, value in features.items()}
+            inputs["reference_weight"] = np.full((1, 1), number % 4 != 3, np.float32)
+        yield inputs
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
