@@ -10,7 +10,7 @@ import pytest
 import torch
 from refstar_model.data.photos import PhotoSet
 from refstar_model.detector import geometry
-from refstar_model.detector.backgrounds import drawn, patchwork, read_folder
+from refstar_model.detector.backgrounds import draw_background, draw_patchwork, read_folder
 from refstar_model.detector.export_view import Detect, Refine
 from refstar_model.detector.labels import SIDE, FaceLabel
 from refstar_model.detector.losses import finder_loss, refiner_loss
@@ -21,9 +21,9 @@ from refstar_model.detector.samples import (
     FinderSamples,
     RefinerSamples,
     Views,
-    wanted_answers,
+    label_places,
 )
-from refstar_model.detector.scenes import Actor, Placed, place, varied
+from refstar_model.detector.scenes import Actor, Placed, place, vary_actor
 from refstar_model.detector.training import DetectorTraining, finder_step, load, train
 from refstar_model.export.graph import round_weights
 from refstar_model.training import Moment, Run
@@ -74,7 +74,7 @@ def test_the_labels_of_a_placed_face_are_where_its_points_were_painted(size: flo
 def test_a_varied_face_carries_its_points_along() -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        actor = varied(dotted(), rng)
+        actor = vary_actor(dotted(), rng)
         left, right, nose, *mouth = actor.points
         assert left[0] < right[0], "the first eye stays at the picture's left when the face is mirrored"
         assert mouth[0][0] < mouth[1][0]
@@ -88,7 +88,7 @@ def test_a_view_asks_for_faces_of_its_size_and_leaves_doubtful_ones_unjudged() -
         return Placed(np.full((5, 2), (x, 50), np.float32), box)
 
     faces = [face(24, 40), face(7, 100), face(120, 190)]
-    wanted, sizes = wanted_answers(faces, 256)
+    wanted, sizes = label_places(faces, 256)
     at_40, at_100, at_190 = (wanted[0, 6, x // 8] for x in (40, 100, 190))
     assert (at_40, at_100, at_190) == (1, -1, 0)
     assert sizes[6, 5] == pytest.approx(1.0)
@@ -119,7 +119,7 @@ def test_a_face_free_picture_is_drawn_of_any_size(cast: Cast, tmp_path: Path) ->
     faces = [a.picture for a in cast.actors]
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        for picture in (drawn(33, 71, rng), patchwork(33, 71, faces, scenery, rng)):
+        for picture in (draw_background(33, 71, rng), draw_patchwork(33, 71, faces, scenery, rng)):
             assert picture.shape == (33, 71, 3)
             assert picture.dtype == np.uint8
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import PARITY, Graph, export_graph, round_weights
-from refstar_model.export.half_types import as_rounded, halve_types
+from refstar_model.export.half_types import emulate_halves, halve_types
 from refstar_model.export.views import View
 from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.network import GanPrior
@@ -93,5 +93,5 @@ def test_halves_give_nearly_the_same(written: tuple[Path, float]) -> None:
     model = onnx.load(str(written[0]))
     half = halve_types(model)
     onnx.checker.check_model(half)
-    full, rounded = (session(m).run(None, given(2))[0].astype(int) for m in (model, as_rounded(half)))
+    full, rounded = (session(m).run(None, given(2))[0].astype(int) for m in (model, emulate_halves(half)))
     assert 0 < np.abs(full - rounded).max() <= 4

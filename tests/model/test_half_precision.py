@@ -15,7 +15,7 @@ from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden, restoring
 from refstar_model.export.graph import Graph, ParityError, write_folder
 from refstar_model.export.half_precision import add_half_graphs
-from refstar_model.export.half_types import as_rounded, element_types, halve_types
+from refstar_model.export.half_types import element_types, emulate_halves, halve_types
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
 from refstar_model.refstar.system import CARD
@@ -145,7 +145,7 @@ def test_rounding_is_that_of_fp16() -> None:
     rng = np.random.default_rng(1)
     x = (rng.choice([-1, 1], 10_000) * 10.0 ** rng.uniform(-3, 4, 10_000)).astype(np.float32)
     session = onnxruntime.InferenceSession(
-        as_rounded(through_halves()).SerializeToString(), providers=["CPUExecutionProvider"]
+        emulate_halves(through_halves()).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     rounded, scaled = session.run(["rounded", "scaled"], {"x": x})
     half = x.astype(np.float16)

@@ -11,8 +11,8 @@ from refstar_model.recognition import Recognizer
 from refstar_model.refstar.losses import Target
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
-from refstar_model.refstar.person_gate import PersonGate, gate_loss, gated
-from refstar_model.refstar.person_training import PersonTraining, fit_gate, held_out, train_person
+from refstar_model.refstar.person_gate import PersonGate, apply_gate, gate_loss
+from refstar_model.refstar.person_training import PersonTraining, fit_gate, hold_out_people, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Run
@@ -45,7 +45,7 @@ def people(gate: PersonGate, references: torch.Tensor) -> torch.Tensor:
 def test_a_new_gate_lets_everybody_pass(gate: PersonGate) -> None:
     logits = gate(faces(2), people(gate, faces(6).unflatten(0, (2, 3))))
     assert logits.shape == (2, 3)
-    assert gated(torch.ones(2, 3), logits).min() > 0.99
+    assert apply_gate(torch.ones(2, 3), logits).min() > 0.99
 
 
 def test_the_gate_weighs_direction_by_how_much_is_seen(gate: PersonGate) -> None:
@@ -165,7 +165,7 @@ def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
 ) -> None:
     how = PersonTraining(held_out=3, views=3)
     people = photos.split("train")
-    held = held_out(people, 3)
+    held = hold_out_people(people, 3)
     assert held < {p.person for p in people.photos}
     gate.encoder = Colors()  # type: ignore[assignment]
     fit_gate(gate, people, held, how)

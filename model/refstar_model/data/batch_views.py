@@ -19,8 +19,8 @@ from refstar_model.layers.color import luminance
 def warp(pictures: Tensor, moves: Sequence[Move]) -> Tensor:
     """Pictures [B, C, T, T], each moved by its own ``Move``; bilinear, mirrored at the border (reflect 101)."""
     side = pictures.shape[-1]
-    affine = _stacked([move.affine(side) for move in moves], pictures)  # [B, 2, 3]
-    bend = _stacked([move.bend for move in moves], pictures).permute(0, 3, 1, 2) * (side / 256)
+    affine = _stack([move.affine(side) for move in moves], pictures)  # [B, 2, 3]
+    bend = _stack([move.bend for move in moves], pictures).permute(0, 3, 1, 2) * (side / 256)
     flow = F.interpolate(bend, (side, side), mode="bicubic", align_corners=False)
     axis = torch.arange(side, device=pictures.device, dtype=pictures.dtype)
     x, y = axis[None, None, :], axis[None, :, None]
@@ -31,7 +31,7 @@ def warp(pictures: Tensor, moves: Sequence[Move]) -> Tensor:
         + flow[:, k]
         for k in (0, 1)
     )
-    mirrored = _stacked([[[float(move.mirrored)]] for move in moves], pictures)
+    mirrored = _stack([[[float(move.mirrored)]] for move in moves], pictures)
     across = torch.lerp(across, side - 1 - across, mirrored)
     grid = torch.stack([across, down], -1) * (2 / (side - 1)) - 1
     return F.grid_sample(pictures, grid, "bilinear", "reflection", align_corners=True)
@@ -39,9 +39,9 @@ def warp(pictures: Tensor, moves: Sequence[Move]) -> Tensor:
 
 def relight(pictures: Tensor, lights: Sequence[Light]) -> Tensor:
     """Pictures [B, 3, T, T] in 0..1, each in its own light."""
-    gain = _stacked([light.gain for light in lights], pictures)[:, :, None, None]
+    gain = _stack([light.gain for light in lights], pictures)[:, :, None, None]
     gamma, offset = (
-        _stacked([getattr(light, name) for light in lights], pictures)[:, None, None, None]
+        _stack([getattr(light, name) for light in lights], pictures)[:, None, None, None]
         for name in ("gamma", "offset")
     )
     return (pictures.clamp(0, 1) ** gamma * gain + offset).clamp(0, 1)
@@ -49,15 +49,15 @@ def relight(pictures: Tensor, lights: Sequence[Light]) -> Tensor:
 
 def apply_tones(pictures: Tensor, tones: Sequence[Tone]) -> Tensor:
     """Pictures [B, 3, T, T] in 0..1, each in its own tone."""
-    saturation = _stacked([tone.saturation for tone in tones], pictures)[:, None, None, None]
+    saturation = _stack([tone.saturation for tone in tones], pictures)[:, None, None, None]
     black, white, curve = (
-        _stacked(rows, pictures)[:, :, None, None]
+        _stack(rows, pictures)[:, :, None, None]
         for rows in zip(*((t.black, t.white, t.curve) for t in tones), strict=True)
     )
     mixed = torch.lerp(luminance(pictures).expand_as(pictures), pictures, saturation).clamp(0, 1)
     return black + (white - black) * mixed**curve
 
 
-def _stacked(rows: Sequence[object], like: Tensor) -> Tensor:
+def _stack(rows: Sequence[object], like: Tensor) -> Tensor:
     """Numbers of a batch as one tensor, beside ``like``."""
     return upload(np.array(rows, np.float32), like.device).to(like.dtype)

@@ -62,13 +62,13 @@ def draw_sheet(photos: Sequence[Pixels], folder: Path, table: Table = TABLE, see
         photo = photos[number % len(photos)]
         pictures = [photo, *(row(photo, rng) for _ in range(DRAWS))]
         captions = [name] + [""] * DRAWS
-        whole.append(_strip([_shrunk(p, WHOLE) for p in pictures], captions))
+        whole.append(_strip([_shrink(p, WHOLE) for p in pictures], captions))
         close.append(_strip([p[CLOSE_UP] for p in pictures], captions))
     for number, fault in enumerate(_single_faults(table, rng)):
         photo = photos[number % len(photos)]
         amounts = [fault.amounts.at(part) for part in (0.0, 0.5, 1.0)]
         pictures = [photo, *(degrade(photo, fault.recipe(amount), rng) for amount in amounts)]
-        cells = [_shrunk(p, CLOSE) if fault.wide else p[CLOSE_UP] for p in pictures]
+        cells = [_shrink(p, CLOSE) if fault.wide else p[CLOSE_UP] for p in pictures]
         faults.append(_strip(cells, [fault.name, *(f"{amount:.3g}" for amount in amounts)]))
     paths = [folder / f"{name}.png" for name in ("families", "families-close", "faults")]
     for path, rows in zip(paths, (whole, close, faults), strict=True):
@@ -157,7 +157,9 @@ def _single_faults(table: Table, rng: np.random.Generator) -> Iterator[SingleFau
     small = Chain(down=4, shrink=area)
     for grow in (Interpolation.NEAREST, Interpolation.LINEAR, Interpolation.CUBIC):
         upscaled = Chain(shrink=area, grow=grow)
-        yield chain(Family.PHONE, f"down, up {grow.name.lower()}", phone.down, partial(_shrunk_by, upscaled))
+        yield chain(
+            Family.PHONE, f"down, up {grow.name.lower()}", phone.down, partial(_shrink_chain, upscaled)
+        )
     yield chain(Family.PHONE, "noise", phone.noise.amount, lambda v: replace(small, noise=v))
     yield chain(Family.PHONE, "smear", phone.smear.amount, lambda v: replace(small, noise=8, smear=v))
     yield chain(Family.PHONE, "halo", phone.halo.amount, lambda v: replace(small, halo=v))
@@ -171,7 +173,7 @@ def _single_faults(table: Table, rng: np.random.Generator) -> Iterator[SingleFau
     )
 
 
-def _shrunk_by(chain: Chain, down: float) -> Chain:
+def _shrink_chain(chain: Chain, down: float) -> Chain:
     return replace(chain, down=down)
 
 
@@ -185,5 +187,5 @@ def _strip(cells: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
     return np.hstack(captioned)
 
 
-def _shrunk(picture: Pixels, side: int) -> Pixels:
+def _shrink(picture: Pixels, side: int) -> Pixels:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -27,7 +27,7 @@ def describe_photos(photos: PhotoSet, weights: PhotoWeights | None = None) -> st
                 kinds[name] += 1
                 sharp[name] += all(p.sharp_at_512 for p in both)
         pairs += [(name, str(kinds[name]), str(sharp[name])) for name in sorted(kinds, reverse=True)]
-    return "\n".join([*_aligned(rows), "", *_aligned(pairs)])
+    return "\n".join([*_align_columns(rows), "", *_align_columns(pairs)])
 
 
 def _row(name: str, photos: Sequence[Photo], drawn: str) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _shares(photos: Sequence[Photo], weights: PhotoWeights) -> dict[Kind, float]
     return shares
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+def _align_columns(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines with the first column to the left and the others to the right."""
     rows = list(rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

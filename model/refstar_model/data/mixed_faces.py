@@ -70,11 +70,11 @@ class MixedFaces(IterableDataset[SeenFaces]):
         while True:
             rng = np.random.default_rng([self.seed, index])
             faces = [mixed_face(pictures, rng, self.mix) for _ in range(self.batch)]
-            seen = [self._seen(face, rng) for face in faces]
+            seen = [self._look_badly(face, rng) for face in faces]
             yield SeenFaces(_stack(faces), _stack(seen))
             index += loaders
 
-    def _seen(self, face: Pixels, rng: np.random.Generator) -> Pixels:
+    def _look_badly(self, face: Pixels, rng: np.random.Generator) -> Pixels:
         if rng.random() >= self.mix.clean:
             face = degrade(face, draw_recipe(rng, self.mix.degradations), rng, size=SIDE, quick=True)
         return np.asarray(cv2.resize(face, (self.side, self.side), interpolation=cv2.INTER_AREA), np.uint8)
@@ -82,27 +82,27 @@ class MixedFaces(IterableDataset[SeenFaces]):
 
 def mixed_face(pictures: Sequence[Pixels], rng: np.random.Generator, mix: FaceMix) -> Pixels:
     """A face [256, 256, 3] of one or two photographs on the template, mirrored, moved, bent, relit."""
-    face = _drawn(pictures, rng)
+    face = _draw_photo(pictures, rng)
     if rng.random() < mix.mixed:
-        other = _drawn(pictures, rng)
+        other = _draw_photo(pictures, rng)
         share: NDArray[np.float32] | float = rng.uniform(0.25, 0.75)
         if rng.random() >= mix.ghost:
             patches = rng.normal(0, 1.2, (4, 4)).astype(np.float32)
             wide = cv2.resize(patches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)[..., None]
             share = np.asarray(1 / (1 + np.exp(-4 * wide)), np.float32)
         face = np.asarray(np.clip(face * share + other * (1 - share), 0, 255), np.uint8)
-    face = relight(_bent(face, rng), rng, 0.25)
+    face = relight(_bend(face, rng), rng, 0.25)
     if rng.random() < mix.grey:
         face = np.asarray(np.repeat(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)[..., None], 3, 2), np.uint8)
     return face
 
 
-def _drawn(pictures: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
+def _draw_photo(pictures: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
     picture = pictures[int(rng.integers(len(pictures)))]
     return picture[:, ::-1] if rng.random() < 0.5 else picture
 
 
-def _bent(face: Pixels, rng: np.random.Generator) -> Pixels:
+def _bend(face: Pixels, rng: np.random.Generator) -> Pixels:
     """Turned by up to 4 degrees, moved by up to 5 pixels, and bent by a smooth field of up to some 10 pixels."""
     matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.uniform(-4, 4), rng.uniform(0.95, 1.05))
     matrix[:, 2] += rng.uniform(-5, 5, 2)

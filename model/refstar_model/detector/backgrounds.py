@@ -40,7 +40,7 @@ def read_folder(folder: Path, long_side: int = 1024) -> list[Pixels]:
     return pictures
 
 
-def drawn(height: int, width: int, rng: np.random.Generator) -> Pixels:
+def draw_background(height: int, width: int, rng: np.random.Generator) -> Pixels:
     """A drawn picture, RGB [height, width, 3]."""
     out = _gradient(height, width, rng)
     if rng.random() < 0.6:
@@ -55,7 +55,7 @@ def drawn(height: int, width: int, rng: np.random.Generator) -> Pixels:
     return picture
 
 
-def patchwork(
+def draw_patchwork(
     height: int,
     width: int,
     faces: Sequence[Pixels],
@@ -67,16 +67,16 @@ def patchwork(
     if scenery and kind < 0.4:
         return _cut(scenery[int(rng.integers(len(scenery)))], height, width, rng)
     if kind < 0.65:
-        return _cut(_beheaded(faces, rng), height, width, rng)
-    out = drawn(height, width, rng)
+        return _cut(_behead(faces, rng), height, width, rng)
+    out = draw_background(height, width, rng)
     for _ in range(int(rng.integers(1, 6))):
         source = faces[int(rng.integers(len(faces)))]
         places = AROUND if rng.random() < 0.6 else PARTS
         patch = _part(source, places[int(rng.integers(len(places)))])
         side = int(np.exp(rng.uniform(np.log(12), np.log(max(height, width)))))
-        _lay(out, _warped(patch, side, rng), rng)
+        _lay(out, _warp_patch(patch, side, rng), rng)
     if rng.random() < 0.25:
-        blocks = _shuffled(faces[int(rng.integers(len(faces)))], rng)
+        blocks = _shuffle_parts(faces[int(rng.integers(len(faces)))], rng)
         side = int(np.exp(rng.uniform(np.log(16), np.log(max(height, width)))))
         _lay(out, cv2.resize(blocks, (side, side), interpolation=cv2.INTER_AREA), rng)
     return out
@@ -160,7 +160,7 @@ def _part(source: Pixels, place: tuple[float, float, float, float]) -> Pixels:
     return source[y : y + h, x : x + w]
 
 
-def _warped(patch: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+def _warp_patch(patch: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     """The patch with its longer side ``side``, turned and mirrored at random."""
     scale = side / max(patch.shape[:2])
     size = (max(2, round(patch.shape[1] * scale)), max(2, round(patch.shape[0] * scale)))
@@ -168,7 +168,7 @@ def _warped(patch: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     return np.asarray(np.rot90(out, int(rng.integers(4)))[:, :: rng.choice([-1, 1])], np.uint8)
 
 
-def _beheaded(faces: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
+def _behead(faces: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
     """A photograph whose face is covered by something else, mostly softly: hair, collar, suit and flag are left."""
     source = faces[int(rng.integers(len(faces)))]
     side = source.shape[0]
@@ -176,7 +176,7 @@ def _beheaded(faces: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
         other = _part(faces[int(rng.integers(len(faces)))], AROUND[int(rng.integers(len(AROUND)))])
         filling = _cut(np.ascontiguousarray(other), side, side, rng)
     else:
-        filling = drawn(side, side, rng)
+        filling = draw_background(side, side, rng)
     cover = np.zeros((side, side), np.float32)
     (x, y), (a, b) = HEAD
     cv2.ellipse(cover, (int(x * side), int(y * side)), (int(a * side), int(b * side)), 0, 0, 360, 1.0, -1)
@@ -184,7 +184,7 @@ def _beheaded(faces: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
     return np.asarray(source + (filling.astype(np.float32) - source) * cover, np.uint8)
 
 
-def _shuffled(face: Pixels, rng: np.random.Generator) -> Pixels:
+def _shuffle_parts(face: Pixels, rng: np.random.Generator) -> Pixels:
     """The face's middle in blocks that have changed places."""
     side = face.shape[0]
     middle = face[side // 8 : side - side // 8, side // 8 : side - side // 8]

@@ -18,7 +18,7 @@ class Detect(nn.Module):
 
     def __init__(self, finder: Finder) -> None:
         super().__init__()
-        self.finder = fused(finder)
+        self.finder = fuse_normalization(finder)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         answer = self.finder(image.permute(0, 3, 1, 2).float())
@@ -42,7 +42,7 @@ class Refine(nn.Module):
 
     def __init__(self, refiner: Refiner) -> None:
         super().__init__()
-        self.refiner = fused(refiner)
+        self.refiner = fuse_normalization(refiner)
         self.register_buffer("template", torch.tensor(CROP_TEMPLATE, dtype=torch.float32))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ class Refine(nn.Module):
         return answer[:, 0].sigmoid(), points
 
 
-def fused(network: nn.Module) -> nn.Module:
+def fuse_normalization(network: nn.Module) -> nn.Module:
     """A copy in which every convolution has its batch normalization inside."""
     out = copy.deepcopy(network).eval()
     for module in list(out.modules()):

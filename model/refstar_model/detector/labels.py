@@ -111,10 +111,10 @@ def label_photos(photos: PhotoSet, teachers: Teachers) -> list[FaceLabel]:
         meshes.append(teachers.mesh(picture))
     if any(m is None for m in meshes):
         return [FaceLabel(f, p, b) for f, p, b in zip(files, seen, boxes, strict=True)]
-    return _agreed(files, np.stack(seen), np.stack(boxes), np.stack([m for m in meshes if m is not None]))
+    return _agree(files, np.stack(seen), np.stack(boxes), np.stack([m for m in meshes if m is not None]))
 
 
-def _agreed(
+def _agree(
     files: Sequence[str],
     seen: NDArray[np.float32],
     boxes: NDArray[np.float32],

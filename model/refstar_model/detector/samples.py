@@ -13,11 +13,11 @@ from torch.utils.data import IterableDataset
 
 from refstar_model.data.batch import TensorBatch
 from refstar_model.data.photos import PhotoSet
-from refstar_model.detector.backgrounds import drawn, patchwork, read_folder
+from refstar_model.detector.backgrounds import draw_background, draw_patchwork, read_folder
 from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
 from refstar_model.detector.labels import SIDE, FaceLabel
 from refstar_model.detector.network import CROP, STRIDE, UNIT
-from refstar_model.detector.scenes import Actor, Placed, place, spoil, varied
+from refstar_model.detector.scenes import Actor, Placed, place, spoil, vary_actor
 
 Pixels = NDArray[np.uint8]
 SMALLEST, LARGEST = 9.0, 48.0  # side of the box in a view: what the finder must find
@@ -49,12 +49,12 @@ class Cast:
     def background(self, height: int, width: int, rng: np.random.Generator) -> Pixels:
         """A picture without a face."""
         if rng.random() < 0.35:
-            return drawn(height, width, rng)
+            return draw_background(height, width, rng)
         faces = [self.actors[int(i)].picture for i in rng.integers(len(self.actors), size=4)]
-        return patchwork(height, width, faces, self.scenery, rng)
+        return draw_patchwork(height, width, faces, self.scenery, rng)
 
     def actor(self, rng: np.random.Generator) -> Actor:
-        return varied(self.actors[int(rng.integers(len(self.actors)))], rng)
+        return vary_actor(self.actors[int(rng.integers(len(self.actors)))], rng)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def angle(rng: np.random.Generator) -> float:
     return float(rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-STEEPEST, STEEPEST))
 
 
-def view_with_faces(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pixels, list[Placed]]:
+def draw_view(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pixels, list[Placed]]:
     """A view [side, side, 3] and its faces, of sizes that the finder must, may and must not find."""
     scene = cast.background(side, side, rng)
     placed: list[Placed] = []
@@ -106,7 +106,7 @@ def view_with_faces(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pi
     return spoil(scene, rng, float(np.clip(detail, 10, 80))), placed
 
 
-def wanted_answers(faces: Sequence[Placed], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def label_places(faces: Sequence[Placed], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """[15, side / 8, side / 8] and sizes [side / 8, side / 8], as ``Views`` has them."""
     cells = side // STRIDE
     wanted = np.zeros((15, cells, cells), np.float32)
@@ -152,15 +152,15 @@ class FinderSamples(IterableDataset[Views]):
         while True:
             views, wanted, sizes = [], [], []
             for _ in range(self.batch):
-                view, faces = view_with_faces(self.cast, self.side, rng)
-                answers, size = wanted_answers(faces, self.side)
+                view, faces = draw_view(self.cast, self.side, rng)
+                answers, size = label_places(faces, self.side)
                 views.append(view.transpose(2, 0, 1))
                 wanted.append(answers)
                 sizes.append(size)
             yield Views(*(torch.from_numpy(np.stack(part)) for part in (views, wanted, sizes)))
 
 
-def candidate(cast: Cast, rng: np.random.Generator) -> tuple[Pixels, bool, NDArray[np.float32]]:
+def draw_candidate(cast: Cast, rng: np.random.Generator) -> tuple[Pixels, bool, NDArray[np.float32]]:
     """A crop as the refiner meets it, whether it is a face, and the five points in the crop.
 
     Faces lie roughly where the finder would say; others are face-free, or beside the mark: a part of a face, a face far
@@ -171,7 +171,7 @@ def candidate(cast: Cast, rng: np.random.Generator) -> tuple[Pixels, bool, NDArr
     kind = rng.random()
     points: NDArray[np.float32] = CROP_TEMPLATE.astype(np.float32)
     if kind < 0.28 and len(cast.mistakes):
-        return _altered(cast.mistakes[int(rng.integers(len(cast.mistakes)))], rng), False, points
+        return _alter_crop(cast.mistakes[int(rng.integers(len(cast.mistakes)))], rng), False, points
     scene = cast.background(side, side, rng)
     if kind < 0.14:
         own = similarity(CROP_TEMPLATE * (size / 40) + rng.uniform(0, 0.4, 2) * side, CROP_TEMPLATE)
@@ -183,13 +183,13 @@ def candidate(cast: Cast, rng: np.random.Generator) -> tuple[Pixels, bool, NDArr
         beside = middle + way * rng.uniform(0.9, 1.2) * size
         place(scene, cast.actor(rng), (beside[0], beside[1]), size * rng.uniform(0.7, 1.2), angle(rng), rng)
     real = kind < 0.86
-    found = _missed(face.points, rng) if not real else _nearly(face.points, rng)
+    found = _miss_points(face.points, rng) if not real else _nudge_points(face.points, rng)
     matrix = similarity(found, CROP_TEMPLATE)
     points = (face.points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     return cut_crop(spoil(scene, rng, size), matrix), real, points
 
 
-def _altered(crop: Pixels, rng: np.random.Generator) -> Pixels:
+def _alter_crop(crop: Pixels, rng: np.random.Generator) -> Pixels:
     """A mined crop mirrored, in other colors and slightly moved, so that it is not learnt by heart."""
     out = crop[:, ::-1] if rng.random() < 0.5 else crop
     gain = rng.uniform(0.6, 1.4) * (rng.uniform(0.8, 1.2, 3) if rng.random() < 0.5 else np.ones(3))
@@ -205,27 +205,27 @@ def _altered(crop: Pixels, rng: np.random.Generator) -> Pixels:
     )
 
 
-def _nearly(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _nudge_points(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Points as a finder might have them: turned, scaled and moved a little."""
-    return _moved(points, rng.normal(0, 6), np.exp(rng.normal(0, 0.1)), rng.normal(0, 0.1, 2))
+    return _move_points(points, rng.normal(0, 6), np.exp(rng.normal(0, 0.1)), rng.normal(0, 0.1, 2))
 
 
-def _missed(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _miss_points(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Points that are no face's: far beside it, or of another size by half and more."""
     if rng.random() < 0.5:
         way = rng.uniform(0, 2 * np.pi)
         shift = rng.uniform(0.8, 1.8) * np.array([np.cos(way), np.sin(way)])
-        return _moved(points, rng.normal(0, 12), np.exp(rng.normal(0, 0.2)), shift)
+        return _move_points(points, rng.normal(0, 12), np.exp(rng.normal(0, 0.2)), shift)
     larger = rng.random() < 0.35
     scale = (
         np.exp(rng.uniform(np.log(2.0), np.log(3.0)))
         if larger
         else np.exp(rng.uniform(np.log(0.15), np.log(0.5)))
     )
-    return _moved(points, rng.normal(0, 12), scale, rng.uniform(-0.8, 0.8, 2))
+    return _move_points(points, rng.normal(0, 12), scale, rng.uniform(-0.8, 0.8, 2))
 
 
-def _moved(
+def _move_points(
     points: NDArray[np.float32], turn: float, scale: float, shift: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """``shift`` in inter-ocular distances, ``turn`` in degrees."""
@@ -245,7 +245,9 @@ class RefinerSamples(IterableDataset[Candidates]):
         rng = np.random.default_rng(self.seed)
         cv2.setNumThreads(1)
         while True:
-            crops, faces, points = zip(*(candidate(self.cast, rng) for _ in range(self.batch)), strict=True)
+            crops, faces, points = zip(
+                *(draw_candidate(self.cast, rng) for _ in range(self.batch)), strict=True
+            )
             yield Candidates(
                 torch.from_numpy(np.stack([c.transpose(2, 0, 1) for c in crops])),
                 torch.tensor(faces),

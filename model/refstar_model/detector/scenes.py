@@ -54,7 +54,7 @@ class Placed:
         )
 
 
-def varied(actor: Actor, rng: np.random.Generator) -> Actor:
+def vary_actor(actor: Actor, rng: np.random.Generator) -> Actor:
     """The face mirrored, narrowed on one side as when the head turns, in other light and color, or covered."""
     picture, points, box = actor.picture, actor.points, actor.box
     if rng.random() < 0.5:
@@ -62,11 +62,11 @@ def varied(actor: Actor, rng: np.random.Generator) -> Actor:
         points = np.stack([SIDE - 1 - points[:, 0], points[:, 1]], -1)[list(MIRRORED)]
         box = np.array([SIDE - box[0] - box[2], *box[1:]], np.float32)
     if rng.random() < 0.5:
-        picture, points, box = _turned(picture, points, box, rng)
+        picture, points, box = _turn_head(picture, points, box, rng)
     picture = np.ascontiguousarray(picture)
     if rng.random() < 0.2:
-        picture = _bearded(picture, points, rng)
-    picture = _relit(picture, rng)
+        picture = _draw_beard(picture, points, rng)
+    picture = _relight(picture, rng)
     if rng.random() < 0.25:
         _cover(picture, points, rng)
     return Actor(picture, points.astype(np.float32), box.astype(np.float32))
@@ -111,10 +111,10 @@ def place(
         part = scene[top:bottom, left:right]
         part[:] = np.rint(part + (face.astype(np.float32) - part) * cover[..., None]).astype(np.uint8)
     whole = np.column_stack([linear * shrunk, offset + linear @ np.full(2, (shrunk - 1) / 2)])
-    return _rotated_box(Placed(actor.points, actor.box).moved(whole), actor, scale, radians)
+    return _rotate_box(Placed(actor.points, actor.box).moved(whole), actor, scale, radians)
 
 
-def _rotated_box(face: Placed, actor: Actor, scale: float, radians: float) -> Placed:
+def _rotate_box(face: Placed, actor: Actor, scale: float, radians: float) -> Placed:
     """The box of an oval that turned: the bounding box of the turned ellipse."""
     half_w, half_h = actor.box[2:] * scale / 2
     sine, cosine = np.sin(radians), np.cos(radians)
@@ -140,7 +140,7 @@ def _opacity(side: int, actor: Actor, shrunk: float, rng: np.random.Generator) -
     return np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, side * rng.uniform(0.004, 0.03))), np.float32)
 
 
-def _turned(
+def _turn_head(
     picture: Pixels, points: NDArray[np.float32], box: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[Pixels, NDArray[np.float32], NDArray[np.float32]]:
     """As if the head turned a little: one side narrower, the whole narrower; x' = x + bend x (1 - x^2)."""
@@ -166,7 +166,7 @@ def _turned(
     )
 
 
-def _bearded(picture: Pixels, points: NDArray[np.float32], rng: np.random.Generator) -> Pixels:
+def _draw_beard(picture: Pixels, points: NDArray[np.float32], rng: np.random.Generator) -> Pixels:
     """A beard or a moustache, as old portraits have them and our photographs hardly: streaks over mouth and chin."""
     iod = float(np.linalg.norm(points[1] - points[0]))
     mouth, nose = points[3:].mean(0), points[2]
@@ -191,7 +191,7 @@ def _bearded(picture: Pixels, points: NDArray[np.float32], rng: np.random.Genera
     return np.asarray(picture + (hair - picture) * share, np.uint8)
 
 
-def _relit(picture: Pixels, rng: np.random.Generator) -> Pixels:
+def _relight(picture: Pixels, rng: np.random.Generator) -> Pixels:
     out = picture.astype(np.float32)
     if rng.random() < 0.3:  # light from one side
         ramp = np.linspace(-1, 1, SIDE, dtype=np.float32) * np.float32(rng.uniform(-0.5, 0.5))

@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from refstar_model.export.half_types import as_rounded
+from refstar_model.export.half_types import emulate_halves
 from refstar_model.export.views import RestoringViews, View
 
 Pixels = NDArray[np.uint8]
@@ -186,7 +186,7 @@ class ViewRunner:
 def open_graph(path: Path, threads: int = 0) -> Any:
     """An onnxruntime session on the CPU; 0 threads means one for each core.
 
-    A graph with fp16 in it is made to round as a GPU does (half_types.as_rounded).
+    A graph with fp16 in it is made to round as a GPU does (half_types.emulate_halves).
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -195,7 +195,7 @@ def open_graph(path: Path, threads: int = 0) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     graph: str | bytes = str(path)
     if path.stem.endswith("_fp16"):
-        graph = as_rounded(onnx.load(str(path))).SerializeToString()
+        graph = emulate_halves(onnx.load(str(path))).SerializeToString()
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

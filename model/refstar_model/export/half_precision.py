@@ -13,7 +13,7 @@ from refstar_model.evaluation.restorers import FolderModel
 from refstar_model.export.folder import revise_folder
 from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import ParityError
-from refstar_model.export.half_types import as_rounded, halve_types
+from refstar_model.export.half_types import emulate_halves, halve_types
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -46,7 +46,7 @@ def _compare(name: str, model: onnx.ModelProto, half: onnx.ModelProto, inputs: I
     """The largest difference of an output, as a share of its range."""
     worst = 0.0
     names = [output.name for output in model.graph.output]
-    wanted, got = (_run(graph, names, inputs) for graph in (model, as_rounded(half)))
+    wanted, got = (_run(graph, names, inputs) for graph in (model, emulate_halves(half)))
     for output, a, b in zip(names, wanted, got, strict=True):
         scale = 255.0 if a.dtype == np.uint8 else max(1.0, float(np.abs(a).max()))
         difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) / scale

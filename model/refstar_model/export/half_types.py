@@ -63,7 +63,7 @@ class _Halving:
                 self._nodes.append(node)
         for output in self._graph.output:
             if self._types[output.name] == HALF:
-                self._widen(output.name)
+                self._widen_output(output.name)
         return self._nodes
 
     def _convert(self, node: NodeProto) -> None:
@@ -72,22 +72,22 @@ class _Halving:
         if not floats or node.op_type == "Cast":
             self._nodes.append(node)
             return
-        wanted = self._wanted(node, floats)
+        wanted = self._choose_type(node, floats)
         for place, name in enumerate(typed):
             if self._types.get(name) in (FLOAT, HALF):
-                node.input[place] = self._as(name, wanted)
+                node.input[place] = self._cast(name, wanted)
         self._nodes.append(node)
         for name in node.output:
             if self._types.get(name) in (FLOAT, HALF):
                 self._types[name] = wanted
 
-    def _wanted(self, node: NodeProto, floats: list[str]) -> int:
+    def _choose_type(self, node: NodeProto, floats: list[str]) -> int:
         if node.op_type == "Conv":
             return FLOAT if self._is_mean(node) else HALF
         if node.op_type in _SINGLE or (node.op_type == "Mul" and node.input[0] == node.input[1]):
             return FLOAT
         varying = [name for name in floats if name in self._varying]
-        decisive = [name for name in varying if not self._yields(name)] or varying
+        decisive = [name for name in varying if not self._takes_type(name)] or varying
         return HALF if all(self._types[name] == HALF for name in decisive) else FLOAT
 
     def _is_mean(self, node: NodeProto) -> bool:
@@ -95,7 +95,7 @@ class _Halving:
         kernel = self._constant(node.input[1])
         return kernel is not None and kernel.shape[0] == 1 and kernel.size > 1 and np.ptp(kernel) == 0
 
-    def _yields(self, name: str) -> bool:
+    def _takes_type(self, name: str) -> bool:
         """Whether this fp32 value (1 / sd of a norm, weights of attention) takes the type of what it multiplies."""
         node = self._producers.get(name)
         return node is not None and node.op_type in ("Reciprocal", "Softmax")
@@ -107,7 +107,7 @@ class _Halving:
             name = node.input[0]
         return numpy_helper.to_array(self._tensors[name]) if name in self._tensors else None
 
-    def _as(self, name: str, wanted: int) -> str:
+    def _cast(self, name: str, wanted: int) -> str:
         """A name of this value in the wanted type."""
         if self._types[name] == wanted:
             return name
@@ -128,7 +128,7 @@ class _Halving:
                 self._varying.add(target)
         return self._casts[name, wanted]
 
-    def _widen(self, output: str) -> None:
+    def _widen_output(self, output: str) -> None:
         """Give an output of the graph its fp32 back."""
         half = f"{output}_half"
         for node in self._nodes:
@@ -155,7 +155,7 @@ def _keep_needed(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
     return kept[::-1]
 
 
-def as_rounded(model: ModelProto) -> ModelProto:
+def emulate_halves(model: ModelProto) -> ModelProto:
     """A graph that computes in fp32 what ``model``, with fp16 in it, computes on a GPU: each half is rounded to one.
 
     onnxruntime has no fp16 convolution for most CPUs. It widens the whole graph there and leaves out every rounding,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from refstar_model.layers.pixels import finished, scaled_picture
+from refstar_model.layers.pixels import to_picture, to_pixels
 
 #: The picture before it is rounded, [B, 3, S, S]: an output that is compared when a graph is written, then taken off.
 EXACT = "exact"
@@ -77,8 +77,8 @@ class RestorePicture(nn.Module):
         self.net = net
 
     def forward(self, low_quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        exact = self.net(scaled_picture(low_quality))
-        return *finished(exact), exact
+        exact = self.net(to_picture(low_quality))
+        return *to_pixels(exact), exact
 
 
 def view_picture_network(net: nn.Module, size: int) -> RestoringViews:

@@ -86,7 +86,7 @@ class NafBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return self._folded(x)
+            return self._fold_norm(x)
         left, right = self.depthwise(self.expand(self.norm1(x))).chunk(2, 1)
         y = left * right
         y = y * self.attend(F.avg_pool2d(y, y.shape[-2:]))
@@ -95,7 +95,7 @@ class NafBlock(nn.Module):
         left, right = self.widen(self.norm2(x)).chunk(2, 1)
         return x + _times(self.gamma, self.narrow, left * right)
 
-    def _folded(self, x: Tensor) -> Tensor:
+    def _fold_norm(self, x: Tensor) -> Tensor:
         """The same function with all constants in the kernels and the gates' halves as convolutions of their own.
 
         Between convolutions onnxruntime keeps channels in blocks; what is not a convolution, a product or a sum of

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 
-def scaled_picture(pixels: Tensor) -> Tensor:
+def to_picture(pixels: Tensor) -> Tensor:
     """Pixels uint8 [B, H, W, 3] as a picture [B, 3, H, W] in 0..1."""
     return pixels.permute(0, 3, 1, 2).float() / 255
 
 
-def finished(exact: Tensor) -> tuple[Tensor, Tensor]:
+def to_pixels(exact: Tensor) -> tuple[Tensor, Tensor]:
     """A picture [B, 3, H, W] as uint8 [B, H, W, 3], and whether there is one: bool [B]."""
     # NaN compares false, so this is false for NaN and for infinities alike.
     finite = (exact.abs() < 100).float().amin((1, 2, 3)) > 0.5

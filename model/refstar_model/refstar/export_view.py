@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from refstar_model.backbone import Grids
 from refstar_model.export.views import EXACT, RestoringViews, View
 from refstar_model.layers.fidelity import apply_fidelity
-from refstar_model.layers.pixels import finished, scaled_picture
+from refstar_model.layers.pixels import to_picture, to_pixels
 from refstar_model.refstar.network import ReferenceFeatures, RefStar
 
 FEATURES = ("features_fine", "features_middle", "features_coarse", "features_picture", "features_person")
@@ -64,7 +64,7 @@ class Restore(nn.Module):
         features_person: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         result = self.net(
-            scaled_picture(low_quality),
+            to_picture(low_quality),
             features_picture.float() / 255,
             ReferenceFeatures(Grids(features_fine, features_middle, features_coarse), features_person),
             reference_weight,
@@ -76,7 +76,7 @@ class Restore(nn.Module):
         for band in bands[1:]:
             total = total + band
         selection = (total / len(bands) * 255).round().to(torch.uint8)
-        rounded, finite = finished(result.restored)
+        rounded, finite = to_pixels(result.restored)
         return rounded, selection, finite, result.restored
 
 
@@ -88,6 +88,6 @@ class RestoreAlone(nn.Module):
         self.net = net
 
     def forward(self, low_quality: Tensor, fidelity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scaled = scaled_picture(low_quality)
+        scaled = to_picture(low_quality)
         exact = apply_fidelity(self.net.alone(scaled).picture, scaled, fidelity)
-        return *finished(exact), exact
+        return *to_pixels(exact), exact

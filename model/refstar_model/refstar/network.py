@@ -22,7 +22,7 @@ from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
-from refstar_model.refstar.person_gate import PersonGate, gated
+from refstar_model.refstar.person_gate import PersonGate, apply_gate
 from refstar_model.refstar.pictures import PictureEncoder
 from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
@@ -107,13 +107,13 @@ class RefStar(nn.Module):
         displacement = gate = None
         if features.person is not None:
             gate = self.gate(low_quality, features.person)
-            weight = gated(weight, gate)
+            weight = apply_gate(weight, gate)
         if self.params.reach:
             displacement = self.alignment(seen.coarse, grids.coarse)
             # Only corresponding points may train the field (see refstar.alignment).
             field = displacement.detach().flatten(0, 1)
             pictures = warp_picture(pictures.flatten(0, 1), field).unflatten(0, pictures.shape[:2])
-            grids = Grids(*(_warped(f, field) for f in grids))
+            grids = Grids(*(_warp_features(f, field) for f in grids))
         drawing = self._draw(low_quality, seen, self.transfer(grids, weight))
         y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
 
@@ -129,7 +129,7 @@ class RefStar(nn.Module):
         for _ in range(skip):
             kept, missing = down(kept), down(missing.flatten(0, 1)).unflatten(0, missing.shape[:2])
             self_stream = down(self_stream)
-        restored = kept + self._taken(missing, masks, skip)
+        restored = kept + self._take_bands(missing, masks, skip)
         return Restoration(restored, self_stream, trust, masks, pictures, displacement, drawing.codes, gate)
 
     def alone(self, low_quality: Tensor) -> Drawing:
@@ -143,7 +143,7 @@ class RefStar(nn.Module):
         picture = self.refinement(drawing.picture, low_quality.float(), drawing.features)
         return drawing._replace(picture=picture)
 
-    def _taken(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
+    def _take_bands(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""
         batch, count = missing.shape[:2]
         bands = laplacian(missing.flatten(0, 1), self.params.bands - skip)
@@ -165,6 +165,6 @@ def _backbone(params: RefStarParams) -> NafBackbone | VqBackbone | GanPrior:
             return GanPrior(params.prior)
 
 
-def _warped(x: Tensor, field: Tensor) -> Tensor:
+def _warp_features(x: Tensor, field: Tensor) -> Tensor:
     """x [B, R, C, h, h] through displacements [B * R, 2, c, c]."""
     return warp(x.flatten(0, 1), field).unflatten(0, x.shape[:2])

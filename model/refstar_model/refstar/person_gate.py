@@ -95,7 +95,7 @@ class PersonGate(nn.Module):
         return a * likeness / length + b * seen + c
 
 
-def gated(weight: Tensor, logits: Tensor) -> Tensor:
+def apply_gate(weight: Tensor, logits: Tensor) -> Tensor:
     """The references' weight [B, R] as far as they are believed to show the person."""
     return weight * torch.sigmoid(logits.float()).to(weight.dtype)
 

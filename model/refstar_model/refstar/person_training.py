@@ -56,7 +56,7 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     if not net.params.gate:
         raise ValueError(f"the net in {run.start} has no person gate")
     people = photos.split("train")
-    held = held_out(people, how.held_out)
+    held = hold_out_people(people, how.held_out)
     taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
 
     def build(device: torch.device) -> Task[SeenFaces]:
@@ -70,8 +70,8 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
         def step(faces: SeenFaces, moment: Moment) -> Loss:
             with autocast(faces.sharp.device):
                 with torch.no_grad():
-                    wanted = judge.embed(_floats(faces.sharp))
-                got = encoder(_floats(faces.seen))
+                    wanted = judge.embed(_to_floats(faces.sharp))
+                got = encoder(_to_floats(faces.seen))
             loss = (got.float() - wanted.float()).square().sum(1).mean()
             return loss, {"person": float(loss.detach())}
 
@@ -85,7 +85,7 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     return run.weights
 
 
-def held_out(people: PhotoSet, count: int) -> set[str]:
+def hold_out_people(people: PhotoSet, count: int) -> set[str]:
     """Some of those with two photographs: the same in every run, since one may begin where another ended."""
     paired = sorted({pair.person for pair in people.pairs})
     return set(np.random.default_rng(0).choice(paired, min(count, len(paired)), replace=False).tolist())
@@ -103,7 +103,7 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
     ]
     with torch.no_grad():
         own, others = (
-            torch.cat([gate.encoder(_floats(_stacked([p]))) for p in these]) for these in (ruined, pictures)
+            torch.cat([gate.encoder(_to_floats(_stack([p]))) for p in these]) for these in (ruined, pictures)
         )
     names = np.array([p.person for p in shown])
     same = torch.from_numpy(np.repeat(names, how.views)[:, None] == names[None])
@@ -124,9 +124,9 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
     print(f"gate: {a:.2f} <f, r> / |r| + {b:.2f} |f|^2 + {c:.2f}")
 
 
-def _stacked(pictures: list[Any]) -> Tensor:
+def _stack(pictures: list[Any]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def _floats(pictures: Tensor) -> Tensor:
+def _to_floats(pictures: Tensor) -> Tensor:
     return (pictures.float() / 255).contiguous(memory_format=torch.channels_last)

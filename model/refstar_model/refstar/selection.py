@@ -82,12 +82,14 @@ class SelectionHead(nn.Module):
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
         mixed = self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1))
         if self_stream is not None:
-            mixed = mixed + self.evidence(self._seen(self_stream, difference, y.shape[-1]).to(mixed.dtype))
+            mixed = mixed + self.evidence(
+                self._see_evidence(self_stream, difference, y.shape[-1]).to(mixed.dtype)
+            )
         h = F.gelu(mixed)
         h = F.gelu(self.middle(h))
         return (self.out(h) + self.position).unflatten(0, (batch, count))
 
-    def _seen(self, self_stream: Tensor, difference: Tensor, grid: int) -> Tensor:
+    def _see_evidence(self, self_stream: Tensor, difference: Tensor, grid: int) -> Tensor:
         own = luminance(self_stream.float()).unsqueeze(1)
         other = own - luminance(difference.float().flatten(0, 1)).unflatten(0, difference.shape[:2])
         return evidence(own.expand_as(other).flatten(0, 1), other.flatten(0, 1), self.bands, grid)

@@ -201,13 +201,13 @@ class Loop:
 
     def _show(self, show: Callable[[nn.Module], Tensor], journal: Journal, clock: Clock) -> None:
         if self.processes.first:
-            with clock.closing("sheet"), self.averaged() as module:
+            with clock.closing("sheet"), self.use_average() as module:
                 journal.sheet(self.done, show(module))
 
     def _judge(self, judge: Callable[[nn.Module], dict[str, float]], journal: Journal, clock: Clock) -> None:
         if not self.processes.first:
             return
-        with clock.closing("judge"), self.averaged() as module:
+        with clock.closing("judge"), self.use_average() as module:
             scores = judge(module)
         journal.line(self.done, {f"val_{name}": round(value, 4) for name, value in scores.items()})
         if scores["score"] > self.best:
@@ -215,7 +215,7 @@ class Loop:
             self.write(self.folder / "best.pt", {"scores": scores})
 
     @contextmanager
-    def averaged(self) -> Iterator[nn.Module]:
+    def use_average(self) -> Iterator[nn.Module]:
         """The module with the averaged weights, in evaluation mode, without gradients."""
         kept = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
         random = torch.get_rng_state()

@@ -123,9 +123,9 @@ class Degrader:
         none = torch.zeros_like(small)
         x = repeat_border(x, small, canvas, none, none)
         smeared = [(row, c.smear) for row, c in enumerate(chains) if c.smear]
-        x = self._some(x, smeared, lambda some, how: _smeared(some, self._numbers(how)))
+        x = self._some(x, smeared, lambda some, how: _smear(some, self._numbers(how)))
         sharpened = [(row, c) for row, c in enumerate(chains) if c.halo]
-        x = self._some(x, sharpened, lambda some, how: self._sharpened(some, how, side))
+        x = self._some(x, sharpened, lambda some, how: self._sharpen(some, how, side))
         for pick in (_first_jpeg, _second_jpeg):
             for full_chroma in (False, True):
                 coded = [
@@ -151,7 +151,7 @@ class Degrader:
         noise = torch.lerp(noise, noise[:, :1].expand_as(noise), gray)
         return _levels(x + noise * self._numbers(c.noise for c in chains)[:, None, None, None])
 
-    def _sharpened(self, x: Tensor, chains: list[Chain], side: int) -> Tensor:
+    def _sharpen(self, x: Tensor, chains: list[Chain], side: int) -> Tensor:
         small = self._whole(c.small_side(side) for c in chains)
         blur = self._blur([c.halo_width for c in chains], small, x.shape[-1])
         smooth = _levels(apply_matrices(x, blur, blur))
@@ -173,13 +173,13 @@ class Degrader:
         moved = [(row, a) for row, a in enumerate(agings) if a.focus or a.motion]
         x = self._some(x, moved, self._through_lens)
         grained = [(row, a) for row, a in enumerate(agings) if a.grain]
-        x = self._some(x, grained, lambda some, how: self._grained(some, how, generator))
+        x = self._some(x, grained, lambda some, how: self._add_grain(some, how, generator))
         for ruled in (False, True):
             screened = [
                 (row, a) for row, a in enumerate(agings) if a.halftone.amount and a.halftone.ruled == ruled
             ]
-            x = self._some(x, screened, self._screened)
-        return self._marked(x, agings)
+            x = self._some(x, screened, self._print_screen)
+        return self._add_marks(x, agings)
 
     def _through_lens(self, x: Tensor, agings: list[Aging]) -> Tensor:
         """Focus and motion, as a product of spectra; the border is mirrored far enough for both."""
@@ -197,7 +197,7 @@ class Degrader:
         out = out.roll((-first, -first), (2, 3))[..., :side, :side]
         return _levels(out)
 
-    def _grained(self, x: Tensor, agings: list[Aging], generator: torch.Generator) -> Tensor:
+    def _add_grain(self, x: Tensor, agings: list[Aging], generator: torch.Generator) -> Tensor:
         side = x.shape[-1]
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = [a.grain_size * side / FULL for a in agings]
@@ -222,7 +222,7 @@ class Degrader:
         spectrum = kernel @ waves.T
         return spectrum, spectrum[:, : side // 2 + 1]
 
-    def _screened(self, x: Tensor, agings: list[Aging]) -> Tensor:
+    def _print_screen(self, x: Tensor, agings: list[Aging]) -> Tensor:
         side, how = x.shape[-1], [a.halftone for a in agings]
         axis = torch.arange(side, device=x.device, dtype=x.dtype)
         step = axis / self._numbers(h.period * side / FULL for h in how)[:, None]
@@ -231,10 +231,10 @@ class Degrader:
         threshold = formulas.screen_threshold(
             across * cos + down * sin, down * cos - across * sin, how[0].ruled
         )
-        ink = formulas.screened(x / 255, threshold) * 255
+        ink = formulas.print_screen(x / 255, threshold) * 255
         return _levels(torch.lerp(x, ink, self._numbers(h.amount for h in how)[:, None, None, None]))
 
-    def _marked(self, x: Tensor, agings: list[Aging]) -> Tensor:
+    def _add_marks(self, x: Tensor, agings: list[Aging]) -> Tensor:
         side = x.shape[-1]
 
         def placed(kind: MarkKind, marks: list[Mark]) -> Tensor:
@@ -289,7 +289,7 @@ def _second_jpeg(chain: Chain) -> Jpeg | None:
     return chain.second_jpeg
 
 
-def _smeared(x: Tensor, color: Tensor) -> Tensor:
+def _smear(x: Tensor, color: Tensor) -> Tensor:
     """OpenCV's bilateral filter over five pixels, distances in color summed over the channels."""
     reach = formulas.SMEAR_REACH
     wide = F.pad(x, (reach,) * 4, mode="replicate")

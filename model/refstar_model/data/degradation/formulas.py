@@ -34,7 +34,7 @@ def screen_threshold(x: Array, y: Array, ruled: bool) -> Array:
     return 2 * low * low + 0.5 - 2 * high * high
 
 
-def screened(picture: Array, threshold: Array) -> Array:
+def print_screen(picture: Array, threshold: Array) -> Array:
     """Ink or paper. The picture is squeezed a little, or the soft step would eat the ends of the scale."""
     return ((picture - threshold) / SCREEN_SOFTNESS + 0.5).clip(0, 1)
 

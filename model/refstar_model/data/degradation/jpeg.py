@@ -63,8 +63,8 @@ def through_jpeg(pictures: Tensor, tables: Tensor, full_chroma: bool) -> Tensor:
     ).round()
     if not full_chroma:
         color = F.avg_pool2d(color, 2).round()
-    y = _quantized(y[:, None] - 128, tables[:, :1])[:, 0] + 128
-    color = _quantized(color, tables[:, 1:])
+    y = _quantize(y[:, None] - 128, tables[:, :1])[:, 0] + 128
+    color = _quantize(color, tables[:, 1:])
     y, color = y.round().clamp(0, 255), color.round().clamp(-128, 127)
     if not full_chroma:
         color = F.interpolate(color, scale_factor=2.0, mode="bilinear", align_corners=False).round()
@@ -73,7 +73,7 @@ def through_jpeg(pictures: Tensor, tables: Tensor, full_chroma: bool) -> Tensor:
     return out.round().clamp(0, 255)
 
 
-def _quantized(planes: Tensor, table: Tensor) -> Tensor:
+def _quantize(planes: Tensor, table: Tensor) -> Tensor:
     """Planes [N, C, h, w] with the coefficients of their blocks rounded to multiples of a table [N, 1, 8, 8]."""
     n, channels, height, width = planes.shape
     transform = _cosines(planes.device)

@@ -43,7 +43,7 @@ def draw_field(rng: np.random.Generator, number: int) -> Overlay:
     wide = cv2.resize(cv2.resize(field, (128, 128)), (FULL, FULL), interpolation=cv2.INTER_CUBIC)
     wide = cv2.GaussianBlur(wide, (0, 0), 6)
     wide -= wide.mean()
-    return _coded(wide / np.abs(wide).max() * rng.choice([-1, 1]))
+    return _code_overlay(wide / np.abs(wide).max() * rng.choice([-1, 1]))
 
 
 def draw_texture(rng: np.random.Generator, number: int) -> Overlay:
@@ -69,7 +69,7 @@ def draw_texture(rng: np.random.Generator, number: int) -> Overlay:
         case _:
             made = _clouds(rng, FULL, rng.uniform(0.9, 1.6))
             made = np.sign(made) * np.abs(made) ** 0.7 + 0.8 * _clouds(rng, FULL, 6)
-    return _coded(0.25 * _unit(made))
+    return _code_overlay(0.25 * _unit(made))
 
 
 def draw_stain(rng: np.random.Generator, number: int) -> Overlay:
@@ -82,7 +82,7 @@ def draw_stain(rng: np.random.Generator, number: int) -> Overlay:
                 place = center + rng.normal(0, 70, 2)
                 _disc(spots, place, float(np.exp(rng.uniform(np.log(1.5), np.log(11)))), rng.uniform(0.4, 1))
         spots = cv2.GaussianBlur(spots, (0, 0), 2.2) * (1 + 0.35 * _clouds(rng, FULL, 2.5))
-        return _coded(-spots)
+        return _code_overlay(-spots)
     half = FULL // 2
     wide = rng.uniform(20, 45) if number % 3 == 0 else rng.uniform(8, 17)
     height = _clouds(rng, half, wide) + 0.06 * _clouds(rng, half, 4)
@@ -91,7 +91,7 @@ def draw_stain(rng: np.random.Generator, number: int) -> Overlay:
     rim = inside * dried * (1 - cv2.GaussianBlur(inside, (0, 0), rng.uniform(1.5, 4)))
     uneven = 1 + 0.25 * _clouds(rng, half, 10) + 0.15 * _clouds(rng, half, 1)
     made = (0.4 * inside + 1.1 * rim) * uneven
-    return _coded(-cv2.resize(made, (FULL, FULL), interpolation=cv2.INTER_CUBIC))
+    return _code_overlay(-cv2.resize(made, (FULL, FULL), interpolation=cv2.INTER_CUBIC))
 
 
 def draw_scratches(rng: np.random.Generator, number: int) -> Overlay:
@@ -113,7 +113,7 @@ def draw_scratches(rng: np.random.Generator, number: int) -> Overlay:
                 _hairline(light, rng, place, angle, rng.uniform(8, 90))
     for _ in range(int(rng.integers(0, 3))):
         _hairline(dark, rng, rng.uniform(0, FULL, 2), rng.uniform(0, np.pi), rng.uniform(40, 300))
-    return _coded((_soft(light, 0.45) - _soft(dark, 0.45)) / 255)
+    return _code_overlay((_soft(light, 0.45) - _soft(dark, 0.45)) / 255)
 
 
 def draw_dust(rng: np.random.Generator, number: int) -> Overlay:
@@ -127,14 +127,14 @@ def draw_dust(rng: np.random.Generator, number: int) -> Overlay:
         angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
         reach = radius * rng.uniform(0.5, 1.3, corners)
         points = rng.uniform(0, FULL, 2) + np.stack([np.cos(angles), np.sin(angles)], 1) * reach[:, None]
-        cv2.fillPoly(canvas, [_fixed(points)], int(rng.integers(110, 256)), cv2.LINE_AA, _FINE)
+        cv2.fillPoly(canvas, [_fix_points(points)], int(rng.integers(110, 256)), cv2.LINE_AA, _FINE)
     for _ in range(int(rng.integers(0, 5)) if number % 2 else 0):
         place, angle, turn = rng.uniform(0, FULL, 2), rng.uniform(0, 2 * np.pi), rng.normal(0, 0.05)
         steps = int(rng.integers(10, 45))
         headings = angle + np.cumsum(turn + rng.normal(0, 0.08, steps))
         points = place + np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1) * 1.8, 0)
-        cv2.polylines(light, [_fixed(points)], False, int(rng.integers(90, 230)), 1, cv2.LINE_AA, _FINE)
-    return _coded((_soft(light, 0.5) - _soft(dark, 0.5)) / 255)
+        cv2.polylines(light, [_fix_points(points)], False, int(rng.integers(90, 230)), 1, cv2.LINE_AA, _FINE)
+    return _code_overlay((_soft(light, 0.5) - _soft(dark, 0.5)) / 255)
 
 
 def draw_fold(rng: np.random.Generator, number: int) -> Overlay:
@@ -157,7 +157,7 @@ def draw_fold(rng: np.random.Generator, number: int) -> Overlay:
     flakes = cv2.GaussianBlur(flaked.astype(np.float32), (0, 0), 0.6)
     made = np.zeros((FULL, FULL), np.float32)
     made[rows] = (lit + shadow) * strength * (1 - core) + np.maximum(core, 0.9 * flakes)
-    return _coded(made)
+    return _code_overlay(made)
 
 
 def draw_lines(rng: np.random.Generator, number: int) -> Overlay:
@@ -166,7 +166,7 @@ def draw_lines(rng: np.random.Generator, number: int) -> Overlay:
     for _ in range(int(rng.integers(0, 6))):
         column[int(rng.integers(FULL))] += rng.uniform(0.4, 1.0) * rng.choice([-1, 1])
     along = 1 + 0.3 * _line_noise(rng, 90)[:, None]
-    return _coded(np.asarray(column[None] * along, np.float32))
+    return _code_overlay(np.asarray(column[None] * along, np.float32))
 
 
 def _hairline(canvas: Overlay, rng: np.random.Generator, start: Layer, angle: float, length: float) -> None:
@@ -176,7 +176,7 @@ def _hairline(canvas: Overlay, rng: np.random.Generator, start: Layer, angle: fl
     points = start + np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1) * 7, 0)
     weight = _smooth(rng.standard_normal(steps + 8, np.float32), 2.5)[:steps] * 75 + rng.uniform(60, 190)
     weight *= np.minimum(1, np.linspace(0, 6, steps)) * np.minimum(1, np.linspace(6, 0, steps))
-    fixed = _fixed(points)
+    fixed = _fix_points(points)
     for first in range(steps - 1):
         level = int(weight[first])
         if level > 25:
@@ -220,7 +220,7 @@ def _step(values: Layer, low: float, high: float) -> Layer:
     return np.asarray(part * part * (3 - 2 * part), np.float32)
 
 
-def _fixed(points: Layer) -> NDArray[np.int32]:
+def _fix_points(points: Layer) -> NDArray[np.int32]:
     """Coordinates as cv2 draws them, with fractional bits."""
     return np.rint(points * (1 << _FINE)).astype(np.int32)
 
@@ -229,6 +229,6 @@ def _soft(drawn: Overlay, sigma: float) -> Layer:
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), sigma), np.float32)
 
 
-def _coded(values: Layer) -> Overlay:
+def _code_overlay(values: Layer) -> Overlay:
     """-1..1 to uint8 with 128 for 0."""
     return np.asarray(np.rint(values * 127 + 128).clip(1, 255), np.uint8)

@@ -84,7 +84,7 @@ class MarkBank:
             )
         ]
         self.overlays = np.stack([np.stack(kind) for kind in drawn])
-        self.halves = np.stack([np.stack([_halved(one) for one in kind]) for kind in drawn])
+        self.halves = np.stack([np.stack([_halve(one) for one in kind]) for kind in drawn])
 
     def at(self, side: int) -> Overlay:
         """All maps at 512 or 256. Raises ValueError for another side."""
@@ -119,5 +119,5 @@ def mark_bank() -> MarkBank:
     return MarkBank()
 
 
-def _halved(overlay: Overlay) -> Overlay:
+def _halve(overlay: Overlay) -> Overlay:
     return np.asarray(cv2.resize(overlay, (HALF, HALF), interpolation=cv2.INTER_AREA), np.uint8)

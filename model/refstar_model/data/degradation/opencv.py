@@ -41,11 +41,11 @@ def degrade(
 def _pass_through(picture: Pixels, chain: Chain, rng: np.random.Generator, size: int, quick: bool) -> Pixels:
     side = picture.shape[0]
     small = chain.small_side(side)
-    out = _blurred(picture, chain, quick)
+    out = _blur(picture, chain, quick)
     out = np.asarray(cv2.resize(out, (small, small), interpolation=chain.shrink), np.uint8)
     if chain.noise:
         shape = (small, small, 1 if chain.gray_noise else 3)
-        out = _rounded(out.astype(np.float32) + rng.standard_normal(shape, dtype=np.float32) * chain.noise)
+        out = _round(out.astype(np.float32) + rng.standard_normal(shape, dtype=np.float32) * chain.noise)
     if chain.smear:
         out = cv2.bilateralFilter(out, 2 * formulas.SMEAR_REACH + 1, chain.smear, formulas.SMEAR_SIGMA)
     if chain.halo:
@@ -53,11 +53,11 @@ def _pass_through(picture: Pixels, chain: Chain, rng: np.random.Generator, size:
         out = cv2.addWeighted(out, 1 + chain.halo, smooth, -chain.halo, 0)
     for jpeg in (chain.jpeg, chain.second_jpeg):
         if jpeg is not None:
-            out = _coded(out, jpeg)
+            out = _code_jpeg(out, jpeg)
     return np.asarray(cv2.resize(out, (size, size), interpolation=chain.grow), np.uint8)
 
 
-def _blurred(picture: Pixels, chain: Chain, quick: bool) -> Pixels:
+def _blur(picture: Pixels, chain: Chain, quick: bool) -> Pixels:
     out = picture
     sigma = chain.blur * picture.shape[0] / FULL
     if chain.stretch == 1:
@@ -70,7 +70,7 @@ def _blurred(picture: Pixels, chain: Chain, quick: bool) -> Pixels:
     return out
 
 
-def _coded(picture: Pixels, jpeg: Jpeg) -> Pixels:
+def _code_jpeg(picture: Pixels, jpeg: Jpeg) -> Pixels:
     """Through libjpeg. The channels go in as they are, so it takes red for blue: so were the test levels made."""
     left, above = jpeg.offset
     if left or above:
@@ -95,13 +95,13 @@ def _age(picture: Pixels, aging: Aging, rng: np.random.Generator, bank: MarkBank
         )[0]
         out = cv2.filter2D(out, -1, kernel)
     if aging.grain:
-        out = _grained(out, aging, rng)
+        out = _add_grain(out, aging, rng)
     if aging.halftone.amount:
-        out = _screened(out, aging)
-    return _marked(out, aging, bank)
+        out = _print_screen(out, aging)
+    return _add_marks(out, aging, bank)
 
 
-def _grained(picture: Pixels, aging: Aging, rng: np.random.Generator) -> Pixels:
+def _add_grain(picture: Pixels, aging: Aging, rng: np.random.Generator) -> Pixels:
     side = picture.shape[0]
     noise = rng.standard_normal((side, side, 3 if aging.colored_grain else 1), dtype=np.float32)
     sigma = aging.grain_size * side / FULL
@@ -121,19 +121,19 @@ def _grained(picture: Pixels, aging: Aging, rng: np.random.Generator) -> Pixels:
     return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U), np.uint8)
 
 
-def _screened(picture: Pixels, aging: Aging) -> Pixels:
+def _print_screen(picture: Pixels, aging: Aging) -> Pixels:
     how, side = aging.halftone, picture.shape[0]
     turn = np.float32(np.cos(how.angle)), np.float32(np.sin(how.angle))
     step = np.arange(side, dtype=np.float32) / np.float32(how.period * side / FULL)
     x, y = step[None], step[:, None]
     threshold = formulas.screen_threshold(x * turn[0] + y * turn[1], y * turn[0] - x * turn[1], how.ruled)
-    ink = formulas.screened(picture.astype(np.float32) / WHITE, threshold[..., None])
+    ink = formulas.print_screen(picture.astype(np.float32) / WHITE, threshold[..., None])
     return np.asarray(
         cv2.addWeighted(picture, 1 - how.amount, ink * WHITE, how.amount, 0, dtype=cv2.CV_8U), np.uint8
     )
 
 
-def _marked(picture: Pixels, aging: Aging, bank: MarkBank) -> Pixels:
+def _add_marks(picture: Pixels, aging: Aging, bank: MarkBank) -> Pixels:
     side = picture.shape[0]
 
     def placed(kind: MarkKind, mark: Mark) -> Float | None:
@@ -150,7 +150,7 @@ def _marked(picture: Pixels, aging: Aging, bank: MarkBank) -> Pixels:
     )
     if coat is None:
         return picture
-    gain, offset = (_interleaved(plane, picture.shape) for plane in coat)
+    gain, offset = (_interleave(plane, picture.shape) for plane in coat)
     out = cv2.multiply(picture, gain, dtype=cv2.CV_32F)
     return np.asarray(cv2.scaleAdd(offset, 255.0, out).clip(0, 255).round(), np.uint8)
 
@@ -159,11 +159,11 @@ def _per_channel(values: tuple[float, float, float]) -> Float:
     return np.array(values, np.float32)[:, None, None]
 
 
-def _interleaved(planes: Float, shape: tuple[int, ...]) -> Float:
+def _interleave(planes: Float, shape: tuple[int, ...]) -> Float:
     """[1 or 3, h or 1, w or 1] to [h, w, 3]."""
     full = np.broadcast_to(planes, (len(planes), *shape[:2]))
     return np.asarray(cv2.merge([np.ascontiguousarray(p) for p in full] * (3 // len(full))), np.float32)
 
 
-def _rounded(picture: Float) -> Pixels:
+def _round(picture: Float) -> Pixels:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
