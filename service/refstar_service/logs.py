@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from opentelemetry import trace
 
-#: Attributes that every record has; what else a record carries was given as ``extra`` and belongs into the line.
+#: Attributes that every record has; what else a record carries was given as `extra` and belongs into the line.
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -25,8 +25,8 @@ _about: ContextVar[Mapping[str, str | int]] = ContextVar("about", default=_NOTHI
 
 
 @contextmanager
-def about(**fields: str | int) -> Iterator[None]:
-    """Every line logged within carries these: ``job``, ``attempt``, ``request_id``. Empty ones are left out."""
+def bind_fields(**fields: str | int) -> Iterator[None]:
+    """Every line logged within carries these: `job`, `attempt`, `request_id`. Empty ones are left out."""
     token = _about.set({**_about.get(), **{name: value for name, value in fields.items() if value != ""}})
     try:
         yield
@@ -40,7 +40,7 @@ def request_id() -> str:
 
 
 class WithContext(logging.Filter):
-    """Puts what ``about`` says, and the trace, on each record, in the thread and task that logs it."""
+    """Puts what `bind_fields` says, and the trace, on each record, in the thread and task that logs it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         fields = dict(_about.get())
@@ -86,7 +86,7 @@ class TextLines(logging.Formatter):
 _FOR_PEOPLE = ("job", "attempt", "request_id")
 
 
-def set_up(level: str, as_json: bool) -> None:
+def configure_logging(level: str, as_json: bool) -> None:
     """Configure the root logger of this process; level is debug, info, warning or error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(WithContext())

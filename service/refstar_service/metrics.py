@@ -238,7 +238,7 @@ class WorkerMetrics:
         )
 
     def watch_ceiling(self, model: str, ceiling: HasValue) -> None:
-        """``ceiling`` is asked whenever the metrics are scraped."""
+        """`ceiling` is asked whenever the metrics are scraped."""
         self.batch_ceiling.labels(model).set_function(lambda: ceiling.value)
 
     def observe(self, seconds: Mapping[str, float], *stages: str) -> None:

@@ -314,33 +314,33 @@ class Settings(BaseSettings):
 
     @field_validator("s3_url")
     @classmethod
-    def _refuse_what_is_no_bucket(cls, value: str | None) -> str | None:
+    def _check_s3_url(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?", value):
             raise ValueError("must be s3://bucket or s3://bucket/prefix")
         return value
 
     @field_validator("redis_url")
     @classmethod
-    def _refuse_other_schemes(cls, value: str | None) -> str | None:
+    def _check_redis_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return value
 
     @field_validator("webhook_networks")
     @classmethod
-    def _refuse_what_is_no_network(cls, value: str) -> str:
+    def _check_webhook_networks(cls, value: str) -> str:
         for part in filter(None, map(str.strip, value.split(","))):
             ip_network(part)  # its ValueError says what is wrong
         return value
 
     @model_validator(mode="after")
-    def _s3_has_a_bucket(self) -> Self:
+    def _check_s3_bucket(self) -> Self:
         if self.blobs == "s3" and self.s3_url is None:
             raise ValueError("blobs=s3 requires s3_url: s3://bucket/prefix")
         return self
 
     @model_validator(mode="after")
-    def _limits_fit_together(self) -> Self:
+    def _check_limits(self) -> Self:
         if self.max_request_bytes < self.max_image_bytes:
             raise ValueError(
                 f"max_request_bytes ({self.max_request_bytes}) must be at least max_image_bytes "
@@ -354,7 +354,7 @@ class Settings(BaseSettings):
         return self
 
 
-def unrecognized(environment: Mapping[str, str]) -> dict[str, str | None]:
+def find_unknown_settings(environment: Mapping[str, str]) -> dict[str, str | None]:
     """Names in `environment` that look like settings and are none, each with the setting it may have meant.
 
     Meant for a warning at start, not for an error: Kubernetes adds `REFSTAR_..._SERVICE_HOST` and the like.

@@ -25,7 +25,7 @@ _provider: trace.TracerProvider | None = None
 
 
 @contextmanager
-def recording(service: str) -> Iterator[None]:
+def record_spans(service: str) -> Iterator[None]:
     """Within it, this process's spans are sent as those of `service`, if an endpoint is configured and nobody else has
     set OpenTelemetry up. Raises RuntimeError where the extra `tracing` is missing."""
     elsewhere = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
@@ -46,22 +46,22 @@ def recording(service: str) -> Iterator[None]:
     resource = Resource.create({name: value for name, value in names.items() if name not in given})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    use(provider)
+    set_provider(provider)
     try:
         yield
     finally:
-        use(None)
+        set_provider(None)
         provider.shutdown()  # sends the last ones
 
 
-def use(provider: trace.TracerProvider | None) -> None:
+def set_provider(provider: trace.TracerProvider | None) -> None:
     """Record spans with this provider from now on; None: with none."""
     global _provider
     _provider = provider
 
 
 def provider() -> trace.TracerProvider | None:
-    """The one that `use` named; None: OpenTelemetry's own, which records nothing unless somebody else set it up."""
+    """The one that was set; None: OpenTelemetry's own, which records nothing unless somebody else set it up."""
     return _provider
 
 
@@ -69,25 +69,25 @@ def tracer() -> trace.Tracer:
     return (_provider or trace.get_tracer_provider()).get_tracer("refstar_service")
 
 
-def carried() -> str:
+def write_traceparent() -> str:
     """The current span as the text that travels with a job (W3C traceparent); "" if there is none."""
     carrier: dict[str, str] = {}
     _w3c.inject(carrier)
     return carrier.get(TRACEPARENT, "")
 
 
-def origin(traceparent: str) -> Context:
-    """What `carried` returned elsewhere, as the parent of a new span. Nonsense makes a trace of its own."""
+def read_traceparent(traceparent: str) -> Context:
+    """What `write_traceparent` returned elsewhere, as the parent of a new span. Nonsense makes a trace of its own."""
     return _w3c.extract({TRACEPARENT: traceparent}, context=Context())
 
 
 @contextmanager
-def continuing(headers: Mapping[str, str]) -> Iterator[None]:
+def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
     """Within it, the trace that these headers name is the current one, unless a recorded span is."""
     if trace.get_current_span().get_span_context().is_valid or TRACEPARENT not in headers:
         yield
         return
-    token = otel.attach(origin(headers[TRACEPARENT]))
+    token = otel.attach(read_traceparent(headers[TRACEPARENT]))
     try:
         yield
     finally:

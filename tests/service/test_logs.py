@@ -8,7 +8,7 @@ from contextvars import copy_context
 
 import pytest
 from refstar_service import logs
-from refstar_service.logs import JsonLines, about
+from refstar_service.logs import JsonLines, bind_fields
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What a process that was told to log as JSON writes."""
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    logs.set_up("info", as_json=True)
+    logs.configure_logging("info", as_json=True)
     return stream
 
 
@@ -43,12 +43,12 @@ def test_an_error_is_one_line_with_its_traceback() -> None:
 
 async def test_lines_carry_the_ids_of_the_task_that_logs_them(lines: io.StringIO) -> None:
     async def work(job: str) -> None:
-        with about(job=job, attempt=2):
+        with bind_fields(job=job, attempt=2):
             await asyncio.sleep(0)
             logging.getLogger("refstar").info("at work")
         logging.getLogger("refstar").info("after")
 
-    with about(request_id="r-1", job=""):
+    with bind_fields(request_id="r-1", job=""):
         await asyncio.gather(work("a"), work("b"))
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert sorted((line["message"], line.get("job")) for line in told) == [
@@ -62,7 +62,7 @@ async def test_lines_carry_the_ids_of_the_task_that_logs_them(lines: io.StringIO
 
 
 def test_a_thread_that_is_given_the_context_logs_its_ids_too(lines: io.StringIO) -> None:
-    with ThreadPoolExecutor(1) as pool, about(job="a"):
+    with ThreadPoolExecutor(1) as pool, bind_fields(job="a"):
         pool.submit(copy_context().run, logging.getLogger("refstar").info, "in a thread").result()
     assert json.loads(lines.getvalue())["job"] == "a"
 
@@ -72,8 +72,8 @@ def test_lines_for_people_name_the_ids_that_the_message_does_not(
 ) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    logs.set_up("info", as_json=False)
-    with about(job="j-1", attempt=1):
+    logs.configure_logging("info", as_json=False)
+    with bind_fields(job="j-1", attempt=1):
         logging.getLogger("refstar").info("job j-1 ended")
     logging.getLogger("refstar").info("nothing special")
     first, second = stream.getvalue().splitlines()

@@ -16,7 +16,7 @@ async def _begun(program: str) -> Process:
 def test_a_worker_is_told_where_redis_is_by_a_line_that_ends_its_input() -> None:
     async def said() -> bytes:
         worker = await _begun("import sys; print(sys.stdin.read())")
-        one_machine._tell(worker, "redis://:secret@127.0.0.1:1/0")
+        one_machine._send_redis_url(worker, "redis://:secret@127.0.0.1:1/0")
         output, _ = await worker.communicate()
         return output
 
@@ -28,7 +28,7 @@ def test_a_worker_that_has_ended_can_be_told_nothing() -> None:
         worker = await _begun("raise SystemExit(78)")
         await worker.wait()
         await asyncio.sleep(0.05)
-        one_machine._tell(worker, "redis://127.0.0.1:1/0")
+        one_machine._send_redis_url(worker, "redis://127.0.0.1:1/0")
         return worker.returncode
 
     assert loop.run(status()) == 78

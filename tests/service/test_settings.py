@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from refstar_service.settings import PREFIX, Settings, unrecognized
+from refstar_service.settings import PREFIX, Settings, find_unknown_settings
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_settings_that_cannot_work_are_refused_with_the_reason(
 
 
 def test_a_misspelled_name_is_noticed() -> None:
-    found = unrecognized(
+    found = find_unknown_settings(
         {
             "REFSTAR_QUEUE_LIMT": "5",
             "REFSTAR_PORT": "1",

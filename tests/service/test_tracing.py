@@ -16,23 +16,23 @@ CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_without_an_endpoint_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tracing.ENDPOINTS:
         monkeypatch.delenv(name, raising=False)
-    with tracing.recording("refstar"), tracing.tracer().start_as_current_span("one") as span:
+    with tracing.record_spans("refstar"), tracing.tracer().start_as_current_span("one") as span:
         assert not span.is_recording()
-        assert tracing.carried() == ""
+        assert tracing.write_traceparent() == ""
 
 
 def test_the_trace_of_a_client_is_passed_on_even_so() -> None:
-    with tracing.continuing({"traceparent": CLIENT}):
-        assert tracing.carried() == CLIENT
-    assert tracing.carried() == ""
-    with tracing.continuing({"traceparent": "nonsense"}), tracing.continuing({}):
-        assert tracing.carried() == ""
+    with tracing.continue_trace({"traceparent": CLIENT}):
+        assert tracing.write_traceparent() == CLIENT
+    assert tracing.write_traceparent() == ""
+    with tracing.continue_trace({"traceparent": "nonsense"}), tracing.continue_trace({}):
+        assert tracing.write_traceparent() == ""
 
 
 def test_what_was_carried_is_the_parent_elsewhere() -> None:
-    found = trace.get_current_span(tracing.origin(CLIENT)).get_span_context()
+    found = trace.get_current_span(tracing.read_traceparent(CLIENT)).get_span_context()
     assert (f"{found.trace_id:032x}", f"{found.span_id:016x}") == tuple(CLIENT.split("-")[1:3])
-    assert not trace.get_current_span(tracing.origin("")).get_span_context().is_valid
+    assert not trace.get_current_span(tracing.read_traceparent("")).get_span_context().is_valid
 
 
 def test_spans_arrive_at_the_endpoint_under_the_name_of_the_process() -> None:
@@ -51,7 +51,7 @@ def test_spans_arrive_at_the_endpoint_under_the_name_of_the_process() -> None:
         Thread(target=collector.serve_forever, daemon=True).start()
         code = (
             "from refstar_service import tracing\n"
-            "with tracing.recording('refstar-worker'):\n"
+            "with tracing.record_spans('refstar-worker'):\n"
             "    tracing.tracer().start_span('restoration').end()\n"
         )
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}"}
@@ -67,7 +67,7 @@ def test_an_endpoint_without_the_extra_is_an_error_that_names_it() -> None:
     code = (
         "import sys; sys.modules['opentelemetry.sdk.resources'] = None\n"
         "from refstar_service import tracing\n"
-        "with tracing.recording('refstar'): pass\n"
+        "with tracing.record_spans('refstar'): pass\n"
     )
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     done = subprocess.run(

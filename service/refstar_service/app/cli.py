@@ -21,7 +21,7 @@ REFUSED = 78  # EX_CONFIG: no model or detector runs with these settings, and tr
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program ``refstar``; ends by SystemExit."""
+    """The program `refstar`; ends by SystemExit."""
     raise SystemExit(run(arguments))
 
 
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             shown = f"REFSTAR_{name.upper()}" if name else "settings"
             print(f"refstar: {shown}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return WRONG_USE
-    logs.set_up(settings.log_level, settings.log_json)
+    logs.configure_logging(settings.log_level, settings.log_json)
     try:
         result: int = options.run(settings, options)
     except KeyboardInterrupt:
@@ -179,7 +179,7 @@ def _count(text: str) -> int:
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.serve import run_all
 
-    with tracing.recording("refstar-gateway"):  # its worker is a process of its own
+    with tracing.record_spans("refstar-gateway"):  # its worker is a process of its own
         loop.run(run_all(settings))
     return 0
 
@@ -187,7 +187,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 def _gateway(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.processes import run_gateway
 
-    with tracing.recording("refstar-gateway"):
+    with tracing.record_spans("refstar-gateway"):
         loop.run(run_gateway(settings, _redis_url(settings)))
     return 0
 
@@ -208,7 +208,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
     models = begin_loading(settings)
     from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
 
-    with tracing.recording("refstar-worker"):
+    with tracing.record_spans("refstar-worker"):
         loop.run(run_worker(settings, models, redis_url, options.parent))
     return 0
 
@@ -238,7 +238,7 @@ def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
         limits=limits,
         drop_old=getattr(options, "drop_old", False),
     )
-    for line in asyncio.run(key_commands.carry_out(settings, url, command)):
+    for line in asyncio.run(key_commands.run_command(settings, url, command)):
         print(line)
     return 0
 

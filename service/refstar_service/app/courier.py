@@ -17,7 +17,7 @@ from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
 
-def courier_of(
+def build_courier(
     settings: Settings,
     redis: Redis,
     queue: JobQueue,
@@ -26,7 +26,7 @@ def courier_of(
 ) -> Courier | None:
     """The courier of these settings; None if there is nothing to sign with. Raises ValueError for a bad secret.
 
-    ``looked`` is called whenever Redis has told it what is due.
+    `looked` is called whenever Redis has told it what is due.
     """
     keys = key_store(settings, redis)
     own = settings.webhook_secret.split()

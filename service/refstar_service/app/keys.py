@@ -11,7 +11,7 @@ from refstar_service.app.access_policy import key_store
 from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
-__all__ = ["Command", "carry_out", "new_webhook_secret"]
+__all__ = ["Command", "new_webhook_secret", "run_command"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Command:
     drop_old: bool = False
 
 
-async def carry_out(settings: Settings, redis_url: str | None, command: Command) -> list[str]:
+async def run_command(settings: Settings, redis_url: str | None, command: Command) -> list[str]:
     """Lines to print; raises ValueError or RuntimeError for what cannot be done."""
     async with AsyncExitStack() as stack:
         redis = None
@@ -82,22 +82,27 @@ async def _list(keys: KeyStore) -> list[str]:
 
 
 async def _revoke(keys: KeyStore, name: str, token: str | None) -> list[str]:
-    await keys.change(name, lambda key: _known(key, name).without_token(token) if token else _gone(key, name))
+    def revoke(key: ApiKey | None) -> ApiKey | None:
+        known = _require_key(key, name)
+        return known.without_token(token) if token else None
+
+    await keys.change(name, revoke)
     return [f"Revoked {'token ' + token + ' of ' if token else ''}key {name}."]
 
 
 async def _limit(keys: KeyStore, name: str, limits: Limits) -> list[str]:
     await keys.change(
-        name, lambda key: replace(_known(key, name), limits=limits.or_else(_known(key, name).limits))
+        name,
+        lambda key: replace(_require_key(key, name), limits=limits.or_else(_require_key(key, name).limits)),
     )
     return await _list(keys)
 
 
 async def _secret(keys: KeyStore, name: str, drop_old: bool) -> list[str]:
     if drop_old:
-        await keys.change(name, lambda key: _known(key, name).with_newest_webhook_secret_only())
+        await keys.change(name, lambda key: _require_key(key, name).with_newest_webhook_secret_only())
         return [f"Webhooks of {name} are now signed with the newest secret only."]
-    key = await keys.change(name, lambda key: _known(key, name).with_webhook_secret())
+    key = await keys.change(name, lambda key: _require_key(key, name).with_webhook_secret())
     assert key is not None
     return [
         f"webhook secret: {key.webhook_secrets[0]}",
@@ -105,11 +110,7 @@ async def _secret(keys: KeyStore, name: str, drop_old: bool) -> list[str]:
     ]
 
 
-def _known(key: ApiKey | None, name: str) -> ApiKey:
+def _require_key(key: ApiKey | None, name: str) -> ApiKey:
     if key is None:
         raise ValueError(f"no such key: {name[:80]!r}; `refstar keys list` shows all keys")
     return key
-
-
-def _gone(key: ApiKey | None, name: str) -> None:
-    _known(key, name)

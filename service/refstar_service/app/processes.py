@@ -33,7 +33,7 @@ log = logging.getLogger("refstar")
 
 
 @asynccontextmanager
-async def _connected(settings: Settings, redis_url: str) -> AsyncIterator[tuple[Redis, JobQueue, BlobStore]]:
+async def _connect(settings: Settings, redis_url: str) -> AsyncIterator[tuple[Redis, JobQueue, BlobStore]]:
     """Redis, the queue and the blob store of these settings; a directory store is swept while they are in use."""
     redis = connect(redis_url)
     queue = JobQueue(
@@ -92,17 +92,17 @@ async def run_gateway(
     started: Callable[[int], None] | None = None,
     stopping: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or ``stopping``. ``started`` is called with the port once it listens."""
+    """Serve until SIGTERM, SIGINT or `stopping`. `started` is called with the port once it listens."""
     check_open_mode(settings)
     log_access(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")
-    from refstar_service.app.courier import courier_of
+    from refstar_service.app.courier import build_courier
     from refstar_service.gateway.app import create_app
     from refstar_service.gateway.http.server import GatewayServer
 
-    async with _connected(settings, redis_url) as (redis, queue, blobs):
+    async with _connect(settings, redis_url) as (redis, queue, blobs):
         app = create_app(
             settings,
             queue=queue,
@@ -112,8 +112,10 @@ async def run_gateway(
             keys=key_store(settings, redis),
         )
         server = GatewayServer(app, settings, handle_signals=False)
-        courier = courier_of(settings, redis, queue, app.state.registry) if settings.webhook_courier else None
-        with _signals(stopping.set):
+        courier = (
+            build_courier(settings, redis, queue, app.state.registry) if settings.webhook_courier else None
+        )
+        with _handle_signals(stopping.set):
             serving = asyncio.create_task(server.serve())
             # It ends before the gateway's last answers are out; what it does not deliver, the next one does.
             delivering = asyncio.create_task(courier.run(stopping) if courier else stopping.wait())
@@ -133,15 +135,15 @@ async def run_gateway(
 
 
 async def run_courier(settings: Settings, redis_url: str) -> None:
-    """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as ``webhook_courier`` has it."""
-    from refstar_service.app.courier import courier_of
+    """Deliver webhooks until SIGTERM or SIGINT: for gateways that may not, as `webhook_courier` has it."""
+    from refstar_service.app.courier import build_courier
     from refstar_service.worker import health
 
     stopping = asyncio.Event()
     registry = new_registry()
-    async with _connected(settings, redis_url) as (redis, queue, _):
+    async with _connect(settings, redis_url) as (redis, queue, _):
         pulse = health.Pulse()
-        courier = courier_of(settings, redis, queue, registry, looked=pulse.announce)
+        courier = build_courier(settings, redis, queue, registry, looked=pulse.announce)
         if courier is None:
             raise RuntimeError(
                 "there is no secret to sign webhooks with: set REFSTAR_ACCESS to the same value as for the "
@@ -155,7 +157,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
         watch = asyncio.create_task(_watch(pulse.beat, None, stopping))
         log.info("courier started")
         try:
-            with _signals(stopping.set):
+            with _handle_signals(stopping.set):
                 await courier.run(stopping)
         finally:
             pulse.ending = True
@@ -168,9 +170,9 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
 async def run_worker(
     settings: Settings, loading: "Future[Loaded]", redis_url: Callable[[], str], parent: int | None = None
 ) -> None:
-    """Restore until SIGTERM or SIGINT, or until the process ``parent`` is gone.
+    """Restore until SIGTERM or SIGINT, or until the process `parent` is gone.
 
-    ``loading``: its models, as `loading.begin_loading` has it. ``redis_url`` is asked once they are loaded, and may
+    `loading`: its models, as `loading.begin_loading` has it. `redis_url` is asked once they are loaded, and may
     take its time; "" is the end.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
@@ -196,7 +198,7 @@ async def run_worker(
         pulse.ending = True
         stopping.set()
 
-    with _signals(stop):
+    with _handle_signals(stop):
         watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
         try:
             # Meanwhile signals and the liveness probe are answered.
@@ -210,7 +212,7 @@ async def run_worker(
             url = await asyncio.to_thread(redis_url)
             if not url:
                 return
-            async with _connected(settings, url) as (redis, queue, blobs):
+            async with _connect(settings, url) as (redis, queue, blobs):
                 worker = Worker(
                     queue,
                     JobFiles(blobs, settings.result_ttl),
@@ -251,8 +253,8 @@ async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio
 
 
 @contextmanager
-def _signals(act: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call ``act`` in the running loop; a second SIGINT ends the process at once."""
+def _handle_signals(act: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `act` in the running loop; a second SIGINT ends the process at once."""
     loop = asyncio.get_running_loop()
     seen = 0
 

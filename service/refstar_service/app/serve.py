@@ -9,7 +9,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from typing import TYPE_CHECKING
 
-from refstar_service.settings import Settings, unrecognized
+from refstar_service.settings import Settings, find_unknown_settings
 
 if TYPE_CHECKING:
     from refstar_service.redis.embedded import EmbeddedRedis
@@ -45,7 +45,9 @@ async def run_all(settings: Settings) -> None:
         if embedded is not None:
             keepers.append(asyncio.create_task(_watch_redis(embedded, stopping)))
         try:
-            await run_gateway(settings, url, started=lambda port: _greet(settings, port), stopping=stopping)
+            await run_gateway(
+                settings, url, started=lambda port: _print_address(settings, port), stopping=stopping
+            )
         finally:
             stopping.set()
             await asyncio.gather(*keepers)
@@ -68,13 +70,13 @@ async def _begin_worker(settings: Settings) -> Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "refstar_service.app.cli", *options),
         # The settings of this process may come from its command line, so they are handed on as a whole.
-        env={**os.environ, **_as_environment(settings)},
+        env={**os.environ, **_export_settings(settings)},
         start_new_session=True,  # Ctrl-C goes to the parent, which ends the worker in order
         stdin=PIPE,
     )
 
 
-def _tell(worker: Process, redis_url: str) -> None:
+def _send_redis_url(worker: Process, redis_url: str) -> None:
     assert worker.stdin is not None
     with contextlib.suppress(RuntimeError, OSError):  # it has ended, which is seen next
         worker.stdin.write(f"{redis_url}\n".encode())
@@ -88,7 +90,7 @@ async def _keep_worker(
     while not stopping.is_set():
         process = worker or await _begin_worker(settings)
         worker = None
-        _tell(process, redis_url)
+        _send_redis_url(process, redis_url)
         began = time.monotonic()
         ended = asyncio.create_task(process.wait())
         stop = asyncio.create_task(stopping.wait())
@@ -128,14 +130,14 @@ async def _watch_redis(embedded: "EmbeddedRedis", stopping: asyncio.Event) -> No
             await asyncio.wait_for(stopping.wait(), 1)
 
 
-def _as_environment(settings: Settings) -> dict[str, str]:
+def _export_settings(settings: Settings) -> dict[str, str]:
     """The settings that differ from their defaults, as variables."""
     chosen = settings.model_dump(mode="json", exclude_unset=True, exclude={"redis_url", "worker_name"})
     return {f"REFSTAR_{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
 
 
-def _greet(settings: Settings, port: int) -> None:
-    for name, meant in unrecognized(os.environ).items():
+def _print_address(settings: Settings, port: int) -> None:
+    for name, meant in find_unknown_settings(os.environ).items():
         log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
     print(
         f"RefSTAR Serve: http://{settings.host}:{port}  (API reference: /docs, readiness: /readyz, stop: Ctrl-C)",

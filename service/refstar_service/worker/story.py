@@ -32,7 +32,7 @@ class Story:
         self._began = time.monotonic()
         self.span = tracing.tracer().start_span(
             "restoration",
-            context=tracing.origin(started.request.traceparent),
+            context=tracing.read_traceparent(started.request.traceparent),
             kind=SpanKind.CONSUMER,
             attributes={
                 "refstar.job_id": started.job_id,
@@ -86,7 +86,9 @@ class Story:
     @contextmanager
     def _ids(self) -> Iterator[None]:
         started = self._started
-        with logs.about(job=started.job_id, attempt=started.attempt, request_id=started.request.request_id):
+        with logs.bind_fields(
+            job=started.job_id, attempt=started.attempt, request_id=started.request.request_id
+        ):
             yield
 
 
@@ -97,7 +99,7 @@ def inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
     links = [Link(story.span.get_span_context()) for story in stories]
     attributes = {"refstar.batch": number, "refstar.jobs": len(stories), "refstar.faces": faces}
     with (
-        logs.about(batch=number),
+        logs.bind_fields(batch=number),
         tracing.tracer().start_as_current_span("inference", links=links, attributes=attributes),
     ):
         yield
@@ -109,7 +111,7 @@ def buried(job: Job | None, metrics: WorkerMetrics) -> None:
         metrics.jobs_finished.labels("deleted", "").inc()
     elif job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == "worker-lost":
         metrics.jobs_finished.labels("dead", job.failure.code).inc()
-        with logs.about(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
+        with logs.bind_fields(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
             log.error("job %s has lost its worker in each of %d attempts", job.id, job.attempts)
     elif job.status in (JobStatus.CANCELED, JobStatus.EXPIRED):
         metrics.jobs_finished.labels(job.status, "").inc()

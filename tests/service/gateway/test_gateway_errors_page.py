@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refstar_service.gateway.http.error_list import markdown
+from refstar_service.gateway.http.error_list import write_markdown
 from refstar_service.gateway.http.problem_types import ProblemType
 
 PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
@@ -10,11 +10,11 @@ PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 
 def test_the_page_of_errors_is_up_to_date() -> None:
     again = "make it anew: python -m refstar_service.gateway.http.error_list > docs/errors.md"
-    assert PAGE.read_text(encoding="utf-8") == markdown(), again
+    assert PAGE.read_text(encoding="utf-8") == write_markdown(), again
 
 
 def test_the_page_lists_every_type_once_in_a_whole_row() -> None:
-    rows = [line for line in markdown().splitlines() if line.startswith("| `/problems/")]
+    rows = [line for line in write_markdown().splitlines() if line.startswith("| `/problems/")]
     assert len(rows) == len(ProblemType)
     for problem in ProblemType:
         [row] = [row for row in rows if f"`{problem.uri}`" in row]

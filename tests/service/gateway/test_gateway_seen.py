@@ -26,16 +26,16 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     """Ask for it before the app, which takes what there is when it is made."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
+    tracing.set_provider(provider)
     yield exporter
-    tracing.use(None)
+    tracing.set_provider(None)
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    logs.set_up("debug", as_json=True)
+    logs.configure_logging("debug", as_json=True)
     # Of other people's libraries, only what a process at its usual level would show.
     for name in ("httpx", "httpcore", "asyncio", "python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from refstar_service.access import ApiKey
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.access.redis import RedisKeys
-from refstar_service.app.courier import courier_of
+from refstar_service.app.courier import build_courier
 from refstar_service.jobs import JobFailure
 from refstar_service.webhooks.notices import Notices
 from webhook_receiver import Receiver
@@ -101,7 +101,7 @@ async def test_from_the_request_to_the_receiver(
     gateway = app.state.gateway
     settings = gateway.settings.model_copy(update=update)
     app.state.gateway = replace(gateway, settings=settings)
-    courier = courier_of(settings, redis, gateway.queue, app.state.registry)
+    courier = build_courier(settings, redis, gateway.queue, app.state.registry)
     assert courier is not None
     stopping = asyncio.Event()
     running = asyncio.create_task(courier.run(stopping))

@@ -90,16 +90,16 @@ class Bench:
 def exporter() -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
+    tracing.set_provider(provider)
     yield exporter
-    tracing.use(None)
+    tracing.set_provider(None)
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    logs.set_up("info", as_json=True)
+    logs.configure_logging("info", as_json=True)
     return stream
 
 

@@ -19,7 +19,7 @@ HEAD_WITHIN = 10.0  # seconds from the connection, or from the first byte of a f
 LONGEST_HEAD = 64 * 1024  # bytes, request line and all
 STALLED_AFTER = 30.0  # seconds in which a reader takes none of an answer that waits for it
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -33,16 +33,16 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_there()
+        self._stop_head_timer()
         super().connection_lost(exc)
         self._forget_reader()
 
     def data_received(self, data: bytes) -> None:
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._expect_head()
+            self._start_head_timer()
         expected = self._head_timer
         super().data_received(data)
         if expected is not None and self._head_timer is expected:  # all of this was head, and more is to come
@@ -54,10 +54,10 @@ class ClientConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._head_timer is None:  # it begins while the answer before it is still being made
-            self._expect_head()
+            self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        self._head_is_there()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -71,13 +71,13 @@ class ClientConnection(HttpToolsProtocol):
         self._forget_reader()
         super().resume_writing()
 
-    def _expect_head(self) -> None:
+    def _start_head_timer(self) -> None:
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(
             HEAD_WITHIN, self._cut, "did not send a complete request head in time"
         )
 
-    def _head_is_there(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -85,9 +85,9 @@ class ClientConnection(HttpToolsProtocol):
     def _watch_reader(self) -> None:
         # How much is left and not how long it takes: a slow line is no offense, a standing one holds memory.
         self._left = self.transport.get_write_buffer_size()
-        self._reader_timer = self.loop.call_later(STALLED_AFTER, self._look_at_reader)
+        self._reader_timer = self.loop.call_later(STALLED_AFTER, self._check_reader)
 
-    def _look_at_reader(self) -> None:
+    def _check_reader(self) -> None:
         if self.transport.get_write_buffer_size() >= self._left:
             self._cut("stopped reading the response")
         else:
@@ -99,11 +99,11 @@ class ClientConnection(HttpToolsProtocol):
             self._reader_timer = None
 
     def _cut(self, why: str) -> None:
-        logger.info("closed a connection: the client %s", why)
+        log.info("closed a connection: the client %s", why)
         self.transport.abort()
 
     def _refuse(self, problem: Problem) -> None:
-        self._head_is_there()
+        self._stop_head_timer()
         response = problem.response(instance="", request_id=secrets.token_hex(8))
         headers = [*response.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
         lines = [

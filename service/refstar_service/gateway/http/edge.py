@@ -36,7 +36,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 PROBES = ("/healthz", "/readyz", "/metrics")
 _METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Edge:
@@ -49,18 +49,18 @@ class Edge:
             await self.app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send)
-        with tracing.continuing(Headers(scope=scope)), logs.about(request_id=exchange.request_id):
+        with tracing.continue_trace(Headers(scope=scope)), logs.bind_fields(request_id=exchange.request_id):
             trace.get_current_span().set_attribute("refstar.request_id", exchange.request_id)
-            await self._watched(scope, exchange)
+            await self._run_app(scope, exchange)
 
-    async def _watched(self, scope: Scope, exchange: "_Exchange") -> None:
+    async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         began = time.perf_counter()
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
         except Exception:
-            logger.exception("unexpected error in request %s", exchange.request_id)
+            log.exception("unexpected error in request %s", exchange.request_id)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must cut the connection
             problem = Problem(
@@ -74,15 +74,15 @@ class Edge:
 
     def _record(self, scope: Scope, exchange: "_Exchange", duration: float) -> None:
         status = exchange.status or CLIENT_LEFT
-        method, route, path = scope["method"], _route(scope), quote(scope["path"])
+        method, route, path = scope["method"], _name_route(scope), quote(scope["path"])
         label = method if method in _METHODS else "other"
         self.metrics.http_requests.labels(label, route, status).inc()
         self.metrics.http_request_duration.labels(label, route).observe(duration)
         self.metrics.upload_bytes.inc(exchange.received)
         problem: ProblemType | None = scope["state"].get("problem")
         if route == "/v1/restorations" and method == "POST" and problem is not None:
-            self.metrics.jobs_rejected.labels(_reason(problem)).inc()
-        logger.log(
+            self.metrics.jobs_rejected.labels(_classify_rejection(problem)).inc()
+        log.log(
             logging.DEBUG if route in PROBES else logging.INFO,
             "%s %s %s %.3f s%s",
             method,
@@ -156,13 +156,13 @@ class _Exchange:
             pass
 
 
-def _route(scope: Scope) -> str:
+def _name_route(scope: Scope) -> str:
     """The template of the route, never the path of a stranger: these become labels."""
     template: str | None = getattr(scope.get("route"), "path", None)
     return template or (scope["path"] if "endpoint" in scope else "unmatched")
 
 
-def _reason(problem: ProblemType) -> str:
+def _classify_rejection(problem: ProblemType) -> str:
     if problem is ProblemType.QUEUE_FULL:
         return "queue_full"
     if problem.status >= 500:

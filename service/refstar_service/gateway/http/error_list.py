@@ -26,7 +26,7 @@ same form.
 """
 
 
-def markdown() -> str:
+def write_markdown() -> str:
     """All problem types, by status."""
     lines = [HEAD]
     for status in sorted({problem.status for problem in ProblemType}):
@@ -37,7 +37,7 @@ def markdown() -> str:
             "| --- | --- | --- |",
         ]
         lines += [
-            f"| `{problem.uri}` | {_cell(problem.title)} | {_cell(problem.remedy)} |"
+            f"| `{problem.uri}` | {_escape_cell(problem.title)} | {_escape_cell(problem.remedy)} |"
             for problem in ProblemType
             if problem.status == status
         ]
@@ -45,9 +45,9 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    print(write_markdown(), end="")

@@ -14,7 +14,7 @@ from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE, Problem
 from refstar_service.gateway.http.validation import report_invalid_parameters
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -36,7 +36,7 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 
 async def _answer_redis_error(request: Request, error: Exception) -> Response:
-    logger.error("Redis failed: %s: %s", type(error).__name__, error)
+    log.error("Redis failed: %s: %s", type(error).__name__, error)
     detail = f"{_name_trouble(error)} Accepted restorations are not lost."
     problem = Problem(ProblemType.QUEUE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
     return render_problem(request, problem)
@@ -51,7 +51,7 @@ def _name_trouble(error: Exception) -> str:
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:
-    logger.error("the picture store failed: %s", error)
+    log.error("the picture store failed: %s", error)
     problem = Problem(
         ProblemType.STORAGE_UNAVAILABLE,
         "The picture store does not respond. Accepted restorations are not lost.",

@@ -134,14 +134,14 @@ class _FormBuilder:
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
-            "on_part_begin": self._part_begins,
-            "on_header_field": self._header_name_data,
-            "on_header_value": self._header_value_data,
-            "on_header_end": self._header_ends,
-            "on_headers_finished": self._headers_end,
-            "on_part_data": self._part_data,
-            "on_part_end": self._part_ends,
-            "on_end": self._form_ends,
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._add_header_name,
+            "on_header_value": self._add_header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._end_headers,
+            "on_part_data": self._add_part_data,
+            "on_part_end": self._end_part,
+            "on_end": self._end_form,
         }
 
     def finish(self) -> Form:
@@ -149,27 +149,27 @@ class _FormBuilder:
             raise Problem(ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary.")
         return Form(self._fields, tuple(self._files))
 
-    def _part_begins(self) -> None:
+    def _begin_part(self) -> None:
         self._part = _Part()
 
-    def _header_name_data(self, data: bytes, start: int, end: int) -> None:
+    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
 
-    def _header_value_data(self, data: bytes, start: int, end: int) -> None:
+    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
 
-    def _header_ends(self) -> None:
+    def _end_header(self) -> None:
         self._part.headers[bytes(self._header_name).lower()] = bytes(self._header_value)
         self._header_name.clear()
         self._header_value.clear()
 
-    def _headers_end(self) -> None:
+    def _end_headers(self) -> None:
         _, options = parse_options_header(self._part.headers.get(b"content-disposition"))
         if b"name" not in options:
             raise Problem(ProblemType.MALFORMED_REQUEST, "A part of the form has no name.")
-        self._part.name = _text(options[b"name"])
+        self._part.name = _decode_text(options[b"name"])
         if b"filename" in options:
-            self._part.file_name = _text(options[b"filename"])
+            self._part.file_name = _decode_text(options[b"filename"])
             self._check_file_field()
         elif len(self._fields) >= MAX_FIELDS:
             raise Problem(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
@@ -191,7 +191,7 @@ class _FormBuilder:
             )
         raise Problem(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
 
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
+    def _add_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         size = len(part.data) + end - start
         if part.file_name is None and size > MAX_FIELD_BYTES:
@@ -208,7 +208,7 @@ class _FormBuilder:
             )
         part.data += data[start:end]
 
-    def _part_ends(self) -> None:
+    def _end_part(self) -> None:
         part = self._part
         if part.file_name is not None:
             if not part.file_name and not part.data:
@@ -221,13 +221,13 @@ class _FormBuilder:
                 ProblemType.INVALID_PARAMETER, f"Send {part.name[:80]!r} only once.", parameter=part.name[:80]
             )
         else:
-            self._fields[part.name] = _text(bytes(part.data))
+            self._fields[part.name] = _decode_text(bytes(part.data))
 
-    def _form_ends(self) -> None:
+    def _end_form(self) -> None:
         self._ended = True
 
 
-def _text(raw: bytes) -> str:
+def _decode_text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -34,7 +34,7 @@ from refstar_service.restoration.rules import (
 )
 from refstar_service.settings import Settings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Submission:
     priority: Priority
     blobs: Mapping[str, bytes]
     results: int
-    """Bytes that its results take at the most."""
+    """Bytes that its results take at most."""
     webhook: str = ""
     """URL to tell when it ends; empty for none."""
 
@@ -141,7 +141,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
         for key, data in submission.blobs.items():
             await gateway.blobs.put(key, data, ttl)
         trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
-        request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.carried())
+        request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.write_traceparent())
         return await gateway.queue.submit(
             submission.job_id,
             request,
@@ -155,7 +155,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
         if isinstance(error, QueueFull):
             raise _report_full_queue(error) from error
         if isinstance(error, OSError):
-            logger.error("pictures cannot be stored: %s", error)
+            log.error("pictures cannot be stored: %s", error)
             raise Problem(
                 ProblemType.STORAGE_UNAVAILABLE,
                 "The pictures could not be stored. Nothing was queued.",

@@ -27,7 +27,7 @@ HEARTBEAT = (
 MOVES_EVERY = 2.0  # seconds between looks at the place in the queue
 AWAY = 1.0  # seconds until Redis is asked again when it did not answer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
 _STREAM = {
@@ -106,7 +106,7 @@ class _Events(Response):
                     job, position = await self._look()
                 except RedisError as error:
                     # To end the stream would make browsers ask again, and give up for good at the 503.
-                    logger.warning("event stream of %s: Redis does not answer: %s", self._job_id, error)
+                    log.warning("event stream of %s: Redis does not answer: %s", self._job_id, error)
                     pause = AWAY
                 else:
                     if job is None:
