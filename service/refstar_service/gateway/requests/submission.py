@@ -141,7 +141,9 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
         for key, data in submission.blobs.items():
             await gateway.blobs.put(key, data, ttl)
         trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
-        request = replace(submission.request, request_id=logs.request_id(), traceparent=tracing.write_traceparent())
+        request = replace(
+            submission.request, request_id=logs.request_id(), traceparent=tracing.write_traceparent()
+        )
         return await gateway.queue.submit(
             submission.job_id,
             request,
