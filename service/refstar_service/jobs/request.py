@@ -25,13 +25,15 @@ def reference_keys(job_id: str) -> list[str]:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A blob and what it is. `size` in bytes; `sha256` in hex; `name` is the client's file name, or ""."""
+    """A blob and what it is. `size` in bytes; `sha256` in hex; `name` is the client's file name, or "". `pixels`: of an
+    upload, how many its header announces, as the gateway read it."""
 
     key: str
     sha256: str
     media_type: str
     size: int
     name: str
+    pixels: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from refstar_service.images import ImageLimits, ImageRefused, Picture, decode, probe
+from refstar_service.images import ImageLimits, ImageRefused, Picture, decode
 from refstar_service.restoration.errors import StepError
 
 
@@ -24,11 +24,3 @@ class Upload:
             return decode(self.data, limits)
         except ImageRefused as error:
             raise StepError(error.code, f"{self.called(role)}: {error.detail}") from error
-
-    def pixels(self, limits: ImageLimits) -> int:
-        """How many its header announces; 0 for a file that will be refused."""
-        try:
-            info = probe(self.data, limits)
-        except ImageRefused:
-            return 0
-        return info.width * info.height

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from refstar_service.jobs.request import EnrollRequest, RestoreRequest
+from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.recalled import Recalled
@@ -37,12 +37,12 @@ class Intake:
         self._people, self._metrics, self._pictures = people, metrics, pictures
 
     async def read(self, work: Work) -> None:
-        """Its uploads, and by their headers how much they will hold in memory."""
+        """Its uploads, and how much they will hold in memory."""
         began = time.monotonic()
         try:
             work.files = await patiently(lambda: self._files.read(work.request))
             work.recalled = await patiently(lambda: self._people.recalled(work.request))
-            work.pixels = self._pixels(work)
+            work.pixels = _count_pixels(work.request)
         except RestorationError as error:
             work.refuse(error)
         except GaveUp as error:
@@ -84,10 +84,11 @@ class Intake:
         make = partial(prepare, clock=clock, person=recalled)
         return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)
 
-    def _pixels(self, work: Work) -> int:
-        """That its pictures hold at the same time: of the references, one is decoded and cut after the other."""
-        pixels = [file.pixels(self._viewer.limits) for file in work.files]
-        if isinstance(work.request, EnrollRequest):
-            return max(pixels)
-        image, *references = pixels
-        return image * (1 + work.request.knobs.upscale**2) + max(references, default=0)
+
+def _count_pixels(request: Request) -> int:
+    """That its pictures hold at the same time: of the references, one is decoded and cut after the other."""
+    pixels = [file.pixels for file in request.files]
+    if isinstance(request, EnrollRequest):
+        return max(pixels)
+    image, *references = pixels
+    return image * (1 + request.knobs.upscale**2) + max(references, default=0)

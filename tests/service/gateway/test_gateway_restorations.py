@@ -56,6 +56,7 @@ async def test_an_accepted_restoration_is_stored_and_queued(
     assert [file.name for file in (asked.image, *asked.references)] == ["face.png", "one.webp", "two.png"]
     assert [file.media_type for file in asked.references] == ["image/webp", "image/png"]
     assert asked.image.key == f"{job.id}/image"
+    assert [file.pixels for file in asked.files] == [64 * 64, 48 * 48, 96 * 96]
     for file, sent in zip(asked.references, references, strict=True):
         assert await blobs.get(file.key) == sent[1]
         assert file.sha256 == hashlib.sha256(sent[1]).hexdigest()

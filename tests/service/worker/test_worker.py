@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.faces.select import FaceMode
-from refstar_service.images import ImageLimits
+from refstar_service.images import ImageLimits, Picture
 from refstar_service.jobs import (
     Job,
     JobQueue,
@@ -88,7 +88,12 @@ class Bench:
         files = []
         for number, data in enumerate([picture, *references]):
             file = StoredFile(
-                f"{name}/{number}", hashlib.sha256(data).hexdigest(), "image/png", len(data), f"{number}.png"
+                f"{name}/{number}",
+                hashlib.sha256(data).hexdigest(),
+                "image/png",
+                len(data),
+                f"{number}.png",
+                pixels=512 * 512 if data == PHOTOGRAPH else SIZE * SIZE,
             )
             await self.blobs.put(file.key, data, 60)
             files.append(file)
@@ -498,17 +503,17 @@ async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
     assert job.failure.code == "inference-failed"
 
 
-async def test_an_upload_whose_header_breaks_something_fails_its_job_alone(
+async def test_an_upload_that_breaks_the_decoder_fails_its_job_alone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = Upload.pixels
+    known = Upload.decoded
 
-    def look(upload: Upload, limits: ImageLimits) -> int:
+    def decode(upload: Upload, role: str, limits: ImageLimits) -> Picture:
         if upload.data == PHOTOGRAPH:
             raise RuntimeError("odd")
-        return known(upload, limits)
+        return known(upload, role, limits)
 
-    monkeypatch.setattr(Upload, "pixels", look)
+    monkeypatch.setattr(Upload, "decoded", decode)
     bench = Bench(redis, Inverting())
     await bench.submit("odd", PHOTOGRAPH, faces="all")
     await bench.submit("good", picture(5))

@@ -201,4 +201,5 @@ def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
 
 def describe_file(upload: Upload, info: ImageInfo, key: str) -> StoredFile:
     digest = hashlib.sha256(upload.data).hexdigest()
-    return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name))
+    pixels = info.width * info.height
+    return StoredFile(key, digest, info.media_type, len(upload.data), safe_name(upload.name), pixels)
