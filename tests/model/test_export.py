@@ -15,8 +15,8 @@ from refstar_model.export import golden
 from refstar_model.export.graph import Graph, ParityError, export_graph, write_folder
 from refstar_model.refstar.params import TINY, Attention, BackboneKind
 from refstar_service.engine import restorer
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import load_manifest
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
 #: With what "naf", which the fixture `tiny_folder` holds, has not.
@@ -111,7 +111,7 @@ def test_weights_that_were_changed_are_refused(folder: Path, tmp_path: Path) -> 
     shutil.copytree(folder, copy)
     with (copy / "weights.bin").open("r+b") as file:
         file.write(b"\1")
-    with pytest.raises(ModelRefused, match=r"weights\.bin: sha256 is"):
+    with pytest.raises(ModelError, match=r"weights\.bin: sha256 is"):
         Restorer(load_manifest(copy))
 
 

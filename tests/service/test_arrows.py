@@ -19,7 +19,7 @@ ALLOWED = {
     "blobs": set(),
     "images": set(),
     "engine": set(),
-    "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.refusal", "engine.restorer"},
+    "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.errors", "engine.restorer"},
     "restoration": {"images", "faces", "engine", "settings"},
     "worker": {
         "restoration",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from refstar_service import logs, tracing
 from refstar_service.app import event_loop as loop
 from refstar_service.app.installed import installed_models
-from refstar_service.engine.refusal import EngineRefused
+from refstar_service.engine.errors import EngineError
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result: int = options.run(settings, options)
     except KeyboardInterrupt:
         return 130
-    except EngineRefused as error:
+    except EngineError as error:
         print(f"refstar: {error}", file=sys.stderr)
         return REFUSED
     except (RuntimeError, ValueError, OSError) as error:

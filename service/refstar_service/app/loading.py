@@ -24,14 +24,14 @@ log = logging.getLogger("refstar")
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedModels:
     provider: Provider
     budget: ThreadBudget
     detector: FaceDetector
     restorers: Mapping[str, tuple[ModelManifest, Restorer]]
 
 
-def begin_loading(settings: Settings) -> "Future[Loaded]":
+def begin_loading(settings: Settings) -> "Future[LoadedModels]":
     """`load` in a thread of its own."""
     threads = ThreadPoolExecutor(1, "load")
     loading = threads.submit(load, settings)
@@ -39,8 +39,8 @@ def begin_loading(settings: Settings) -> "Future[Loaded]":
     return loading
 
 
-def load(settings: Settings) -> Loaded:
-    """Raises ModelRefused or ProviderUnavailable."""
+def load(settings: Settings) -> LoadedModels:
+    """Raises ModelError or ProviderError."""
     began = time.monotonic()
     provider = Provider(settings.provider)
     on_cpu = provider is Provider.CPU
@@ -67,7 +67,7 @@ def load(settings: Settings) -> Loaded:
         restorers[name] = manifest, restorer
     names, took = ", ".join(restorers), time.monotonic() - began
     log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
-    return Loaded(provider, budget, detector, restorers)
+    return LoadedModels(provider, budget, detector, restorers)
 
 
 def gpu_options(settings: Settings) -> GpuOptions:

@@ -27,7 +27,7 @@ from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
-    from refstar_service.app.loading import Loaded
+    from refstar_service.app.loading import LoadedModels
 
 log = logging.getLogger("refstar")
 
@@ -168,7 +168,10 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
 
 
 async def run_worker(
-    settings: Settings, loading: "Future[Loaded]", redis_url: Callable[[], str], parent: int | None = None
+    settings: Settings,
+    loading: "Future[LoadedModels]",
+    redis_url: Callable[[], str],
+    parent: int | None = None,
 ) -> None:
     """Restore until SIGTERM or SIGINT, or until the process `parent` is gone.
 

@@ -46,7 +46,7 @@ class RestoreFiles:
 
 
 @dataclass
-class Entry:
+class PictureReport:
     """What became of one picture; a line of the report."""
 
     input: str
@@ -66,11 +66,11 @@ class Entry:
         why = Counter(face.reason for face in self.faces if face.action is not FaceAction.RESTORED)
         others = [f"{count} {reason}" for reason, count in why.items()]
         others += [f"reference {r.index} {r.reason}" for r in self.references if not r.used]
-        return f"{restored} of {len(self.faces)} {noun} restored{_listed(others)}  {self.output}"
+        return f"{restored} of {len(self.faces)} {noun} restored{_in_parentheses(others)}  {self.output}"
 
 
 #: One picture through all the steps.
-Restore = Callable[[Upload, Knobs, Entry], tuple[Encoded, Encoded | None]]
+Restore = Callable[[Upload, Knobs, PictureReport], tuple[Encoded, Encoded | None]]
 
 
 def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
@@ -87,12 +87,12 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
     # What must not be written over, whatever names the results get.
     named = [path for path in (wanted.selection, wanted.report) if path is not None]
     kept = {path.resolve() for path in (*sources, *wanted.references, *named)}
-    entries: list[Entry] = []
+    entries: list[PictureReport] = []
     try:
         for number, source in enumerate(sources, 1):
-            entry, start = Entry(str(source)), time.monotonic()
+            entry, start = PictureReport(str(source)), time.monotonic()
             entries.append(entry)
-            _one(source, wanted, knobs, settings, restore, entry, kept)
+            _restore_one(source, wanted, knobs, settings, restore, entry, kept)
             took = time.monotonic() - start
             print(
                 f"[{number}/{len(sources)}] {source.name}: {entry.summary}  {took:.2f} s",
@@ -104,7 +104,7 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
             _write(wanted.report, _as_json(entries))
     failed = Counter(entry.error["code"] for entry in entries if entry.error is not None)
     if wanted.input.is_dir():
-        why = _listed([f"{count} {code}" for code, count in failed.most_common()])
+        why = _in_parentheses([f"{count} {code}" for code, count in failed.most_common()])
         others = f", {passed_over} other files or folders passed over" if passed_over else ""
         print(
             f"{len(entries) - failed.total()} restored, {failed.total()} failed{why}{others}, "
@@ -153,7 +153,7 @@ def _load(
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
     viewer = Viewer(detector, ReferenceMemory(), image_limits(settings))
 
-    def restore(image: Upload, knobs: Knobs, entry: Entry) -> tuple[Encoded, Encoded | None]:
+    def restore(image: Upload, knobs: Knobs, entry: PictureReport) -> tuple[Encoded, Encoded | None]:
         prepared = prepare(image, references, knobs, model, viewer)
         start = time.monotonic()
         faces = restorer.restore(prepared.tasks)
@@ -167,13 +167,13 @@ def _load(
     return restore
 
 
-def _one(
+def _restore_one(
     source: Path,
     wanted: RestoreFiles,
     knobs: Knobs,
     settings: Settings,
     restore: Restore,
-    entry: Entry,
+    entry: PictureReport,
     kept: set[Path],
 ) -> None:
     """One picture from file to file; what goes wrong is written into its entry."""
@@ -183,7 +183,9 @@ def _one(
             target = target / source.name
         kind = wanted.knobs.get("format") or _FORMATS.get(target.suffix.lower(), "same")
         result, selection = restore(_read(source, settings), replace(knobs, format=kind), entry)
-        target = _free(_named(target, result), source if wanted.input.is_dir() else None, kept)
+        target = _find_free_name(
+            _name_result(target, result), source if wanted.input.is_dir() else None, kept
+        )
         _write(target, result.data)
         kept.add(target.resolve())
         entry.output = str(target)
@@ -256,7 +258,7 @@ def _read(path: Path, settings: Settings) -> Upload:
     return Upload(path.name, data, hashlib.sha256(data).hexdigest())
 
 
-def _named(target: Path, result: Encoded) -> Path:
+def _name_result(target: Path, result: Encoded) -> Path:
     """The target with a suffix that tells the truth."""
     kind = result.media_type.removeprefix("image/")
     if _FORMATS.get(target.suffix.lower()) == kind:
@@ -264,7 +266,7 @@ def _named(target: Path, result: Encoded) -> Path:
     return target.with_suffix(_SUFFIX_OF.get(kind, f".{kind}"))
 
 
-def _free(target: Path, source: Path | None, kept: set[Path]) -> Path:
+def _find_free_name(target: Path, source: Path | None, kept: set[Path]) -> Path:
     """The target, or where a folder's ``a.png`` and ``a.bmp`` both become ``a.png``, ``a.bmp.png`` for the second.
 
     ``source``: the picture, if it lies in a folder that is restored. Raises StepError when the result would overwrite
@@ -288,10 +290,10 @@ def _write(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _as_json(entries: Sequence[Entry]) -> bytes:
+def _as_json(entries: Sequence[PictureReport]) -> bytes:
     lines: list[dict[str, Any]] = [asdict(entry) for entry in entries]
     return json.dumps(lines, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _in_parentheses(parts: Sequence[str]) -> str:
     return f" ({', '.join(parts)})" if parts else ""

@@ -55,12 +55,12 @@ class Bindings:
         with self._pool:
             return sum(binding.nbytes for _, binding in self._idle.values())
 
-    def load(self, shapes: Shapes, fill: Callable[[Arrays], None]) -> "Loaded":
+    def load(self, shapes: Shapes, fill: Callable[[Arrays], None]) -> "UploadedBatch":
         """Inputs put together and uploaded, while something else may be computed.
 
         ``fill`` writes all of them: they hold what was there before. Raises what onnxruntime raises.
         """
-        binding = self._taken(shapes)
+        binding = self._take_binding(shapes)
         try:
             fill(binding.inputs)
             with self._turns.copying:
@@ -68,7 +68,7 @@ class Bindings:
         except BaseException:
             self._close([binding])
             raise
-        return Loaded(self, shapes, binding)
+        return UploadedBatch(self, shapes, binding)
 
     def run(self, shapes: Shapes, fill: Callable[[Arrays], None], read: Callable[[Arrays], T]) -> T:
         """``load`` and ``compute`` in one."""
@@ -81,7 +81,7 @@ class Bindings:
             self._idle.clear()
         self._close(idle)
 
-    def _computed(self, binding: Binding, read: Callable[[Arrays], T]) -> T:
+    def _run_binding(self, binding: Binding, read: Callable[[Arrays], T]) -> T:
         with self._turns.computing:
             if binding.settled or not self.session.memory.apart:
                 binding.run()
@@ -92,7 +92,7 @@ class Bindings:
             outputs = binding.fetch()
         return read(outputs)
 
-    def _taken(self, shapes: Shapes) -> Binding:
+    def _take_binding(self, shapes: Shapes) -> Binding:
         key = _key(shapes)
         with self._pool:
             for number, (shape, binding) in reversed(self._idle.items()):
@@ -102,7 +102,7 @@ class Bindings:
         with self._turns.copying:
             return self.session.bind(shapes, next(_graphs))
 
-    def _give(self, shapes: Shapes, binding: Binding) -> None:
+    def _return_binding(self, shapes: Shapes, binding: Binding) -> None:
         dropped = []
         with self._pool:
             self._idle[id(binding)] = (_key(shapes), binding)
@@ -119,7 +119,7 @@ class Bindings:
                 binding.close()
 
 
-class Loaded:
+class UploadedBatch:
     """Inputs that are where they will be read. It ends once: by ``compute``, or by ``discard`` when nobody wants it."""
 
     def __init__(self, bindings: Bindings, shapes: Shapes, binding: Binding) -> None:
@@ -131,7 +131,7 @@ class Loaded:
         Raises what onnxruntime raises.
         """
         try:
-            result = self._bindings._computed(self._binding, read)
+            result = self._bindings._run_binding(self._binding, read)
         except BaseException:
             self._bindings._close([self._binding])  # its outputs may be half made, its graph half captured
             raise
@@ -139,7 +139,7 @@ class Loaded:
         return result
 
     def discard(self) -> None:
-        self._bindings._give(self._shapes, self._binding)
+        self._bindings._return_binding(self._shapes, self._binding)
 
 
 def _key(shapes: Shapes) -> tuple[Any, ...]:

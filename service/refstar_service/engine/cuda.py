@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.refusal import ProviderUnavailable
+from refstar_service.engine.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,11 @@ class Driver:
     """The first GPU that this process sees. Made once for a process, in any thread."""
 
     def __init__(self, library: Any = None) -> None:
-        """Raises ProviderUnavailable where there is no driver or no GPU. ``library``: instead of the system's."""
+        """Raises ProviderError where there is no driver or no GPU. ``library``: instead of the system's."""
         try:
             self._library = library or ctypes.CDLL(LIBRARY)
         except OSError as error:
-            raise ProviderUnavailable(
+            raise ProviderError(
                 f"{LIBRARY} is not here, so no NVIDIA GPU can be used: start the container with --gpus, or install the "
                 "driver, or set the provider to cpu"
             ) from error
@@ -99,7 +99,7 @@ class Driver:
     def _call(self, name: str, *arguments: Any) -> None:
         status = self._status(name, *arguments)
         if status:
-            raise ProviderUnavailable(f"the GPU's driver refused {name}: CUDA error {status}")
+            raise ProviderError(f"the GPU's driver refused {name}: CUDA error {status}")
 
     def _status(self, name: str, *arguments: Any) -> int:
         return int(getattr(self._library, name)(*arguments))
@@ -125,6 +125,6 @@ def tensorrt_version() -> str:
             return str(ctypes.CDLL(name).getInferLibVersion())
         except (OSError, AttributeError):
             continue
-    raise ProviderUnavailable(
+    raise ProviderError(
         "TensorRT's libraries are not here: pip install tensorrt-cu13, or set the provider to cuda"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refstar_service.engine.refusal import ModelRefused
+from refstar_service.engine.errors import ModelError
 
 MANIFEST = "model.json"
 
@@ -94,28 +94,28 @@ class ModelManifest:
         return self.folder / self.graphs[graph].file
 
     def verify(self) -> None:
-        """Hash every file; raises ModelRefused when one is missing or is not the one described."""
+        """Hash every file; raises ModelError when one is missing or is not the one described."""
         for described in self.files:
             path = self.folder / described.file
             if not path.is_file():
-                raise ModelRefused(f"{path}: the file that {MANIFEST} names is missing")
+                raise ModelError(f"{path}: the file that {MANIFEST} names is missing")
             found = hashlib.sha256(path.read_bytes()).hexdigest()
             if found != described.sha256:
-                raise ModelRefused(
+                raise ModelError(
                     f"{path}: sha256 is {found}, {MANIFEST} says {described.sha256}; "
                     "the file was changed or cut, take the model folder anew"
                 )
 
 
 def load_manifest(folder: Path) -> ModelManifest:
-    """Read ``folder/model.json``; raises ModelRefused naming the file and the field."""
+    """Read ``folder/model.json``; raises ModelError naming the file and the field."""
     path = folder / MANIFEST
     try:
         raw = json.loads(path.read_text())
     except OSError as error:
-        raise ModelRefused(f"{path}: {error.strerror}") from error
+        raise ModelError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise ModelRefused(f"{path}: not JSON ({error})") from error
+        raise ModelError(f"{path}: not JSON ({error})") from error
     try:
         graphs = {name: _file(graph) for name, graph in raw["graphs"].items()}
         manifest = ModelManifest(
@@ -138,15 +138,15 @@ def load_manifest(folder: Path) -> ModelManifest:
             ranks=Ranks(**raw.get("ranks", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelRefused(f"{path}: field {error} is missing or of the wrong kind") from error
+        raise ModelError(f"{path}: field {error} is missing or of the wrong kind") from error
     for needed in FINDING if manifest.finds_faces else RESTORING:
         if needed not in graphs:
-            raise ModelRefused(f"{path}: names no graph `{needed}`")
+            raise ModelError(f"{path}: names no graph `{needed}`")
         if not graphs[needed].inputs:
-            raise ModelRefused(f"{path}: names no inputs of the graph `{needed}`")
+            raise ModelError(f"{path}: names no inputs of the graph `{needed}`")
     for described in manifest.files:
         if Path(described.file).name != described.file:
-            raise ModelRefused(f"{path}: {described.file!r} is not a plain file name")
+            raise ModelError(f"{path}: {described.file!r} is not a plain file name")
     return manifest
 
 
@@ -157,7 +157,7 @@ def _file(raw: Mapping[str, Any]) -> ModelFile:
 def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
     """All restoration models of a folder by name; detectors and folders without a ``model.json`` are passed over.
 
-    Raises ModelRefused when a manifest is broken or two folders claim one name.
+    Raises ModelError when a manifest is broken or two folders claim one name.
     """
     found: dict[str, ModelManifest] = {}
     for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
@@ -165,8 +165,6 @@ def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
         if manifest.finds_faces:
             continue
         if manifest.name in found:
-            raise ModelRefused(
-                f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}"
-            )
+            raise ModelError(f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}")
         found[manifest.name] = manifest
     return found

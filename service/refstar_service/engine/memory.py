@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _plain(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.empty(shape, dtype)
 
 
-def _kept(array: NDArray[Any]) -> None:
+def _leave(array: NDArray[Any]) -> None:
     """Nothing to undo."""
 
 
@@ -36,8 +36,8 @@ class Memory:
 
     device: str = "cpu"
     apart: bool = False
-    host: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]] = _plain
-    free: Callable[[NDArray[Any]], None] = _kept
+    host: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]] = _allocate
+    free: Callable[[NDArray[Any]], None] = _leave
     put: Callable[[int, NDArray[Any]], None] = _put
     get: Callable[[NDArray[Any], int], None] = _get
 

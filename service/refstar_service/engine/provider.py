@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from refstar_service.engine.refusal import ProviderUnavailable
+from refstar_service.engine.errors import ProviderError
 
 Shape = tuple[int, ...]
 Entry = tuple[str, dict[str, str]]
@@ -147,15 +147,15 @@ _SHAPE_OPS = frozenset(
 
 
 def refuse_cpu_work(graph: str, assigned: Mapping[str, Sequence[str]], provider: Provider) -> None:
-    """Raises ProviderUnavailable when a graph's work would be done elsewhere than on ``provider``.
+    """Raises ProviderError when a graph's work would be done elsewhere than on ``provider``.
 
     ``assigned``: by the provider's full name, the operators that it was given.
     """
     if not assigned.get(provider.full_name):
-        raise ProviderUnavailable(f"{provider.full_name} takes no part of {graph}")
+        raise ProviderError(f"{provider.full_name} takes no part of {graph}")
     strays = sorted(set(assigned.get(Provider.CPU.full_name, ())) - _SHAPE_OPS)
     if provider is not Provider.CPU and strays:
-        raise ProviderUnavailable(
+        raise ProviderError(
             f"{provider.full_name} does not take all of {graph}: {', '.join(strays)} would run on the CPU"
         )
 

@@ -16,10 +16,10 @@ from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Array
 from refstar_service.engine.buckets import Ceiling, buckets_to
 from refstar_service.engine.cores import available_cpus
 from refstar_service.engine.crowd import Crowd, Graphs
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.session_loader import FEATURES, SessionLoader, choose_precision
 from refstar_service.engine.staged import ReadyFace, RestoredFace, RestoringGraph, StagedFaces
 
@@ -94,7 +94,7 @@ class Restorer:
         at_once: int = 1,
         turns: Turns | None = None,
     ) -> None:
-        """Verify hashes and load; raises ModelRefused or ProviderUnavailable. ``warm_up`` is not called here.
+        """Verify hashes and load; raises ModelError or ProviderError. ``warm_up`` is not called here.
 
         ``cache``: what is remembered of references, for all models that share it; None: one of its own. ``precision``:
         a folder that has no graph for it runs in fp32. ``threads``: of one inference, or of ``at_once`` together.
@@ -108,7 +108,9 @@ class Restorer:
         loader = SessionLoader(manifest, provider, precision, gpu, threads, self.ceiling.value)
         turns = turns or Turns(at_once)
         share = replace(loader, threads=max(1, threads // at_once))
-        self._crowd = Crowd(self._loaded(loader, turns), lambda: self._loaded(share, turns), at_once)
+        self._crowd = Crowd(
+            self._load_graphs(loader, turns), lambda: self._load_graphs(share, turns), at_once
+        )
         self._absent = self._crowd.alone.restoring.absent
         self._encoder = ""
         if self._crowd.alone.encoding is not None:
@@ -125,7 +127,7 @@ class Restorer:
         On a CPU nothing is tuned per shape, so there one face is enough and the worker is ready seconds earlier. On a
         GPU this is also where a ceiling that does not fit into its memory comes down.
 
-        Raises ModelRefused when this machine does not compute what the exporter measured.
+        Raises ModelError when this machine does not compute what the exporter measured.
         """
         face = golden_picture(self.manifest.input_size)
         alone = FaceTask(face, (), 1.0, 0.5)
@@ -152,7 +154,7 @@ class Restorer:
                 self.manifest.golden.get(self.precision.graph("tolerance"), self.manifest.golden["tolerance"])
             )
             if not worst <= allowed:
-                raise ModelRefused(
+                raise ModelError(
                     f"{self.manifest.label}: the golden picture differs by {worst:.1f} levels, allowed {allowed:g}; "
                     f"{self.provider} in {self.precision} computes something else"
                 )
@@ -184,7 +186,7 @@ class Restorer:
     def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]:
         """Features of references, which are remembered from now on. Raises ValueError if the model takes none."""
         with self._crowd.graphs() as graphs:
-            encoded = self._encoded({picture.key: picture.pixels for picture in pictures}, graphs)
+            encoded = self._encode_fresh({picture.key: picture.pixels for picture in pictures}, graphs)
         return [encoded[picture.key] for picture in pictures]
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]:
@@ -193,20 +195,20 @@ class Restorer:
         A batch that does not fit into memory is halved, and so are all that come after it.
         """
         with self._crowd.graphs() as graphs:
-            return self._staged(tasks, graphs).compute()
+            return self._stage_faces(tasks, graphs).compute()
 
     def stage(self, tasks: Sequence[FaceTask]) -> StagedFaces:
         """The same in two steps, so that a batch can be put together and uploaded while another one is computed.
 
         References that are not known yet are encoded here.
         """
-        return self._staged(tasks, self._crowd.alone)
+        return self._stage_faces(tasks, self._crowd.alone)
 
     def _cache_key(self, key: str) -> str:
         """What another encoder says of the same reference is something else."""
         return f"{self._encoder}/{key}"
 
-    def _loaded(self, loader: SessionLoader, turns: Turns) -> Graphs:
+    def _load_graphs(self, loader: SessionLoader, turns: Turns) -> Graphs:
         on_cpu = self.provider is Provider.CPU
         kept = KEPT_BYTES if on_cpu else KEPT_BYTES_ON_GPU
         restoring = Bindings(loader.load("restore"), kept, turns)
@@ -223,7 +225,7 @@ class Restorer:
             alone = RestoringGraph(Bindings(loader.load("restore_alone"), kept, turns), self.ceiling, {})
         return Graphs(RestoringGraph(restoring, self.ceiling, absent, alone, padded=not on_cpu), encoding)
 
-    def _staged(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
+    def _stage_faces(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
         for task in tasks:
             if len(task.references) > self.manifest.max_references:
                 raise ValueError(
@@ -249,14 +251,14 @@ class Restorer:
                 encoded[picture.key] = features
             else:
                 fresh.setdefault(picture.key, picture.pixels)
-        encoded |= self._encoded(fresh, graphs)
+        encoded |= self._encode_fresh(fresh, graphs)
         self._at_hand.update((picture, encoded[picture.key]) for picture in pictures)
         return [
             [encoded[r.key] if isinstance(r, ReferencePicture) else r for r in task.references]
             for task in tasks
         ]
 
-    def _encoded(self, fresh: Mapping[str, Pixels], graphs: Graphs) -> dict[str, Features]:
+    def _encode_fresh(self, fresh: Mapping[str, Pixels], graphs: Graphs) -> dict[str, Features]:
         encoded: dict[str, Features] = {}
         for key, pixels in fresh.items():
             if graphs.encoding is None:
@@ -266,11 +268,11 @@ class Restorer:
                 inputs["references"][0] = pixels
 
             # One at a time: the features of a reference must not depend on what else was asked in that moment.
-            encoded[key] = graphs.encoding.run({"references": (1, *pixels.shape)}, fill, self._of_reference)
+            encoded[key] = graphs.encoding.run({"references": (1, *pixels.shape)}, fill, self._read_features)
             self.cache.put(self._cache_key(key), encoded[key])
         return encoded
 
-    def _of_reference(self, outputs: Arrays) -> Features:
+    def _read_features(self, outputs: Arrays) -> Features:
         """What the restoring graph takes of an encoding, to keep."""
         return {name: np.array(outputs[name][0], one.dtype) for name, one in self._absent.items()}
 

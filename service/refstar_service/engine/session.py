@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from refstar_service.engine.binding import Binding, element_type
 from refstar_service.engine.cores import available_cpus
 from refstar_service.engine.cuda import Driver, page_aligned
+from refstar_service.engine.errors import ProviderError
 from refstar_service.engine.memory import Memory
 from refstar_service.engine.provider import (
     GpuOptions,
@@ -20,7 +21,6 @@ from refstar_service.engine.provider import (
     provider_entries,
     refuse_cpu_work,
 )
-from refstar_service.engine.refusal import ProviderUnavailable
 
 
 class Session:
@@ -39,9 +39,9 @@ class Session:
 
         ``profile``: the shapes that will come, for TensorRT.
 
-        Raises ProviderUnavailable when the provider is not in this build of onnxruntime or does not take the graph.
+        Raises ProviderError when the provider is not in this build of onnxruntime or does not take the graph.
         """
-        refuse_what_is_not_built_in(provider)
+        check_built_in(provider)
         wanted = provider.full_name
         on_cpu = provider is Provider.CPU
         options = ort.SessionOptions()
@@ -57,7 +57,7 @@ class Session:
             options.enable_mem_pattern = False
         self.memory = Memory()
         if not on_cpu:
-            self.memory = _pinned_beside_gpu()
+            self.memory = _use_pinned_memory()
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
             options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
             ort.preload_dlls()
@@ -69,13 +69,13 @@ class Session:
         except Exception as error:  # onnxruntime has no exception base of its own
             if on_cpu:
                 raise
-            raise ProviderUnavailable(f"{wanted} does not run {path.name}: {error}") from error
+            raise ProviderError(f"{wanted} does not run {path.name}: {error}") from error
         # A build with CUDA lists it even where there is no GPU, and then runs on the CPU: ask the session itself.
         running = self._session.get_providers()[0]
         if running != wanted:
-            raise ProviderUnavailable(f"{wanted} was asked for, but {path.name} would run on {running}")
+            raise ProviderError(f"{wanted} was asked for, but {path.name} would run on {running}")
         if not on_cpu:
-            refuse_cpu_work(path.name, _assigned(self._session), provider)
+            refuse_cpu_work(path.name, _list_assignments(self._session), provider)
         self._graphs = not on_cpu and gpu.graphs
         self.inputs: dict[str, Sequence[Any]] = {i.name: i.shape for i in self._session.get_inputs()}
         self.outputs: list[str] = [o.name for o in self._session.get_outputs()]
@@ -94,11 +94,11 @@ class Session:
         return self._types[name]
 
 
-def refuse_what_is_not_built_in(provider: Provider) -> None:
-    """Raises ProviderUnavailable when this build of onnxruntime does not have it."""
+def check_built_in(provider: Provider) -> None:
+    """Raises ProviderError when this build of onnxruntime does not have it."""
     built_in = ort.get_available_providers()
     if provider.full_name not in built_in:
-        raise ProviderUnavailable(
+        raise ProviderError(
             f"{provider.full_name} was asked for, this onnxruntime has {', '.join(built_in)}; "
             "install the extra `gpu` instead of `cpu`, or set the provider to cpu"
         )
@@ -121,7 +121,7 @@ def runtime_label() -> str:
 
 @lru_cache(1)
 def driver() -> Driver:
-    """Of the GPU; raises ProviderUnavailable."""
+    """Of the GPU; raises ProviderError."""
     return Driver()
 
 
@@ -132,7 +132,7 @@ def _share_arena() -> None:
     ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": 0}))
 
 
-def _pinned_beside_gpu() -> Memory:
+def _use_pinned_memory() -> Memory:
     gpu = driver()
 
     def host(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -143,7 +143,7 @@ def _pinned_beside_gpu() -> Memory:
     return Memory("cuda", apart=True, host=host, free=gpu.unpin, put=gpu.put, get=gpu.get)
 
 
-def _assigned(session: ort.InferenceSession) -> dict[str, list[str]]:
+def _list_assignments(session: ort.InferenceSession) -> dict[str, list[str]]:
     """By provider, the operators of the graph that it was given."""
     assigned: dict[str, list[str]] = {}
     for part in session.get_provider_graph_assignment_info():

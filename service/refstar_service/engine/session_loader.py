@@ -7,14 +7,14 @@ from typing import Any
 
 from refstar_service.engine.buckets import bucket
 from refstar_service.engine.cuda import tensorrt_version
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import MANIFEST, ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Profile, Provider, engine_folder
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.session import (
     Session,
+    check_built_in,
     driver,
     input_shapes,
-    refuse_what_is_not_built_in,
     runtime_label,
 )
 
@@ -44,8 +44,8 @@ class SessionLoader:
         return wanted if wanted in self.manifest.graphs else name
 
     def load(self, name: str) -> Session:
-        """Raises ModelRefused or ProviderUnavailable."""
-        refuse_what_is_not_built_in(self.provider)
+        """Raises ModelError or ProviderError."""
+        check_built_in(self.provider)
         graph = self.graph(name)
         gpu, profile = self.gpu, None
         if self.provider is Provider.TENSORRT:
@@ -79,22 +79,22 @@ def choose_precision(manifest: ModelManifest, wanted: Precision) -> Precision:
 
 
 def _check(manifest: ModelManifest, graph: str, inputs: Collection[str], outputs: Collection[str]) -> None:
-    """Raises ModelRefused for a graph that is not as described, or has other inputs and outputs than its kind."""
+    """Raises ModelError for a graph that is not as described, or has other inputs and outputs than its kind."""
     where = f"{manifest.path(graph)}: the graph `{graph}`"
     described = manifest.graphs[graph].inputs
     if described and set(described) != set(inputs):
-        raise ModelRefused(
+        raise ModelError(
             f"{where} has the inputs {_listed(inputs)}, but {MANIFEST} says {_listed(described)}"
         )
     encodes = graph.startswith("encode_references")
     known = {"references"} if encodes else {"low_quality", "fidelity", "reference_weight"}
     features = {name for name in inputs if name.startswith(FEATURES) and not encodes}
     if unknown := set(inputs) - known - features:
-        raise ModelRefused(f"{where} has inputs that nothing here fills: {_listed(unknown)}")
+        raise ModelError(f"{where} has inputs that nothing here fills: {_listed(unknown)}")
     if bool(features) != ("reference_weight" in inputs):
-        raise ModelRefused(f"{where} needs both `reference_weight` and inputs `{FEATURES}...`, or neither")
+        raise ModelError(f"{where} needs both `reference_weight` and inputs `{FEATURES}...`, or neither")
     if missing := set() if encodes else {"restored", "finite"} - set(outputs):
-        raise ModelRefused(f"{where} lacks the outputs {_listed(missing)}")
+        raise ModelError(f"{where} lacks the outputs {_listed(missing)}")
 
 
 def _listed(names: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.bindings import Arrays, Bindings, Loaded
+from refstar_service.engine.bindings import Arrays, Bindings, UploadedBatch
 from refstar_service.engine.buckets import Ceiling, bucket
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.memory import is_out_of_memory
@@ -53,7 +53,7 @@ class RestoringGraph:
         count = max(1, len(face.references))
         return bucket(count) if self.padded else count
 
-    def that_takes(self, face: ReadyFace) -> "RestoringGraph":
+    def choose_graph(self, face: ReadyFace) -> "RestoringGraph":
         """It depends on the face and on nothing else: two graphs may differ in the last bit."""
         return self if self.alone is None or face.references else self.alone
 
@@ -63,7 +63,7 @@ class RestoringGraph:
         if self.alone is not None:
             self.alone.drop()
 
-    def load(self, faces: Sequence[ReadyFace]) -> Loaded:
+    def load(self, faces: Sequence[ReadyFace]) -> UploadedBatch:
         """One batch. All faces have as many places for references."""
         rows, count, size = bucket(len(faces)), self.places(faces[0]), faces[0].low_quality.shape
         shapes: dict[str, tuple[int, ...]] = {
@@ -107,10 +107,10 @@ class StagedFaces:
         self._graph, self._faces = graph, faces
         groups: dict[int, list[int]] = {}
         for index, face in enumerate(faces):
-            count = graph.places(face) if graph.that_takes(face) is graph else 0
+            count = graph.places(face) if graph.choose_graph(face) is graph else 0
             groups.setdefault(count, []).append(index)
         self._left = list(groups.values())
-        self._loaded: tuple[list[int], Loaded] | None = self._next() if faces else None
+        self._loaded: tuple[list[int], UploadedBatch] | None = self._next() if faces else None
 
     def compute(self) -> list[RestoredFace]:
         """All of them, in order. A batch that does not fit into memory is halved, and so are all that come after it.
@@ -138,13 +138,13 @@ class StagedFaces:
             self._loaded[1].discard()
             self._loaded = None
 
-    def _next(self) -> tuple[list[int], Loaded]:
+    def _next(self) -> tuple[list[int], UploadedBatch]:
         """The next batch, uploaded, and which faces it is of."""
         while True:
             chunk = self._left[0][: self._graph.ceiling.value]
             try:
                 faces = [self._faces[i] for i in chunk]
-                loaded = self._graph.that_takes(faces[0]).load(faces)
+                loaded = self._graph.choose_graph(faces[0]).load(faces)
             except Exception as error:
                 self._make_room(error, len(chunk))
                 continue

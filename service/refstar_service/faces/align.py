@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refstar_service.faces.sampling import low_passed, moved, reach, scale_of, warp
+from refstar_service.faces.sampling import low_pass, moved, reach, scale_of, warp
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -37,7 +37,7 @@ _TOLERANCE = 20.0
 _AGREE_WITHIN = 42.0
 
 
-class NotAligned(ValueError):  # noqa: N818  a refusal is an answer, not a fault
+class AlignmentError(ValueError):
     """The picture cannot be an aligned face crop, or the points cannot be those of a face."""
 
 
@@ -72,14 +72,14 @@ def align(points: ArrayLike, size: int) -> Alignment:
 
     Robust: iteratively reweighted least squares on Umeyama's closed form (1991, in the plane a complex line fit), with
     Geman and McClure's weights, begun at the best of the fits to two points. One wrong point of the five, however far
-    off, does not tilt the face. Raises NotAligned when fewer than four points come near to their places.
+    off, does not tilt the face. Raises AlignmentError when fewer than four points come near to their places.
     """
     given = np.asarray(points, np.float64)
     if given.shape != (5, 2) or not np.isfinite(given).all():
-        raise NotAligned("a face has five points with finite coordinates")
+        raise AlignmentError("a face has five points with finite coordinates")
     source, target = given[:, 0] + 1j * given[:, 1], TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
     if np.ptp(source.real) + np.ptp(source.imag) < 1:
-        raise NotAligned("the five points of the face fall on one place")
+        raise AlignmentError("the five points of the face fall on one place")
     starts = [_fit(source[[i, j]], target[[i, j]], np.ones(2)) for i, j in combinations(range(5), 2)]
     turn, shift = min(starts, key=lambda s: _cost(s[0] * source + s[1] - target))
     for _ in range(20):
@@ -87,7 +87,7 @@ def align(points: ArrayLike, size: int) -> Alignment:
         turn, shift = _fit(source, target, (1 + (off / _TOLERANCE) ** 2) ** -2)
     agree = np.abs(turn * source + shift - target) < _AGREE_WITHIN
     if agree.sum() < 4 or not np.isfinite(turn) or abs(turn) < 1e-3:
-        raise NotAligned("the five points do not lie as those of a face seen from the front")
+        raise AlignmentError("the five points do not lie as those of a face seen from the front")
     # Pixel edges, not centers, keep their share of the side when the crop is another size than the template.
     zoom = size / TEMPLATE_SIZE
     turn, shift = turn * zoom, (shift + 0.5 + 0.5j) * zoom - 0.5 - 0.5j
@@ -108,7 +108,7 @@ def cut(pixels: Pixels, alignment: Alignment) -> Pixels:
     margin = reach(scale)
     left, right = _span(corners[:, 0], margin, width)
     top, bottom = _span(corners[:, 1], margin, height)
-    source, step = low_passed(pixels[top:bottom, left:right], scale)
+    source, step = low_pass(pixels[top:bottom, left:right], scale)
     matrix = moved(alignment.matrix, source=(left, top), step=step)
     # What is left after the low-pass is fine enough for a bilinear filter unless it nearly fills the crop's resolution.
     return np.asarray(warp(source, matrix, size, size, smooth=0.5 <= scale * step < 1), np.uint8)
@@ -126,10 +126,10 @@ def is_square(width: int, height: int) -> bool:
 
 
 def fit_aligned(pixels: Pixels, size: int) -> Pixels:
-    """An aligned crop [H, W, 3] of any size brought to [size, size, 3]. Raises NotAligned unless it is square."""
+    """An aligned crop [H, W, 3] of any size brought to [size, size, 3]. Raises AlignmentError unless it is square."""
     height, width = pixels.shape[:2]
     if not is_square(width, height):
-        raise NotAligned(f"an aligned face crop is square, this picture has {width} x {height} pixels")
+        raise AlignmentError(f"an aligned face crop is square, this picture has {width} x {height} pixels")
     if (width, height) == (size, size):
         return pixels
     # Block means when it shrinks (no aliasing), bilinear when it grows: degraded training faces grew that way.

@@ -15,7 +15,7 @@ _LIGHT = np.array([0.299, 0.587, 0.114])
 _COLORFUL = 3.2
 
 
-def carried_inside(difference: Layer, known: NDArray[np.float32], *, slow_only: bool = False) -> Layer:
+def fill_inside(difference: Layer, known: NDArray[np.float32], *, slow_only: bool = False) -> Layer:
     """What to add to the restored face so that it meets the picture at the mask's edge, [n, n, 3].
 
     ``difference`` [n, n, 3]: input minus restored; ``known`` [n, n], 0..1: how much it counts, which is at the edge.

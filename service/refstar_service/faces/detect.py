@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import ModelManifest, load_manifest
 from refstar_service.engine.provider import Provider
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import golden_picture
 from refstar_service.engine.session import Session
 from refstar_service.faces.align import TEMPLATE, similarity
@@ -59,18 +59,18 @@ class ShippedDetector:
     """The detector of a model folder; a ``FaceDetector``."""
 
     def __init__(self, manifest: ModelManifest, *, threads: int = 0) -> None:
-        """Load and try it on the golden picture; raises ModelRefused. It runs on the CPU: its views differ in size."""
+        """Load and try it on the golden picture; raises ModelError. It runs on the CPU: its views differ in size."""
         manifest.verify()
         for name in ("detect", "refine"):
             if name not in manifest.graphs:
-                raise ModelRefused(f"{manifest.folder}: names no graph `{name}`, so it is no face detector")
+                raise ModelError(f"{manifest.folder}: names no graph `{name}`, so it is no face detector")
         self.label = manifest.label
         self._detect = Session(manifest.path("detect"), Provider.CPU, threads=threads)
         self._refine = Session(manifest.path("refine"), Provider.CPU, threads=threads)
         found = self._refine.run({"crops": golden_picture(CROP)[None]})["points"][0]
         worst = float(np.abs(found - np.asarray(manifest.golden["points"])).max())
         if not worst <= float(manifest.golden["tolerance"]):
-            raise ModelRefused(
+            raise ModelError(
                 f"{manifest.label}: points of the golden picture are off by {worst:.2f} pixels, allowed "
                 f"{manifest.golden['tolerance']}; this machine computes something else"
             )
@@ -135,7 +135,7 @@ class ShippedDetector:
 def load_detector(models_dir: Path, yunet: Path | None = None, threads: int = 0) -> FaceDetector:
     """The shipped detector (the folder ``detector`` of ``models_dir``), or the operator's YuNet file instead.
 
-    Raises ModelRefused.
+    Raises ModelError.
     """
     if yunet is not None:
         from refstar_service.faces.yunet import YuNetDetector

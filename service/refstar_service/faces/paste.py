@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.faces.align import Alignment, cut
-from refstar_service.faces.color import carried_inside, tone_of
+from refstar_service.faces.color import fill_inside, tone_of
 from refstar_service.faces.mask import face_mask, foreign, give_way, smooth_step
-from refstar_service.faces.sampling import coarse, low_passed, moved, regrained, scale_of, to_bytes, warp
+from refstar_service.faces.sampling import coarse, low_pass, moved, regrain, scale_of, to_bytes, warp
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -72,8 +72,8 @@ def lay_out(
     Returns rows and columns of the enlarged picture, and the values [h, w] there: 0 outside of the crop.
     """
     grain = alignment.size / layer.shape[0]
-    matrix = coarse(regrained(alignment.inverse, upscale), grain)
-    low, step = low_passed(np.asarray(layer, np.float32), scale_of(matrix))
+    matrix = coarse(regrain(alignment.inverse, upscale), grain)
+    low, step = low_pass(np.asarray(layer, np.float32), scale_of(matrix))
     rows, columns = _covered(
         matrix, (0, 0, layer.shape[1], layer.shape[0]), width * upscale, height * upscale
     )
@@ -101,8 +101,8 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
         share = cv2.resize(kept, (size, size), interpolation=cv2.INTER_LINEAR)
         matched = cv2.subtract(matched, cv2.multiply(low_quality, cv2.merge([share] * 3), dtype=cv2.CV_32F))
 
-    matrix = regrained(alignment.inverse, upscale)
-    source, step = low_passed(matched, scale_of(matrix))
+    matrix = regrain(alignment.inverse, upscale)
+    source, step = low_pass(matched, scale_of(matrix))
     grain = size / mask.shape[0]
     seen = np.nonzero(mask.any(0))[0], np.nonzero(mask.any(1))[0]
     if not len(seen[0]):
@@ -139,10 +139,10 @@ def _blend(
     )
     difference = before - after
     edge = 4 * mask * (1 - mask)
-    things = foreign(difference, carried_inside(difference, edge, slow_only=True))
+    things = foreign(difference, fill_inside(difference, edge, slow_only=True))
     mask = give_way(mask, things)
     # The color of a cap must not run into the forehead.
-    return mask, carried_inside(difference, 4 * mask * (1 - mask) * (1 - things))
+    return mask, fill_inside(difference, 4 * mask * (1 - mask) * (1 - things))
 
 
 def _kept_detail(

@@ -22,7 +22,7 @@ _LOBES = 2
 _CUTOFF = 0.9
 
 
-def low_passed(pixels: NDArray[np.generic], scale: float) -> tuple[NDArray[np.generic], int]:
+def low_pass(pixels: NDArray[np.generic], scale: float) -> tuple[NDArray[np.generic], int]:
     """A copy fit to be sampled at ``scale`` target pixels per source pixel, and its step in source pixels.
 
     Pixel (x, y) of the copy stands at (step * x, step * y) of the source. From scale 1 on the source is returned.
@@ -62,7 +62,7 @@ def warp(
 ) -> NDArray[np.generic]:
     """``pixels`` seen through ``matrix`` [2, 3] (source -> target, pixel centers whole numbers).
 
-    ``smooth``: cubic, else bilinear. ``mirrored``: beyond the border, else 0. No low-pass: give what ``low_passed``
+    ``smooth``: cubic, else bilinear. ``mirrored``: beyond the border, else 0. No low-pass: give what ``low_pass``
     returned, and its step in the matrix.
     """
     method = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
@@ -85,7 +85,7 @@ def to_bytes(values: NDArray[np.generic]) -> Pixels:
     return np.asarray(cv2.addWeighted(values, 1, values, 0, 0, dtype=cv2.CV_8U), np.uint8)
 
 
-def regrained(matrix: Matrix, scale: float) -> Matrix:
+def regrain(matrix: Matrix, scale: float) -> Matrix:
     """The same map for a target with ``scale`` as many pixels per side: edges, not centers, keep their places."""
     out = matrix * scale
     out[:, 2] += 0.5 * scale - 0.5

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.engine.refusal import ModelRefused
+from refstar_service.engine.errors import ModelError
 from refstar_service.faces.face import Face
 
 Pixels = NDArray[np.uint8]
@@ -30,15 +30,15 @@ class YuNetDetector:
     """
 
     def __init__(self, path: Path, *, least_score: float = 0.6) -> None:
-        """Load the .onnx file. Raises ModelRefused when there is none or it is not a YuNet."""
+        """Load the .onnx file. Raises ModelError when there is none or it is not a YuNet."""
         if not path.is_file():
-            raise ModelRefused(f"{path}: there is no such file; REFSTAR_DETECTOR names a YuNet .onnx file")
+            raise ModelError(f"{path}: there is no such file; REFSTAR_DETECTOR names a YuNet .onnx file")
         try:
             # Looking at an empty picture tells a YuNet from any other network: the outputs have names.
             self._net = cv2.FaceDetectorYN.create(str(path), "", (64, 64), least_score, 0.3, 200)
             self._net.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
-            raise ModelRefused(
+            raise ModelError(
                 f"{path}: not a YuNet face detector that OpenCV {cv2.__version__} can run ({error.err})"
             ) from error
         self._lock = threading.Lock()

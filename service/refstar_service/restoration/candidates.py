@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.faces.align import Alignment, NotAligned, align, cut, fit_aligned
+from refstar_service.faces.align import Alignment, AlignmentError, align, cut, fit_aligned
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.select import FACE_TOO_SMALL, Choice, FaceMode
 from refstar_service.images import Picture
@@ -36,8 +36,8 @@ def take_whole(image: Upload, picture: Picture, size: int) -> Candidate:
     height, width = picture.pixels.shape[:2]
     try:
         crop = fit_aligned(picture.pixels, size)
-    except NotAligned as error:
-        raise StepError("not-square", f"{image.called('image')}: {error}") from error
+    except AlignmentError as error:
+        raise StepError("not-square", f"{image.describe('image')}: {error}") from error
     report = FaceReport((0.0, 0.0, float(width), float(height)), 1.0, FaceAction.FAILED, None, ())
     return Candidate(report, crop, None, None)
 
@@ -73,7 +73,7 @@ def _candidate(choice: Choice, pixels: Pixels, size: int) -> Candidate:
         return Candidate(replace(report, action=FaceAction.SKIPPED), None, face, None)
     try:
         alignment = align(face.points, size)
-    except NotAligned:
+    except AlignmentError:
         return Candidate(replace(report, reason=POINTS_UNUSABLE), None, face, None)
     return Candidate(report, cut(pixels, alignment), face, alignment)
 
@@ -81,7 +81,7 @@ def _candidate(choice: Choice, pixels: Pixels, size: int) -> Candidate:
 def _nothing_to_restore(
     image: Upload, picture: Picture, knobs: Knobs, faces: tuple[FaceReport, ...]
 ) -> StepError:
-    name = f"{image.called('image')} ({picture.info.width} x {picture.info.height} pixels)"
+    name = f"{image.describe('image')} ({picture.info.width} x {picture.info.height} pixels)"
     small = [face for face in faces if face.reason == FACE_TOO_SMALL]
     unusable = [face for face in faces if face.reason == POINTS_UNUSABLE]
     if small:

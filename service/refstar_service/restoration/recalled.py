@@ -30,5 +30,5 @@ def take_recalled(recalled: Recalled, size: int, limits: ImageLimits, clock: Sto
     if recalled.crop is None:
         return Reference(None, recalled.report)
     with clock("decode"):
-        pixels = fit_aligned(recalled.crop.decoded("the stored reference", limits).pixels, size)
+        pixels = fit_aligned(recalled.crop.decode("the stored reference", limits).pixels, size)
     return Reference(ReferencePicture(recalled.key, pixels), recalled.report, None, ("decode",))

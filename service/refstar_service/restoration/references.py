@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import ReferencePicture
-from refstar_service.faces.align import Alignment, NotAligned, align, cut, fit_aligned
+from refstar_service.faces.align import Alignment, AlignmentError, align, cut, fit_aligned
 from refstar_service.faces.face import Box, Face, FaceDetector
 from refstar_service.faces.sharpness import LEAST_SHARPNESS, sharpness
 from refstar_service.images import ImageLimits
@@ -73,8 +73,8 @@ class ReferenceMemory:
 class Looking:
     """How references are looked at. ``size``: side of the model's crops. No ``detector``: they are crops already.
 
-    ``cached``: features that are known already, by the key that `look_at` gives a reference. ``face``: "only" refuses a
-    reference with several faces, "largest" takes the largest of them.
+    ``cached``: features that are known already, by the key that `inspect_reference` gives a reference. ``face``: "only"
+    refuses a reference with several faces, "largest" uses the largest of them.
     """
 
     cached: Callable[[str], Features | None]
@@ -98,7 +98,7 @@ class Reference:
     work: tuple[str, ...] = ()
 
 
-def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> Reference:
+def inspect_reference(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> Reference:
     """The ``number``-th reference, from 1. Raises StepError for bytes that are no picture.
 
     What was seen before and is still known to the model is neither decoded nor looked at again.
@@ -114,17 +114,17 @@ def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> 
     if finding is None or features is None:
         work += ("decode",)
         with clock("decode"):
-            pixels = upload.decoded(role, looking.limits).pixels
+            pixels = upload.decode(role, looking.limits).pixels
     if finding is None:
         assert pixels is not None
         work += ("detect",)
         with clock("detect"):
-            finding, crop = _seen(role, upload, pixels, looking)
+            finding, crop = _look(role, upload, pixels, looking)
         looking.memory.put(remembered, finding)
-    reason = _objection(finding, looking)
-    report = _report(number, upload, finding, reason)
+    reason = _find_objection(finding, looking)
+    report = _describe(number, upload, finding, reason)
     if reason in (WITHOUT_FACE, SEVERAL_FACES):
-        return Reference(None, report, _refusal(upload.called(role), finding, reason), work)
+        return Reference(None, report, _explain(upload.describe(role), finding, reason), work)
     if reason is not None:
         return Reference(None, report, None, work)
     if features is None and crop is None:
@@ -135,7 +135,7 @@ def look_at(number: int, upload: Upload, looking: Looking, clock: Stopwatch) -> 
     return Reference(picture, report, None, work)
 
 
-def _seen(role: str, upload: Upload, pixels: Pixels, looking: Looking) -> tuple[Finding, Pixels | None]:
+def _look(role: str, upload: Upload, pixels: Pixels, looking: Looking) -> tuple[Finding, Pixels | None]:
     """The finding, and the crop that it was measured on."""
     if looking.detector is None:
         crop = _crop(role, upload, pixels, None, looking.size)
@@ -147,7 +147,7 @@ def _seen(role: str, upload: Upload, pixels: Pixels, looking: Looking) -> tuple[
     rivals = tuple(face.box for face in faces[1:] if face.size >= RIVAL_FROM * main.size)
     try:
         alignment = align(main.points, looking.size)
-    except NotAligned:
+    except AlignmentError:
         return Finding(main, rivals, None, None), None
     crop = cut(pixels, alignment)
     return Finding(main, rivals, alignment, sharpness(crop)), crop
@@ -158,11 +158,11 @@ def _crop(role: str, upload: Upload, pixels: Pixels, alignment: Alignment | None
         return cut(pixels, alignment)
     try:
         return fit_aligned(pixels, size)
-    except NotAligned as error:
-        raise StepError("not-square", f"{upload.called(role)}: {error}") from error
+    except AlignmentError as error:
+        raise StepError("not-square", f"{upload.describe(role)}: {error}") from error
 
 
-def _objection(finding: Finding, looking: Looking) -> str | None:
+def _find_objection(finding: Finding, looking: Looking) -> str | None:
     if looking.detector is None:
         return None
     if finding.main is None or finding.alignment is None or finding.sharpness is None:
@@ -175,12 +175,12 @@ def _objection(finding: Finding, looking: Looking) -> str | None:
     return TOO_BLURRED if finding.sharpness < LEAST_SHARPNESS else None
 
 
-def _report(number: int, upload: Upload, finding: Finding, reason: str | None) -> ReferenceReport:
+def _describe(number: int, upload: Upload, finding: Finding, reason: str | None) -> ReferenceReport:
     main = finding.main
     return ReferenceReport(
         index=number,
         name=upload.name,
-        box=_rounded(main.box) if main else None,
+        box=_round_box(main.box) if main else None,
         score=round(main.score, 4) if main else None,
         size=round(main.size, 1) if main else None,
         sharpness=None if finding.sharpness is None else round(finding.sharpness, 4),
@@ -189,7 +189,7 @@ def _report(number: int, upload: Upload, finding: Finding, reason: str | None) -
     )
 
 
-def _refusal(called: str, finding: Finding, reason: str) -> str:
+def _explain(called: str, finding: Finding, reason: str) -> str:
     if reason == WITHOUT_FACE:
         what = "no face was found" if finding.main is None else "its face cannot be aligned"
         return f"{called}: {what}. Send a picture that shows the person's face from the front."
@@ -201,7 +201,7 @@ def _refusal(called: str, finding: Finding, reason: str) -> str:
     )
 
 
-def _rounded(box: Box) -> Box:
+def _round_box(box: Box) -> Box:
     x, y, width, height = (round(float(side), 1) for side in box)
     return x, y, width, height
 

@@ -43,7 +43,7 @@ class FaceSelection:
     points: NDArray[np.float32]
 
 
-def of_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
+def draw_for_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
     """The result in gray, every reference's mask in its own color.
 
     pixels [S, S, 3]; selection [R, g, g], 255 = all taken from this reference, which has the color number in
@@ -51,11 +51,11 @@ def of_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int])
     """
     side = pixels.shape[0]
     layers = (cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR) for mask in selection)
-    tints = _tints((side, side), layers, _strengths(colors))
-    return _painted(pixels, tints, colors)
+    tints = _tint((side, side), layers, _strengths(colors))
+    return _paint(pixels, tints, colors)
 
 
-def of_photograph(
+def draw_for_photograph(
     pixels: Pixels, size: tuple[int, int], faces: Sequence[FaceSelection], colors: Sequence[int]
 ) -> Indexed:
     """The same for a whole result [H, W, 3]; each face's masks lie where it was pasted, and nowhere else.
@@ -82,9 +82,9 @@ def of_photograph(
             layer = cv2.resize(mask, (_COARSE, _COARSE), interpolation=cv2.INTER_LINEAR) * inside
             region, laid = lay_out(layer, placed, width, height)
             layers.append(np.asarray(laid, np.uint8))
-        own = _tints(tints[region].shape, layers, _strengths(colors))
+        own = _tint(tints[region].shape, layers, _strengths(colors))
         np.copyto(tints[region], own, where=own > 0)
-    return _painted(pixels, tints, colors)
+    return _paint(pixels, tints, colors)
 
 
 def _strengths(colors: Sequence[int]) -> int:
@@ -92,7 +92,7 @@ def _strengths(colors: Sequence[int]) -> int:
     return max(2, 15 // max(1, len(colors)))
 
 
-def _tints(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strengths: int) -> NDArray[np.uint8]:
+def _tint(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strengths: int) -> NDArray[np.uint8]:
     """Number of the tint of each place: 0 for none, then every strength of the first reference, and so on."""
     tints, most = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     steps = np.rint(np.arange(256) * strengths / 255).astype(np.uint8)
@@ -108,7 +108,7 @@ def _tints(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strength
     return tints
 
 
-def _painted(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
+def _paint(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
     """[H, W, 3] in gray, under ``tints`` [H, W]."""
     strengths = _strengths(colors)
     shades = _COLORS // (1 + len(colors) * strengths)

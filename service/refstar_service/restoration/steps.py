@@ -28,7 +28,7 @@ from refstar_service.restoration.candidates import Candidate, find_candidates, r
 from refstar_service.restoration.errors import RequestError, StepError
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.recalled import Recalled, take_recalled
-from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
+from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
@@ -105,7 +105,7 @@ def prepare(
     """
     clock = clock or Stopwatch()
     with clock("decode"):
-        picture = image.decoded("image", viewer.limits)
+        picture = image.decode("image", viewer.limits)
     plan = _plan(image, picture, knobs, model.size, viewer.limits)
     detector = None if knobs.aligned else viewer.detector
     with clock("detect"):
@@ -123,7 +123,7 @@ def prepare(
         limits=viewer.limits,
         face=knobs.reference_face,
     )
-    seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
+    seen = [inspect_reference(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
     seen += [take_recalled(one, model.size, viewer.limits, clock) for one in person]
     reports = tuple(reference.report for reference in seen)
     used = tuple(reference.picture for reference in seen if reference.picture is not None)
@@ -194,7 +194,7 @@ def compose(
     shown = None
     if selection and any(len(face.selection) for _, face in good):
         with clock("paste"):
-            overlay = _selection(pixels, prepared.picture, good, knobs, used)
+            overlay = _draw_selection(pixels, prepared.picture, good, knobs, used)
         with clock("encode"):
             shown = encode_indexed(overlay)
     return Composed(result, shown, tuple(faces), prepared.references, clock.seconds)
@@ -205,7 +205,7 @@ def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: Imag
     try:
         return plan_result(picture.info, knobs, side, limits)
     except RequestError as error:
-        raise StepError(error.code, f"{image.called('image')}: {error.detail}") from error
+        raise StepError(error.code, f"{image.describe('image')}: {error.detail}") from error
 
 
 def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], knobs: Knobs) -> Pixels:
@@ -220,7 +220,7 @@ def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], 
     return paste_faces(picture.pixels, pasted, knobs.upscale)
 
 
-def _selection(
+def _draw_selection(
     pixels: Pixels,
     picture: Picture,
     good: Sequence[tuple[Candidate, RestoredFace]],
@@ -230,11 +230,11 @@ def _selection(
     """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
     if knobs.aligned:
         ((_, face),) = good
-        return selection_picture.of_crop(face.pixels, face.selection, colors)
+        return selection_picture.draw_for_crop(face.pixels, face.selection, colors)
     faces = [
         FaceSelection(face.selection, candidate.alignment, candidate.face.points)
         for candidate, face in good
         if candidate.alignment is not None and candidate.face is not None
     ]
     size = (picture.pixels.shape[1], picture.pixels.shape[0])
-    return selection_picture.of_photograph(pixels, size, faces, colors)
+    return selection_picture.draw_for_photograph(pixels, size, faces, colors)

@@ -14,13 +14,13 @@ class Upload:
     data: bytes
     sha256: str
 
-    def called(self, role: str) -> str:
+    def describe(self, role: str) -> str:
         """How messages call it: its ``role`` ("image", "reference 2") and its name, if it has one."""
         return f"{role} ({self.name})" if self.name else role
 
-    def decoded(self, role: str, limits: ImageLimits) -> Picture:
+    def decode(self, role: str, limits: ImageLimits) -> Picture:
         """Its upright pixels; raises StepError with the slug of what is wrong with the file."""
         try:
             return decode(self.data, limits)
         except ImageRefused as error:
-            raise StepError(error.code, f"{self.called(role)}: {error.detail}") from error
+            raise StepError(error.code, f"{self.describe(role)}: {error.detail}") from error

@@ -13,7 +13,7 @@ from refstar_service.jobs.job import JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, PersonReference, StoredFile
 from refstar_service.people import blob_keys, crop_key
 from refstar_service.restoration.errors import StepError
-from refstar_service.restoration.references import Looking, ReferenceMemory, look_at
+from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
 from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
@@ -58,7 +58,7 @@ def cut_references(
         limits=viewer.limits,
         face=request.reference_face,
     )
-    seen = [look_at(number, upload, looking, clock) for number, upload in enumerate(uploads, 1)]
+    seen = [inspect_reference(number, upload, looking, clock) for number, upload in enumerate(uploads, 1)]
     reports = tuple(one.report for one in seen)
     used = {one.report.index: one.picture for one in seen if isinstance(one.picture, ReferencePicture)}
     refused = next((one for one in seen if one.refusal), None if used else seen[0])
@@ -77,7 +77,7 @@ def cut_references(
     return Cut(reports, pictures, files, {one.index: one.name for one in reports}, steps)
 
 
-def encode_for(cut: Cut, model: Model) -> dict[int, Features]:
+def encode_references(cut: Cut, model: Model) -> dict[int, Features]:
     """What the model's encoder says of each picture; call it where the model runs."""
     pictures = [
         ReferencePicture(picture.key, fit_aligned(picture.pixels, model.size))
@@ -91,7 +91,7 @@ async def keep(recall: Recall, person_id: str, enrolled: Enrolled) -> JobResult 
     cut, encoders = enrolled.cut, tuple(enrolled.features)
     person = await recall.people.get(person_id)
     ready = False
-    crops = {index: _described(person_id, index, cut) for index in cut.files}
+    crops = {index: _describe(person_id, index, cut) for index in cut.files}
     if person is not None:
         ttl = max(1.0, person.expires_at - time.time())
         for index, data in cut.files.items():
@@ -120,7 +120,7 @@ def _memory_key(person_id: str, index: int, data: bytes) -> str:
     return f"{crop_key(person_id, index)}/{hashlib.sha256(data).hexdigest()}"
 
 
-def _described(person_id: str, index: int, cut: Cut) -> StoredFile:
+def _describe(person_id: str, index: int, cut: Cut) -> StoredFile:
     data = cut.files[index]
     digest = hashlib.sha256(data).hexdigest()
     return StoredFile(crop_key(person_id, index), digest, "image/png", len(data), cut.names[index])

@@ -80,7 +80,7 @@ class Holdings:
         return [Work(begun) for begun in started if begun is not None], ended
 
     async def record(self, done: Sequence[tuple[Work, Outcome]]) -> list[bool]:
-        """The jobs have ended: each outcome is recorded if it still counts; in order, whether it was. Raises GaveUp."""
+        """Record each outcome that still counts; in order, whether it did. Raises GaveUp."""
         outcomes = [(work.started, outcome) for work, outcome in done]
         try:
             return await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
@@ -93,7 +93,7 @@ class Holdings:
             return
         held: list[Started] = [work.started for work in works]
         for work in works:
-            work.story.ended("given_back")
+            work.story.end("given_back")
         try:
             await patiently(lambda: self._queue.release(held))
         except GaveUp as error:

@@ -41,7 +41,7 @@ class Intake:
         began = time.monotonic()
         try:
             work.files = await patiently(lambda: self._files.read(work.request))
-            work.recalled = await patiently(lambda: self._people.recalled(work.request))
+            work.recalled = await patiently(lambda: self._people.recall_references(work.request))
             work.pixels = _count_pixels(work.request)
         except RestorationError as error:
             work.refuse(error)

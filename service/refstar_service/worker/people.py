@@ -13,7 +13,7 @@ from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
-from refstar_service.worker.enrollment import Enrolled, cut_references, encode_for, keep, refuse
+from refstar_service.worker.enrollment import Enrolled, cut_references, encode_references, keep, refuse
 from refstar_service.worker.patience import patiently
 from refstar_service.worker.recall import PERSON_GONE, Recall
 from refstar_service.worker.threads import Threads
@@ -41,7 +41,7 @@ class StoredPeople:
         self._pictures, self._model = pictures, model
         self._failed_ttl = failed_ttl
 
-    async def recalled(self, request: Request) -> tuple[Recalled, ...]:
+    async def recall_references(self, request: Request) -> tuple[Recalled, ...]:
         """The references of the person whom a restoration names. Raises StepError, and the troubles of Redis and of
         the blob store."""
         model = self._models.get(request.model)
@@ -68,12 +68,12 @@ class StoredPeople:
         with clock("infer"):
             for one in self._models.values():
                 if one.restorer.encoder:
-                    encoded[one.restorer.encoder] = await self._model.run(encode_for, cut, one)
+                    encoded[one.restorer.encoder] = await self._model.run(encode_references, cut, one)
                     self.count(["encode"] * len(cut.pictures))
         return Enrolled(cut, encoded)
 
     async def keep(self, person_id: str, enrolled: Enrolled) -> JobResult:
-        """Store everything of a new person, then say that they are ready. Raises StepError (person-gone) and GaveUp."""
+        """Store everything of a new person, then say that they are ready. Raises StepError (person-gone), GaveUp."""
         result = await patiently(lambda: keep(self._recall, person_id, enrolled))
         if result is None:
             raise StepError(PERSON_GONE, "The person was deleted.")

@@ -143,13 +143,13 @@ class Worker:
                     continue
                 for job_id in ended:
                     await self.results.bury(job_id)
-            await asyncio.gather(*(work.story.telling("fetch", self.intake.read(work)) for work in batch))
+            await asyncio.gather(*(work.story.tell("fetch", self.intake.read(work)) for work in batch))
             for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
                 if number:
                     await self._room.acquire()
                 if not stopping.is_set():  # else they are given back as they are
                     await asyncio.gather(
-                        *(work.story.telling("prepare", self._prepare(work)) for work in portion)
+                        *(work.story.tell("prepare", self._prepare(work)) for work in portion)
                     )
                 await self._fetched.put(portion)
                 self._waiting = portion
@@ -185,7 +185,7 @@ class Worker:
                 while len(rounds) < self.rounds_at_once and (turns := next_round(here, self.faces_at_once)):
                     served = [turn.work for turn in turns]
                     here = [work for work in here if work not in served] + served
-                    rounds.add(self._begun(turns))
+                    rounds.add(self._begin_round(turns))
                 self._look_ahead(here)
                 if more or here or rounds:
                     await self._changed.wait()
@@ -201,7 +201,7 @@ class Worker:
         while (batch := await self._inferred.get()) is not None:
             self._changed.set()
             outcomes = await asyncio.gather(
-                *(work.story.telling("store", self.results.make_outcome(work)) for work in batch)
+                *(work.story.tell("store", self.results.make_outcome(work)) for work in batch)
             )
             made = list(zip(batch, outcomes, strict=True))
             await self.holdings.give_back([work for work, outcome in made if outcome is None])
@@ -213,7 +213,7 @@ class Worker:
         except GaveUp as error:
             log.error("%d outcomes could not be recorded, their jobs will run again: %s", len(done), error)
             for work, _ in done:
-                work.story.ended("not_recorded")
+                work.story.end("not_recorded")
             return
         for (work, outcome), kept in zip(done, recorded, strict=True):
             await self.results.settle(work, outcome, kept)
@@ -224,7 +224,7 @@ class Worker:
         if not self.holdings.is_unwanted(work.job_id):
             await self.intake.prepare(work)
 
-    def _begun(self, turns: list[Turn]) -> asyncio.Task[None]:
+    def _begin_round(self, turns: list[Turn]) -> asyncio.Task[None]:
         """One round, under way."""
         for turn in turns:
             turn.begin()
@@ -233,7 +233,7 @@ class Worker:
         return task
 
     async def _restore(self, turns: list[Turn]) -> None:
-        with story.inference([turn.work.story for turn in turns], sum(turn.count for turn in turns)):
+        with story.trace_inference([turn.work.story for turn in turns], sum(turn.count for turn in turns)):
             await self.rounds.restore(turns)
 
     def _look_ahead(self, here: list[Work]) -> None:

@@ -57,14 +57,14 @@ class Results:
         if kept:
             self._count(work, outcome)
         else:
-            work.story.ended("not_recorded")
+            work.story.end("not_recorded")
         await self._clear_up(work, outcome, kept)
 
     async def bury(self, job_id: str) -> None:
         """A job that ended without being started here (out of attempts, canceled): count it, delete its uploads."""
         try:
             job = await self._queue.get(job_id)
-            story.buried(job, self._metrics)
+            story.count_buried(job, self._metrics)
             if job is not None and job.status.terminal:
                 await self._files.drop_uploads(job.request)
                 if job.status is JobStatus.EXPIRED:
@@ -119,7 +119,7 @@ class Results:
         )
 
     def _count(self, work: Work, outcome: Outcome) -> None:
-        work.story.recorded(outcome)
+        work.story.record(outcome)
         self._metrics.job_duration.observe(work.story.seconds)
         reason = outcome.failure.code if outcome.failure is not None else ""
         self._metrics.jobs_finished.labels(outcome.status, reason).inc()

@@ -54,7 +54,7 @@ class Rounds:
         name, tasks = _of(turns)
         began = time.monotonic()
         try:
-            staged = await self._made_ready(name, tasks)
+            staged = await self._take_staged(name, tasks)
             if staged is not None:
                 faces = await self._model.run(staged.compute)
             else:
@@ -85,7 +85,7 @@ class Rounds:
             await asyncio.wait(self._discarding, timeout=patience)
         self._staging.end()
 
-    async def _made_ready(self, name: str, tasks: list[FaceTask]) -> Staged | None:
+    async def _take_staged(self, name: str, tasks: list[FaceTask]) -> Staged | None:
         """What was put together ahead, if it is this round."""
         ahead = self._ahead
         if ahead is None or (ahead.model, ahead.tasks) != (name, tasks):

@@ -48,12 +48,12 @@ class Story:
         """From the job's acceptance until now."""
         return self._started.waited + time.monotonic() - self._began
 
-    async def telling(self, stage: str, act: Awaitable[T]) -> T:
+    async def tell(self, stage: str, act: Awaitable[T]) -> T:
         """Await ``act`` as a stage of this attempt: with its ids on every log line, in a span of its own."""
         with self._ids(), trace.use_span(self.span), tracing.tracer().start_as_current_span(stage):
             return await act
 
-    def recorded(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         """The outcome counts."""
         failure = outcome.failure
         self.span.set_attribute("refstar.outcome", outcome.status)
@@ -76,7 +76,7 @@ class Story:
             )
         self.span.end()
 
-    def ended(self, how: str) -> None:
+    def end(self, how: str) -> None:
         """Without an outcome that counts: ``how`` is given_back or not_recorded."""
         self.span.set_attribute("refstar.outcome", how)
         with self._ids(), trace.use_span(self.span):
@@ -93,7 +93,7 @@ class Story:
 
 
 @contextmanager
-def inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
+def trace_inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
     """A span for what these attempts do together, linked to each of them."""
     number = next(_inferences)
     links = [Link(story.span.get_span_context()) for story in stories]
@@ -105,7 +105,7 @@ def inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
         yield
 
 
-def buried(job: Job | None, metrics: WorkerMetrics) -> None:
+def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
     """Count a job that this worker was given and found ended: an outcome that no worker reports."""
     if job is None:
         metrics.jobs_finished.labels("deleted", "").inc()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from refstar_service.engine.cuda import Driver, page_aligned, tensorrt_version
-from refstar_service.engine.refusal import ProviderUnavailable
+from refstar_service.engine.errors import ProviderError
 
 
 class PretendedDriver:
@@ -77,7 +77,7 @@ def test_a_copy_that_fails_is_an_error_of_the_batch() -> None:
 
 
 def test_a_machine_without_a_gpu_is_refused_with_the_reason() -> None:
-    with pytest.raises(ProviderUnavailable, match="cuInit: CUDA error 100"):
+    with pytest.raises(ProviderError, match="cuInit: CUDA error 100"):
         Driver(PretendedDriver(cuInit=100))
 
 
@@ -87,7 +87,7 @@ def test_a_machine_without_the_libraries_is_refused(monkeypatch: pytest.MonkeyPa
         raise OSError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", none)
-    with pytest.raises(ProviderUnavailable, match="set the provider to"):
+    with pytest.raises(ProviderError, match="set the provider to"):
         Driver() if "cuda" in missing else tensorrt_version()
 
 

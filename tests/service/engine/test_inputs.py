@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lone_model import inverter, write_lone_model
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import load_manifest, load_manifests
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 from small_model import SIDE, write_model_folder, write_small_model
 
@@ -28,7 +28,7 @@ def test_a_graph_without_references_and_fidelity_restores(tmp_path: Path) -> Non
 
 def test_a_graph_whose_input_nobody_fills_is_refused(tmp_path: Path) -> None:
     write_model_folder(tmp_path / "odd", {"restore": inverter("mystery")}, SIDE, "1", "", "")
-    with pytest.raises(ModelRefused, match="inputs that nothing here fills: mystery"):
+    with pytest.raises(ModelError, match="inputs that nothing here fills: mystery"):
         Restorer(load_manifest(tmp_path / "odd"))
 
 
@@ -38,7 +38,7 @@ def test_a_graph_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["graphs"]["restore"]["inputs"].append("fidelity")
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ModelRefused, match=r"inputs low_quality, but model\.json says fidelity, low_quality"):
+    with pytest.raises(ModelError, match=r"inputs low_quality, but model\.json says fidelity, low_quality"):
         Restorer(load_manifest(tmp_path / "lone"))
 
 

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import load_manifest, load_manifests
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.settings import Settings
 
 ZOO = Settings().models_dir
@@ -52,7 +52,7 @@ def test_a_detector_has_graphs_of_its_own(tmp_path: Path) -> None:
 def test_a_detector_without_one_of_its_graphs_is_refused(
     tmp_path: Path, graphs: tuple[str, ...], missing: str
 ) -> None:
-    with pytest.raises(ModelRefused, match=f"names no graph `{missing}`"):
+    with pytest.raises(ModelError, match=f"names no graph `{missing}`"):
         load_manifest(write_detector(tmp_path / "detector", graphs))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 from refstar_service.app.loading import gpu_options
+from refstar_service.engine.errors import ProviderError
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.provider import (
     GpuOptions,
@@ -16,9 +17,8 @@ from refstar_service.engine.provider import (
     provider_entries,
     refuse_cpu_work,
 )
-from refstar_service.engine.refusal import ProviderUnavailable
 from refstar_service.engine.restorer import Restorer
-from refstar_service.engine.session import _assigned, input_shapes
+from refstar_service.engine.session import _list_assignments, input_shapes
 from refstar_service.engine.session_loader import profile_of
 from refstar_service.settings import Settings
 from small_model import SIDE, write_small_model
@@ -84,16 +84,12 @@ def test_sums_over_shapes_may_run_on_the_cpu() -> None:
 
 def test_work_that_a_gpu_does_not_take_is_named() -> None:
     assigned = {"CUDAExecutionProvider": ["Conv"], "CPUExecutionProvider": ["Shape", "GridSample", "Conv"]}
-    with pytest.raises(
-        ProviderUnavailable, match=r"all of restore\.onnx: Conv, GridSample would run on the CPU"
-    ):
+    with pytest.raises(ProviderError, match=r"all of restore\.onnx: Conv, GridSample would run on the CPU"):
         refuse_cpu_work("restore.onnx", assigned, Provider.CUDA)
 
 
 def test_a_provider_that_takes_nothing_is_refused() -> None:
-    with pytest.raises(
-        ProviderUnavailable, match=r"TensorrtExecutionProvider takes no part of restore\.onnx"
-    ):
+    with pytest.raises(ProviderError, match=r"TensorrtExecutionProvider takes no part of restore\.onnx"):
         refuse_cpu_work("restore.onnx", {"CUDAExecutionProvider": ["Conv"]}, Provider.TENSORRT)
 
 
@@ -126,10 +122,10 @@ def test_where_the_nodes_of_a_real_session_run_is_seen(folder: Path) -> None:
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     providers = [Provider.CPU.full_name]
     session = ort.InferenceSession(str(folder / "restore.onnx"), options, providers=providers)
-    assigned = _assigned(session)
+    assigned = _list_assignments(session)
     assert assigned["CPUExecutionProvider"].count("Conv") == 2
     refuse_cpu_work("restore.onnx", assigned, Provider.CPU)
-    with pytest.raises(ProviderUnavailable, match="takes no part"):
+    with pytest.raises(ProviderError, match="takes no part"):
         refuse_cpu_work("restore.onnx", assigned, Provider.CUDA)
 
 
@@ -144,7 +140,7 @@ def test_what_a_graph_takes_is_known_before_it_is_loaded(folder: Path) -> None:
 
 @pytest.mark.skipif("TensorrtExecutionProvider" in ort.get_available_providers(), reason="it is there")
 def test_a_build_without_tensorrt_is_told_first_of_all(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProviderUnavailable, match="install the extra `gpu`"):
+    with pytest.raises(ProviderError, match="install the extra `gpu`"):
         Restorer(load_manifest(folder), Provider.TENSORRT, gpu=GpuOptions(engines=tmp_path / "engines"))
     assert not (tmp_path / "engines").exists()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import aligned_face, degraded_face, psnr, reference_face
+from refstar_service.engine.errors import ModelError, ProviderError
 from refstar_service.engine.feature_bytes import from_bytes, to_bytes
 from refstar_service.engine.manifest import load_manifest, load_manifests
-from refstar_service.engine.refusal import ModelRefused, ProviderUnavailable
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 from refstar_service.engine.session import Provider, Session
 from refstar_service.settings import Settings
@@ -150,7 +150,7 @@ def test_too_many_references_are_refused(restorer: Restorer) -> None:
 def test_a_graph_with_another_hash_is_refused(model_copy: Path) -> None:
     graph = model_copy / "restore.onnx"
     graph.write_bytes(graph.read_bytes() + b"\0")
-    with pytest.raises(ModelRefused, match=r"restore\.onnx: sha256 is [0-9a-f]{64}, model\.json says"):
+    with pytest.raises(ModelError, match=r"restore\.onnx: sha256 is [0-9a-f]{64}, model\.json says"):
         Restorer(load_manifest(model_copy))
 
 
@@ -158,7 +158,7 @@ def test_a_model_that_computes_something_else_is_refused_at_warm_up(model_copy: 
     manifest = json.loads((model_copy / "model.json").read_text())
     manifest["golden"]["block_means"][5] += 20
     (model_copy / "model.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelRefused, match="golden picture differs by"):
+    with pytest.raises(ModelError, match="golden picture differs by"):
         Restorer(load_manifest(model_copy)).warm_up()
 
 
@@ -186,18 +186,18 @@ def test_a_broken_manifest_is_refused_by_name(model_copy: Path, change: dict[str
         else:
             manifest[name] = value
     (model_copy / "model.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelRefused, match=says):
+    with pytest.raises(ModelError, match=says):
         load_manifest(model_copy)
 
 
 def test_two_folders_cannot_claim_one_name(model_copy: Path) -> None:
     shutil.copytree(model_copy, model_copy.parent / "other")
-    with pytest.raises(ModelRefused, match="is taken by"):
+    with pytest.raises(ModelError, match="is taken by"):
         load_manifests(model_copy.parent)
 
 
 def test_a_provider_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider was asked for"):
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider was asked for"):
         Session(load_manifest(ZOO / "refstar").path("restore"), Provider.CUDA)
 
 

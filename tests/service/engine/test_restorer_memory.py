@@ -14,11 +14,11 @@ from onnx import TensorProto, helper
 from refstar_service.engine.binding import Binding
 from refstar_service.engine.buckets import Ceiling, bucket, buckets_to
 from refstar_service.engine.crowd import Graphs
+from refstar_service.engine.errors import ModelError
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.memory import Memory, is_out_of_memory
 from refstar_service.engine.provider import Precision
-from refstar_service.engine.refusal import ModelRefused
 from refstar_service.engine.restorer import FaceTask, Pixels, ReferencePicture, Restorer
 from small_model import SIDE, write_small_model
 
@@ -213,13 +213,13 @@ def test_the_references_of_a_job_are_encoded_once_for_all_its_faces_however_litt
 
 def counting(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys of the references that it encodes from now on."""
-    plain, seen = restorer._encoded, []
+    plain, seen = restorer._encode_fresh, []
 
     def encoded(fresh: Mapping[str, Pixels], graphs: Graphs) -> dict[str, Features]:
         seen.extend(fresh)
         return plain(fresh, graphs)
 
-    monkeypatch.setattr(restorer, "_encoded", encoded)
+    monkeypatch.setattr(restorer, "_encode_fresh", encoded)
     return seen
 
 
@@ -297,5 +297,5 @@ def test_a_precision_is_held_to_a_tolerance_of_its_own(folder: Path) -> None:
     manifest["golden"] = {"block_means": [128.0] * 192, "tolerance": 0.5, "tolerance_int8": 256}
     (folder / "model.json").write_text(json.dumps(manifest))
     Restorer(load_manifest(folder), precision=Precision.INT8, threads=1).warm_up()
-    with pytest.raises(ModelRefused, match=r"allowed 0\.5; cpu in fp32"):
+    with pytest.raises(ModelError, match=r"allowed 0\.5; cpu in fp32"):
         Restorer(load_manifest(folder), threads=1).warm_up()

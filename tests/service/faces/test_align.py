@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pictures import POINTS
-from refstar_service.faces.align import TEMPLATE, Alignment, NotAligned, align, cut
+from refstar_service.faces.align import TEMPLATE, Alignment, AlignmentError, align, cut
 from skimage.data import astronaut
 
 
@@ -74,7 +74,7 @@ def test_small_errors_of_all_points_average_out() -> None:
     ],
 )
 def test_points_that_are_no_face_are_refused(points: NDArray[np.float64], says: str) -> None:
-    with pytest.raises(NotAligned, match=says):
+    with pytest.raises(AlignmentError, match=says):
         align(points, 512)
 
 

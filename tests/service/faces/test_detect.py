@@ -10,7 +10,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 from pictures import POINTS
-from refstar_service.engine.refusal import ModelRefused
+from refstar_service.engine.errors import ModelError
 from refstar_service.faces.detect import ShippedDetector, distinct, load_detector, picture_views
 from refstar_service.faces.face import Face
 from refstar_service.settings import Settings
@@ -134,16 +134,16 @@ def test_a_changed_detector_is_refused(tmp_path: Path) -> None:
     shutil.copytree(ZOO / "detector", tmp_path / "detector")
     graph = tmp_path / "detector" / "refine.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
-    with pytest.raises(ModelRefused, match="sha256"):
+    with pytest.raises(ModelError, match="sha256"):
         load_detector(tmp_path)
 
 
 def test_a_models_folder_without_a_detector_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelRefused, match="detector"):
+    with pytest.raises(ModelError, match="detector"):
         load_detector(tmp_path)
 
 
 def test_a_file_that_is_no_yunet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelRefused, match=r"x\.onnx"):
+    with pytest.raises(ModelError, match=r"x\.onnx"):
         load_detector(ZOO, yunet=tmp_path / "x.onnx")

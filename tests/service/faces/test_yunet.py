@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import POINTS
-from refstar_service.engine.refusal import ModelRefused
+from refstar_service.engine.errors import ModelError
 from refstar_service.faces.yunet import YuNetDetector
 from refstar_service.settings import Settings
 from skimage.data import astronaut, coffee
@@ -23,19 +23,19 @@ def detector() -> YuNetDetector:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelRefused, match="there is no such file; REFSTAR_DETECTOR names"):
+    with pytest.raises(ModelError, match="there is no such file; REFSTAR_DETECTOR names"):
         YuNetDetector(tmp_path / "yunet.onnx")
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "yunet.onnx"
     file.write_bytes(b"\x00not a network" * 40)
-    with pytest.raises(ModelRefused, match=r"yunet\.onnx: not a YuNet face detector"):
+    with pytest.raises(ModelError, match=r"yunet\.onnx: not a YuNet face detector"):
         YuNetDetector(file)
 
 
 def test_another_network_is_refused() -> None:
-    with pytest.raises(ModelRefused, match="not a YuNet face detector"):
+    with pytest.raises(ModelError, match="not a YuNet face detector"):
         YuNetDetector(Settings().models_dir / "refstar" / "encode_references.onnx")
 
 
