@@ -111,6 +111,12 @@ def test_only_the_command_line_puts_gateway_and_worker_together() -> None:
             )
 
 
+def test_the_command_line_restores_without_the_worker_and_the_queue() -> None:
+    rooms = {module.split(".")[0] for module in imports(ROOT / "app" / "restore.py")}
+    assert rooms == {"app", "engine", "faces", "images", "restoration", "settings"}
+    assert "app.processes" not in imports(ROOT / "app" / "restore.py")
+
+
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [

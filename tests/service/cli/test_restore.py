@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import skimage.data
 from known_faces import KnownFaces, astronauts, face_at
+from lone_model import write_lone_model
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.app.cli import run
 from refstar_service.restoration.knobs import KNOBS
 from refstar_service.settings import Settings
+from small_model import write_small_model
 
 
 @pytest.fixture
@@ -269,6 +271,28 @@ def test_every_knob_has_a_flag_with_its_default(capsys: pytest.CaptureFixture[st
     for knob in KNOBS.values():
         assert f" --{knob.name.replace('_', '-')} " in said
     assert "(default: 24)" in said
+
+
+@pytest.mark.parametrize(("references", "inverted"), [([], True), (["-r", "reference.png"], False)])
+def test_the_default_model_is_the_one_that_its_folder_ranks_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, references: list[str], inverted: bool
+) -> None:
+    write_small_model(folder / "zoo")
+    write_lone_model(folder / "zoo")
+    monkeypatch.chdir(folder)
+    assert restore("face.jpg", "-o", "out.png", "--models-dir", "zoo", *references) == 0
+    level = float(pixels_of((folder / "face.jpg").read_bytes()).mean())
+    found = float(pixels_of((folder / "out.png").read_bytes()).mean())
+    assert (abs(found - (255 - level)) < 2) is inverted
+
+
+def test_a_knob_that_the_default_model_does_not_have_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lone_model(folder / "zoo")
+    monkeypatch.chdir(folder)
+    assert restore("face.jpg", "-o", "out.png", "--models-dir", "zoo", "--fidelity", "0.1") == 1
+    assert "--fidelity 0.1 has no effect on the model 'lone'" in capsys.readouterr().err
 
 
 def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixture[str]) -> None:

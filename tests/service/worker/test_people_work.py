@@ -105,9 +105,13 @@ class Shop:
 class Hand:
     """One worker of the shop."""
 
-    def __init__(self, shop: Shop, name: str, restorer: Restorer | None = None) -> None:
+    def __init__(
+        self, shop: Shop, name: str, restorer: Restorer | None = None, max_references: int = 8
+    ) -> None:
         self.restorer, self.detector = Inverting(remembering=True), KnownFaces(FACES)
-        model = Model(restorer, 512) if restorer else Model(self.restorer, SIZE)
+        model = (
+            Model(restorer, 512) if restorer else Model(self.restorer, SIZE, max_references=max_references)
+        )
         self.recall = Recall(shop.people, shop.blobs)
         self._metrics = WorkerMetrics.on(new_registry())
         self._queue = JobQueue(shop.redis, stale_after=5, worker=name, result_ttl=60)
@@ -203,6 +207,26 @@ async def test_the_record_says_what_was_seen_and_uploads_are_not_kept(shop: Shop
     }
     for key in await shop.keys("*:blob:*"):
         assert 500 < await shop.redis.ttl(key) <= 600, "as long as the person"
+
+
+async def test_of_a_person_with_more_references_than_the_model_takes_the_sharpest_are_used(
+    shop: Shop,
+) -> None:
+    worker = Hand(shop, "one", max_references=1)
+    softer = file_of(cv2.GaussianBlur(FACE, (0, 0), 0.7))
+    await shop.enroll("ada", [softer, SHARP, softer])
+    async with worker.working():
+        await shop.ended("ada")
+        await shop.restore("job", "ada")
+        job = await shop.ended("job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert [(one.used, one.reason) for one in job.references] == [
+        (False, "reference-surplus"),
+        (True, None),
+        (False, "reference-surplus"),
+    ]
+    assert [len(face.selected) for face in job.faces] == [3]
+    assert [one.report.used for one in (await shop.person("ada")).references] == [True] * 3
 
 
 async def test_a_person_gives_the_very_result_that_the_references_themselves_give(shop: Shop) -> None:

@@ -1,0 +1,26 @@
+"""What a worker loads: several models side by side, each in a precision that it has, and one cache for all."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from lone_model import write_lone_model
+from refstar_service.app.loading import load
+from refstar_service.engine.provider import Precision
+from refstar_service.settings import Settings
+from small_model import write_small_model
+
+
+def test_a_model_without_the_wanted_precision_does_not_keep_the_others_from_loading(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_small_model(tmp_path)
+    write_lone_model(tmp_path)
+    (tmp_path / "detector").symlink_to(Settings().models_dir / "detector")
+    caplog.set_level(logging.INFO)
+    loaded = load(Settings(models_dir=tmp_path, threads=1, precision="int8"))
+    restorers = {name: restorer for name, (_, restorer) in loaded.restorers.items()}
+    assert restorers.keys() == {"lone", "refstar"}
+    assert {restorer.precision for restorer in restorers.values()} == {Precision.FP32}
+    assert "lone 1 has no graph restore_int8: it runs in fp32" in caplog.text
+    assert restorers["lone"].cache is restorers["refstar"].cache
