@@ -59,7 +59,7 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
         ends_early = isinstance(error, EOFError) or "truncated" in str(error).lower()
         code = RefusalCode.TRUNCATED if ends_early else RefusalCode.UNDECODABLE
         raise ImageRefused(
-            code, f"The {info.format} file cannot be decoded: it is damaged or cut off."
+            code, f"The {info.format} file cannot be decoded. It is damaged or incomplete."
         ) from error
     color = raster.upright(found.color, header.orientation)
     grayscale = color.ndim == 2
@@ -94,7 +94,7 @@ def _load(data: bytes, kind: str, header: Header) -> Image.Image:
     """By Pillow. OpenCV reads a JPEG a tenth quicker, but gives back half a picture where a scan breaks off."""
     image = Image.open(io.BytesIO(data), formats=[_DECODERS[kind]])
     if image.size != (header.width, header.height):
-        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contradicts itself about its size.")
+        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contains contradicting sizes.")
     image.load()
     return image
 
@@ -104,7 +104,7 @@ def _deep(data: bytes, header: Header) -> npt.NDArray[np.uint16]:
     pixels: npt.NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != (header.height, header.width):
         raise ImageRefused(
-            RefusalCode.UNDECODABLE, "The 16 bit file cannot be decoded: it is damaged or cut off."
+            RefusalCode.UNDECODABLE, "The 16 bit file cannot be decoded. It is damaged or incomplete."
         )
     return pixels
 

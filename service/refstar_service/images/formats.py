@@ -80,9 +80,11 @@ def sniff(data: bytes) -> str:
             return "avif"
         other = "a HEIC" if brands & _HEIF else None
     if other is not None:
-        raise ImageRefused(RefusalCode.TYPE_UNSUPPORTED, f"The file is {other} image; {TAKEN} are taken.")
+        raise ImageRefused(
+            RefusalCode.TYPE_UNSUPPORTED, f"The file is {other} image. Supported types are {TAKEN}."
+        )
     raise ImageRefused(
-        RefusalCode.NOT_AN_IMAGE, f"The bytes are no image of a known type; {TAKEN} are taken."
+        RefusalCode.NOT_AN_IMAGE, f"The file is not a picture of a known type. Supported types are {TAKEN}."
     )
 
 
@@ -119,9 +121,9 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
             RefusalCode.TYPE_UNSUPPORTED, f"{_NAMES[requested]} is not written here; {_WRITTEN} are."
         )
     if too_large(requested):
-        most = f"at most {_MOST_SIDE[requested]} pixels a side"
+        most = f"at most {_MOST_SIDE[requested]} pixels per side"
         if requested in _MOST_PIXELS:
-            most += f" and {_MOST_PIXELS[requested]} in all"
-        detail = f"A result as {_NAMES[requested]} has {most}; this one would have {width}x{height}."
+            most += f" and {_MOST_PIXELS[requested]} in total"
+        detail = f"A {_NAMES[requested]} can have {most}; this result would have {width} x {height}."
         raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
     return requested

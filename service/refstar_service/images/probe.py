@@ -36,11 +36,11 @@ def inspect(
     if not data:
         raise ImageRefused(RefusalCode.EMPTY, "The file is empty.")
     if len(data) > limits.max_bytes:
-        detail = f"The file has {len(data)} bytes; {limits.max_bytes} are allowed."
+        detail = f"The file has {len(data)} bytes; the limit is {limits.max_bytes}."
         raise ImageRefused(RefusalCode.TOO_MANY_BYTES, detail)
     found = sniff(data)
     if claims_another(claimed_media_type, found):
-        detail = f"The file is {MEDIA_TYPES[found]}, not {claimed_media_type} as its Content-Type says."
+        detail = f"The file is {MEDIA_TYPES[found]}, but its Content-Type says {claimed_media_type}."
         raise ImageRefused(RefusalCode.TYPE_MISMATCH, detail)
     try:
         header = _READERS[found](data)
@@ -64,19 +64,19 @@ def inspect(
 
 
 def _hold(header: Header, limits: ImageLimits) -> None:
-    size = f"The picture is {header.width}x{header.height}"
+    size = f"The picture has {header.width} x {header.height} pixels"
     if max(header.width, header.height) > limits.max_side:
-        detail = f"{size}; a side of {limits.max_side} pixels is allowed."
+        detail = f"{size}; the limit is {limits.max_side} pixels per side."
         raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
     if header.width * header.height > limits.max_pixels or header.work > _MOST_WORK * limits.max_pixels:
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{size}; {limits.max_pixels} pixels are allowed.")
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{size}; the limit is {limits.max_pixels} pixels.")
     if min(header.width, header.height) < limits.min_side:
         raise ImageRefused(
             RefusalCode.TOO_SMALL, f"{size}; each side must have at least {limits.min_side} pixels."
         )
     if header.frames > 1:
         raise ImageRefused(
-            RefusalCode.ANIMATED, "The file has several frames or pages; send a single picture."
+            RefusalCode.ANIMATED, "The file has several frames or pages. Send a single picture."
         )
     if not header.complete:
         raise ImageRefused(RefusalCode.TRUNCATED, "The file ends before its picture does.")

@@ -116,9 +116,9 @@ class Knobs:
     faces: FaceMode = field(
         metadata=_choice(
             tuple(FaceMode),
-            """Which faces of the photograph are restored. `center`: the one nearest to the middle. `boxes`: those in
-            `boxes`. `aligned`: nothing is searched, the picture is one aligned face crop, and so is every reference.
-            Default: `boxes` if those are given, else `largest` with references and `all` without.""",
+            """Which faces of the photograph are restored. `center`: the one closest to the center. `boxes`: the ones in
+            `boxes`. `aligned`: the picture is an aligned face crop, and so is every reference; no face is searched for.
+            Default: `boxes` if boxes are given, otherwise `largest` with references and `all` without.""",
         )
     )
     boxes: tuple[Box, ...] = field(
@@ -126,8 +126,7 @@ class Knobs:
         metadata=_declare(
             KnobKind.BOXES,
             f"""The faces to restore, as JSON: `[[x, y, width, height], ...]` in pixels of the upright picture, at most
-            {MOST_BOXES}. Each box stands for the face that fits it best. Only with `faces=boxes`, which may be left
-            out.""",
+            {MOST_BOXES}. For each box, the face that fits it best is restored. Implies `faces=boxes`.""",
         ),
     )
     min_face: int = field(
@@ -135,7 +134,7 @@ class Knobs:
         metadata=_whole(
             16,
             512,
-            """Faces whose box is smaller than this many pixels a side are skipped, with the reason
+            """Minimum size of a face, in pixels per side of its box. Smaller faces are skipped with the reason
             `face-too-small`.""",
         ),
     )
@@ -143,15 +142,15 @@ class Knobs:
         default=1,
         metadata=_choice(
             (1, 2, 4),
-            """Enlargement factor of the result. The background is enlarged by Lanczos, which invents nothing; faces are
-            put in at the higher resolution. An aligned face is enlarged by Lanczos as a whole.""",
+            """Enlargement factor of the result. The background is enlarged by Lanczos, which invents nothing, and faces
+            are put in at the higher resolution. With `faces=aligned`, the whole result is enlarged by Lanczos.""",
         ),
     )
     reference_face: ReferenceFace = field(
         default=ReferenceFace.ONLY,
         metadata=_choice(
             tuple(ReferenceFace),
-            """Which face of a reference counts. `only`: a reference with several faces is refused (`several-faces`).
+            """Which face of a reference is used. `only`: a reference with several faces is refused (`several-faces`).
             `largest`: its largest face is used.""",
         ),
     )
@@ -160,8 +159,8 @@ class Knobs:
         metadata=_number(
             0,
             1,
-            """0: most detail, much of which may be invented; 0.5: as the model was trained; 1: closest to the
-            picture.""",
+            """0 gives the most detail, much of which may be invented; 0.5 is what the model was trained for; 1 stays
+            closest to the picture.""",
         ),
     )
     reference_strength: float = field(
@@ -169,15 +168,15 @@ class Knobs:
         metadata=_number(
             0,
             1,
-            """How much may be taken from the references: 0 nothing, 1 as much as the model finds fitting.""",
+            """How much is taken from the references, from 0 (nothing) to 1 (as much as the model finds fitting).""",
         ),
     )
     format: str = field(
         default="same",
         metadata=_choice(
             FORMATS,
-            """File type of the result. `same`: the type of the picture; where that cannot be written, PNG (for AVIF:
-            WebP).""",
+            """File type of the result. `same` is the type of the picture, or PNG (for AVIF: WebP) if that cannot be
+            written.""",
         ),
     )
     quality: int = field(
@@ -187,7 +186,7 @@ class Knobs:
         default=False,
         metadata=_declare(
             KnobKind.SWITCH,
-            """Keep where the picture was taken (GPS) in the metadata of the result; otherwise it is dropped.""",
+            """Keep the location (GPS) in the metadata of the result. It is dropped by default.""",
         ),
     )
 

@@ -20,7 +20,7 @@ SURPLUS = "reference-surplus"
 
 #: What is not needed where nothing is searched.
 _OF_PHOTOGRAPHS = ("min_face", "reference_face")
-_NOT_FOR_ALIGNED = "is for whole photographs, not for aligned faces: leave it out"
+_NOT_FOR_ALIGNED = "applies to whole photographs, not to aligned faces; leave it out"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def choose_model(
     if not models:
         raise RequestError("no-model", "No model is installed.")
     if wanted is not None and wanted not in models:
-        raise RequestError("unknown-model", f"There is no model {wanted!r}; installed: {_listed(models)}.")
+        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {_listed(models)}.")
     model = models[wanted] if wanted is not None else _default_model(models, references)
     if references and not model.max_references:
         detail = f"The model {model.name!r} takes no references."
@@ -89,13 +89,13 @@ def settle_reference_face(asked: Mapping[str, Any], *, aligned: bool) -> Referen
 def check_square(width: int, height: int, called: str) -> None:
     """Raises RequestError unless a picture of this size, ``called`` so, may be an aligned face crop."""
     if not is_square(width, height):
-        detail = f"{called}: it has {width} x {height} pixels; an aligned face crop is square."
+        detail = f"{called}: an aligned face crop must be square, but this has {width} x {height} pixels."
         raise RequestError("not-square", detail, parameter=called)
 
 
 def check_boxes(boxes: Sequence[Box], width: int, height: int) -> None:
     """Raises RequestError if one lies outside of a picture of this size."""
-    reason = f"lies outside of the picture, which has {width} x {height} pixels (upright)"
+    reason = f"lies outside the picture, which has {width} x {height} pixels (upright)"
     outside = [
         box
         for box in boxes
@@ -116,12 +116,10 @@ def plan_result(info: ImageInfo, knobs: Knobs, side: int, limits: ImageLimits) -
     if width * height > limits.max_pixels:
         limit, unit = limits.max_pixels, "pixels"
     elif max(width, height) > limits.max_side:
-        limit, unit = limits.max_side, "pixels a side"
+        limit, unit = limits.max_side, "pixels per side"
     if limit and knobs.upscale > 1:
-        detail = (
-            f"With upscale={knobs.upscale} the result would have {width} x {height} pixels; at most {limit} {unit} are "
-            "allowed."
-        )
+        size = f"{width} x {height} pixels"
+        detail = f"With upscale={knobs.upscale} the result would have {size}; the limit is {limit} {unit}."
         raise RequestError("result-too-large", detail, parameter="upscale", limit=limit)
     try:
         return ResultPlan(resolve_format(knobs.format, info, size=(width, height)), width, height)
@@ -160,11 +158,11 @@ def _contradictions(asked: Mapping[str, Any], *, stored: bool) -> list[Fault]:
     """What is fine by itself and has no meaning beside the rest."""
     faces = asked.get("faces")
     if faces == FaceMode.BOXES and not asked.get("boxes"):
-        return [_fault("faces", asked, "needs boxes: name at least one [x, y, width, height]")]
+        return [_fault("faces", asked, "requires at least one box [x, y, width, height]")]
     if asked.get("boxes") and faces not in (FaceMode.BOXES, None):
-        return [_fault("faces", asked, "does not go with boxes: choose boxes, or leave it out")]
+        return [_fault("faces", asked, "cannot be combined with boxes; use faces=boxes or leave it out")]
     if stored and asked.get("reference_face", ReferenceFace.ONLY) != ReferenceFace.ONLY:
-        return [_fault("reference_face", asked, "was chosen when the person was stored: leave it out")]
+        return [_fault("reference_face", asked, "was set when the person was stored; leave it out")]
     if faces != FaceMode.ALIGNED:
         return []
     return [_fault(name, asked, _NOT_FOR_ALIGNED) for name in _OF_PHOTOGRAPHS if _is_changed(name, asked)]
@@ -173,7 +171,7 @@ def _contradictions(asked: Mapping[str, Any], *, stored: bool) -> list[Fault]:
 def _without_effect(asked: Mapping[str, Any], model: ModelManifest) -> list[Fault]:
     """Knobs of models that this one does not have."""
     lacking = [name for name in ("fidelity", "reference_strength") if name not in model.knobs]
-    reason = f"has no effect on the model {model.name!r}: leave it out"
+    reason = f"has no effect on the model {model.name!r}; leave it out"
     return [_fault(name, asked, reason) for name in lacking if _is_changed(name, asked)]
 
 

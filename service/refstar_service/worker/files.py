@@ -28,9 +28,11 @@ class JobFiles:
         uploads = []
         for file, data in zip(request.files, blobs, strict=True):
             if data is None:
-                raise StepError("input-expired", f"the stored upload {file.name or file.key} is gone")
+                raise StepError("input-expired", f"The upload {file.name or file.key} is no longer stored.")
             if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise StepError("input-expired", f"the stored upload {file.name or file.key} was changed")
+                raise StepError(
+                    "input-expired", f"The upload {file.name or file.key} was changed in the store."
+                )
             uploads.append(Upload(file.name, data, file.sha256))
         return uploads
 

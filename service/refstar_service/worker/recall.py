@@ -39,7 +39,7 @@ class Recall:
         """The person's references, in their order; of more than the model takes, the best are used. Raises StepError
         (person-gone)."""
         if not await self.people.present([person.id]):
-            raise StepError(PERSON_GONE, "The person was deleted, or expired, before a worker came to this.")
+            raise StepError(PERSON_GONE, "The person was deleted or expired before a worker started.")
         reports = leave_out_surplus([one.report for one in person.references], model.max_references)
         return tuple(
             [
@@ -103,5 +103,5 @@ class Recall:
             log.warning("stored features of reference %d of person %s are damaged", report.index, person.id)
         picture = await self.blobs.get(crop.key)
         if picture is None or hashlib.sha256(picture).hexdigest() != crop.sha256:
-            raise StepError(PERSON_GONE, f"The stored reference {report.index} of the person is gone.")
+            raise StepError(PERSON_GONE, f"Reference {report.index} of the person is no longer stored.")
         return Recalled(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)

@@ -205,13 +205,16 @@ def test_a_box_that_is_none_is_wrong_use(box: str, capsys: pytest.CaptureFixture
     ("arguments", "says"),
     [
         (["missing.png", "-o", "out.png"], "missing.png"),
-        (["face.jpg", "-o", "out.png", "--model", "other"], "no model 'other'"),
-        (["face.jpg", "-o", "out.png", "--boxes", "1,2,30,40"], "--faces aligned does not go with boxes"),
+        (["face.jpg", "-o", "out.png", "--model", "other"], "No such model: 'other'"),
+        (
+            ["face.jpg", "-o", "out.png", "--boxes", "1,2,30,40"],
+            "--faces aligned cannot be combined with boxes",
+        ),
         (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "8 references, not 9"),
-        (["face.jpg", "-o", "out.png", "--min-face", "300"], "--min-face 300 is for whole photographs"),
+        (["face.jpg", "-o", "out.png", "--min-face", "300"], "--min-face 300 applies to whole photographs"),
         (
             ["face.jpg", "-o", "out.png", "--reference-face", "largest"],
-            "--reference-face largest is for whole photographs",
+            "--reference-face largest applies to whole photographs",
         ),
     ],
 )

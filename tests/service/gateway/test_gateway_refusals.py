@@ -267,10 +267,14 @@ async def test_knobs_that_contradict_each_other(
 @pytest.mark.parametrize(
     ("limits", "fields", "complaint"),
     [
-        ({"max_image_pixels": 40_000}, {"upscale": "2"}, "240 x 180 pixels; at most 40000 pixels"),
-        ({"max_image_side": 1000}, {"upscale": "2", "faces": "aligned"}, "1024 x 1024 pixels; at most 1000"),
-        ({"max_image_side": 400}, {"upscale": "4"}, "480 x 360 pixels; at most 400 pixels a side"),
-        ({"max_image_side": 20_000}, {"upscale": "4", "format": "webp"}, "WebP has at most 16383"),
+        ({"max_image_pixels": 40_000}, {"upscale": "2"}, "240 x 180 pixels; the limit is 40000 pixels"),
+        (
+            {"max_image_side": 1000},
+            {"upscale": "2", "faces": "aligned"},
+            "1024 x 1024 pixels; the limit is 1000",
+        ),
+        ({"max_image_side": 400}, {"upscale": "4"}, "480 x 360 pixels; the limit is 400 pixels per side"),
+        ({"max_image_side": 20_000}, {"upscale": "4", "format": "webp"}, "WebP can have at most 16383"),
     ],
 )
 async def test_an_enlarged_result_is_held_to_the_limits(

@@ -70,7 +70,7 @@ def test_image_types_that_are_not_taken_are_named(photo, save, limits) -> None:
         (save(photo, "JPEG2000"), "JPEG 2000"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "HEIC"),
     ):
-        with pytest.raises(ImageRefused, match=f"{name} image; JPEG, PNG") as caught:
+        with pytest.raises(ImageRefused, match=f"{name} image. Supported types are JPEG, PNG") as caught:
             probe(data, limits)
         assert caught.value.code == "image-type-unsupported"
 
@@ -176,12 +176,12 @@ def test_output_format_of_a_result_that_is_larger() -> None:
     info = ImageInfo("webp", "image/webp", 9000, 512, "RGB", 1, 1, has_alpha=False, bits=8)
     assert resolve_format("same", info, size=(16383, 932)) == "webp"
     assert resolve_format("same", info, size=(18000, 1024)) == "png"
-    with pytest.raises(ImageRefused, match="this one would have 18000x1024"):
+    with pytest.raises(ImageRefused, match="this result would have 18000 x 1024"):
         resolve_format("webp", info, size=(18000, 1024))
     info = ImageInfo("avif", "image/avif", 5000, 5000, "RGB", 1, 1, has_alpha=False, bits=8)
     assert resolve_format("same", info) == "avif"
     assert resolve_format("same", info, size=(10_000, 10_000)) == "webp"  # AVIF would take gigabytes
-    with pytest.raises(ImageRefused, match="25000000 in all; this one would have 10000x10000"):
+    with pytest.raises(ImageRefused, match="25000000 in total; this result would have 10000 x 10000"):
         resolve_format("avif", info, size=(10_000, 10_000))
 
 
@@ -197,7 +197,7 @@ def test_avif_without_an_encoder(monkeypatch) -> None:
 
 def test_output_format_that_cannot_be_had() -> None:
     info = ImageInfo("png", "image/png", 16384, 512, "RGB", 1, 1, has_alpha=False, bits=8)
-    with pytest.raises(ImageRefused, match="16383 pixels a side") as caught:
+    with pytest.raises(ImageRefused, match="16383 pixels per side") as caught:
         resolve_format("webp", info)
     assert caught.value.code == "image-too-many-pixels"
     with pytest.raises(ValueError, match="format must be same, png"):
@@ -222,5 +222,5 @@ def test_a_header_of_200_megapixels_is_refused_before_anything_else(chunk, limit
     }
     for data in headers.values():
         assert refusal(data, limits) == "image-too-many-pixels"
-        with pytest.raises(ImageRefused, match=r"14286x14000|20000x10000"):
+        with pytest.raises(ImageRefused, match=r"14286 x 14000|20000 x 10000"):
             decode(data, limits)

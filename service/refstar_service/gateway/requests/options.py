@@ -26,29 +26,30 @@ class RestorationOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     model: str | None = Field(None, max_length=64)
-    """A name of `GET /v1/models`. Default: the first of their `ranks`, with or without references."""
+    """Name of a model from `GET /v1/models`. By default, the model that ranks first, with or without references."""
 
     priority: Literal["normal", "high"] = "normal"
-    """`high` is taken first, but never to the exclusion of normal ones."""
+    """Restorations with `high` priority start first, but never block normal ones completely."""
 
     person: str | None = Field(None, max_length=64)
-    """The id of a stored person, whose references are used: instead of `references`, which are left out then."""
+    """ID of a stored person whose references are used. Leave out `references`."""
 
     webhook_url: str | None = Field(None, max_length=LONGEST_URL)
-    """An https:// address that is told when the restoration ends, by a POST as Standard Webhooks has it: signed with
-    your secret, and tried ten times in three days until it answers 2xx. 410 ends that."""
+    """An https:// URL that receives a POST when the restoration ends, following Standard Webhooks. It is signed with
+    your secret and sent up to ten times within three days until the receiver responds with 2xx, or with 410 to end
+    it."""
 
 
 class PersonOptions(BaseModel):
-    """How a person's references are to be looked at."""
+    """What a request says of a person beside their references."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field("", max_length=80)
-    """What you call the person; nobody else sees it."""
+    """Your name for the person. Nobody else sees it."""
 
     aligned: bool = False
-    """`true`: nothing is searched, every reference is one aligned, square face crop."""
+    """`true` if every reference is an aligned, square face crop. No face is searched for."""
 
 
 def parse_options(fields: Mapping[str, str]) -> tuple[RestorationOptions, Asked]:
@@ -109,7 +110,10 @@ def _check_name(name: str, known: list[str], files: tuple[str, ...]) -> None:
 
 def form_schema(max_references: int) -> dict[str, Any]:
     """The whole form of a restoration as JSON Schema, for OpenAPI."""
-    image = {**_PICTURE, "description": "The degraded photograph. With `faces=aligned`: a square face crop."}
+    image = {
+        **_PICTURE,
+        "description": "The degraded photograph, or a square face crop with `faces=aligned`.",
+    }
     files = {"image": image, "references": _references_schema(0, max_references)}
     return _form_schema("RestorationForm", files, KNOBS.values(), RestorationOptions, ["image"])
 
@@ -129,7 +133,7 @@ def _references_schema(least: int, most: int) -> dict[str, Any]:
         "items": _PICTURE,
         **({"minItems": least} if least else {}),
         "maxItems": most,
-        "description": "Sharp photographs of the same person, each showing one face; repeat the field for each.",
+        "description": "Sharp photographs of the same person with one face in each. Repeat the field for each one.",
     }
 
 

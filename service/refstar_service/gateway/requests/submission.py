@@ -82,8 +82,10 @@ def read_submission(
     if person is not None and references:
         raise Problem(
             ProblemType.INVALID_PARAMETER,
-            "`person` stands for stored references: send no others with it.",
-            errors=[{"parameter": "person", "value": person.id, "reason": "does not go with references"}],
+            "Send either `person` or `references`, not both.",
+            errors=[
+                {"parameter": "person", "value": person.id, "reason": "cannot be combined with references"}
+            ],
         )
     stored = person is not None
     shown = len(references) if person is None else sum(one.crop is not None for one in person.references)

@@ -93,4 +93,4 @@ def _resolution(data: bytes) -> tuple[float, float] | None:
 
 
 def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The BMP file {what}; such files are not taken.")
+    return ImageRefused(RefusalCode.UNDECODABLE, f"The BMP file {what}, which is not supported.")

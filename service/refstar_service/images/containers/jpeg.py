@@ -47,7 +47,7 @@ def read(data: bytes) -> Header:
         if marker in _FRAMES and frame is None:
             frame = struct.unpack_from(">BHHB", body)
         elif marker in _OTHER_FRAMES:
-            raise _refused("is lossless, arithmetic-coded or hierarchical; others are taken")
+            raise _refused("is lossless, arithmetic-coded or hierarchical, which is not supported")
         elif marker == _APP1 and body.startswith(exif.PREFIX):
             exif_block = exif_block or exif.block(body)
         elif marker == _APP1 and body.startswith(_XMP):
@@ -67,7 +67,7 @@ def read(data: bytes) -> Header:
     bits, height, width, channels = frame
     if bits != 8 or channels not in _MODES or height == 0:
         layout = f"has {bits} bits, {channels} channels and {height} rows"
-        raise _refused(f"{layout}; 8 bits and 1, 3 or 4 channels are taken")
+        raise _refused(f"{layout}; supported are 8 bits and 1, 3 or 4 channels")
     return Header(
         width=width,
         height=height,

@@ -55,19 +55,21 @@ def read(data: bytes) -> Header:
     extra = tags.get(_EXTRA, ())
     mode = _MODES.get(photometric)
     if mode is None:
-        raise _refused(f"has color space {photometric}; gray, palette, RGB, YCbCr and CMYK are taken")
+        raise _refused(f"has color space {photometric}; supported are gray, palette, RGB, YCbCr and CMYK")
     if set(tags.get(_SAMPLE_FORMAT) or (1,)) != {1}:
-        raise _refused("holds floating-point or signed values; unsigned 8 and 16 bit ones are taken")
+        raise _refused(
+            "holds floating-point or signed values; supported are unsigned values of 8 and 16 bits"
+        )
     deep = bits == {16}
     if not (deep or bits == {8} or (bits <= {1, 2, 4} and mode in ("L", "P"))):
-        raise _refused(f"has {sorted(bits)} bits per channel; 8 and 16 are taken")
+        raise _refused(f"has {sorted(bits)} bits per channel; supported are 8 and 16")
     if _one(tags, _COMPRESSION, 1) not in _COMPRESSIONS:
-        raise _refused("is compressed in a way that is not taken; none, LZW, deflate, PackBits and JPEG are")
+        raise _refused("has an unsupported compression; supported are none, LZW, deflate, PackBits and JPEG")
     alpha = channels > _COLORS[mode] and bool(extra) and extra[0] in (_PREMULTIPLIED, _STRAIGHT)
     if deep and (photometric, channels) not in _DEEP:
-        raise _refused("has 16 bits in a layout that is not taken; gray, RGB and RGBA are")
+        raise _refused("has 16 bits in an unsupported layout; supported are gray, RGB and RGBA")
     if deep and alpha and extra[0] == _PREMULTIPLIED:
-        raise _refused("has 16 bits and premultiplied alpha; straight alpha is taken")
+        raise _refused("has 16 bits and premultiplied alpha; only straight alpha is supported")
     if _one(tags, _TILE_WIDTH, 1) * _one(tags, _TILE_HEIGHT, 1) > _MOST_TILE_PIXELS:
         raise _refused("claims tiles that are far larger than a picture needs")
     return Header(
@@ -152,7 +154,7 @@ def plain(data: bytes) -> bytes:
 def _directory(data: bytes) -> tuple[str, ifd.Directory]:
     order = ifd.byte_order(data)
     if order is None:
-        raise _refused("is a BigTIFF file; classic TIFF is taken")
+        raise _refused("is a BigTIFF file; only classic TIFF is supported")
     (offset,) = struct.unpack_from(f"{order}I", data, 4)
     return order, ifd.read(data, order, offset)
 
