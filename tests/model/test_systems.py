@@ -1,10 +1,12 @@
 """What a system is: a folder and a line, and nothing shared knows which there are."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden
 from refstar_model.system import SYSTEMS, find_system
-from refstar_service.engine.manifest import load_manifest
-from refstar_service.engine.provider import Provider
-from refstar_service.engine.session import Session
+from refstar_service.app import cli as service
 
 TOY = Path(__file__).with_name("toy_system.py")
 
@@ -42,8 +42,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_new_system_trains_exports_is_judged_quantized_and_served(
+def test_a_new_system_is_trained_exported_quantized_evaluated_and_served(
     photos: PhotoSet,
+    tiny_folder: Path,
     recognizer_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,8 +79,19 @@ def test_a_new_system_trains_exports_is_judged_quantized_and_served(
     assert np.abs(exported.astype(int) - trained(face, []).picture).max() <= 1
     assert not np.array_equal(exported, face)
 
-    served = Session(load_manifest(folder).path("restore"), Provider.CPU)
-    assert np.array_equal(served.run({"low_quality": face[None]})["restored"][0], exported)
+    # Beside RefSTAR, in the service: the default where there are no references, and only there.
+    shutil.copytree(tiny_folder, tmp_path / "zoo/refstar")
+    cv2.imwrite(str(tmp_path / "face.png"), face[..., ::-1])
+    monkeypatch.setenv("REFSTAR_MODELS_DIR", str(tmp_path / "zoo"))
+    asked = ["restore", str(tmp_path / "face.png"), "--faces", "aligned", "-o"]
+    references = ["-r", str(tmp_path / "face.png")]
+    assert service.run([*asked, str(tmp_path / "alone.png")]) == 0
+    assert service.run([*asked, str(tmp_path / "helped.png"), *references]) == 0
+    alone, helped = (cv2.imread(str(tmp_path / f"{name}.png"))[..., ::-1] for name in ("alone", "helped"))
+    assert np.array_equal(alone, exported)
+    assert not np.array_equal(helped, exported)
+    assert service.run([*asked, str(tmp_path / "refused.png"), "--model", "toy", *references]) == 1
+    assert "The model 'toy' takes no references." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
