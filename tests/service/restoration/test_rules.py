@@ -158,7 +158,7 @@ def test_a_result_is_planned_within_the_limits() -> None:
 
 def test_an_aligned_face_is_nearly_square() -> None:
     check_square(100, 98, "image")
-    with pytest.raises(RequestError, match="image: .* has 100 x 97 pixels"):
+    with pytest.raises(RequestError, match=r"image: .* has 100 x 97 pixels"):
         check_square(100, 97, "image")
 
 

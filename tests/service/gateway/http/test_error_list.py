@@ -5,7 +5,7 @@ from pathlib import Path
 from refstar_service.gateway.http.error_list import write_markdown
 from refstar_service.gateway.http.problem_types import ProblemType
 
-PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+PAGE = Path(__file__).parents[4] / "docs" / "errors.md"
 
 
 def test_the_page_of_errors_is_up_to_date() -> None:

@@ -80,7 +80,7 @@ async def test_a_queue_that_fills_in_between_leaves_no_pictures(
     await refused(await post(), 429, "queue-full")
 
 
-async def test_more_bytes_than_are_admitted_are_refused_before_pictures_are_written(
+async def test_a_job_over_the_byte_limit_is_refused_before_it_is_stored(
     post: Post, picture: Picture, queue: JobQueue, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.byte_limit = 10_000_000  # an aligned picture of 512 x 512 pixels has at most one of 0.9 million

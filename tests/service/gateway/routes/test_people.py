@@ -94,7 +94,7 @@ async def restore(client: httpx.AsyncClient, person: str, **fields: str) -> http
     )
 
 
-async def test_a_person_is_stored_once_and_the_second_restoration_does_no_reference_work(
+async def test_a_stored_person_costs_no_reference_work_the_second_time(
     client: httpx.AsyncClient, enroll: Enroll, working: Working
 ) -> None:
     async with working() as metrics:

@@ -46,7 +46,7 @@ def told(lines: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
-async def test_a_request_is_a_span_in_its_clients_trace_and_its_job_goes_on_in_it(
+async def test_a_request_and_its_job_are_spans_of_the_clients_trace(
     exporter: InMemorySpanExporter, post: Post, queue: JobQueue
 ) -> None:
     response = await post(headers={"traceparent": CLIENT, "X-Request-ID": "request-0001"})
