@@ -105,7 +105,7 @@ def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
     failed = Counter(entry.error["code"] for entry in entries if entry.error is not None)
     if wanted.input.is_dir():
         why = _in_parentheses([f"{count} {code}" for code, count in failed.most_common()])
-        others = f", {passed_over} other files or folders passed over" if passed_over else ""
+        others = f", {passed_over} other files or folders skipped" if passed_over else ""
         print(
             f"{len(entries) - failed.total()} restored, {failed.total()} failed{why}{others}, "
             f"{time.monotonic() - began:.1f} s",
@@ -209,7 +209,7 @@ def _sources(wanted: RestoreFiles) -> tuple[list[Path], int]:
     inside = sorted(wanted.input.iterdir())
     sources = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not sources:
-        raise FileNotFoundError(f"{wanted.input} holds no picture ({', '.join(sorted(SUFFIXES))})")
+        raise FileNotFoundError(f"{wanted.input} contains no picture ({', '.join(sorted(SUFFIXES))})")
     return sources, len(inside) - len(sources)
 
 
@@ -217,9 +217,9 @@ def _check(wanted: RestoreFiles, sources: Sequence[Path]) -> None:
     """Raise ValueError for what cannot be meant."""
     folder = wanted.input.is_dir()
     if wanted.selection is not None and folder:
-        raise ValueError("--selection is for one picture, not for a folder")
+        raise ValueError("--selection works for a single picture, not for a folder")
     if folder and wanted.output.resolve() == wanted.input.resolve():
-        raise ValueError(f"the results would overwrite the pictures in {wanted.input}: name another folder")
+        raise ValueError(f"the results would overwrite the pictures in {wanted.input}: choose another folder")
     if folder and wanted.output.is_file():
         raise ValueError(f"{wanted.output} is a file; the results of a folder need a folder")
     read = {path.resolve() for path in (*sources, *wanted.references)}
@@ -229,7 +229,7 @@ def _check(wanted: RestoreFiles, sources: Sequence[Path]) -> None:
     for flag, path in paths.items():
         if path in read:
             raise ValueError(
-                f"{flag} {written[flag]} is read too and would be overwritten: name another file"
+                f"{flag} {written[flag]} is also an input and would be overwritten: choose another file"
             )
     if len(set(paths.values())) < len(paths):
         raise ValueError(f"{', '.join(paths)} name the same file")
@@ -252,7 +252,7 @@ def _read(path: Path, settings: Settings) -> Upload:
     if size > settings.max_image_bytes:
         raise StepError(
             "image-too-many-bytes",
-            f"{path.name} has {size} bytes, at most {settings.max_image_bytes} are taken",
+            f"{path.name} has {size} bytes, at most {settings.max_image_bytes} are allowed",
         )
     data = path.read_bytes()
     return Upload(path.name, data, hashlib.sha256(data).hexdigest())
@@ -275,7 +275,7 @@ def _find_free_name(target: Path, source: Path | None, kept: set[Path]) -> Path:
     if source is not None and target.resolve() in kept:
         target = target.with_name(source.name + target.suffix)
     if target.resolve() in kept:
-        raise StepError("file-error", f"the result would overwrite {target}: name another output")
+        raise StepError("file-error", f"the result would overwrite {target}: choose another output")
     return target
 
 

@@ -103,7 +103,7 @@ class ModelManifest:
             if found != described.sha256:
                 raise ModelError(
                     f"{path}: sha256 is {found}, {MANIFEST} says {described.sha256}; "
-                    "the file was changed or cut, take the model folder anew"
+                    "the file was changed or is incomplete: copy the model folder again"
                 )
 
 

@@ -46,8 +46,8 @@ def choose(
     """Every face in the order found, chosen or with the reason; after them the ``boxes`` that hold none.
 
     ``size``: width and height of the picture. ``min_face``: least side of a face, pixels; smaller ones are never chosen
-    and do not keep a larger one from being the largest or the nearest. Raises ValueError for
-    an unknown ``mode``, and for ALIGNED.
+    and do not keep a larger one from being the largest or the nearest. Raises ValueError for an
+    unknown ``mode``, and for ALIGNED.
     """
     asked = FaceMode(mode)
     if asked is FaceMode.ALIGNED:
@@ -72,7 +72,7 @@ def choose(
     choices = []
     for i, face in enumerate(faces):
         chosen = i in wanted and i in large
-        small = i not in large and (mode is not FaceMode.BOXES or i in wanted)
+        small = i not in large and (asked is not FaceMode.BOXES or i in wanted)
         choices.append(Choice(face, face.box, chosen, None if chosen else FACE_TOO_SMALL if small else other))
     return (*choices, *(Choice(None, box, False, NO_FACE_FOUND) for box in empty))
 

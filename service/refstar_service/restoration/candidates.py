@@ -87,8 +87,8 @@ def _nothing_to_restore(
     if small:
         largest = max((face.box[2] * face.box[3]) ** 0.5 for face in small)
         detail = (
-            f"{name}: no face has a side of {knobs.min_face} pixels; the largest one that could be restored has "
-            f"{largest:.0f}. A smaller min_face takes it."
+            f"{name}: every face is smaller than min_face ({knobs.min_face} pixels a side); the largest has "
+            f"{largest:.0f}. Lower min_face to restore it."
         )
         return StepError(FACE_TOO_SMALL, detail, faces)
     if knobs.faces == FaceMode.BOXES:
@@ -96,7 +96,7 @@ def _nothing_to_restore(
         elsewhere = f"; {others} elsewhere in the picture, see `faces`" if others else ""
         detail = f"{name}: no face was found in the boxes of the request{elsewhere}."
     elif unusable:
-        detail = f"{name}: what was found cannot be set upright as a face seen from the front."
+        detail = f"{name}: what was found cannot be set upright, because no face is seen from the front."
     else:
-        detail = f"{name}: no face was found. If you know where one is, name its box in `boxes`."
+        detail = f"{name}: no face was found. If you know where there is one, send its box in `boxes`."
     return StepError("no-face-found", detail, faces)

@@ -132,7 +132,10 @@ def prepare(
         refused = seen[0]
     if refused is not None:
         code = refused.report.reason or ""
-        detail = refused.refusal or "No reference can be used, and this model needs one; see `references`."
+        detail = (
+            refused.refusal
+            or "None of the references can be used, and this model needs at least one; see `references`."
+        )
         raise StepError(code, detail, report_failed(candidates, code), reports)
     tasks = tuple(
         FaceTask(candidate.crop, used, knobs.reference_strength, knobs.fidelity)

@@ -63,7 +63,7 @@ def cut_references(
     used = {one.report.index: one.picture for one in seen if isinstance(one.picture, ReferencePicture)}
     refused = next((one for one in seen if one.refusal), None if used else seen[0])
     if refused is not None:
-        detail = refused.refusal or "No reference can be used; see `references`."
+        detail = refused.refusal or "None of the references can be used; see `references`."
         raise StepError(refused.report.reason or "", detail, (), reports)
     with clock("encode"):
         files = {

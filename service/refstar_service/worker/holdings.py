@@ -97,7 +97,9 @@ class Holdings:
         try:
             await patiently(lambda: self._queue.release(held))
         except GaveUp as error:
-            log.error("%d jobs could not be given back, they will be found stale: %s", len(held), error)
+            log.error(
+                "%d jobs could not be given back; another worker will take them over: %s", len(held), error
+            )
         self.forget(held)
 
     async def beat(self) -> None:

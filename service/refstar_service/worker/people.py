@@ -106,5 +106,5 @@ class StoredPeople:
     @property
     def _recall(self) -> Recall:
         if self._known is None:
-            raise StepError(PERSON_GONE, "This worker knows no stored people.")
+            raise StepError(PERSON_GONE, "This worker has no access to stored people.")
         return self._known

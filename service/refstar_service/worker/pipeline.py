@@ -139,7 +139,7 @@ class Worker:
                 try:
                     batch, ended = await self.holdings.reserve_and_start(stopping)
                 except GaveUp as error:
-                    log.error("no job can be had: %s", error)
+                    log.error("no jobs can be fetched: %s", error)
                     continue
                 for job_id in ended:
                     await self.results.bury(job_id)

@@ -136,7 +136,7 @@ def test_a_folder_of_photographs_is_summed_up(
     said = capsys.readouterr().err
     assert "[1/3] coffee.jpg: failed: no-face-found" in said
     assert "[3/3] two.png: 1 of 2 faces restored (1 not-largest)" in said
-    assert "2 restored, 1 failed (1 no-face-found), 2 other files or folders passed over, " in said
+    assert "2 restored, 1 failed (1 no-face-found), 2 other files or folders skipped, " in said
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["one.png", "two.png"]
     assert photographs.asked.count((512, 512)) == 2  # one.png, and the reference once
 
@@ -152,12 +152,12 @@ def test_two_pictures_of_one_name_do_not_end_in_one_file(photographs: KnownFaces
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["one.png", "-o", "one.png"], "--output one.png is read too"),
-        (["one.png", "-o", "."], "--output one.png is read too"),
+        (["one.png", "-o", "one.png"], "--output one.png is also an input"),
+        (["one.png", "-o", "."], "--output one.png is also an input"),
         (["one.png", "-o", "one.jpg", "--format", "png"], "would overwrite"),
         (["one.png", "-o", "x.png", "-r", "sharp.png", "--selection", "sharp.png"], "--selection sharp.png"),
         (["one.png", "-o", "x.png", "--report", "x.png"], "name the same file"),
-        ([".", "-o", "."], "name another folder"),
+        ([".", "-o", "."], "choose another folder"),
         ([".", "-o", "one.png"], "is a file"),
     ],
 )

@@ -506,14 +506,14 @@ async def test_a_result_that_cannot_be_encoded_fails_its_job_at_once(
 async def test_an_upload_that_breaks_the_decoder_fails_its_job_alone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = Upload.decoded
+    known = Upload.decode
 
     def decode(upload: Upload, role: str, limits: ImageLimits) -> Picture:
         if upload.data == PHOTOGRAPH:
             raise RuntimeError("odd")
         return known(upload, role, limits)
 
-    monkeypatch.setattr(Upload, "decoded", decode)
+    monkeypatch.setattr(Upload, "decode", decode)
     bench = Bench(redis, Inverting())
     await bench.submit("odd", PHOTOGRAPH, faces="all")
     await bench.submit("good", picture(5))
