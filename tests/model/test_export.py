@@ -42,7 +42,10 @@ def folder(
 
 
 def test_the_service_runs_what_the_exporter_wrote(folder: Path) -> None:
-    model = Restorer(load_manifest(folder), max_batch=4)
+    manifest = load_manifest(folder)
+    assert (manifest.ranks.with_references, manifest.ranks.without_references) == (1, 2)
+    assert manifest.knobs == {"fidelity", "reference_strength"}
+    model = Restorer(manifest, max_batch=4)
     model.warm_up()
     face = golden.golden_picture(128)
     results = model.restore(
