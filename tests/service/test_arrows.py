@@ -1,22 +1,25 @@
-"""Imports point one way, as the README of the house says; and the service never needs torch."""
+"""Imports point one way, in Python and in Lua; a room touches its own keys only; and the service never needs torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import refstar_service
+from redis_schema import SCHEMA, owner_of
+from refstar_service.redis.script import used_files
 
 ROOT = Path(refstar_service.__file__).parent
 
 #: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime. The
 #: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
-    "redis": {"jobs.job"},
+    "redis": set(),
     "jobs": {"redis", "restoration.knobs", "restoration.report"},
     "people": {"jobs", "redis"},
-    "blobs": set(),
+    "blobs": {"redis"},
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.errors", "engine.restorer"},
@@ -33,8 +36,8 @@ ALLOWED = {
         "logs",
         "tracing",
     },
-    "access": set(),
-    "webhooks": {"access", "jobs", "metrics"},
+    "access": {"redis"},
+    "webhooks": {"access", "jobs", "metrics", "redis"},
     "gateway": {
         "webhooks",
         "access",
@@ -52,6 +55,18 @@ ALLOWED = {
         "logs",
         "tracing",
     },
+}
+
+#: What the Lua of each room may use of the others'.
+ALLOWED_IN_LUA = {
+    "redis": set(),
+    "webhooks": {"redis"},
+    "jobs": {
+        "redis",
+        "webhooks.notices",
+    },  # whoever asked for it is owed a notice in the step that ends the job
+    "people": {"redis"},
+    "access": {"redis", "jobs.record"},  # places are held by jobs that have not ended
 }
 
 
@@ -98,6 +113,31 @@ def test_routers_do_not_import_each_other() -> None:
         for module in imports(path):
             routed = module in {f"gateway.routes.{router}" for router in routers}
             assert not routed, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("room", sorted({path.parent.parent.name for path in ROOT.glob("*/lua/*.lua")}))
+def test_a_script_uses_only_what_its_arrows_allow(room: str) -> None:
+    for path in (ROOT / room / "lua").iterdir():
+        for used in used_files(path.read_text()):
+            allowed = {room} | ALLOWED_IN_LUA[room]
+            assert used in allowed or used.split(".")[0] in allowed, f"{path.name} uses {used}"
+
+
+def test_the_keys_in_a_script_are_its_own_rooms() -> None:
+    seen = set()
+    for path in ROOT.glob("*/lua/*.lua"):
+        room = path.parent.parent.name
+        for name in re.findall(r"PREFIX \.\. '([^']+)'", path.read_text()):
+            assert owner_of("{refstar}:" + name.removesuffix(":")) == room, f"{room}/{path.name} names {name}"
+            seen.add(room)
+    assert seen == {"jobs", "webhooks", "people"}  # those of access get theirs from their callers
+
+
+def test_only_the_schema_spells_keys_in_python() -> None:
+    for path in ROOT.rglob("*.py"):
+        if path != ROOT / "redis" / "keys.py":
+            assert not re.search(r"\{refstar\}|\}\}\}:\w", path.read_text()), path
+    assert len(SCHEMA) == 21
 
 
 def test_only_the_command_line_puts_gateway_and_worker_together() -> None:

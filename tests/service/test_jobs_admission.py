@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,20 +91,6 @@ async def test_a_claim_that_is_not_used_is_given_back_or_lapses(
         await queue.claim("next", uploads=1, results=0)
     await asyncio.sleep(1.05)
     await queue.claim("next", uploads=1, results=0)
-
-
-async def test_entries_of_an_older_version_have_no_bytes(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
-) -> None:
-    queue = new_queue()
-    await queue.submit("one", replace(request_for_jobs))
-    entry = await redis.xadd("{refstar}:queue:normal", {"job": "one"})
-    await redis.hset("{refstar}:job:one", "entry", entry)
-    [first, second] = await queue.start(await queue.reserve(2))
-    assert first is None
-    assert second is not None
-    assert await queue.finish([(second, success)]) == [True]
-    assert await held(redis) == {b"uploads": 0, b"results": 0}
 
 
 async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_it_admitted(

@@ -1,8 +1,4 @@
-"""Keys in Redis: the same at all gateways, and changed while they run.
-
-{refstar}:keys        hash  name -> the key as JSON
-{refstar}:key-tokens  hash  id of a token -> name of its key
-"""
+"""Keys in Redis: the same at all gateways, and changed while they run."""
 
 from __future__ import annotations
 
@@ -13,6 +9,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
 from refstar_service.access.key import ApiKey
+from refstar_service.redis.keys import Keys
+from refstar_service.redis.replies import read_text
 
 
 class RedisKeys:
@@ -20,19 +18,19 @@ class RedisKeys:
 
     def __init__(self, redis: Redis, prefix: str = "refstar") -> None:
         self._redis = redis
-        self._keys = f"{{{prefix}}}:keys"
-        self._tokens = f"{{{prefix}}}:key-tokens"
+        keys = Keys(prefix)
+        self._keys, self._tokens = keys.api_keys, keys.api_key_tokens
 
     async def of_token(self, token_id: str) -> ApiKey | None:
         name = await self._redis.hget(self._tokens, token_id)
-        return None if name is None else await self.get(_text(name))
+        return None if name is None else await self.get(read_text(name))
 
     async def get(self, name: str) -> ApiKey | None:
         text = await self._redis.hget(self._keys, name)
-        return None if text is None else ApiKey.from_json(_text(text))
+        return None if text is None else ApiKey.from_json(read_text(text))
 
     async def names(self) -> list[str]:
-        return sorted(_text(name) for name in await self._redis.hkeys(self._keys))
+        return sorted(read_text(name) for name in await self._redis.hkeys(self._keys))
 
     async def change(self, name: str, change: Callable[[ApiKey | None], ApiKey | None]) -> ApiKey | None:
         async with self._redis.pipeline() as pipe:
@@ -57,7 +55,3 @@ class RedisKeys:
         pipe.hset(self._keys, name, after.to_json())
         if after.tokens:
             pipe.hset(self._tokens, mapping={token.id: name for token in after.tokens})
-
-
-def _text(reply: str | bytes) -> str:
-    return reply.decode() if isinstance(reply, bytes) else reply

@@ -1,7 +1,5 @@
 """Requests that say that they may come twice, remembered in Redis so that what they ask for is done once.
 
-    {refstar}:repeat:<owner>:<hash of the client's key>  hash  fingerprint, id, holder, until, done
-
 A record is begun before anything is made, with the id under which it will be made, and settled after. Whoever finds a
 record whose holder is gone goes on with the same id, so that it does not matter how far the first one came.
 """
@@ -11,10 +9,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
 from secrets import token_hex
 
 from redis.asyncio import Redis
+
+from refstar_service.redis.keys import Keys
+from refstar_service.redis.replies import read_text
+from refstar_service.redis.runner import ScriptRunner
+from refstar_service.redis.script import load_script
+
+_BEGIN = load_script("access.begin_repeat")
+_SETTLE = load_script("access.settle_repeat")
 
 
 class State(StrEnum):
@@ -39,9 +44,8 @@ class Repeats:
     ) -> None:
         self.ttl = ttl
         self.patience = patience
-        self._prefix = f"{{{prefix}}}:repeat"
-        self._begin = redis.register_script(_source("begin"))
-        self._settle = redis.register_script(_source("settle"))
+        self._keys = Keys(prefix)
+        self._scripts = ScriptRunner(redis)
 
     async def begin(self, owner: str, client_key: str, fingerprint: str) -> Record:
         values: list[str | float] = [
@@ -51,18 +55,14 @@ class Repeats:
             self.patience,
             round(self.ttl * 1000),
         ]
-        reply = await self._begin([self._record(owner, client_key)], values)
-        state, identity, holder = (part.decode() if isinstance(part, bytes) else part for part in reply)
+        reply = await self._scripts.run(_BEGIN, [self._record(owner, client_key)], values)
+        state, identity, holder = (read_text(part) for part in reply)
         return Record(State(state), identity, holder)
 
     async def settle(self, owner: str, client_key: str, record: Record, *, done: bool) -> None:
         """It was made (`done`), or nothing was and the next request may try. Of no effect if another took over."""
         values: list[str | float] = [record.holder, int(done), round(self.ttl * 1000)]
-        await self._settle([self._record(owner, client_key)], values)
+        await self._scripts.run(_SETTLE, [self._record(owner, client_key)], values)
 
     def _record(self, owner: str, client_key: str) -> str:
-        return f"{self._prefix}:{owner}:{hashlib.sha256(client_key.encode()).hexdigest()}"
-
-
-def _source(name: str) -> str:
-    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+        return self._keys.repeat(owner, hashlib.sha256(client_key.encode()).hexdigest())

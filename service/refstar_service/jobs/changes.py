@@ -14,7 +14,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from refstar_service.jobs.job import JobStatus
-from refstar_service.redis.scripting import text
+from refstar_service.redis.replies import read_text
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Changes:
                     raise ConnectionError(f"no answer to a ping within {SILENCE:g} s")
                 await pubsub.ping()
             elif message["type"] == "message":
-                self._tell(text(message["data"]))
+                self._tell(read_text(message["data"]))
             elif message["type"] == "subscribe":
                 # Also after a reconnection: what was said meanwhile was not heard.
                 self._tell_all()

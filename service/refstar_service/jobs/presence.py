@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from redis.asyncio import Redis
 
 from refstar_service.redis.keys import Keys
-from refstar_service.redis.scripting import text
+from refstar_service.redis.replies import read_text
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Presence:
             await pipe.execute()
 
     async def present(self) -> list[WorkerInfo]:
-        names = sorted(text(name) for name in await self._redis.smembers(self._keys.workers))
+        names = sorted(read_text(name) for name in await self._redis.smembers(self._keys.workers))
         if not names:
             return []
         documents = await self._redis.mget([self._keys.worker(name) for name in names])
@@ -55,4 +55,4 @@ class Presence:
         absent = [name for name, document in zip(names, documents, strict=True) if document is None]
         if absent:
             await self._redis.srem(self._keys.workers, *absent)
-        return [WorkerInfo.from_json(text(document)) for document in documents if document is not None]
+        return [WorkerInfo.from_json(read_text(document)) for document in documents if document is not None]

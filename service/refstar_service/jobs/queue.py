@@ -1,7 +1,7 @@
 """The queue: jobs wait in Redis Streams, workers reserve batches of them, each gets one recorded outcome.
 
 Delivery is at least once. What makes the outcome single is the fence: every start gets a new one, and only
-the bearer of the latest can finish. Every change of a job is one Lua script (scripts/*.lua), so nobody
+the bearer of the latest can finish. Every change of a job is one Lua script (lua/*.lua), so nobody
 sees it half made; every script may be repeated, so a client that lost the reply simply sends it again.
 
 Errors: QueueFull; otherwise those of redis-py (ConnectionError, TimeoutError, OutOfMemoryError) as they come.
@@ -32,11 +32,27 @@ from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.request import Request, RestoreRequest
 from refstar_service.jobs.reservation import Held, Reservation, Started
 from refstar_service.redis.keys import GROUP, Keys
-from refstar_service.redis.scripting import Call, Scripts, fields, text
+from refstar_service.redis.replies import read_fields, read_text
+from refstar_service.redis.runner import Call
+from refstar_service.redis.script import load_script
 
 LONGEST_BLOCK = 2.0  # seconds
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
+
+_CANCEL = load_script("jobs.cancel")
+_CLAIM = load_script("jobs.claim")
+_DELETE = load_script("jobs.delete")
+_FINISH = load_script("jobs.finish")
+_HEARTBEAT = load_script("jobs.heartbeat")
+_HOUSEKEEPING = load_script("jobs.housekeeping")
+_LIST = load_script("jobs.list")
+_POSITIONS = load_script("jobs.positions")
+_RELEASE = load_script("jobs.release")
+_RESERVE = load_script("jobs.reserve")
+_START = load_script("jobs.start")
+_SUBMIT = load_script("jobs.submit")
+_SURVEY = load_script("jobs.survey")
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,6 @@ class JobQueue:
         self._lifetime = 2 * job_ttl + result_ttl + tombstone_ttl  # the longest that a job is remembered
         self._keys = Keys(prefix)
         self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
-        self._scripts = Scripts()
         self._contact = Contact(redis, (self._high, self._normal))
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
@@ -101,7 +116,7 @@ class JobQueue:
 
     async def setup(self) -> None:
         """Create the consumer groups. Optional: every call that finds them missing does so."""
-        await self._contact.setup()
+        await self._contact.create_groups()
 
     async def aclose(self) -> None:
         """End the shared subscription. The Redis client stays open: it belongs to the caller."""
@@ -116,7 +131,7 @@ class JobQueue:
         keys = [self._keys.claims, self._normal, self._high]
         limits = [self.limit, self.byte_limit, self.memory_share, int(self.blobs_in_redis)]
         values = [claim.member, *limits, uploads, results, CLAIM_HOLDS]
-        full = await self._contact.run(self._scripts.claim, keys, values)
+        full = await self._contact.run(_CLAIM, keys, values)
         if full:
             raise _full(full)
         return claim
@@ -145,18 +160,18 @@ class JobQueue:
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
-        values = [job_id, self._keys.changes, *limits, priority, owner, *documents, self._lifetime, webhook]
+        values = [job_id, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
         values += [self.byte_limit, room.uploads, room.results, room.member if claim else "", request.model]
-        reply = await self._contact.run(self._scripts.submit, keys, values)
-        match text(reply[0]):
+        reply = await self._contact.run(_SUBMIT, keys, values)
+        match read_text(reply[0]):
             case "full":
                 raise _full(reply[1])
             case "new":
-                created_at, expires_at, version = (text(value) for value in reply[1:])
+                created_at, expires_at, version = (read_text(value) for value in reply[1:])
                 moments = float(created_at), float(expires_at)
                 return Job(job_id, JobStatus.QUEUED, priority, owner, request, *moments, int(version))
-        return Job.from_fields(job_id, fields(reply))
+        return Job.from_fields(job_id, read_fields(reply))
 
     async def get(self, job_id: str) -> Job | None:
         if found := await self._redis.hgetall(self._keys.job(job_id)):
@@ -173,10 +188,10 @@ class JobQueue:
     ) -> JobPage:
         """The owner's jobs that are remembered, expired ones too, newest first; enrollments are not listed."""
         score, job_id = (after.moment, after.id) if after else ("+inf", "")
-        values = [score, job_id, limit, status or "", self._keys.job(""), self._keys.gone("")]
-        found, rest = await self._contact.run(self._scripts.list, [self._keys.jobs_of(owner)], values)
-        jobs = tuple(Job.from_fields(text(one), fields(row)) for one, row in found)
-        return JobPage(jobs, Place(text(rest[0]), text(rest[1])) if rest else None)
+        values = [score, job_id, limit, status or ""]
+        found, rest = await self._contact.run(_LIST, [self._keys.jobs_of(owner)], values)
+        jobs = tuple(Job.from_fields(read_text(one), read_fields(row)) for one, row in found)
+        return JobPage(jobs, Place(read_text(rest[0]), read_text(rest[1])) if rest else None)
 
     async def wait(self, job_id: str, timeout: float) -> Job | None:  # noqa: ASYNC109
         """The job once it is terminal, or as it stands after `timeout` seconds; None once it is gone."""
@@ -204,18 +219,17 @@ class JobQueue:
     async def positions(self, job_ids: Sequence[str]) -> tuple[int | None, ...]:
         """The same for several jobs at hardly more than the cost of one."""
         keys = [self._high, self._normal, *(self._keys.job(job_id) for job_id in job_ids)]
-        ahead = await self._contact.run(self._scripts.positions, keys, [GROUP]) if job_ids else []
+        ahead = await self._contact.run(_POSITIONS, keys, [GROUP]) if job_ids else []
         return tuple(None if count < 0 else int(count) for count in ahead)
 
     async def cancel(self, job_id: str) -> Job | None:
         """A queued job is canceled at once, a running one when its worker finishes, a terminal one never."""
-        values = [job_id, self._keys.changes, self.result_ttl, self.tombstone_ttl]
-        return self._job(job_id, await self._contact.run(self._scripts.cancel, self._of(job_id), values))
+        values = [job_id, self.result_ttl, self.tombstone_ttl]
+        return self._job(job_id, await self._contact.run(_CANCEL, self._of(job_id), values))
 
     async def delete(self, job_id: str) -> Job | None:
         """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete."""
-        values = [job_id, self._keys.changes, self._keys.jobs_of("")]
-        return self._job(job_id, await self._contact.run(self._scripts.delete, self._of(job_id), values))
+        return self._job(job_id, await self._contact.run(_DELETE, self._of(job_id), [job_id]))
 
     # For those who do it.
 
@@ -246,7 +260,7 @@ class JobQueue:
             # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
             milliseconds = max(1, round((deadline - clock()) * 1000))
-            await self._contact.mended(
+            await self._contact.run_mended(
                 partial(self._redis.xread, last_delivered, count=1, block=milliseconds)
             )
 
@@ -260,7 +274,7 @@ class JobQueue:
         outcome = Outcome(JobStatus.FAILED, result=None, failure=lost, faces=(), timings={}).to_json()
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
-        replies = await self._contact.run_all(self._scripts.start, calls)
+        replies = await self._contact.run_all(_START, calls)
         return [
             None if reply is None else Started.of(held, reply)
             for held, reply in zip(reservations, replies, strict=True)
@@ -269,7 +283,7 @@ class JobQueue:
     async def heartbeat(self, held: Sequence[Held]) -> list[Held]:
         """Keep these, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
         another worker's by now. They too end in `release` or `finish`."""
-        replies = await self._contact.run_all(self._scripts.heartbeat, [self._call(one) for one in held])
+        replies = await self._contact.run_all(_HEARTBEAT, [self._call(one) for one in held])
         return [one for one, kept in zip(held, replies, strict=True) if not kept]
 
     async def finish(self, outcomes: Sequence[tuple[Started, Outcome]]) -> list[bool]:
@@ -277,13 +291,13 @@ class JobQueue:
         delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
         ttls = [self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, outcome.status, outcome.to_json(), *ttls) for held, outcome in outcomes]
-        return [bool(reply) for reply in await self._contact.run_all(self._scripts.finish, calls)]
+        return [bool(reply) for reply in await self._contact.run_all(_FINISH, calls)]
 
     async def release(self, held: Sequence[Held]) -> None:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
         one that is being canceled is canceled."""
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        await self._contact.run_all(self._scripts.release, [self._call(one, *ttls) for one in held])
+        await self._contact.run_all(_RELEASE, [self._call(one, *ttls) for one in held])
 
     # For those who watch.
 
@@ -297,13 +311,15 @@ class JobQueue:
     async def survey(self) -> dict[Priority, LineStatus]:
         """For metrics: what waits, what is held, and the longest wait."""
         lines = [self._keys.line(priority) for priority in Priority]
-        *rows, time = await self._contact.run(self._scripts.survey, lines, [GROUP])
+        *rows, time = await self._contact.run(_SURVEY, lines, [GROUP])
         return {
             priority: LineStatus(
                 depth=depth,
                 waiting=depth - held,
                 held=held,
-                oldest=max(0.0, float(text(time)) - int(text(first).split("-")[0]) / 1000) if first else 0.0,
+                oldest=max(0.0, float(read_text(time)) - int(read_text(first).split("-")[0]) / 1000)
+                if first
+                else 0.0,
             )
             for priority, (depth, held, first) in zip(Priority, rows, strict=True)
         }
@@ -311,7 +327,7 @@ class JobQueue:
     async def housekeeping(self, idle: float = 3600.0) -> int:
         """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""
         values = [GROUP, round(idle * 1000)]
-        return int(await self._contact.run(self._scripts.housekeeping, [self._high, self._normal], values))
+        return int(await self._contact.run(_HOUSEKEEPING, [self._high, self._normal], values))
 
     async def announce_worker(self, info: WorkerInfo, ttl: float) -> None:
         """This worker is ready, and counts as present for `ttl` seconds; repeat well before that."""
@@ -334,16 +350,16 @@ class JobQueue:
         # While Redis was away nobody's heartbeats arrived: what looks stale now is given the time to prove otherwise.
         afresh = self._contact.age < self.stale_after
         stale = max(self.stale_after, HANDED_OVER) if afresh else self.stale_after
-        values = [GROUP, self.worker, n, round(stale * 1000), self._keys.job("")]
+        values = [GROUP, self.worker, n, round(stale * 1000)]
         values += ["" if names is None else json.dumps(sorted(names)) for names in (models, others)]
-        taken, last = await self._contact.run(self._scripts.reserve, lines, values)
+        taken, last = await self._contact.run(_RESERVE, lines, values)
         if taken:
             self._batches += 1
         reservations = [
-            Reservation(text(job_id), order[index - 1], text(entry), retried=attempts > 0)
+            Reservation(read_text(job_id), order[index - 1], read_text(entry), retried=attempts > 0)
             for index, entry, job_id, attempts in taken
         ]
-        return reservations, {line: text(entry) for line, entry in zip(lines, last, strict=False)}
+        return reservations, {line: read_text(entry) for line, entry in zip(lines, last, strict=False)}
 
     def _of(self, job_id: str) -> list[str]:
         return [self._keys.job(job_id), self._keys.gone(job_id)]
@@ -352,12 +368,12 @@ class JobQueue:
         """What all scripts about a held job begin with."""
         reservation, fence = (held.reservation, held.fence) if isinstance(held, Started) else (held, "")
         keys = [*self._of(held.job_id), self._keys.line(reservation.priority)]
-        return keys, [held.job_id, self._keys.changes, GROUP, reservation.entry, self.worker, fence, *more]
+        return keys, [held.job_id, GROUP, reservation.entry, self.worker, fence, *more]
 
     def _job(self, job_id: str, reply: Any) -> Job | None:
-        return Job.from_fields(job_id, fields(reply)) if reply else None
+        return Job.from_fields(job_id, read_fields(reply)) if reply else None
 
 
 def _full(reply: list[Any]) -> QueueFull:
     what, depth, limit = reply
-    return QueueFull(int(depth), int(limit), text(what))
+    return QueueFull(int(depth), int(limit), read_text(what))

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from refstar_service.jobs.job import Priority
 from refstar_service.jobs.request import Request, read_request
-from refstar_service.redis.scripting import text
+from refstar_service.redis.replies import read_text
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class Started:
     def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
         """From what the script says of a start."""
         attempt, fence, request, waited = reply
-        asked = read_request(text(request))
-        return cls(reservation.job_id, attempt, text(fence), asked, reservation, float(text(waited)))
+        asked = read_request(read_text(request))
+        return cls(
+            reservation.job_id, attempt, read_text(fence), asked, reservation, float(read_text(waited))
+        )
 
 
 Held = Reservation | Started

@@ -1,61 +1,131 @@
-"""The Redis schema at a glance. All keys share one hash tag: in a cluster, a script may touch any of them.
+"""The Redis schema at a glance, by the room that owns each key; no other room reads or writes it, in Python or in Lua.
 
-    {refstar}:queue:high      stream   one entry per job that waits or is held: job -> id, uploads and results -> bytes
-    {refstar}:queue:normal    stream   the same
-    {refstar}:queue:<p>:bytes hash     the sums of uploads and of results over one of these
-    {refstar}:claims          zset     "<bytes> <id>" of submissions whose uploads are being stored, by when they lapse
-    {refstar}:job:<id>        hash     the job while it can be read; fields below
-    {refstar}:gone:<id>       string   its tombstone, written with it and outliving it; fields as JSON
-    {refstar}:jobs:<owner>    zset     ids of an owner's jobs, by the microsecond they were accepted
-    {refstar}:notices         zset     ids of jobs that ended and whose owner is to be told, by when to try
-    {refstar}:notice:<id>     hash     what is owed: url, owner, status, ended_at; the courier adds its own
-    {refstar}:notices:owed    hash     owner -> how many are owed
-    {refstar}:changes         channel  "<version> <status> <id>" after each change of a job
-    {refstar}:workers         set      names of workers that announced themselves
-    {refstar}:worker:<name>   string   one of them, as JSON, with its time to live
+All keys but blobs share a hash tag, so that in a cluster a script may touch any of them; blobs spread over its shards.
 
-Job fields: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream
-id), attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at, canceling,
-outcome (JSON), recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to be told).
-The notices are written here, in one step with the end of the job, and delivered by `webhooks`.
+jobs
+    {refstar}:queue:<priority>          stream   jobs that wait or are held: job, uploads, results, number, model
+    {refstar}:queue:<priority>:bytes    hash     the sums of uploads and of results (bytes) over its entries
+    {refstar}:claims                    zset     "<bytes> <id>" of submissions whose uploads are being stored -> lapse
+    {refstar}:job:<id>                  hash     the job while it can be read; fields below
+    {refstar}:gone:<id>                 string   its tombstone, written with it and outliving it; fields as JSON
+    {refstar}:jobs:<owner>              zset     ids of an owner's jobs -> microsecond of acceptance
+    {refstar}:changes                   channel  "<version> <status> <id>" after each change of a job
+    {refstar}:workers                   set      names of workers that announced themselves
+    {refstar}:worker:<name>             string   one of them, as JSON; expires when it no longer does so
+webhooks
+    {refstar}:notices                   zset     ids of jobs that ended and whose owner is to be told -> next attempt
+    {refstar}:notices:owed              hash     owner -> how many are owed
+    {refstar}:notice:<id>               hash     url, owner, status, ended_at; body (JSON), attempts, lease
+    {refstar}:webhook-off:<digest>      string   this owner's endpoint answered 410; expires
+people
+    {refstar}:person:<id>               hash     owner, name, request_id, status, created_at, expires_at, references
+                                                 (JSON), failure (JSON), encoder:<sha256> for each with stored features
+    {refstar}:people:<owner>            zset     ids of an owner's people -> microsecond of creation
+access
+    {refstar}:keys                      hash     name -> API key as JSON
+    {refstar}:key-tokens                hash     id of a token -> name of its API key
+    {refstar}:usage:<name>:<policy>     string   units that were taken in the running window; expires with it
+    {refstar}:unfinished:<name>         zset     ids of jobs that wait or run, as far as is known -> latest end
+    {refstar}:repeat:<owner>:<digest>   hash     fingerprint, id, holder, until, done; of a client's idempotency key
+blobs
+    refstar:blob:<key>                  string   the bytes; expires
+
+Fields of a job: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream id),
+attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at, canceling, outcome (JSON),
+recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to be told).
+All moments are unix seconds by the clock of Redis where nothing else is said.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refstar_service.jobs.job import Priority
-
+#: The consumer group of the streams.
 GROUP = "workers"
 
 
 @dataclass(frozen=True)
 class Keys:
+    """`prefix` keeps several services in one Redis apart."""
+
     prefix: str = "refstar"
 
-    def line(self, priority: Priority) -> str:
-        return f"{{{self.prefix}}}:queue:{priority}"
+    # jobs
 
-    def job(self, job_id: str) -> str:
-        return f"{{{self.prefix}}}:job:{job_id}"
-
-    def gone(self, job_id: str) -> str:
-        return f"{{{self.prefix}}}:gone:{job_id}"
-
-    def jobs_of(self, owner: str) -> str:
-        return f"{{{self.prefix}}}:jobs:{owner}"
-
-    def worker(self, name: str) -> str:
-        return f"{{{self.prefix}}}:worker:{name}"
+    def line(self, priority: str) -> str:
+        return self._tagged(f"queue:{priority}")
 
     @property
     def claims(self) -> str:
-        return f"{{{self.prefix}}}:claims"
+        return self._tagged("claims")
+
+    def job(self, job_id: str) -> str:
+        return self._tagged(f"job:{job_id}")
+
+    def gone(self, job_id: str) -> str:
+        return self._tagged(f"gone:{job_id}")
+
+    def jobs_of(self, owner: str) -> str:
+        return self._tagged(f"jobs:{owner}")
 
     @property
     def changes(self) -> str:
-        return f"{{{self.prefix}}}:changes"
+        return self._tagged("changes")
 
     @property
     def workers(self) -> str:
-        return f"{{{self.prefix}}}:workers"
+        return self._tagged("workers")
+
+    def worker(self, name: str) -> str:
+        return self._tagged(f"worker:{name}")
+
+    # webhooks
+
+    @property
+    def notices(self) -> str:
+        return self._tagged("notices")
+
+    @property
+    def notices_owed(self) -> str:
+        return self._tagged("notices:owed")
+
+    def notice(self, job_id: str) -> str:
+        return self._tagged(f"notice:{job_id}")
+
+    def webhook_off(self, digest: str) -> str:
+        return self._tagged(f"webhook-off:{digest}")
+
+    # people
+
+    def person(self, person_id: str) -> str:
+        return self._tagged(f"person:{person_id}")
+
+    def people_of(self, owner: str) -> str:
+        return self._tagged(f"people:{owner}")
+
+    # access
+
+    @property
+    def api_keys(self) -> str:
+        return self._tagged("keys")
+
+    @property
+    def api_key_tokens(self) -> str:
+        return self._tagged("key-tokens")
+
+    def usage(self, name: str, policy: str) -> str:
+        return self._tagged(f"usage:{name}:{policy}")
+
+    def unfinished(self, name: str) -> str:
+        return self._tagged(f"unfinished:{name}")
+
+    def repeat(self, owner: str, digest: str) -> str:
+        return self._tagged(f"repeat:{owner}:{digest}")
+
+    # blobs
+
+    def blob(self, key: str) -> str:
+        return f"{self.prefix}:blob:{key}"
+
+    def _tagged(self, name: str) -> str:
+        return f"{{{self.prefix}}}:{name}"

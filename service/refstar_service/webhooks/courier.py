@@ -170,7 +170,7 @@ class Courier:
 
     async def _end(self, notice: Notice, outcome: str, why: str) -> None:
         self._count(outcome, notice, why)
-        await self._notices.settle(notice)
+        await self._notices.forget(notice)
 
     def _count(self, outcome: str, notice: Notice, why: str) -> None:
         self._metrics.deliveries.labels(outcome).inc()

@@ -1,19 +1,24 @@
 """The notices that are owed: a durable queue in Redis, from which a killed courier loses none.
 
-A notice is written by the script that ends a job (`jobs/scripts/prelude.lua`; keys in `jobs/keys.py`) and stands until
-it was delivered or given up. Taking one only moves the moment at which it is due; who dies with it lets it come due
-again. Fields of a notice that are the courier's: body (JSON, the same at every attempt), attempts, lease.
-
-    {refstar}:webhook-off:<hash of owner and URL>  string  this endpoint answered 410; expires
+A notice is owed in the same step in which the job ends (`owe_notice` in `lua/notices.lua`) and stands until it was
+delivered or given up. Taking one only moves the moment at which it is due; who dies with it lets it come due again.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from secrets import token_hex
 
 from redis.asyncio import Redis
+
+from refstar_service.redis.keys import Keys
+from refstar_service.redis.runner import ScriptRunner
+from refstar_service.redis.script import load_script
+
+_TAKE = load_script("webhooks.take")
+_KEEP_BODY = load_script("webhooks.keep_body")
+_FORGET = load_script("webhooks.forget")
+_PUT_BACK = load_script("webhooks.put_back")
 
 OFF_FOR = 7 * 86_400  # seconds that an endpoint which answered 410 is left alone
 
@@ -38,39 +43,35 @@ class Notices:
     def __init__(self, redis: Redis, *, lease: float = 60.0, prefix: str = "refstar") -> None:
         self._redis = redis
         self._lease = lease
-        self._prefix = f"{{{prefix}}}:"
-        self._keys = [f"{self._prefix}notices", f"{self._prefix}notices:owed"]
-        self._take = redis.register_script(_source("take"))
-        self._keep = redis.register_script(_source("keep"))
-        self._settle = redis.register_script(_source("settle"))
+        self._keys = Keys(prefix)
+        self._scripts = ScriptRunner(redis)
 
     async def take(self, n: int) -> list[Notice]:
         """Up to `n` that are due, the longest overdue first."""
-        values: list[str | float] = [n, self._lease, token_hex(8), f"{self._prefix}notice:"]
-        rows = await self._take(self._keys, values)
+        rows = await self._scripts.run(_TAKE, [self._keys.notices], [n, self._lease, token_hex(8)])
         return [_notice(row) for row in rows]
 
     async def keep_body(self, notice: Notice, body: bytes) -> bytes:
         """Make this the notice's body unless it has one; returns the one it has."""
-        reply = await self._keep([self._notice(notice.job_id)], [body])
+        reply = await self._scripts.run(_KEEP_BODY, [self._keys.notice(notice.job_id)], [body])
         return bytes(reply)
 
-    async def settle(self, notice: Notice) -> None:
-        """It was delivered or given up: forget it."""
-        await self._settle([*self._keys, self._notice(notice.job_id)], [notice.job_id, notice.lease, "", 0])
+    async def forget(self, notice: Notice) -> None:
+        """It was delivered or given up."""
+        await self._scripts.run(_FORGET, [self._keys.notice(notice.job_id)], [notice.job_id])
 
     async def put_back(self, notice: Notice, after: float, *, tried: bool) -> None:
         """Due again in `after` seconds; of no effect if somebody else has it by now."""
-        values: list[str | float] = [notice.job_id, notice.lease, after, int(tried)]
-        await self._settle([*self._keys, self._notice(notice.job_id)], values)
+        values = [notice.job_id, notice.lease, after, int(tried)]
+        await self._scripts.run(_PUT_BACK, [self._keys.notice(notice.job_id)], values)
 
     async def owed(self, owner: str) -> int:
         """How many of this owner's are not delivered yet."""
-        return int(await self._redis.hget(self._keys[1], owner) or 0)
+        return int(await self._redis.hget(self._keys.notices_owed, owner) or 0)
 
     async def backlog(self) -> int:
         """How many are owed to all."""
-        return int(await self._redis.zcard(self._keys[0]))
+        return int(await self._redis.zcard(self._keys.notices))
 
     async def switch_off(self, owner: str, url: str) -> None:
         await self._redis.set(self._off(owner, url), 1, ex=OFF_FOR)
@@ -78,12 +79,9 @@ class Notices:
     async def is_off(self, owner: str, url: str) -> bool:
         return bool(await self._redis.exists(self._off(owner, url)))
 
-    def _notice(self, job_id: str) -> str:
-        return f"{self._prefix}notice:{job_id}"
-
     def _off(self, owner: str, url: str) -> str:
         digest = hashlib.sha256(f"{owner}\n{url}".encode()).hexdigest()  # neither has a line break
-        return f"{self._prefix}webhook-off:{digest}"
+        return self._keys.webhook_off(digest)
 
 
 def _notice(row: Sequence[bytes | None]) -> Notice:
@@ -98,7 +96,3 @@ def _notice(row: Sequence[bytes | None]) -> Notice:
         body=body,
         lease=lease.decode(),
     )
-
-
-def _source(name: str) -> str:
-    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")

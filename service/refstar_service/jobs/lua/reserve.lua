@@ -1,0 +1,90 @@
+-- KEYS the two lines, the one to prefer first
+-- ARGV group consumer n stale_ms
+--   models (JSON list of those that this worker has; '' if it takes any job)
+--   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
+-- -> {{index of line, entry, id, attempts before}, ...}, {last delivered entry of each line}
+-- uses jobs.record, jobs.line
+local group, consumer, n, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local models, others = ARGV[5] ~= '' and cjson.decode(ARGV[5]), ARGV[6] ~= '' and cjson.decode(ARGV[6])
+local taken, retried = {}, nil
+
+local function contains(list, name)
+  for _, one in ipairs(list) do
+    if one == name then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether the job is for a worker that has another model. One whose model nobody has is for whoever finds it.
+local function is_for_another(entry)
+  local model = entry_model(entry)
+  if not models or model == '' or contains(models, model) then
+    return false
+  end
+  return not others or contains(others, model)
+end
+
+for index, line in ipairs(KEYS) do
+  local cursor = '0-0'
+  while #taken < n do
+    local reply = redis.call('XAUTOCLAIM', line, group, consumer, stale, cursor, 'COUNT', n - #taken)
+    for _, entry in ipairs(reply[2]) do
+      -- Redis 6.2 answers a nil for an entry that somebody deleted by hand.
+      if entry and is_for_another(entry) then
+        hand_over(line, group, entry[1], consumer)
+      elseif entry then
+        local attempts = tonumber(redis.call('HGET', job_key(entry[2][2]), 'attempts') or 0)
+        taken[#taken + 1] = {index, entry[1], entry[2][2], attempts}
+        if attempts > 0 and not retried then
+          retried = taken[#taken]
+        end
+      end
+    end
+    cursor = reply[1]
+    if cursor == '0-0' then
+      break
+    end
+  end
+end
+
+-- What was begun and not ended may have killed its worker: it runs alone, the others wait for the next call.
+if retried then
+  for _, other in ipairs(taken) do
+    if other ~= retried then
+      hand_over(KEYS[other[1]], group, other[2], consumer)
+    end
+  end
+  return {{retried}, {}}
+end
+
+for index, line in ipairs(KEYS) do
+  local more = true
+  while more and #taken < n do
+    local count = n - #taken
+    local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', line, '>')
+    local entries = reply and reply[1][2] or {}
+    more = #entries == count
+    for _, entry in ipairs(entries) do
+      if is_for_another(entry) then
+        hand_over(line, group, entry[1], consumer)
+      else
+        taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
+      end
+    end
+  end
+end
+if #taken > 0 then
+  return {taken, {}}
+end
+
+local last = {}
+for index, line in ipairs(KEYS) do
+  local status = read_group(line, group)
+  if status.err then
+    return status
+  end
+  last[index] = status['last-delivered-id']
+end
+return {{}, last}
