@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 from redis.asyncio import Redis
-from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
+from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.blobs.s3 import S3Blobs
 
 # In a process of its own, which ends with its standard input: its warnings and threads are no concern of these tests.
@@ -156,17 +156,17 @@ async def test_what_others_keep_in_the_bucket_is_left_alone(s3: S3Blobs, tmp_pat
 
 async def test_a_bucket_that_is_not_there_is_no_empty_one(s3: S3Blobs) -> None:
     absent = S3Blobs("s3://absent/prefix")
-    with pytest.raises(OSError, match="cannot write: there is no such bucket"):
+    with pytest.raises(BlobsUnavailableError, match="cannot write: there is no such bucket"):
         await absent.put("key", b"data", 60)
-    with pytest.raises(OSError, match="cannot read: there is no such bucket"):
+    with pytest.raises(BlobsUnavailableError, match="cannot read: there is no such bucket"):
         await absent.get("key")
 
 
-async def test_an_s3_that_is_away_is_an_os_error_in_one_line(
+async def test_an_s3_that_is_away_is_unavailable_in_one_line(
     s3: S3Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(OSError, match=r"\AS3 cannot read: [^\n]+\Z"):
+    with pytest.raises(BlobsUnavailableError, match=r"\AS3 cannot read: [^\n]+\Z"):
         await S3Blobs("s3://pictures").get("key")
 
 
@@ -220,7 +220,7 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     store = DirectoryBlobs(tmp_path)
     await store.put("key", b"before", 60)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BlobsUnavailableError, match="No space left"):
         await store.put("key", b"after", 60)
     assert await store.get("key") == b"before"
     assert len(list(tmp_path.glob("??/*"))) == 1

@@ -13,8 +13,12 @@ from uuid import uuid4
 from refstar_service.access.key import ApiKey
 
 
+class KeyFileError(ValueError):
+    """The file of keys cannot be read or holds something else; the message never shows what."""
+
+
 class FileKeys:
-    """Reads the file again whenever it was replaced. No file: no keys."""
+    """Reads the file again whenever it was replaced. No file: no keys. Raises KeyFileError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,6 +48,8 @@ class FileKeys:
         except FileNotFoundError:
             self._seen, self._keys, self._by_token = None, {}, {}
             return
+        except OSError as error:
+            raise self._unreadable(error) from error
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
         if version != self._seen:
             self._keys = self._read()
@@ -57,12 +63,20 @@ class FileKeys:
             ]
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise self._unreadable(error) from error
         except (ValueError, KeyError, TypeError) as error:
             # Not what the parser says: it quotes the file.
-            raise ValueError(
-                f"{self.path} is no file of keys; `refstar keys add` makes one where there is none"
+            raise KeyFileError(
+                f"{self.path} holds no API keys; move it away, and `refstar keys add` makes a new one"
             ) from error
         return {key.name: key for key in keys}
+
+    def _unreadable(self, error: OSError) -> KeyFileError:
+        return KeyFileError(
+            f"{self.path} cannot be read as a file of API keys: {error.strerror}; "
+            "set REFSTAR_KEYS_FILE to a file that this user may read"
+        )
 
     def _change(self, name: str, change: Callable[[ApiKey | None], ApiKey | None]) -> ApiKey | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

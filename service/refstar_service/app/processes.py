@@ -19,7 +19,7 @@ from refstar_service.app.access_policy import (
     log_access,
 )
 from refstar_service.app.installed import installed_models
-from refstar_service.blobs import BlobStore, DirectoryBlobs, RedisBlobs, SweptBlobStore
+from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.people import PeopleStore
@@ -80,7 +80,7 @@ async def _sweep(blobs: SweptBlobStore) -> None:
     while True:
         try:
             await blobs.sweep()
-        except OSError as error:
+        except BlobsUnavailableError as error:
             log.warning("expired blobs could not be deleted: %s", error)
         await asyncio.sleep(blobs.sweep_every)
 

@@ -2,6 +2,6 @@
 
 from refstar_service.blobs.directory import DirectoryBlobs
 from refstar_service.blobs.redis import RedisBlobs
-from refstar_service.blobs.store import BlobStore, SweptBlobStore
+from refstar_service.blobs.store import BlobStore, BlobsUnavailableError, SweptBlobStore
 
-__all__ = ["BlobStore", "DirectoryBlobs", "RedisBlobs", "SweptBlobStore"]
+__all__ = ["BlobStore", "BlobsUnavailableError", "DirectoryBlobs", "RedisBlobs", "SweptBlobStore"]

@@ -10,9 +10,12 @@ import asyncio
 import hashlib
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+from refstar_service.blobs.store import BlobsUnavailableError
 
 UNFINISHED = ".part"
 UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so its writer is gone
@@ -27,17 +30,29 @@ class DirectoryBlobs:
         self.path = path
 
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
-        await asyncio.to_thread(self._write, self._file(key), data, time.time() + ttl_seconds)
+        with self._may_fail_to("write"):
+            await asyncio.to_thread(self._write, self._file(key), data, time.time() + ttl_seconds)
 
     async def get(self, key: str) -> bytes | None:
-        return await asyncio.to_thread(self._read, self._file(key))
+        with self._may_fail_to("read"):
+            return await asyncio.to_thread(self._read, self._file(key))
 
     async def delete(self, *keys: str) -> None:
-        await asyncio.to_thread(self._unlink, [self._file(key) for key in keys])
+        with self._may_fail_to("delete"):
+            await asyncio.to_thread(self._unlink, [self._file(key) for key in keys])
 
     async def sweep(self) -> int:
         """Delete what has expired and what was never finished; returns how many files."""
-        return await asyncio.to_thread(self._sweep)
+        with self._may_fail_to("list"):
+            return await asyncio.to_thread(self._sweep)
+
+    @contextmanager
+    def _may_fail_to(self, act: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # Not the name of the file: it is a hash, and says nothing.
+            raise BlobsUnavailableError(f"{self.path}: cannot {act}: {error.strerror or error}") from error
 
     def _file(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()

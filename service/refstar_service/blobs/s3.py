@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from refstar_service.blobs.store import BlobsUnavailableError
+
 EXPIRES = "refstar-expires"  # unix seconds
 NO_BUCKET = "NoSuchBucket"
 AT_ONCE = 16  # requests of one sweep at the same time
@@ -27,8 +29,7 @@ Stamp = tuple[datetime, str | None]
 
 class S3Blobs:
     """`url`: `s3://bucket` or `s3://bucket/prefix`. Region, endpoint and credentials come from where AWS's own tools
-    look: `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on, or the machine's role. Whatever goes
-    wrong is an OSError."""
+    look: `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on, or the machine's role."""
 
     sweep_every = 600.0  # seconds; a sweep lists the whole prefix
 
@@ -52,13 +53,13 @@ class S3Blobs:
         ] = {}  # what the last sweep saw: when each object expires
 
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
-        with _as_os_error("write"):
+        with _may_fail_to("write"):
             attributes = {EXPIRES: f"{time.time() + ttl_seconds:.3f}"}
             # In one request, which is all or nothing.
             await self._store.put_async(_name(key), data, attributes=attributes, use_multipart=False)
 
     async def get(self, key: str) -> bytes | None:
-        with _as_os_error("read"):
+        with _may_fail_to("read"):
             try:
                 found = await self._store.get_async(_name(key))
                 if _expires(found.attributes) <= time.time():
@@ -71,14 +72,14 @@ class S3Blobs:
 
     async def delete(self, *keys: str) -> None:
         if keys:
-            with _as_os_error("delete"):
+            with _may_fail_to("delete"):
                 # One by one: not every server that calls itself S3 knows the request that deletes many.
                 await asyncio.gather(*(self._delete(_name(key)) for key in keys))
 
     async def sweep(self) -> int:
         """Delete what has expired; returns how many objects. Each is asked for its time once."""
         count, seen = 0, dict[str, tuple[Stamp, float]]()
-        with _as_os_error("list"):
+        with _may_fail_to("list"):
             async for page in self._store.list():
                 names = {meta["path"]: (meta["last_modified"], meta["e_tag"]) for meta in page}
                 for few in _groups(list(names)):
@@ -128,7 +129,7 @@ def _groups(names: list[str]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _as_os_error(what: str) -> Iterator[None]:
+def _may_fail_to(act: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
@@ -136,4 +137,4 @@ def _as_os_error(what: str) -> Iterator[None]:
         reason = (
             "there is no such bucket" if NO_BUCKET in str(error) else str(error).strip().partition("\n")[0]
         )
-        raise OSError(f"S3 cannot {what}: {reason}") from error
+        raise BlobsUnavailableError(f"S3 cannot {act}: {reason}") from error

@@ -1,11 +1,15 @@
 """The seam between jobs and their bytes. Each store is one class with these three methods.
 
-What a store cannot do raises OSError, or redis-py's errors where the store is Redis.
+A store that does not answer or takes nothing raises BlobsUnavailableError, or redis-py's errors where it is Redis.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
+
+
+class BlobsUnavailableError(Exception):
+    """The store cannot do now what it was asked to: it is away, full, or may not be written. It may pass."""
 
 
 class BlobStore(Protocol):

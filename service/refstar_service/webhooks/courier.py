@@ -92,7 +92,7 @@ class Courier:
             return 0.0
         try:
             notices = await self._notices.take(free)
-        except (RedisError, OSError) as error:
+        except RedisError as error:
             log.warning("redis: %s; webhooks wait", error)
             return RETRY_REDIS_AFTER
         self._looked()
@@ -112,7 +112,7 @@ class Courier:
         except asyncio.CancelledError:
             await self._notices.put_back(notice, 0.0, tried=False)
             raise
-        except (RedisError, OSError) as error:
+        except RedisError as error:
             # Its lease ends, and then somebody tries again.
             log.warning("redis: %s; the webhook of %s comes again", error, notice.job_id)
         except Exception:

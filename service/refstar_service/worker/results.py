@@ -6,6 +6,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
+from refstar_service.blobs import BlobsUnavailableError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
@@ -71,7 +72,7 @@ class Results:
                     # It does not remember its references, but their names are known.
                     await self._files.blobs.delete(*input_keys(job_id))
                 await self._people.bury(job)
-        except (RedisError, OSError) as error:
+        except (RedisError, BlobsUnavailableError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
     async def _succeed(self, work: Work) -> Outcome:
@@ -139,5 +140,5 @@ class Results:
                     return  # somebody else is at it and needs the uploads
             await self._files.drop_uploads(work.request)
             await self._people.share(work)
-        except (RedisError, OSError) as error:
+        except (RedisError, BlobsUnavailableError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)

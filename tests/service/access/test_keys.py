@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from refstar_service.access import ApiKey, KeyStore, Limits
-from refstar_service.access.file import FileKeys
+from refstar_service.access.file import FileKeys, KeyFileError
 from refstar_service.access.key import token_id
 from refstar_service.access.redis import RedisKeys
 
@@ -134,6 +134,15 @@ async def test_the_file_is_its_owner_s_alone_and_never_half_written(tmp_path: Pa
 async def test_a_file_that_holds_no_keys_is_an_error_that_does_not_show_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="is no file of keys") as caught:
+    with pytest.raises(KeyFileError, match="holds no API keys") as caught:
         await FileKeys(path).names()
     assert "whsec_secret" not in str(caught.value)
+
+
+async def test_a_folder_in_the_place_of_the_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    folder = tmp_path / "keys.json"
+    folder.mkdir()
+    with pytest.raises(
+        KeyFileError, match=r"keys\.json cannot be read .* Is a directory; set REFSTAR_KEYS_FILE"
+    ):
+        await FileKeys(folder).of_token("0" * 16)

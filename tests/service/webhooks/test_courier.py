@@ -15,6 +15,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.metrics import CourierMetrics
@@ -377,7 +378,7 @@ async def test_an_outage_of_redis_only_delays(
         nonlocal failures
         failures -= 1
         if failures >= 0:
-            raise ConnectionError("redis is away")
+            raise RedisConnectionError("redis is away")
         return await take(n)
 
     monkeypatch.setattr("refstar_service.webhooks.courier.RETRY_REDIS_AFTER", 0.01)
@@ -391,6 +392,7 @@ KILLED = """
 import asyncio, sys
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks.courier import Courier

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 
+from refstar_service.blobs import BlobsUnavailableError
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE, Problem
 from refstar_service.gateway.http.validation import report_invalid_parameters
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RedisError, _answer_redis_error)
-    app.add_exception_handler(OSError, _answer_store_error)
+    app.add_exception_handler(BlobsUnavailableError, _answer_store_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_exception)
 

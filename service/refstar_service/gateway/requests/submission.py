@@ -11,6 +11,7 @@ from opentelemetry import trace
 from redis.exceptions import RedisError
 
 from refstar_service import logs, tracing
+from refstar_service.blobs import BlobsUnavailableError
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.filenames import safe_name
@@ -158,7 +159,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
         await asyncio.shield(_undo(gateway, submission, claim))
         if isinstance(error, QueueFull):
             raise _report_full_queue(error) from error
-        if isinstance(error, OSError):
+        if isinstance(error, BlobsUnavailableError):
             log.error("pictures cannot be stored: %s", error)
             raise Problem(
                 ProblemType.STORAGE_UNAVAILABLE,
@@ -170,9 +171,9 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
 
 async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
     # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
-    with contextlib.suppress(RedisError, OSError):
+    with contextlib.suppress(RedisError, BlobsUnavailableError):
         await gateway.queue.delete(submission.job_id)
-    with contextlib.suppress(RedisError, OSError):
+    with contextlib.suppress(RedisError, BlobsUnavailableError):
         await gateway.blobs.delete(*submission.blobs)
     with contextlib.suppress(RedisError):
         await gateway.queue.disclaim(claim)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from refstar_service.access import ApiKey, Limits
+from refstar_service.access.file import FileKeys
 from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelManifest
@@ -266,6 +268,20 @@ async def test_without_redis_keys_cannot_be_checked_and_nobody_is_let_in(
     answer = await outside.get("/v1/models", headers=bearer(ada))
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-unavailable")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_folder_for_a_key_file_is_a_fault_and_not_a_store_that_is_away(
+    outside: httpx.AsyncClient,
+    guarded: FastAPI,
+    token: Token,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ada = await token("ada")
+    guarded.state.gateway = replace(guarded.state.gateway, keys=FileKeys(tmp_path))
+    answer = await outside.get("/v1/models", headers=bearer(ada))
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal-error")
+    assert f"{tmp_path} cannot be read as a file of API keys" in caplog.text
 
 
 async def test_a_full_redis_does_not_keep_a_key_from_its_results(

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from redis.asyncio import Redis
-from refstar_service.blobs import RedisBlobs
+from refstar_service.blobs import BlobsUnavailableError, RedisBlobs
 from refstar_service.jobs import Claim, JobQueue
 from refstar_service.settings import Settings
 
@@ -190,7 +190,7 @@ async def test_a_full_disk_leaves_no_half_of_a_request(
 
     async def full_at_the_second(self: RedisBlobs, key: str, data: bytes, ttl_seconds: float) -> None:
         if key.endswith("reference-0"):
-            raise OSError(28, "No space left on device")
+            raise BlobsUnavailableError("No space left on device")
         await put(self, key, data, ttl_seconds)
 
     monkeypatch.setattr(RedisBlobs, "put", full_at_the_second)
