@@ -1,8 +1,8 @@
 """BMP: one fixed header."""
 
-import io
 import struct
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +13,7 @@ from refstar_service.images.refusal import ImageRefused, RefusalCode
 _HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _RGB, _RLE8, _RLE4, _BITFIELDS = range(4)
 _INCHES_PER_METER = 1 / 0.0254
-_BAND = 64  # rows
+_RESOLUTION_AT = 38  # pixels per meter, across and down
 
 
 def read(data: bytes) -> Header:
@@ -53,42 +53,26 @@ def write(
     *,
     resolution: tuple[float, float] | None = None,
 ) -> bytes:
-    """Gray [H, W] without alpha, or RGB [H, W, 3], and its alpha [H, W]. Uncompressed, from the bottom up.
+    """Gray [H, W] without alpha, or RGB [H, W, 3], and its alpha [H, W]. Uncompressed.
 
-    Alpha goes into a version 4 header, as browsers and Photoshop read it; without it the header is the
-    oldest that has a resolution.
+    Raises OSError if OpenCV cannot write it.
     """
-    height, width = pixels.shape[:2]
-    channels = 1 if pixels.ndim == 2 else 3 if alpha is None else 4
-    size = 40 if alpha is None else 108
-    palette = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(256, 4)
-    palette[:, 3] = 0
-    colors = palette.tobytes() if channels == 1 else b""
-    row = (width * channels + 3) // 4 * 4
-    start = 14 + size + len(colors)
-    x, y = (round(value * _INCHES_PER_METER) for value in resolution or (0, 0))
-    compression = _RGB if alpha is None else _BITFIELDS
-    head = struct.pack("<2sIII", b"BM", start + row * height, 0, start)
-    layout = 1, 8 * channels, compression, row * height, x, y, 0, 0
-    head += struct.pack("<IiiHHIIiiII", size, width, height, *layout)
+    if pixels.ndim == 3:
+        code = cv2.COLOR_RGB2BGR if alpha is None else cv2.COLOR_RGB2BGRA
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
     if alpha is not None:
-        masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-        head += (masks + b"BGRs").ljust(size - 40, b"\0")  # the color space's name, backwards
-    written = io.BytesIO()
-    written.write(head + colors)
-    for below in range(height, 0, -_BAND):
-        part = slice(max(below - _BAND, 0), below)
-        planes = pixels[part] if channels == 1 else pixels[part, :, ::-1]
-        if alpha is not None:
-            planes = np.dstack((planes, alpha[part]))
-        rows = np.zeros((len(planes), row), np.uint8)
-        rows[:, : width * channels] = planes[::-1].reshape(len(planes), -1)
-        written.write(rows.data)
-    return written.getvalue()
+        pixels[..., 3] = alpha
+    done, file = cv2.imencode(".bmp", pixels)
+    if not done:
+        raise OSError("The BMP encoder gave nothing.")
+    if resolution is not None:  # OpenCV writes none
+        x, y = (round(value * _INCHES_PER_METER) for value in resolution)
+        struct.pack_into("<ii", file.data, _RESOLUTION_AT, x, y)
+    return file.tobytes()
 
 
 def _resolution(data: bytes) -> tuple[float, float] | None:
-    x, y = struct.unpack_from("<ii", data, 38)
+    x, y = struct.unpack_from("<ii", data, _RESOLUTION_AT)
     return exif.sane_resolution(x / _INCHES_PER_METER, y / _INCHES_PER_METER)
 
 

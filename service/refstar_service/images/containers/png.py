@@ -138,7 +138,8 @@ def write(
 
     Every row is its difference to the left neighbor, run-length and Huffman coded: photographs come out
     as small as by Pillow's default and several times quicker (12 megapixels in a third of a second, not
-    in over two).
+    in over two). OpenCV takes as long, knows no gray with alpha, no texts and no resolution, gives nothing
+    where libpng doubts a profile, and (in 4.14) writes XMP as tEXt with bytes of other memory behind it.
     """
     channels = (1 if pixels.ndim == 2 else 3) + (alpha is not None)
     chunks = [SIGNATURE, _header(pixels, _COLOR_TYPES[channels])]
