@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import skimage.data
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
+from redis import Redis
 from refstar_service.settings import Settings
 
 START_WITHIN = 60.0  # seconds; a machine that trains a network at the same time is slow
@@ -202,9 +203,7 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/exe").exists(), reason="finds the server in /proc")
 def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path) -> None:
     served = start(tmp_path)
-    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    (redis_pid,) = [pid for pid in processes if is_redis_of(pid, tmp_path)]
-    os.kill(redis_pid, signal.SIGKILL)
+    os.kill(redis_process_of(tmp_path), signal.SIGKILL)
     assert served.process.wait(30) == 1
     served.client.close()
     assert served.process.stdout is not None
@@ -212,13 +211,12 @@ def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path) -> None:
     assert "the embedded redis-server has ended" in (tmp_path / "log").read_text()
 
 
-def is_redis_of(pid: int, folder: Path) -> bool:
-    process = Path(f"/proc/{pid}")
-    try:
-        program, place = (process.joinpath(name).readlink() for name in ("exe", "cwd"))
-    except OSError:
-        return False
-    return program.name == "redis-server" and place.is_relative_to(folder)
+def redis_process_of(folder: Path) -> int:
+    """Asked of the server itself: its program may have any name."""
+    [configuration] = folder.rglob("redis.conf")
+    options = dict(line.split(" ", 1) for line in configuration.read_text().splitlines())
+    with Redis(port=int(options["port"]), password=options["requirepass"]) as redis:
+        return int(redis.info("server")["process_id"])
 
 
 def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:

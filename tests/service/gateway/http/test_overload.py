@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from redis.asyncio import Redis
+from redis_process import RedisProcess
 from refstar_service.blobs import BlobsUnavailableError, RedisBlobs
 from refstar_service.jobs import Claim, JobQueue
 from refstar_service.settings import Settings
@@ -156,24 +158,21 @@ async def _failed_to_save(redis: Redis) -> None:
 
 
 async def test_a_redis_whose_disk_is_full_answers_and_refuses(
-    post: Post, client: httpx.AsyncClient, redis: Redis, tmp_path: Path
+    post: Post, client: httpx.AsyncClient, app: FastAPI, tmp_path: Path
 ) -> None:
-    accepted = (await post()).json()
-    before = {name: (await redis.config_get(name))[name] for name in ("dir", "save")}
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    await redis.config_set("dir", str(folder))
-    folder.rmdir()
-    try:
-        await redis.config_set("save", "3600 1")
-        await redis.bgsave()
-        async with asyncio.timeout(5):
-            await _failed_to_save(redis)
-        response = await post()
-        read = await client.get(accepted["links"]["self"])
-    finally:
-        for name, value in before.items():
-            await redis.config_set(name, value)
+    with RedisProcess(tmp_path / "redis") as server:
+        async with Redis.from_url(server.url) as redis:
+            own = replace(app.state.gateway, queue=JobQueue(redis), blobs=RedisBlobs(redis))
+            app.state.gateway = own
+            accepted = (await post()).json()
+            await redis.config_set("save", "3600 1")
+            shutil.rmtree(server.folder)  # in a folder that is gone it cannot write either
+            await redis.bgsave()
+            async with asyncio.timeout(5):
+                await _failed_to_save(redis)
+            response = await post()
+            read = await client.get(accepted["links"]["self"])
+            await own.queue.aclose()
     assert (response.status_code, response.json()["type"]) == (503, "/problems/queue-unavailable")
     assert "cannot write to its disk" in response.json()["detail"]
     assert read.status_code == 200
