@@ -9,6 +9,20 @@ import pytest
 from redis.asyncio import Redis
 from refstar_service.redis.embedded import EmbeddedRedis
 
+#: Tests that share an expensive fixture of the session run in one process, one after the other.
+TOGETHER = {
+    "test_export.py": "tiny_folder",
+    "test_half_precision.py": "tiny_folder",
+    "test_quantization.py": "tiny_folder",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first, so that no process ends long before the other; and the tests of a file in one process."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(item.path.name, str(item.path))))
+
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:

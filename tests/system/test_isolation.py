@@ -28,10 +28,9 @@ from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
-from refstar_service.settings import Settings
-from small_model import OWN, SIDE, write_small_model
+from small_model import OWN, SIDE
 
-JOBS = 300
+JOBS = 240
 WITHIN = 240.0  # seconds, for a machine that is busy otherwise
 
 
@@ -59,6 +58,7 @@ def drawn_face(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
 def cases() -> list[Case]:
     rng = np.random.default_rng(11)
     made = []
@@ -105,16 +105,20 @@ def running(command: str, log_file: Path, settings: dict[str, str]) -> Iterator[
         assert process.wait(40) == 0, log_file.read_text()
 
 
+@pytest.fixture(scope="module")
+def lone_results(cases: list[Case], small_models: Path) -> list[bytes]:
+    manifest = load_manifest(small_models / "refstar")
+    model = Model(Restorer(manifest, threads=1), manifest.input_size)
+    return [alone(case, model) for case in cases]
+
+
 @pytest.fixture
-def settings(tmp_path: Path, redis_server: str) -> dict[str, str]:
+def settings(tmp_path: Path, small_models: Path, redis_server: str) -> dict[str, str]:
     with Redis.from_url(redis_server) as redis:
         redis.flushall()
-    models = tmp_path / "models"
-    write_small_model(models)
-    (models / "detector").symlink_to(Settings().models_dir / "detector")
     return {
         "REFSTAR_REDIS_URL": redis_server,
-        "REFSTAR_MODELS_DIR": str(models),
+        "REFSTAR_MODELS_DIR": str(small_models),
         "REFSTAR_DATA_DIR": str(tmp_path),
     }
 
@@ -125,7 +129,7 @@ COMPANY = {"shared batches": (1, 8), "side by side": (3, 1)}
 
 @pytest.mark.parametrize("company", COMPANY)
 def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
-    settings: dict[str, str], tmp_path: Path, company: str
+    settings: dict[str, str], cases: list[Case], lone_results: list[bytes], tmp_path: Path, company: str
 ) -> None:
     threads, faces_per_inference = COMPANY[company]
     settings |= {
@@ -133,7 +137,6 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
         "REFSTAR_FACES_PER_INFERENCE": str(faces_per_inference),
     }
     port, *metrics = (free_port() for _ in range(3))
-    jobs = cases()
     with ExitStack() as processes, ThreadPoolExecutor(8) as clients:
         processes.enter_context(
             running("gateway", tmp_path / "gateway.log", settings | {"REFSTAR_PORT": str(port)})
@@ -167,7 +170,7 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
         # All are waiting when the workers go on, so that both have their share and batches are full.
         for worker in workers:
             worker.send_signal(signal.SIGSTOP)
-        links = list(clients.map(restore, jobs))
+        links = list(clients.map(restore, cases))
         for worker in workers:
             worker.send_signal(signal.SIGCONT)
         results = list(clients.map(fetch, links))
@@ -175,14 +178,11 @@ def test_every_job_gets_the_result_of_its_own_picture_as_if_it_had_run_alone(
         (labels,) = re.findall(r"^refstar_model_info{(.*)} 1\.0$", scraped(metrics[0]), re.M)
 
     made = np.stack([pixels_of(data).astype(np.float32) for data in results]).reshape(JOBS, -1)
-    expected = np.stack([case.expected for case in jobs]).astype(np.float32).reshape(JOBS, -1)
+    expected = np.stack([case.expected for case in cases]).astype(np.float32).reshape(JOBS, -1)
     distances = (made**2).sum(1)[:, None] + (expected**2).sum(1)[None] - 2 * made @ expected.T
     assert (distances.argmin(1) == np.arange(JOBS)).all()
 
-    manifest = load_manifest(tmp_path / "models" / "refstar")
-    model = Model(Restorer(manifest, threads=1), manifest.input_size)
-    different = [number for number, case in enumerate(jobs) if alone(case, model) != results[number]]
-    assert different == []
+    assert [number for number in range(JOBS) if lone_results[number] != results[number]] == []
 
     assert 'precision="fp32"' in labels.split(",")  # what runs, which the folder's graphs leave open
 

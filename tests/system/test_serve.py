@@ -1,4 +1,4 @@
-"""`refstar serve` as a user has it: real processes, real Redis, the shipped model, real pictures."""
+"""`refstar serve` as a user has it: real processes, Redis and pictures, and the shipped model where it counts."""
 
 import os
 import re
@@ -19,7 +19,7 @@ import pytest
 import skimage.data
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from redis import Redis
-from refstar_service.settings import Settings
+from small_model import SIDE
 
 START_WITHIN = 60.0  # seconds; a machine that trains a network at the same time is slow
 
@@ -181,8 +181,9 @@ def test_a_job_whose_worker_is_killed_is_finished_by_another_once(served: Served
     assert {float(d) for d in depths} == {0.0}
 
 
-def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path) -> None:
-    first = start(tmp_path)
+def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path, small_models: Path) -> None:
+    models = {"REFSTAR_MODELS_DIR": str(small_models)}
+    first = start(tmp_path, **models)
     (worker,) = first.workers()
     os.kill(worker, signal.SIGSTOP)  # accepted, and nobody works on it
     job = first.restore().json()["id"]
@@ -193,22 +194,21 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path) -> None:
     first.process.stdout.close()
     os.kill(worker, signal.SIGKILL)
     time.sleep(1)  # the embedded Redis ends with its owner
-    second = start(tmp_path, REFSTAR_STALE_AFTER="1")
+    second = start(tmp_path, REFSTAR_STALE_AFTER="1", **models)
     done = second.ended(job)
     assert done["status"] == "succeeded"
-    assert np.isfinite(psnr(pixels_of(second.client.get(done["links"]["image"]).content), aligned_face()))
+    assert pixels_of(second.client.get(done["links"]["image"]).content).shape == (SIDE, SIDE, 3)
     assert end(second) == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/exe").exists(), reason="finds the server in /proc")
-def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path) -> None:
-    served = start(tmp_path)
+def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path, small_models: Path) -> None:
+    served = start(tmp_path, REFSTAR_MODELS_DIR=str(small_models))
     os.kill(redis_process_of(tmp_path), signal.SIGKILL)
     assert served.process.wait(30) == 1
     served.client.close()
     assert served.process.stdout is not None
     served.process.stdout.close()
-    assert "the embedded redis-server has ended" in (tmp_path / "log").read_text()
+    assert "the embedded redis-server has exited" in (tmp_path / "log").read_text()
 
 
 def redis_process_of(folder: Path) -> int:
@@ -219,8 +219,8 @@ def redis_process_of(folder: Path) -> int:
         return int(redis.info("server")["process_id"])
 
 
-def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:
-    zoo = shutil.copytree(Settings().models_dir, tmp_path / "zoo")
+def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path, small_models: Path) -> None:
+    zoo = shutil.copytree(small_models, tmp_path / "zoo")
     graph = zoo / "refstar" / "restore.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     ended = subprocess.run(
@@ -235,8 +235,8 @@ def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path) -> None:
     assert "restore.onnx: sha256 is" in ended.stderr
 
 
-def test_delete_leaves_no_picture_behind(tmp_path: Path) -> None:
-    served = start(tmp_path, REFSTAR_BLOBS="directory")
+def test_delete_leaves_no_picture_behind(tmp_path: Path, small_models: Path) -> None:
+    served = start(tmp_path, REFSTAR_BLOBS="directory", REFSTAR_MODELS_DIR=str(small_models))
     job = served.ended(served.restore().json()["id"])
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]  # result and selection
     assert served.client.delete(job["links"]["self"]).status_code == 204
