@@ -9,14 +9,14 @@ from refstar_service.access.redis import RedisKeys
 from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Policy, Usage
 from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue, JobRequest, Outcome, Priority, WorkerInfo
+from refstar_service.jobs import JobQueue, Outcome, Priority, RestoreRequest, WorkerInfo
 from refstar_service.people import PeopleStore
 from refstar_service.redis.replies import read_text
 from refstar_service.webhooks.notices import Notices
 
 
 async def test_all_rooms_write_what_the_schema_draws_and_nothing_else(
-    redis: Redis, queue: JobQueue, request_for_jobs: JobRequest, success: Outcome
+    redis: Redis, queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     await queue.submit("ended", request_for_jobs, owner="ada", webhook="https://example.org/hook")
     [started] = await queue.start(await queue.reserve(1))
@@ -41,7 +41,7 @@ async def test_all_rooms_write_what_the_schema_draws_and_nothing_else(
 
 
 async def test_services_with_prefixes_of_their_own_share_a_redis(
-    redis: Redis, request_for_jobs: JobRequest
+    redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     one, two = JobQueue(redis, prefix="one"), JobQueue(redis, prefix="two")
     await one.submit("a", request_for_jobs, owner="ada")
