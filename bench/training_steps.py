@@ -18,8 +18,8 @@ from refstar_model.data.plan import SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ganprior import training as ganprior
 from refstar_model.ganprior.network import GanPrior
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.losses.adversary import Adversary
-from refstar_model.recognition import Recognizer
 from refstar_model.refstar import losses
 from refstar_model.refstar import training as refstar
 from refstar_model.refstar.network import RefStar

@@ -5,7 +5,7 @@ import numpy as np
 from mesh_points import drawn_points
 from refstar_model.data.face_parts import EYE_ONE, EYE_TWO
 from refstar_model.evaluation.expression import INNER_LIPS
-from refstar_model.landmarks import FaceMesh, MeshFace
+from refstar_model.judges.landmarks import FaceMesh, MeshFace
 
 SKIN, WHITE = (190, 160, 140), (235, 235, 235)
 CENTERS = ((96.0, 120.0), (160.0, 120.0))  # of the eyes, at 256

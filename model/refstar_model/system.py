@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from refstar_model.data.photos import PhotoSet
-    from refstar_model.evaluation.restorers import GraphModel
+    from refstar_model.export.restorers import GraphModel
 
 #: Where the module ``system`` of each is.
 SYSTEMS = {

@@ -11,7 +11,7 @@ import pytest
 from drawn_net import published
 from onnx import TensorProto, helper, numpy_helper
 from refstar_model.data.photos import PhotoSet, load_photos
-from refstar_model.recognition import Recognizer
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.refstar.params import TINY
 
 

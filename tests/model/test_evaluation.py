@@ -15,7 +15,6 @@ import torch
 from drawn_eyes import mesh_points
 from onnx import TensorProto, helper
 from pictures import aligned_face
-from refstar_model import metrics
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import (
     Extent,
@@ -42,8 +41,16 @@ from refstar_model.evaluation.cases import (
 from refstar_model.evaluation.controls import band_transfer, fixed_mask, identity_at
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
 from refstar_model.evaluation.records import Record, differences
-from refstar_model.landmarks import COUNT, FaceFinder, FaceMesh, MeshFace, eye_distance, landmark_distance
-from refstar_model.recognition import Recognizer
+from refstar_model.judges import metrics
+from refstar_model.judges.landmarks import (
+    COUNT,
+    FaceFinder,
+    FaceMesh,
+    MeshFace,
+    eye_distance,
+    landmark_distance,
+)
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
 from skimage.metrics import structural_similarity

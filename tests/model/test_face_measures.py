@@ -16,7 +16,7 @@ from refstar_model.evaluation.eye_pair import compare_eyes, see_eye
 from refstar_model.evaluation.pattern import common_pattern, peak_to_trough, smooth_skin, sum_tiles
 from refstar_model.evaluation.second_recognizer import CHIP_EYES, SAME_PERSON, DlibRecognizer, face_chip
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
-from refstar_model.landmarks import eye_distance
+from refstar_model.judges.landmarks import eye_distance
 
 
 def skin_with(added: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ from refstar_model.evaluation.lone_cases import (
 )
 from refstar_model.evaluation.records import worst_tenth
 from refstar_model.export.views import RestoringViews, View
-from refstar_model.recognition import Recognizer
+from refstar_model.judges.recognition import Recognizer
 from torch import nn
 
 Pixels = NDArray[np.uint8]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from refstar_model.data.mixed_faces import MixedFaces
 from refstar_model.data.photos import PhotoSet
-from refstar_model.recognition import Recognizer
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.refstar.losses import Target
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration

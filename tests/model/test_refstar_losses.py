@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams, gradient_penalty
 from refstar_model.losses.perception import Vgg, recognizer_distance
 from refstar_model.losses.structure import sharpness_loss, structure_loss
-from refstar_model.recognition import Recognizer
 from refstar_model.refstar.cycle import cycle_loss, ruin
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
 from refstar_model.refstar.network import TINY, RefStar, Restoration

@@ -133,6 +133,7 @@ def test_what_does_not_need_refstar_does_not_load_it(module: str) -> None:
         (["{weights}"], "is not a model folder; for weights, name their --system"),
         (["{folder}", "--system", "toy"], "is a model folder; --system is for weights"),
         (["{weights}", "--system", "toy", "--write"], "export the weights first"),
+        (["{weights}", "--system", "toy"], "is not a file; name the weights.pt or best.pt"),
     ],
 )
 @pytest.mark.usefixtures("toy")
@@ -147,3 +148,16 @@ def test_what_evaluate_cannot_do_is_said(
     model = [part.format(weights=tmp_path / "weights.pt", folder=tmp_path) for part in asked]
     with pytest.raises(SystemExit, match=message):
         run(monkeypatch, "evaluate", *model, "--data", photos.roots[0], "--judge", recognizer_file)
+
+
+@pytest.mark.parametrize("system", ["toy", "ganprior", "refstar", "detector"])
+@pytest.mark.usefixtures("toy")
+def test_weights_of_something_else_are_refused(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"weights": {"other": torch.zeros(1)}, "step": 3}, tmp_path / "weights.pt")
+    (tmp_path / "broken.pt").write_bytes(b"nothing")
+    for name in ("weights.pt", "broken.pt"):
+        with pytest.raises(SystemExit, match=f"{name} does not hold weights of {system}"):
+            run(monkeypatch, "export", system, tmp_path / name, "--out", tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()

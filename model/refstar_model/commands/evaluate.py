@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refstar_model.commands.weights import load_trained
 from refstar_model.options.photographs import (
     JUDGE,
     MISSING,
@@ -13,44 +14,48 @@ from refstar_model.options.photographs import (
     find_model,
     open_named_photos,
 )
-from refstar_model.system import SYSTEMS, find_system
+from refstar_model.system import SYSTEMS
 
 if TYPE_CHECKING:
     from refstar_model.evaluation import Section
-    from refstar_model.evaluation.restorers import GraphModel
+    from refstar_model.export.restorers import GraphModel
 
 
 def add(commands: Any) -> None:
-    evaluate = commands.add_parser(
-        "evaluate", help="measure a model folder on the val pairs and real portraits"
+    evaluate = commands.add_parser("evaluate", help="measure a model on the val pairs and real portraits")
+    evaluate.add_argument("model", type=Path, help="model folder, or weights.pt or best.pt of a --system")
+    evaluate.add_argument("--system", choices=list(SYSTEMS), help="the system of the weights")
+    add_data(evaluate, "folder with faces.csv and pictures, or a folder of such folders")
+    evaluate.add_argument(
+        "--judge", type=Path, default=find_model(JUDGE), help="face recognizer that measures identity (ONNX)"
     )
-    evaluate.add_argument("model", type=Path, help="model folder, or weights.pt or best.pt of --system")
-    evaluate.add_argument("--system", choices=list(SYSTEMS), help="whose weights they are")
-    add_data(evaluate, "folder of faces.csv and pictures, or one that holds such")
-    evaluate.add_argument("--judge", type=Path, default=find_model(JUDGE))
     evaluate.add_argument(
         "--lookalikes",
         type=Path,
         default=find_model(TEACHER),
-        help="recognizer that finds the look-alikes; not the judge",
+        help="face recognizer that finds the look-alikes; should not be the judge",
     )
     evaluate.add_argument(
-        "--teachers", type=Path, default=find_model(TEACHERS), help="folder of yunet/ and mediapipe/"
+        "--teachers", type=Path, default=find_model(TEACHERS), help="folder that holds yunet/ and mediapipe/"
     )
-    evaluate.add_argument("--lpips", type=Path, help="LPIPS as ONNX (docs/training.md); off without")
-    evaluate.add_argument("--inception", type=Path, help="Inception features as ONNX, for FID; off without")
+    evaluate.add_argument("--lpips", type=Path, help="LPIPS as ONNX (docs/training.md); not measured without")
+    evaluate.add_argument(
+        "--inception", type=Path, help="Inception features as ONNX, for FID; not measured without"
+    )
     evaluate.add_argument("--sheets", type=Path, help="folder for contact sheets")
     evaluate.add_argument("--report", type=Path, help="folder for evaluation.md and evaluation.json")
-    evaluate.add_argument("--quick", action="store_true", help="a dozen cases, a few figures, a minute")
+    evaluate.add_argument("--quick", action="store_true", help="a dozen cases and a few figures, in a minute")
     evaluate.add_argument(
         "--only",
         type=read_sections,
-        help="sections with commas: pairs, knobs, real, harm, old, kinds (default: all)",
+        help="sections, separated by commas: pairs, knobs, real, harm, old, kinds (default: all)",
     )
     evaluate.add_argument("--seed", type=int, default=7)
-    evaluate.add_argument("--write", action="store_true", help="put the table into the folder's model.json")
     evaluate.add_argument(
-        "--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="which of its graphs"
+        "--write", action="store_true", help="write the results into the folder's model.json"
+    )
+    evaluate.add_argument(
+        "--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="which graphs of the folder"
     )
     evaluate.set_defaults(run=evaluate_model)
 
@@ -67,8 +72,8 @@ def read_sections(names: str) -> frozenset["Section"]:
 def evaluate_model(arguments: argparse.Namespace) -> None:
     from refstar_model import evaluation
     from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
-    from refstar_model.landmarks import FaceFinder, FaceMesh
-    from refstar_model.recognition import Recognizer
+    from refstar_model.judges.landmarks import FaceFinder, FaceMesh
+    from refstar_model.judges.recognition import Recognizer
 
     if arguments.judge is None:
         raise SystemExit(f"--judge is missing {MISSING}")
@@ -76,7 +81,7 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     model = _open_model(arguments)
     if arguments.quick:
         if arguments.write or arguments.only:
-            raise SystemExit("--quick is for choosing; --write and --only are about the whole table")
+            raise SystemExit("--quick measures too little for --write, and has no sections for --only")
         quick = evaluation.quick_scores if model.takes_references else evaluation.quick_scores_alone
         for name, value in quick(model, photos.split("val"), judge).items():
             print(f"{name}: {value:.3f}")
@@ -123,8 +128,8 @@ def _open_model(arguments: argparse.Namespace) -> "GraphModel":
     if arguments.system is None:
         raise SystemExit(f"{arguments.model} is not a model folder; for weights, name their --system")
     if arguments.write or arguments.precision != "fp32":
-        raise SystemExit("--write and --precision are about a model folder; export the weights first")
-    model = find_system(arguments.system).load(arguments.model).open_restorer()
+        raise SystemExit("--write and --precision need a model folder; export the weights first")
+    model = load_trained(arguments.system, arguments.model).open_restorer()
     if model is None:
-        raise SystemExit(f"{arguments.system} restores no faces; there is nothing to evaluate")
+        raise SystemExit(f"{arguments.system} does not restore faces; there is nothing to evaluate")
     return model

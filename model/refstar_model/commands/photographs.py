@@ -11,18 +11,20 @@ from refstar_model.options.photographs import add_data, open_named_photos
 
 
 def add(commands: Any) -> None:
-    data = commands.add_parser("data", help="say what photographs there are")
-    add_data(data, "folder of faces.csv and pictures, one that holds such, or a pack")
+    data = commands.add_parser("data", help="list which photographs there are")
+    add_data(data, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
     data.set_defaults(run=describe)
 
     pack = commands.add_parser(
-        "pack", help="photographs in a few files with hashes, for a machine without network"
+        "pack", help="pack photographs into a few files with hashes, for a machine without a network"
     )
-    add_data(pack, "folder of faces.csv and pictures, or one that holds such")
-    pack.add_argument("--out", type=Path, required=True, help="folder for the pack; must not hold one")
+    add_data(pack, "folder with faces.csv and pictures, or a folder of such folders")
+    pack.add_argument("--out", type=Path, required=True, help="folder for the pack; must not hold one yet")
     pack.add_argument(
-        "--quality", type=int, help="code the pictures anew as WebP of this quality (88: 40 MB instead of 72)"
+        "--quality",
+        type=int,
+        help="encode the pictures again, as WebP of this quality (88: 40 MB instead of 72)",
     )
     pack.set_defaults(run=write)
 
@@ -42,7 +44,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
 def write(arguments: argparse.Namespace) -> None:
     if arguments.quality is not None and not 1 <= arguments.quality <= 100:
-        raise SystemExit(f"--quality {arguments.quality} is not within 1 and 100")
+        raise SystemExit(f"--quality must be between 1 and 100, not {arguments.quality}")
     for file in write_pack(open_named_photos(arguments), arguments.out, arguments.quality):
         print(f"{file}  {file.stat().st_size / 2**20:.1f} MiB")
     print(describe_photos(open_photos([arguments.out])))

@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from refstar_model.commands.weights import load_trained
 from refstar_model.data.photos import PhotoSet, roots_from_environment
 from refstar_model.options.photographs import add_data, open_named_photos
-from refstar_model.system import SYSTEMS, find_system
+from refstar_model.system import SYSTEMS
 
 
 def add(commands: Any) -> None:
-    export = commands.add_parser("export", help="weights to a model folder, checked in onnxruntime")
+    export = commands.add_parser("export", help="turn weights into a model folder, checked in onnxruntime")
     export.add_argument("system", choices=list(SYSTEMS))
     export.add_argument("weights", type=Path, help="weights.pt or best.pt of a training run")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
-    add_data(export, "real faces for the parity check")
+    add_data(export, "real faces to check the graphs with")
     export.set_defaults(run=export_weights)
 
-    quantize = commands.add_parser("quantize", help="int8 graphs beside a model folder's others, for CPUs")
+    quantize = commands.add_parser("quantize", help="add int8 graphs to a model folder, for CPUs")
     quantize.add_argument("folder", type=Path)
     add_data(quantize, "real faces to calibrate with")
     quantize.set_defaults(run=quantize_folder)
@@ -26,7 +27,7 @@ def add(commands: Any) -> None:
 
 def export_weights(arguments: argparse.Namespace) -> None:
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
-    manifest = find_system(arguments.system).load(arguments.weights).export(arguments.out, photos)
+    manifest = load_trained(arguments.system, arguments.weights).export(arguments.out, photos)
     for name, graph in manifest["graphs"].items():
         print(f"{name}: parity {graph['parity']:.1e}")
     _print_size(arguments.out)

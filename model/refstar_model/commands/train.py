@@ -26,7 +26,7 @@ class SystemParser(argparse.ArgumentParser):
 
 
 def add(commands: Any) -> None:
-    train = commands.add_parser("train", help="train a network; goes on where --out has a checkpoint")
+    train = commands.add_parser("train", help="train a system; continues if --out holds a checkpoint")
     systems = train.add_subparsers(required=True, metavar="system", parser_class=SystemParser)
     for name in SYSTEMS:
         systems.add_parser(name).system = name

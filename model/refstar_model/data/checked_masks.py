@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_model.data.face_parts import GRID, Map, Part, part_regions, polygon
-from refstar_model.landmarks import SIDE, Points
+from refstar_model.judges.landmarks import SIDE, Points
 
 CHECKED = Path(__file__).with_name("checked_masks.json")
 BACKGROUND = "background"

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.landmarks import SIDE, Pixels, Points
+from refstar_model.judges.landmarks import SIDE, Pixels, Points
 
 
 def warp_field(target: Points, source: Points, side: int = SIDE, sigma: float = 5.0) -> NDArray[np.float32]:

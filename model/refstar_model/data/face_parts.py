@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.landmarks import SIDE, Pixels, Points, eye_distance
+from refstar_model.judges.landmarks import SIDE, Pixels, Points, eye_distance
 
 GRID = 64
 Map = NDArray[np.float32]  # [GRID, GRID] in 0..1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from refstar_model.data.dense_points import warp, warp_field
 from refstar_model.data.face_parts import GRID, LIMITS, Map, Part, part_regions, part_state
 from refstar_model.data.texture import likeness, luminance, shading
-from refstar_model.landmarks import SIDE, Pixels, Points
+from refstar_model.judges.landmarks import SIDE, Pixels, Points
 
 Float = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.recognition import TEMPLATE_512
+from refstar_model.judges.recognition import TEMPLATE_512
 
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]

@@ -32,7 +32,7 @@ from refstar_model.data.plan import (
 )
 from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
 from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionLabels
-from refstar_model.landmarks import Points
+from refstar_model.judges.landmarks import Points
 
 Pixels = NDArray[np.uint8]
 

@@ -25,7 +25,7 @@ from refstar_model.data.mask_propagation import (
 )
 from refstar_model.data.pair_comparison import Comparison, compare, compare_known
 from refstar_model.data.photos import PhotoSet
-from refstar_model.landmarks import SIDE, FaceMesh, Pixels, Points
+from refstar_model.judges.landmarks import SIDE, FaceMesh, Pixels, Points
 
 Float = NDArray[np.float32]
 

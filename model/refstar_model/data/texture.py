@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_model.data.face_parts import GRID
-from refstar_model.landmarks import Pixels
+from refstar_model.judges.landmarks import Pixels
 
 Float = NDArray[np.float32]
 

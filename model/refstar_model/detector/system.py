@@ -19,10 +19,15 @@ class DetectorSystem:
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--teachers", type=Path, default=find_model(TEACHERS), help="folder of yunet/, mediapipe/"
+            "--teachers",
+            type=Path,
+            default=find_model(TEACHERS),
+            help="folder that holds yunet/ and mediapipe/",
         )
-        parser.add_argument("--backgrounds", type=Path, help="folder of face-free photographs")
-        parser.add_argument("--part", choices=["finder", "refiner"], help="only one of the two")
+        parser.add_argument("--backgrounds", type=Path, help="folder of photographs without faces")
+        parser.add_argument(
+            "--part", choices=["finder", "refiner"], help="train only one of the two networks"
+        )
 
     def train(self, arguments: argparse.Namespace) -> Path:
         from refstar_model.detector.labels import Teachers

@@ -8,11 +8,11 @@ section by section, ``bars`` holds it against what is wanted, ``report`` writes 
 from refstar_model.evaluation.quick import quick_scores, quick_scores_alone
 from refstar_model.evaluation.quick_sheet import draw_quick_sheet
 from refstar_model.evaluation.report import markdown, write_quality, write_report
-from refstar_model.evaluation.restorers import FolderModel, NetModel, Restored, Restorer
 from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.second_recognizer import find_second_recognizer
 from refstar_model.evaluation.sheets import Sheets
 from refstar_model.evaluation.study import Extent, Section, evaluate
+from refstar_model.export.restorers import FolderModel, NetModel, Restored, Restorer
 
 __all__ = [
     "Extent",

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from refstar_model.data.degradation import LEVELS, degrade
 from refstar_model.data.photos import Kind, PhotoSet, PictureError
-from refstar_model.evaluation.restorers import fit
-from refstar_model.recognition import Recognizer
+from refstar_model.export.restorers import fit
+from refstar_model.judges.recognition import Recognizer
 
 Pixels = NDArray[np.uint8]
 DISTINCT = 0.85  # truth and reference less alike than this are truly different pictures, not one sitting

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refstar_model.data.face_parts import EYE_ONE, EYE_TWO
-from refstar_model.landmarks import Points, eye_distance
+from refstar_model.judges.landmarks import Points, eye_distance
 
 #: Corner, lower lip, corner, upper lip: the inner edges.
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)

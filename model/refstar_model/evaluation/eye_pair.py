@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_model.data.face_parts import EYE_ONE, EYE_TWO
-from refstar_model.landmarks import SIDE, Pixels, Points
+from refstar_model.judges.landmarks import SIDE, Pixels, Points
 
 Plane = NDArray[np.float32]
 

@@ -7,9 +7,9 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, historic_cases, spread
 from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import mean_scores, worst_tenth
-from refstar_model.evaluation.restorers import Restorer
 from refstar_model.evaluation.scores import Judges, Scores, judge, know, skin_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
+from refstar_model.export.restorers import Restorer
 
 #: Everything is measured against the input. Eyes and expression say nothing new here.
 MEASURES = ("psnr", "ssim", "identity", "second", "sharpness", "sharpness_outside", "pattern", "failures")

@@ -11,10 +11,10 @@ from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.lone_cases import REAL_KINDS, degraded_case, spread
 from refstar_model.evaluation.lone_level import judge_alone
 from refstar_model.evaluation.records import mean_scores
-from refstar_model.evaluation.restorers import Restorer
 from refstar_model.evaluation.scores import Judges, Scores, know
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
+from refstar_model.export.restorers import Restorer
 
 MEASURES = ("gain", "psnr", "identity", "second", "second_same", "sharpness", "pattern", "failures")
 #: A recognizer says little about a profile, and the places of smooth skin are beside the face.

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from refstar_model.evaluation.cases import Case
 from refstar_model.evaluation.pair_level import add_answer
 from refstar_model.evaluation.records import Record, means
-from refstar_model.evaluation.restorers import Restorer
 from refstar_model.evaluation.scores import Judges, judge, know
+from refstar_model.export.restorers import Restorer
 
 Pixels = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from refstar_model.data.degradation import LEVELS, Recipe, degrade, old
 from refstar_model.data.photos import Kind, Photo, PhotoSet, PictureError
-from refstar_model.evaluation.restorers import fit
+from refstar_model.export.restorers import fit
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation.lone_cases import LoneCase, degraded_case, spread
 from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import Record, differences, means
-from refstar_model.evaluation.restorers import Restorer
 from refstar_model.evaluation.scores import Judges, Known, Scores, judge, know, truth_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
+from refstar_model.export.restorers import Restorer
 
 Pixels = NDArray[np.uint8]
 

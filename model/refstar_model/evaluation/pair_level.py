@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model import metrics
 from refstar_model.evaluation import controls
 from refstar_model.evaluation.cases import Case, pseudo_views
 from refstar_model.evaluation.expression import copied_share, mouth_openness
 from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import Record, differences, means
-from refstar_model.evaluation.restorers import Restored, Restorer, fit
 from refstar_model.evaluation.scores import Judges, Known, Scores, embed, judge, know, tensor, truth_scores
 from refstar_model.evaluation.sheets import Show, identity_caption
-from refstar_model.landmarks import FaceMesh
+from refstar_model.export.restorers import Restored, Restorer, fit
+from refstar_model.judges import metrics
+from refstar_model.judges.landmarks import FaceMesh
 
 Pixels = NDArray[np.uint8]
 Curve = list[tuple[float, float]]

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.evaluation.restorers import SIDE, fit
+from refstar_model.export.restorers import SIDE, fit
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.evaluation.restorers import open_graph
+from refstar_model.export.restorers import open_graph
 
 Pixels = NDArray[np.uint8]
 OFF = "off (no weights given)"

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from refstar_model import metrics
 from refstar_model.evaluation.cases import RealCase
 from refstar_model.evaluation.pair_level import add_answer
 from refstar_model.evaluation.records import Record, means
-from refstar_model.evaluation.restorers import Restorer, fit
 from refstar_model.evaluation.scores import Judges, Scores, embed, face_scores, tensor
 from refstar_model.evaluation.sheets import Show, identity_caption
+from refstar_model.export.restorers import Restorer, fit
+from refstar_model.judges import metrics
 
 #: Whose they are: figures of trained people flatter, and only like may stand beside like.
 GROUPS = ("val people", "trained people", "trained people without a reference")

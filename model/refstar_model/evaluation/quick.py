@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refstar_model import metrics
 from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.kinds import NOT_OF_PROFILES
 from refstar_model.evaluation.lone_cases import LoneCase, clean_case, degraded_case, spread, spread_over_kinds
 from refstar_model.evaluation.lone_level import judge_alone
-from refstar_model.evaluation.restorers import Restorer, fit
 from refstar_model.evaluation.scores import Judges, Scores, embed, know, tensor
-from refstar_model.recognition import Recognizer
+from refstar_model.export.restorers import Restorer, fit
+from refstar_model.judges import metrics
+from refstar_model.judges.recognition import Recognizer
 
 PATTERN_ALLOWED = 4.0  # gray levels: clean photographs have 3 to 4
 CLEAN_WANTED = 38.0  # dB of a clean photograph to itself

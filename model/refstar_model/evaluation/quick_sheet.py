@@ -9,7 +9,7 @@ from torch import Tensor
 from refstar_model.data.degradation import LEVELS, degrade
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.lone_cases import spread_over_kinds
-from refstar_model.evaluation.restorers import Restorer, fit
+from refstar_model.export.restorers import Restorer, fit
 
 Pixels = NDArray[np.uint8]
 TILE = 192

@@ -8,16 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from refstar_model import metrics
 from refstar_model.evaluation.expression import compare_expression, mouth_openness
 from refstar_model.evaluation.eye_pair import compare_eyes
 from refstar_model.evaluation.pattern import Mask, peak_to_trough, smooth_skin, sum_tiles
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
-from refstar_model.evaluation.restorers import fit
 from refstar_model.evaluation.second_recognizer import SAME_PERSON, SecondRecognizer, Vector
-from refstar_model.landmarks import FaceFinder, FaceMesh, landmark_distance
+from refstar_model.export.restorers import fit
+from refstar_model.judges import metrics
+from refstar_model.judges.landmarks import FaceFinder, FaceMesh, landmark_distance
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.pyramid import down
-from refstar_model.recognition import Recognizer
 
 Pixels = NDArray[np.uint8]
 Scores = dict[str, float]

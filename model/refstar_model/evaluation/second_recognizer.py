@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.landmarks import Pixels, at_256
-from refstar_model.recognition import TEMPLATE_512
+from refstar_model.judges.landmarks import Pixels, at_256
+from refstar_model.judges.recognition import TEMPLATE_512
 
 Vector = NDArray[np.float64]
 

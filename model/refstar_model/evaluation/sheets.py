@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.evaluation.restorers import fit
 from refstar_model.evaluation.scores import Scores
+from refstar_model.export.restorers import fit
 
 Pixels = NDArray[np.uint8]
 Show = Callable[[str, str, Sequence[Pixels]], None]  # sheet, caption, pictures of one row

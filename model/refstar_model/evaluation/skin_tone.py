@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from refstar_model.data.face_parts import CHEEKS
-from refstar_model.landmarks import SIDE, Pixels, Points, at_256
+from refstar_model.judges.landmarks import SIDE, Pixels, Points, at_256
 
 
 class SkinTone(StrEnum):

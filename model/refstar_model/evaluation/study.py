@@ -19,10 +19,10 @@ from refstar_model.evaluation.lone_level import judge_old
 from refstar_model.evaluation.pair_level import judge_level
 from refstar_model.evaluation.portraits import judge_portraits
 from refstar_model.evaluation.records import Record
-from refstar_model.evaluation.restorers import Restorer
 from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.sheets import Show
-from refstar_model.recognition import Recognizer
+from refstar_model.export.restorers import Restorer
+from refstar_model.judges.recognition import Recognizer
 
 
 class Section(StrEnum):

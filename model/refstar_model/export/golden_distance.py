@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refstar_model.evaluation.restorers import FolderModel
 from refstar_model.export.golden import block_means, golden_picture
+from refstar_model.export.restorers import FolderModel
 
 
 def golden_distance(one: FolderModel, other: FolderModel) -> float:

@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from refstar_model.evaluation.restorers import FolderModel
 from refstar_model.export.folder import revise_folder
 from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import ParityError
 from refstar_model.export.half_types import emulate_halves, halve_types
+from refstar_model.export.restorers import FolderModel
 
 Inputs = Mapping[str, NDArray[Any]]
 

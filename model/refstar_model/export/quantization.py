@@ -22,10 +22,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from refstar_model.evaluation.restorers import FolderModel, fit
 from refstar_model.export.folder import revise_folder
 from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import anonymize, halve_initializers
+from refstar_model.export.restorers import FolderModel, fit
 
 Inputs = dict[str, NDArray[Any]]
 Pixels = NDArray[np.uint8]

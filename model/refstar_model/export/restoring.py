@@ -11,12 +11,12 @@ from torch import Tensor
 
 from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
-from refstar_model.evaluation.restorers import NetModel
 from refstar_model.export.card import ModelCard
 from refstar_model.export.folder import prepare_folder
 from refstar_model.export.golden import block_means, golden_picture
 from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.half_precision import add_half_graphs
+from refstar_model.export.restorers import NetModel
 from refstar_model.export.views import EXACT, RestoringViews, View, count_parameters
 
 FACES, REFERENCES = 2, 3  # of the parity check; references of each face

@@ -36,9 +36,13 @@ class GanPriorSystem:
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         add_restoration_options(parser)
-        parser.add_argument("--size", choices=["small", "base"], default="small", help="for a CPU, for a GPU")
         parser.add_argument(
-            "--compiled", action="store_true", help="torch.compile, for GPUs; on a CPU not worth its minutes"
+            "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
+        )
+        parser.add_argument(
+            "--compiled",
+            action="store_true",
+            help="use torch.compile; for GPUs, as on a CPU it takes longer than it saves",
         )
 
     def train(self, arguments: argparse.Namespace) -> Path:

@@ -21,6 +21,7 @@ from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
@@ -29,7 +30,6 @@ from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.pixels import pixel_loss
 from refstar_model.losses.structure import sharpness_loss
-from refstar_model.recognition import Recognizer
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
 from refstar_model.training.processes import Course
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from refstar_model.recognition import Recognizer, arcface_crop
+from refstar_model.judges.recognition import Recognizer, arcface_crop
 
 
 def identity_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.pyramid import down
-from refstar_model.recognition import Recognizer
 
 
 def recognizer_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor, levels: int = 3) -> Tensor:

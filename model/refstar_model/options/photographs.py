@@ -17,7 +17,7 @@ def add_data(parser: argparse.ArgumentParser, what: str) -> None:
         "--data",
         type=Path,
         action="append",
-        help=f"{what}; may be repeated (default: all that REFSTAR_DATA names)",
+        help=f"{what}; may be given several times (default: all folders that REFSTAR_DATA names)",
     )
 
 

@@ -13,29 +13,31 @@ if TYPE_CHECKING:
     from refstar_model.data.photos import PhotoSet
     from refstar_model.data.stream import StreamParams
     from refstar_model.export.views import RestoringViews
-    from refstar_model.recognition import Recognizer
+    from refstar_model.judges.recognition import Recognizer
     from refstar_model.training import Watch
 
 
 def add_restoration_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch", type=int, help="faces of a batch; 32 to 64 on a GPU")
-    parser.add_argument("--recognizer", type=Path, default=find_model(TEACHER), help="for the losses")
+    parser.add_argument("--batch", type=int, help="faces in a batch; 32 to 64 on a GPU")
+    parser.add_argument(
+        "--recognizer", type=Path, default=find_model(TEACHER), help="face recognizer for the losses (ONNX)"
+    )
     parser.add_argument(
         "--judge",
         type=Path,
         default=find_model(JUDGE),
-        help="scores val faces now and then, for best.pt; another one than --recognizer",
+        help="face recognizer that scores val faces for best.pt; should not be --recognizer",
     )
     parser.add_argument(
         "--processes",
         type=int,
         default=1,
-        help="that take every step together, best one for each core or GPU",
+        help="number of processes that share every step; one per core or GPU is best",
     )
     parser.add_argument(
         "--on-device",
         action="store_true",
-        help="make the samples on the device too; on a GPU many times faster than any loader",
+        help="make samples on the device too; on a GPU many times faster than any loader",
     )
 
 
@@ -44,7 +46,7 @@ def spread_out(arguments: argparse.Namespace) -> None:
     from refstar_model.training import processes
 
     if arguments.processes < 1:
-        raise SystemExit(f"--processes {arguments.processes}: at least 1")
+        raise SystemExit(f"--processes must be at least 1, not {arguments.processes}")
     if arguments.processes > 1 and processes.count_started() == 1:
         processes.launch(arguments.processes, "refstar_model.cli", sys.argv[1:])
 
@@ -57,7 +59,7 @@ def read_stream(arguments: argparse.Namespace, stream: "StreamParams") -> "Strea
 
 def open_recognizer(arguments: argparse.Namespace) -> "Recognizer | None":
     """That of the losses, where there is one."""
-    from refstar_model.recognition import Recognizer
+    from refstar_model.judges.recognition import Recognizer
 
     return Recognizer(arguments.recognizer) if arguments.recognizer else None
 
@@ -70,7 +72,7 @@ def watch_restorer(
     ``view``: the network as the graphs that it is to become.
     """
     from refstar_model.evaluation import NetModel, draw_quick_sheet, quick_scores, quick_scores_alone
-    from refstar_model.recognition import Recognizer
+    from refstar_model.judges.recognition import Recognizer
     from refstar_model.training import Watch
 
     val = photos.split("val")

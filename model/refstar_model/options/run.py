@@ -15,28 +15,32 @@ BY_CLOCK_STEPS = 10**9
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    add_data(parser, "folder of faces.csv and pictures, one that holds such, or a pack")
+    add_data(parser, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
-    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument("--steps", type=int, help="length of the whole run in steps")
     parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="end this slice after so many minutes"
+        "--minutes", type=float, default=float("inf"), help="stop after this many minutes; run again to go on"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, help="learning rate; 4e-4 is good after --init")
+    parser.add_argument("--rate", type=float, help="learning rate; with --init, 4e-4 works well")
     parser.add_argument(
-        "--init", "--start", type=Path, help="weights.pt to begin from, with a fresh schedule"
+        "--init", "--start", type=Path, help="weights.pt to start from, with a fresh schedule"
     )
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train; a GPU where there is one")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
     parser.add_argument(
-        "--precision", choices=["bf16", "fp32"], help="of the networks; fp32 where a processor has no bf16"
+        "--precision",
+        choices=["bf16", "fp32"],
+        help="what networks compute in (default: bf16); fp32 for processors without bf16",
     )
     parser.add_argument(
         "--by-clock",
         action="store_true",
-        help="one whole schedule in the --minutes of this call, however many steps they are",
+        help="fit one whole schedule into --minutes, however many steps that makes",
     )
     parser.add_argument(
-        "--travel", type=Path, help="folder for what can travel of every checkpoint: a few files in halves"
+        "--travel",
+        type=Path,
+        help="also keep every checkpoint in this folder, small enough to copy to another machine",
     )
 
 

@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.pyramid import resize_grid
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.perception import Vgg, recognizer_distance
 from refstar_model.losses.pixels import pixel_loss
 from refstar_model.losses.structure import sharpness_loss, structure_loss
-from refstar_model.recognition import Recognizer
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import Restoration
 

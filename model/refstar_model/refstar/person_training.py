@@ -22,8 +22,8 @@ from refstar_model.data.degradation import degrade, draw_recipe
 from refstar_model.data.loading import open_loader
 from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces, SeenFaces
 from refstar_model.data.photos import PhotoSet
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.precision import autocast
-from refstar_model.recognition import Recognizer
 from refstar_model.refstar.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network

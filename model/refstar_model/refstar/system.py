@@ -39,20 +39,29 @@ class RefStarSystem:
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         add_restoration_options(parser)
-        parser.add_argument("--size", choices=["small", "base"], default="small", help="for a CPU, for a GPU")
         parser.add_argument(
-            "--part", choices=["person"], help="only the gate that knows strangers, of --init"
+            "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
+        )
+        parser.add_argument(
+            "--part",
+            choices=["person"],
+            help="train only the gate that recognizes strangers, in the network of --init",
         )
         parser.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf")
         parser.add_argument(
-            "--attention", choices=["none", "joint", "dual"], default="dual", help="in the features"
+            "--attention",
+            choices=["none", "joint", "dual"],
+            default="dual",
+            help="between features of the face and of its references",
         )
         parser.add_argument(
-            "--labels", type=Path, help="selection masks and mesh points (data/selection_masks.py)"
+            "--labels", type=Path, help="file of selection masks and mesh points (data/selection_masks.py)"
         )
-        parser.add_argument("--vgg", type=Path, help="torchvision's VGG-19 weights for the loss of that name")
+        parser.add_argument("--vgg", type=Path, help="torchvision's VGG-19 weights, for the VGG loss")
         parser.add_argument(
-            "--compiled", action="store_true", help="torch.compile, for GPUs; on a CPU not worth its minutes"
+            "--compiled",
+            action="store_true",
+            help="use torch.compile; for GPUs, as on a CPU it takes longer than it saves",
         )
 
     def train(self, arguments: argparse.Namespace) -> Path:
@@ -99,7 +108,7 @@ def _train_person(arguments: argparse.Namespace) -> Path:
     if arguments.init is None or recognizer is None:
         raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
     if arguments.processes != 1:
-        raise SystemExit("--part person takes one process: its batches are not dealt out")
+        raise SystemExit("--part person runs in one process; leave --processes out")
     how = PersonTraining(seed=arguments.seed)
     how = replace(how, loop=read_loop(arguments, how.loop))
     photos = open_named_photos(arguments).of_kinds(Kind.FRONT)

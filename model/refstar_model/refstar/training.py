@@ -17,12 +17,12 @@ from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
+from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.perception import Vgg
-from refstar_model.recognition import Recognizer
 from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, self_stream_loss
