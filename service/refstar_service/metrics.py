@@ -57,24 +57,24 @@ class GatewayMetrics:
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
-        shared = "The same at every gateway: aggregate with max."
+        shared = "Every gateway reports the same value: aggregate with max."
         return cls(
             http_requests=Counter(
                 "refstar_http_requests_total",
-                "Requests answered; status 499 means that the client left first.",
+                "Requests, by status. Status 499 means that the client disconnected first.",
                 ["method", "route", "status"],
                 registry=registry,
             ),
             http_request_duration=Histogram(
                 "refstar_http_request_duration_seconds",
-                "From a request's head to the end of its answer, waits that clients asked for included.",
+                "Time from the head of a request to the end of its response, including requested waits.",
                 ["method", "route"],
                 buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
             upload_bytes=Counter(
                 "refstar_upload_bytes_total",
-                "Bytes of request bodies read, refused ones too.",
+                "Bytes of request bodies that were read, including refused requests.",
                 registry=registry,
             ),
             jobs_submitted=Counter(
@@ -82,18 +82,20 @@ class GatewayMetrics:
             ),
             jobs_rejected=Counter(
                 "refstar_jobs_rejected_total",
-                "Restorations not accepted, by reason: queue_full, too_large, invalid, unavailable.",
+                "Restorations that were refused, by reason: queue_full, too_large, invalid, unavailable.",
                 ["reason"],
                 registry=registry,
             ),
             event_streams=Gauge(
-                "refstar_event_streams", "Event streams that are open at this gateway.", registry=registry
+                "refstar_event_streams", "Open event streams of this gateway.", registry=registry
             ),
-            redis_up=Gauge("refstar_redis_up", "1 if Redis answered this scrape, else 0.", registry=registry),
-            workers=Gauge("refstar_workers", f"Workers present. {shared}", registry=registry),
+            redis_up=Gauge(
+                "refstar_redis_up", "1 if Redis responded to this scrape, otherwise 0.", registry=registry
+            ),
+            workers=Gauge("refstar_workers", f"Running workers. {shared}", registry=registry),
             queue_depth=Gauge(
                 "refstar_queue_depth",
-                f"Jobs waiting and held by workers: the number that the queue limit bounds. {shared}",
+                f"Jobs that wait or are held by workers, which is what the queue limit counts. {shared}",
                 ["priority"],
                 registry=registry,
             ),
@@ -102,13 +104,13 @@ class GatewayMetrics:
             ),
             queue_oldest_timestamp=Gauge(
                 "refstar_queue_oldest_timestamp_seconds",
-                f"When the longest waiting job was accepted, in unix seconds; absent if none waits. {shared}",
+                f"When the job that has waited longest was accepted, in unix seconds. Absent if no job waits. {shared}",
                 ["priority"],
                 registry=registry,
             ),
             webhook_backlog=Gauge(
                 "refstar_webhook_backlog",
-                f"Webhooks that are owed and not delivered. {shared}",
+                f"Webhooks that have not been delivered yet. {shared}",
                 registry=registry,
             ),
         )
@@ -126,14 +128,14 @@ class CourierMetrics:
         return cls(
             deliveries=Counter(
                 "refstar_webhook_deliveries_total",
-                "Attempts to deliver a webhook: delivered, failed (it comes again), given_up (after the last attempt), "
-                "gone (the endpoint answered 410), abandoned (its API key is gone).",
+                "Attempts to deliver a webhook: delivered, failed (will be repeated), given_up (after the last), "
+                "gone (the receiver responded with 410), abandoned (its API key was revoked).",
                 ["outcome"],
                 registry=registry,
             ),
             delivery_duration=Histogram(
                 "refstar_webhook_delivery_duration_seconds",
-                "Time of one attempt, from resolving the name to the head of the answer.",
+                "Time of one attempt, from resolving the host name to the head of the response.",
                 buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
@@ -162,40 +164,40 @@ class WorkerMetrics:
         return cls(
             jobs_finished=Counter(
                 "refstar_jobs_finished_total",
-                "Jobs brought to an end: succeeded, failed, dead (all attempts lost their worker), canceled, expired, "
-                "deleted, or not_recorded (another worker's by then). `reason` is the problem of a failed one, as the "
-                "API names it, else empty.",
+                "Jobs that ended: succeeded, failed, dead (every attempt lost its worker), canceled, expired, deleted, "
+                "or not_recorded (another worker had taken over). `reason` is the problem of a failed job, as the API "
+                "names it, otherwise empty.",
                 ["outcome", "reason"],
                 registry=registry,
             ),
             faces=Counter(
                 "refstar_faces_total",
-                "Faces in the reports of recorded jobs, by what became of them (restored, skipped, failed) and why "
-                "not: a slug as `faces` gives it, empty for restored ones.",
+                "Faces in the reports of recorded jobs, by action (restored, skipped, failed) and reason, as in "
+                "`faces`; empty for restored faces.",
                 ["action", "reason"],
                 registry=registry,
             ),
             jobs_redelivered=Counter(
                 "refstar_jobs_redelivered_total",
-                "Jobs started again after an attempt that did not end.",
+                "Jobs that were started again after an attempt that did not end.",
                 registry=registry,
             ),
             job_queue_duration=Histogram(
                 "refstar_job_queue_duration_seconds",
-                "From a job's acceptance to its first start.",
+                "Time from the acceptance of a job to its first start.",
                 buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
             job_duration=Histogram(
                 "refstar_job_duration_seconds",
-                "From a job's acceptance to its recorded outcome.",
+                "Time from the acceptance of a job to its recorded outcome.",
                 buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
             reference_work=Counter(
                 "refstar_reference_work_total",
-                "Steps of work on references: decode, detect and encode of new ones, fetch of a stored person's "
-                "encoded features. What this worker remembers costs none.",
+                "Work on references, by step: decode, detect and encode for new ones, fetch for the encoded features "
+                "of a stored person. References that this worker remembers cost none.",
                 ["step"],
                 registry=registry,
             ),
@@ -207,14 +209,14 @@ class WorkerMetrics:
             ),
             batch_ceiling=Gauge(
                 "refstar_batch_ceiling",
-                "Most faces in one inference now: the setting, rounded down to a power of two, halved whenever that "
-                "many did not fit into memory; always 1 on a CPU.",
+                "Most faces in one inference at present: the setting, rounded down to a power of two and halved "
+                "whenever that many did not fit into memory. Always 1 on a CPU.",
                 ["model"],
                 registry=registry,
             ),
             stage_duration=Histogram(
                 "refstar_stage_duration_seconds",
-                "Time per stage; infer is per batch, the others per job.",
+                "Time per stage: infer per batch, the others per job.",
                 ["stage"],
                 buckets=DURATION_BUCKETS,
                 registry=registry,
@@ -226,12 +228,12 @@ class WorkerMetrics:
             ),
             heartbeat=Gauge(
                 "refstar_worker_heartbeat_timestamp_seconds",
-                "When the worker's loop last confirmed its jobs to Redis, in unix seconds.",
+                "When the worker last confirmed its jobs to Redis, in unix seconds.",
                 registry=registry,
             ),
             model_info=Gauge(
                 "refstar_model_info",
-                "Always 1: a model that this worker has loaded.",
+                "Always 1. One series for each model that this worker has loaded.",
                 ["model", "version", "precision", "provider"],
                 registry=registry,
             ),

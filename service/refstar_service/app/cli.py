@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model or no detector runs here."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(next(iter(arguments), "")).parse_args(arguments)
+    options = _build_parser(next(iter(arguments), "")).parse_args(arguments)
     chosen = {
         name: value for name in Settings.model_fields if (value := getattr(options, name, None)) is not None
     }
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def _build_parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refstar",
         description="Restore degraded faces, using reference pictures of the same person.",
@@ -67,16 +67,16 @@ def _parser(command: str) -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve", help="run the gateway, a worker and an embedded Redis with one command"
     )
-    _address(serve)
-    _engine(serve)
+    _add_address_options(serve)
+    _add_engine_options(serve)
     serve.set_defaults(run=_serve)
 
     gateway = commands.add_parser("gateway", help="run the HTTP API only; requires REFSTAR_REDIS_URL")
-    _address(gateway)
+    _add_address_options(gateway)
     gateway.set_defaults(run=_gateway)
 
     worker = commands.add_parser("worker", help="run one worker; requires REFSTAR_REDIS_URL")
-    _engine(worker)
+    _add_engine_options(worker)
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     worker.add_argument(
         "--redis-url-follows", action="store_true", help=argparse.SUPPRESS
@@ -88,7 +88,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     courier.set_defaults(run=_courier)
 
-    _keys(commands.add_parser("keys", help="create, list and revoke API keys"))
+    _add_key_commands(commands.add_parser("keys", help="create, list and revoke API keys"))
 
     restore = commands.add_parser(
         "restore", help="restore a picture or a folder of pictures, without a server"
@@ -97,7 +97,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from refstar_service.app.restore_flags import add_flags
 
         add_flags(restore)
-    _engine(restore)
+    _add_engine_options(restore)
     restore.set_defaults(run=_restore)
 
     models = commands.add_parser("models", help="list the installed models")
@@ -108,13 +108,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _keys(parser: argparse.ArgumentParser) -> None:
+def _add_key_commands(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_manage_keys)
     actions = parser.add_subparsers(metavar="action", required=True, dest="action")
 
     add = actions.add_parser("add", help="create a key and show its token, or add a token to an existing key")
     add.add_argument("name", help="name of the key, which owns everything that is created with it")
-    _limits(add)
+    _add_limit_options(add)
 
     actions.add_parser("list", help="list names, token IDs and limits; the tokens themselves are never shown")
 
@@ -126,7 +126,7 @@ def _keys(parser: argparse.ArgumentParser) -> None:
 
     limit = actions.add_parser("limit", help="set the limits of a key")
     limit.add_argument("name")
-    _limits(limit)
+    _add_limit_options(limit)
 
     secret = actions.add_parser(
         "secret", help="create a new webhook secret for a key; the previous one stays valid"
@@ -137,27 +137,29 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _limits(parser: argparse.ArgumentParser) -> None:
+def _add_limit_options(parser: argparse.ArgumentParser) -> None:
     what = "0 means no limit; default: as in the settings"
-    parser.add_argument("--requests-per-minute", type=_count, metavar="N", dest="limit_requests", help=what)
     parser.add_argument(
-        "--restorations-per-day", type=_count, metavar="N", dest="limit_restorations", help=what
+        "--requests-per-minute", type=_parse_count, metavar="N", dest="limit_requests", help=what
+    )
+    parser.add_argument(
+        "--restorations-per-day", type=_parse_count, metavar="N", dest="limit_restorations", help=what
     )
     parser.add_argument(
         "--unfinished",
-        type=_count,
+        type=_parse_count,
         metavar="N",
         dest="limit_unfinished",
         help=f"restorations queued or running; {what}",
     )
 
 
-def _address(parser: argparse.ArgumentParser) -> None:
+def _add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000); 0 chooses a free one")
 
 
-def _engine(parser: argparse.ArgumentParser) -> None:
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
     )
@@ -170,7 +172,7 @@ def _engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads for inference (default: all cores)")
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
@@ -188,7 +190,7 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.processes import run_gateway
 
     with tracing.record_spans("refstar-gateway"):
-        loop.run(run_gateway(settings, _redis_url(settings)))
+        loop.run(run_gateway(settings, _require_redis_url(settings)))
     return 0
 
 
@@ -200,7 +202,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
         def redis_url() -> str:
             return sys.stdin.readline().strip()
     else:
-        known = _redis_url(settings)
+        known = _require_redis_url(settings)
 
         def redis_url() -> str:
             return known
@@ -216,7 +218,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
 def _courier(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.processes import run_courier
 
-    loop.run(run_courier(settings, _redis_url(settings)))
+    loop.run(run_courier(settings, _require_redis_url(settings)))
     return 0
 
 
@@ -227,7 +229,7 @@ def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
     if options.action == "secret" and options.name is None:
         print(key_commands.new_webhook_secret())
         return 0
-    url = _redis_url(settings) if settings.access == "redis" else None
+    url = _require_redis_url(settings) if settings.access == "redis" else None
     limits = None
     if options.action in ("add", "limit"):
         limits = Limits(options.limit_requests, options.limit_restorations, options.limit_unfinished)
@@ -243,7 +245,7 @@ def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _redis_url(settings: Settings) -> str:
+def _require_redis_url(settings: Settings) -> str:
     if settings.redis_url is None:
         raise RuntimeError("set REFSTAR_REDIS_URL, or use `refstar serve`, which starts a Redis of its own")
     return settings.redis_url

@@ -28,7 +28,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a reference picture; repeat for several",
     )
-    parser.add_argument("--model", help="default: the one that is made for so many references")
+    parser.add_argument(
+        "--model",
+        help="name of an installed model (default: the one that ranks first for so many references)",
+    )
     for knob in KNOBS.values():
         _add_knob(parser, knob)
     parser.add_argument("--selection", type=Path, help="also write what was taken from which reference (PNG)")
