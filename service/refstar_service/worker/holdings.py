@@ -10,7 +10,7 @@ from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.fleet import Fleet
-from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.patience import GaveUpError, patiently
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Holdings:
     async def reserve_and_start(self, stopping: asyncio.Event) -> tuple[list[Work], list[str]]:
         """Jobs that have begun, and the ids of those that had ended before they did.
 
-        Raises GaveUp; whatever was reserved by then goes stale and to another worker.
+        Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
         models, others = self._fleet.models, self._fleet.others
         reserve = partial(self._queue.reserve, self._max_batch, block=IDLE, models=models, others=others)
@@ -61,7 +61,7 @@ class Holdings:
             await self.quiet.wait()
         try:
             started = await patiently(lambda: self._queue.start(reserved), stopping)
-        except GaveUp:
+        except GaveUpError:
             self.forget(reserved)
             raise
         ended = []
@@ -80,7 +80,7 @@ class Holdings:
         return [Work(begun) for begun in started if begun is not None], ended
 
     async def record(self, done: Sequence[tuple[Work, Outcome]]) -> list[bool]:
-        """Record each outcome that still counts; in order, whether it did. Raises GaveUp."""
+        """Record each outcome that still counts; in order, whether it did. Raises GaveUpError."""
         outcomes = [(work.started, outcome) for work, outcome in done]
         try:
             return await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
@@ -96,7 +96,7 @@ class Holdings:
             work.story.end("given_back")
         try:
             await patiently(lambda: self._queue.release(held))
-        except GaveUp as error:
+        except GaveUpError as error:
             log.error(
                 "%d jobs could not be given back; another worker will take them over: %s", len(held), error
             )

@@ -13,7 +13,7 @@ from refstar_service.restoration.steps import Model, Prepared, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.patience import GaveUpError, patiently
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -45,7 +45,7 @@ class Intake:
             work.pixels = _count_pixels(work.request)
         except RestorationError as error:
             work.refuse(error)
-        except GaveUp as error:
+        except GaveUpError as error:
             log.error("job %s: its uploads cannot be read: %s", work.job_id, error)
             work.abandoned = True
         except Exception as error:

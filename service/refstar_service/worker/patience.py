@@ -25,12 +25,12 @@ TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnly
 REFUSES_WRITES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
 
 
-class GaveUp(Exception):  # noqa: N818  the end of patience
+class GaveUpError(Exception):
     """A passing trouble did not pass."""
 
 
 async def patiently(act: Callable[[], Awaitable[T]], stopping: asyncio.Event | None = None) -> T:
-    """Try again while Redis is away. Raises GaveUp after PATIENCE, or once ``stopping`` is set."""
+    """Try again while Redis is away. Raises GaveUpError after PATIENCE, or once ``stopping`` is set."""
     pause, deadline = 0.1, time.monotonic() + PATIENCE
     while True:
         try:
@@ -39,7 +39,7 @@ async def patiently(act: Callable[[], Awaitable[T]], stopping: asyncio.Event | N
             if not _may_pass(error):
                 raise
             if time.monotonic() > deadline or (stopping is not None and stopping.is_set()):
-                raise GaveUp(str(error)) from error
+                raise GaveUpError(str(error)) from error
             log.warning("Redis or the blob store does not answer, trying again: %s", error)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_BACKOFF)

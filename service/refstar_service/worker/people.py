@@ -73,7 +73,7 @@ class StoredPeople:
         return Enrolled(cut, encoded)
 
     async def keep(self, person_id: str, enrolled: Enrolled) -> JobResult:
-        """Store everything of a new person, then say that they are ready. Raises StepError (person-gone), GaveUp."""
+        """Store everything of a new person, then mark them as ready. Raises StepError (person-gone) and GaveUpError."""
         result = await patiently(lambda: keep(self._recall, person_id, enrolled))
         if result is None:
             raise StepError(PERSON_GONE, "The person was deleted.")
@@ -82,7 +82,7 @@ class StoredPeople:
     async def refuse(
         self, person_id: str, failure: JobFailure, reports: Sequence[ReferenceReport] = ()
     ) -> None:
-        """Say with the person why no use can be made of their references. Raises GaveUp."""
+        """Say with the person why no use can be made of their references. Raises GaveUpError."""
         recall = self._known
         if recall is not None:
             await patiently(lambda: refuse(recall, person_id, failure, reports, self._failed_ttl))

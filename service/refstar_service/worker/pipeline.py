@@ -30,7 +30,7 @@ from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
-from refstar_service.worker.patience import GaveUp
+from refstar_service.worker.patience import GaveUpError
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
@@ -138,7 +138,7 @@ class Worker:
             while not batch and not stopping.is_set():
                 try:
                     batch, ended = await self.holdings.reserve_and_start(stopping)
-                except GaveUp as error:
+                except GaveUpError as error:
                     log.error("no jobs can be fetched: %s", error)
                     continue
                 for job_id in ended:
@@ -210,7 +210,7 @@ class Worker:
     async def _record(self, done: list[tuple[Work, Outcome]]) -> None:
         try:
             recorded = await self.holdings.record(done)
-        except GaveUp as error:
+        except GaveUpError as error:
             log.error("%d outcomes could not be recorded, their jobs will run again: %s", len(done), error)
             for work, _ in done:
                 work.story.end("not_recorded")

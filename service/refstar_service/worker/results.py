@@ -16,7 +16,7 @@ from refstar_service.restoration.steps import Composed, Prepared, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.patience import GaveUp, patiently
+from refstar_service.worker.patience import GaveUpError, patiently
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -45,7 +45,7 @@ class Results:
                 return await self._succeed(work)
         except RestorationError as error:
             work.refuse(error)
-        except GaveUp as error:
+        except GaveUpError as error:
             log.error("job %s: its result cannot be kept: %s", work.job_id, error)
             return None
         except Exception as error:
@@ -76,7 +76,7 @@ class Results:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
     async def _succeed(self, work: Work) -> Outcome:
-        """Raises RestorationError, GaveUp and whatever goes wrong in between."""
+        """Raises RestorationError, GaveUpError and whatever goes wrong in between."""
         enrolled, prepared = work.enrolled, work.prepared
         work.enrolled = work.prepared = None  # their pixels are not needed after this
         if enrolled is not None:
@@ -112,7 +112,7 @@ class Results:
             # The person's record is settled before the job is: whoever waited for it finds why.
             try:
                 await self._people.refuse(work.job_id, work.failure, work.references)
-            except GaveUp as error:
+            except GaveUpError as error:
                 log.error("person %s cannot be told of: %s", work.job_id, error)
                 return None
         return Outcome.failed(
