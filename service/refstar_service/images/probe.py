@@ -4,7 +4,7 @@ import struct
 
 from refstar_service.images.containers import avif, bmp, jpeg, png, tiff, webp
 from refstar_service.images.containers.header import Header
-from refstar_service.images.formats import MEDIA_TYPES, claims_another, sniff
+from refstar_service.images.formats import MEDIA_TYPES, claims_no_image, sniff
 from refstar_service.images.picture import ImageInfo, ImageLimits
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
@@ -39,8 +39,11 @@ def inspect(
         detail = f"The file has {len(data)} bytes; the limit is {limits.max_bytes}."
         raise ImageRefused(RefusalCode.TOO_MANY_BYTES, detail)
     found = sniff(data)
-    if claims_another(claimed_media_type, found):
-        detail = f"The file is {MEDIA_TYPES[found]}, but its Content-Type says {claimed_media_type}."
+    if claims_no_image(claimed_media_type):
+        detail = (
+            f"The file is {MEDIA_TYPES[found]}, but its Content-Type says {claimed_media_type}. "
+            f"Send it as {MEDIA_TYPES[found]}, or without a Content-Type."
+        )
         raise ImageRefused(RefusalCode.TYPE_MISMATCH, detail)
     try:
         header = _READERS[found](data)

@@ -9,7 +9,7 @@ class RefusalCode(StrEnum):
     EMPTY = "image-empty"  # zero bytes
     NOT_AN_IMAGE = "not-an-image"  # no known image type by its first bytes
     TYPE_UNSUPPORTED = "image-type-unsupported"  # an image, but of a type that is not taken (GIF, HEIC, ...)
-    TYPE_MISMATCH = "image-type-mismatch"  # the caller claimed another image type
+    TYPE_MISMATCH = "image-type-mismatch"  # the caller claimed that it is no image
     TOO_MANY_BYTES = "image-too-many-bytes"
     TOO_MANY_PIXELS = "image-too-many-pixels"  # by the header: nothing was decoded
     TOO_SMALL = "image-too-small"

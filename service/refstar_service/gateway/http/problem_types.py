@@ -111,8 +111,8 @@ class ProblemType(Enum):
     )
     IMAGE_TYPE_MISMATCH = (
         422,
-        "The picture is not of the type it claims to be",
-        "The Content-Type of the part names one type, but the bytes are of another. Correct it or leave it out.",
+        "The picture is sent as something else than a picture",
+        "The Content-Type of the part names no image type, but the bytes are an image. Correct it or leave it out.",
     )
     IMAGE_TRUNCATED = (
         422,

@@ -1,13 +1,16 @@
 """Reading a multipart form while every cap holds at every byte, so that nothing oversized is ever held.
 
 Parts are kept in memory, not in spool files: the caps bound them, and no face touches the gateway's disk.
-A file part is one with a file name; browsers send an empty one for a file field that was left blank.
+A file part is one with a file name; browsers send an empty one for a file field that was left blank. The name may come
+as `filename`, or encoded as `filename*` (RFC 5987), as some clients send it for letters beyond ASCII.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
 SCANNED_ON_LOOP = 256 * 1024  # bytes; hashing them takes a quarter of a millisecond
+
+_QUOTED = re.compile(rb'"(?:\\.|[^"\\])*"')
+_ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*([^;\s]*)", re.IGNORECASE)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -164,12 +170,13 @@ class _FormBuilder:
         self._header_value.clear()
 
     def _end_headers(self) -> None:
-        _, options = parse_options_header(self._part.headers.get(b"content-disposition"))
+        disposition = self._part.headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         if b"name" not in options:
             raise Problem(ProblemType.MALFORMED_REQUEST, "A part of the form has no name.")
         self._part.name = _decode_text(options[b"name"])
-        if b"filename" in options:
-            self._part.file_name = _decode_text(options[b"filename"])
+        self._part.file_name = _decode_file_name(disposition, options)
+        if self._part.file_name is not None:
             self._check_file_field()
         elif len(self._fields) >= MAX_FIELDS:
             raise Problem(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
@@ -194,6 +201,13 @@ class _FormBuilder:
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         size = len(part.data) + end - start
+        if part.file_name is None and part.name in self._limits.files:
+            raise Problem(
+                ProblemType.INVALID_PARAMETER,
+                f"{part.name!r} must be a file, not text: give the part a file name, as "
+                f"`curl -F {part.name}=@photo.jpg` does (note the @).",
+                parameter=part.name,
+            )
         if part.file_name is None and size > MAX_FIELD_BYTES:
             raise Problem(
                 ProblemType.MALFORMED_REQUEST,
@@ -225,6 +239,18 @@ class _FormBuilder:
 
     def _end_form(self) -> None:
         self._ended = True
+
+
+def _decode_file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
+    """The file name of a part, None for one without. An encoded one goes before a plain one (RFC 6266)."""
+    encoded = _ENCODED_NAME.search(_QUOTED.sub(b'""', disposition))
+    if encoded is None:
+        return _decode_text(options[b"filename"]) if b"filename" in options else None
+    charset, _, rest = encoded[1].partition(b"'")
+    _, _, name = rest.partition(b"'")  # after the language
+    # RFC 5987 knows two charsets. What is no such value at all still marks a file.
+    raw = unquote_to_bytes(name)
+    return raw.decode("latin-1") if charset.lower() == b"iso-8859-1" else _decode_text(raw)
 
 
 def _decode_text(raw: bytes) -> str:

@@ -148,3 +148,26 @@ def test_the_cap_of_the_whole_body_is_inclusive(size: int) -> None:
     body = written({}, [])
     padding = b"x" * (size - len(body))  # what comes before the first boundary is not looked at
     assert refused(body + padding) == (size > LIMITS.max_request_bytes)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ("filename*=utf-8''%D1%84%D0%BE%D1%82%D0%BE.png", "фото.png"),
+        ("filename=\"_.png\"; filename*=UTF-8'en'%C3%A9.png", "é.png"),
+        ("filename*=iso-8859-1''%E9.png", "é.png"),
+        ("filename=\"a; filename*=utf-8''b.png\"", "a; filename*=utf-8''b.png"),
+        ("filename*=nonsense", ""),
+    ],
+)
+def test_a_file_name_may_be_encoded(parameters: str, name: str) -> None:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; {parameters}\r\n\r\n'
+    (upload,) = read(head.encode() + f"data\r\n--{BOUNDARY}--\r\n".encode()).files
+    assert (upload.name, upload.data) == (name, b"data")
+
+
+def test_a_file_field_without_a_file_name_is_told_so_and_a_blank_one_is_none() -> None:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"\r\n\r\n'.encode()
+    assert not read(head + f"\r\n--{BOUNDARY}--\r\n".encode()).files
+    with pytest.raises(Problem, match="'image' must be a file"):
+        read(head + f"data\r\n--{BOUNDARY}--\r\n".encode())

@@ -47,9 +47,20 @@ async def test_a_truncated_picture(post: Post, refused: Refused, picture: Pictur
     await refused(await post(image=("face.jpg", whole[: len(whole) // 2])), 422, "image-truncated")
 
 
-async def test_a_claim_of_another_image_type(post: Post, refused: Refused, picture: Picture) -> None:
-    image = ("face.jpg", picture(kind="PNG"), "image/jpeg")
+async def test_a_claim_of_no_image(post: Post, refused: Refused, picture: Picture) -> None:
+    image = ("face.png", picture(kind="PNG"), "text/html")
     await refused(await post(image=image), 422, "image-type-mismatch")
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 90_000])
+async def test_a_picture_without_a_file_name(client: httpx.AsyncClient, refused: Refused, size: int) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: image/png\r\n\r\n'
+    body = head + bytes(size) + b"\r\n--b--\r\n"
+    response = await client.post(
+        "/v1/restorations", content=body, headers={"content-type": "multipart/form-data; boundary=b"}
+    )
+    problem = await refused(response, 422, "invalid-parameter")
+    assert "give the part a file name" in problem["detail"]
 
 
 async def test_a_picture_over_the_byte_cap(post: Post, refused: Refused) -> None:
