@@ -17,7 +17,7 @@ ENV UV_NO_CACHE=1 \
     VIRTUAL_ENV=/opt/refstar
 # The dependencies first: this layer lasts until a pin changes.
 COPY service/pyproject.toml service/pyproject.toml
-RUN /opt/installer/bin/uv pip install -c constraints.txt -c constraints-gpu.txt -r service/pyproject.toml --extra gpu --extra s3 --extra tracing
+RUN /opt/installer/bin/uv pip install -c constraints.txt -c constraints-gpu.txt -r service/pyproject.toml --extra gpu --extra heic --extra s3 --extra tracing
 COPY service service
 RUN /opt/installer/bin/uv pip install --no-deps -b constraints.txt ./service
 

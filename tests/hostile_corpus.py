@@ -107,9 +107,12 @@ def _variants() -> Iterator[tuple[str, str, bytes]]:
 
 
 def _cut() -> Iterator[BadFile]:
-    for name, _, data in _variants():
+    for name, kind, data in _variants():
         for part in (0.2, 0.5, 0.8, 0.99):
-            yield BadFile(f"{name}, cut at {part}", data[: int(len(data) * part)], "image-truncated")
+            left = data[: int(len(data) * part)]
+            # Whether a scan is whole only its decoder knows: complete files without an end marker exist.
+            told_late = kind == "jpeg" and b"\xff\xda" in left
+            yield BadFile(f"{name}, cut at {part}", left, "image-truncated", in_worker=told_late)
 
 
 def _mislabeled() -> Iterator[BadFile]:
@@ -121,23 +124,15 @@ def _mislabeled() -> Iterator[BadFile]:
 
 def _of_other_types() -> Iterator[BadFile]:
     for kind, start in {
-        "gif 87": b"GIF87a",
-        "gif 89": b"GIF89a",
         "psd": b"8BPS\0\1",
         "icon": b"\0\0\1\0\1\0",
         "jpeg xl": b"\xff\x0a",
         "jpeg xl box": b"\0\0\0\x0cJXL \r\n\x87\n",
-        "jpeg 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
-        "jpeg 2000 stream": b"\xff\x4f\xff\x51\0\x2f",
         "qoi": b"qoif",
         "openexr": b"v/1\1",
         "radiance": b"#?RADIANCE\n",
     }.items():
         yield BadFile(kind, start + bytes(64), "image-type-unsupported")
-    for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
-        data = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + brand + brand + bytes(64)
-        yield BadFile(f"heif {brand.decode()}", data, "image-type-unsupported")
-    yield BadFile("a real gif", saved(photo(), "gif"), "image-type-unsupported")
 
 
 def _no_pictures() -> Iterator[BadFile]:
@@ -184,6 +179,7 @@ def _no_pictures() -> Iterator[BadFile]:
         "half a jpeg signature": b"\xff\xd8",
         "riff of nothing": b"RIFF",
         "bitmap of two bytes": b"BM",
+        "half a gif signature": b"GIF8",
     }.items():
         yield BadFile(name, data, "not-an-image")
 
@@ -215,7 +211,7 @@ def _of_wrong_size() -> Iterator[BadFile]:
 
 def _of_several_frames() -> Iterator[BadFile]:
     frames = [photo(), photo().rotate(90), photo().rotate(180)]
-    for kind in ("png", "webp", "tiff", "avif"):
+    for kind in ("png", "webp", "tiff", "avif", "gif"):
         for count in (1, 2):
             data = saved(frames[0], kind, save_all=True, append_images=frames[1 : 1 + count])
             yield BadFile(f"{kind} of {count + 1} frames", data, "image-animated")
@@ -257,6 +253,10 @@ def _damaged_inside() -> Iterator[BadFile]:
     yield _inside("avif of zeros", avif[:start] + bytes(len(avif) - start))
     tiff = saved(photo(), "tiff", compression="tiff_adobe_deflate")
     place = tiff.index(b"\x78\x9c") if b"\x78\x9c" in tiff else 8
+    jp2 = saved(photo(), "jpeg2000")
+    yield _inside("jpeg 2000 of noise", _noisy(jp2, jp2.index(b"\xff\x93") + 2))
+    gif = saved(photo().quantize(16), "gif")
+    yield _inside("gif whose pixels break off", gif[:-200] + b"\0;", "image-truncated")
     yield _inside("deflated tiff of zeros", tiff[:place] + bytes(200) + tiff[place + 200 :])
 
 

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(20 * MIB, ge=KIB)
     """Largest file in a request, in bytes. Reading stops at the limit."""
 
-    max_image_pixels: int = Field(50_000_000, ge=256, le=89_000_000)
+    max_image_pixels: int = Field(52_000_000, ge=256, le=89_000_000)
     """Most pixels in one picture, according to its header. A decoded pixel takes 3 to 12 bytes in the worker."""
 
     max_image_side: int = Field(16_384, ge=16)

@@ -7,8 +7,10 @@ What comes out is always upright 8 bit RGB with three channels, whatever went in
 - alpha: kept apart, straight; colors under it are left as they are;
 - CMYK (JPEG, also Adobe's inverted one, and TIFF): sRGB by the embedded profile, else by (1 - C)(1 - K);
 - 16 bits: rounded to v / 257;
-- orientation (EXIF, TIFF's tag, AVIF's boxes): applied once, here;
-- several pictures in one JPEG (MPO, as phones write): the first.
+- color told in numbers (PNG, AVIF, HEIC): on sRGB's tone curve, with a profile of the primaries if they are others;
+- orientation (EXIF, TIFF's tag, AVIF's and HEIC's boxes): applied once, here;
+- several pictures in one JPEG (MPO, as phones write): the first;
+- smaller copies and masks in one TIFF: passed over.
 
 Refused are animations and multi-page files, floating-point and signed TIFF, 12 bit or lossless JPEG, and
 every file that ends early: no missing part is ever filled. Damage that leaves a JPEG's or WebP's
@@ -23,15 +25,17 @@ import numpy.typing as npt
 from PIL import (  # importing one registers its decoder; no other decoder is ever asked
     AvifImagePlugin,
     BmpImagePlugin,
+    GifImagePlugin,
     Image,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from refstar_service.images import metadata, raster
-from refstar_service.images.containers import avif, jpeg, png, tiff
+from refstar_service.images import heic_decoder, metadata, raster
+from refstar_service.images.containers import avif, gif, heic, jp2, jpeg, png, tiff
 from refstar_service.images.containers.header import Header
 from refstar_service.images.picture import ImageLimits, Picture
 from refstar_service.images.probe import inspect
@@ -44,8 +48,19 @@ _DECODERS = {
     "tiff": TiffImagePlugin.TiffImageFile.format,
     "bmp": BmpImagePlugin.BmpImageFile.format,
     "avif": AvifImagePlugin.AvifImageFile.format,
+    "gif": GifImagePlugin.GifImageFile.format,
+    "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile.format,
 }
-_PLAIN = {"jpeg": jpeg.plain, "png": png.plain, "tiff": tiff.plain, "avif": avif.plain}
+_PLAIN = {
+    "jpeg": jpeg.plain,
+    "png": png.plain,
+    "tiff": tiff.plain,
+    "avif": avif.plain,
+    "gif": gif.plain,
+    "jp2": jp2.plain,
+    "heic": heic.plain,
+}
+_DEEP = {"png", "tiff"}  # of which Pillow would keep the upper byte only
 
 
 def decode(data: bytes, limits: ImageLimits) -> Picture:
@@ -76,27 +91,38 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
 
 def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
     plain = _PLAIN[kind](data) if kind in _PLAIN else data
-    if header.bits == 16:
-        return raster.from_deep(_deep(plain, header), header.mode, header.icc)
+    if kind == "heic":
+        values = heic_decoder.decode(plain, header.work)
+        _check_size((values.shape[1], values.shape[0]), kind, header)
+        return raster.from_channels(values, header)
+    if header.bits == 16 and kind in _DEEP:
+        return raster.from_deep(_deep(plain, header), header)
+    closed = kind != "jpeg" or jpeg.end(plain) >= 0
+    if not closed:
+        plain = jpeg.closed(plain)
     image = _load(plain, kind, header)
     if kind == "png" and _may_lack_rows(image) and not png.has_all_rows(plain):
         raise ImageRefused(
             RefusalCode.TRUNCATED, "The PNG file's compressed data ends before its picture does."
         )
-    if kind == "jpeg" and _ends_in_fill(image) and not _is_whole(plain, image, header):
+    if kind == "jpeg" and (not closed or _ends_in_fill(image)) and not _is_whole(plain, image, header):
         raise ImageRefused(
             RefusalCode.TRUNCATED, "The JPEG file's compressed data ends before its picture does."
         )
-    return raster.from_pillow(image, header.mode, header.icc)
+    return raster.from_pillow(image, header)
 
 
 def _load(data: bytes, kind: str, header: Header) -> Image.Image:
     """By Pillow. OpenCV reads a JPEG a tenth quicker, but gives back half a picture where a scan breaks off."""
     image = Image.open(io.BytesIO(data), formats=[_DECODERS[kind]])
-    if image.size != (header.width, header.height):
-        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contains contradicting sizes.")
+    _check_size(image.size, kind, header)
     image.load()
     return image
+
+
+def _check_size(size: tuple[int, int], kind: str, header: Header) -> None:
+    if size != (header.width, header.height):
+        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contains contradicting sizes.")
 
 
 def _deep(data: bytes, header: Header) -> npt.NDArray[np.uint16]:
@@ -128,8 +154,13 @@ def _ends_in_fill(image: Image.Image) -> bool:
 
 
 def _is_whole(data: bytes, image: Image.Image, header: Header) -> bool:
-    """Whether that gray is content: more data before the end marker is superfluous then, and changes nothing."""
+    """Whether no data is missing: more of it before the end marker is superfluous then, and changes nothing.
+
+    Where bits are missing decoders put zeros. So it begins with ones, in case that few are.
+    """
     end = jpeg.end(data)
-    more = np.random.default_rng(0).integers(0, 255, 4096, np.uint8).tobytes()  # 0xFF, a marker, left out
+    more = (
+        b"\xfe" + np.random.default_rng(0).integers(0, 255, 4096, np.uint8).tobytes()
+    )  # 0xFF, a marker, left out
     again = _load(data[:end] + more + data[end:], "jpeg", header)
     return again.tobytes() == image.tobytes()

@@ -76,7 +76,7 @@ def block(payload: bytes) -> bytes | None:
     """The TIFF block of an EXIF payload, with or without the prefix; None if it is not one."""
     start = len(PREFIX) if payload.startswith(PREFIX) else 0
     found = bytes(payload[start:])
-    return found if ifd.byte_order(found) else None
+    return found if found.startswith((b"II*\0", b"MM\0*")) else None
 
 
 def orientation(exif: bytes | None) -> int:
@@ -112,16 +112,15 @@ def sane_resolution(x: float, y: float) -> tuple[float, float] | None:
 
 def read(exif: bytes | None) -> Directories | None:
     """All directories of a block (or of a TIFF file, which is laid out alike); None if it has no first one."""
-    order = ifd.byte_order(exif) if exif else None
-    if exif is None or order is None:
-        return None
     try:
-        (offset,) = struct.unpack_from(f"{order}I", exif, 4)
-        first = ifd.read(exif, order, offset).entries
+        layout = ifd.layout(exif) if exif else None
+        if exif is None or layout is None:
+            return None
+        first = ifd.read(exif, layout, layout.first).entries
     except struct.error:
         return None
-    shot, place = (_inner(exif, first.get(tag), order) for tag in (_SHOT_AT, _PLACE_AT))
-    return Directories(order, first, shot, place)
+    shot, place = (_inner(exif, first.get(tag), layout) for tag in (_SHOT_AT, _PLACE_AT))
+    return Directories(layout.order, first, shot, place)
 
 
 def carried(
@@ -210,11 +209,11 @@ def _number(entry: ifd.Entry | None, order: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _inner(exif: bytes, pointer: ifd.Entry | None, order: str) -> dict[int, ifd.Entry]:
-    offsets = pointer.integers(order) if pointer else ()
+def _inner(exif: bytes, pointer: ifd.Entry | None, layout: ifd.Layout) -> dict[int, ifd.Entry]:
+    offsets = pointer.integers(layout.order) if pointer else ()
     if not offsets:
         return {}
     try:
-        return ifd.read(exif, order, offsets[0]).entries
+        return ifd.read(exif, layout, offsets[0]).entries
     except struct.error:
         return {}

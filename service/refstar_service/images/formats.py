@@ -1,10 +1,11 @@
-"""The image types that are taken and given back."""
+"""The image types that are taken, and those that are given back."""
 
 import io
 
 from PIL import AvifImagePlugin, Image
 
-from refstar_service.images.containers import jpeg, webp
+from refstar_service.images import heic_decoder
+from refstar_service.images.containers import jp2, jpeg, webp
 from refstar_service.images.picture import ImageInfo
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
@@ -20,7 +21,8 @@ def _avif_writable() -> bool:
     return True
 
 
-OUTPUT_FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", *(("avif",) if _avif_writable() else ()))
+_WRITTEN_SOMEWHERE = ("png", "jpeg", "webp", "tiff", "bmp", "avif")
+OUTPUT_FORMATS = tuple(kind for kind in _WRITTEN_SOMEWHERE if kind != "avif" or _avif_writable())
 MEDIA_TYPES = {
     "jpeg": "image/jpeg",
     "png": "image/png",
@@ -28,29 +30,42 @@ MEDIA_TYPES = {
     "tiff": "image/tiff",
     "bmp": "image/bmp",
     "avif": "image/avif",
+    "heic": "image/heic",
+    "jp2": "image/jp2",
+    "gif": "image/gif",
 }
-_NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "avif": "AVIF"}
+_NAMES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WebP",
+    "tiff": "TIFF",
+    "bmp": "BMP",
+    "avif": "AVIF",
+    "heic": "HEIC",
+    "jp2": "JPEG 2000",
+    "gif": "GIF",
+}
 _WRITTEN = ", ".join(_NAMES[kind] for kind in OUTPUT_FORMATS)
 _MOST_SIDE = {"jpeg": jpeg.MAX_SIDE, "webp": webp.MAX_SIDE, "avif": 32_768}  # the last: of its decoders
 # The AVIF encoder takes 40 bytes for each: a gigabyte here, for others it is at most a third of that.
 _MOST_PIXELS = {"avif": 25_000_000}
-TAKEN = "JPEG, PNG, WebP, TIFF, BMP and AVIF"
+_READ = [name for kind, name in _NAMES.items() if kind != "heic" or heic_decoder.available()]
+TAKEN = f"{', '.join(_READ[:-1])} and {_READ[-1]}"
+#: What "same" gives for types that are not written: the first that can hold it. Phones' pictures stay small.
+_INSTEAD = {"avif": ("webp",), "heic": ("jpeg",)}
 #: Claims that say nothing: bytes of any kind.
 _ANY_BYTES = {"application/octet-stream", "binary/octet-stream", "*/*"}
 # What callers may well send, so that the answer can name it.
 _NOT_TAKEN = {
-    b"GIF8": "a GIF",
     b"8BPS": "a Photoshop document",
     b"\0\0\1\0": "an icon",
     b"\xff\x0a": "a JPEG XL",
     b"\0\0\0\x0cJXL ": "a JPEG XL",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
     b"qoif": "a QOI",
     b"v/1\1": "an OpenEXR",
     b"#?RADIANCE": "a Radiance HDR",
 }
-_HEIF = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+_HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
 def sniff(data: bytes) -> str:
@@ -65,12 +80,18 @@ def sniff(data: bytes) -> str:
         return "tiff"
     if data.startswith(b"BM") and len(data) >= 18 and data[15:18] == b"\0\0\0":  # a header of under 256 bytes
         return "bmp"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if data.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
+        return "jp2"
     other = next((name for start, name in _NOT_TAKEN.items() if data.startswith(start)), None)
     if data[4:8] == b"ftyp":
         brands = {data[at : at + 4] for at in range(8, min(int.from_bytes(data[:4]), 256), 4)}
         if brands & {b"avif", b"avis"}:
             return "avif"
-        other = "a HEIC" if brands & _HEIF else None
+        if brands & _HEIC and heic_decoder.available():
+            return "heic"
+        other = "a HEIC (for which the extra `heic` is not installed)" if brands & _HEIC else None
     if other is not None:
         raise ImageRefused(
             RefusalCode.TYPE_UNSUPPORTED, f"The file is {other} image. Supported types are {TAKEN}."
@@ -93,12 +114,12 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
     """The output format for ``requested`` ("same" or one of OUTPUT_FORMATS).
 
     ``size`` is width and height of the result, where they are not the input's. "same" is the input's own
-    type; where that cannot hold the result, or is avif and there is no encoder, it is webp for avif and png
-    else, or if webp cannot hold it either. Raises ValueError for another word, ImageRefused where what was
+    type; where that is not written here or cannot hold the result, it is webp for avif, jpeg for heic without alpha,
+    and png else, or if they cannot hold it either. Raises ValueError for another word, ImageRefused where what was
     asked for by name cannot be given: image-too-many-pixels if the result is too large for the type,
     image-type-unsupported for avif without an encoder.
     """
-    if requested not in (*MEDIA_TYPES, "same"):
+    if requested not in (*_WRITTEN_SOMEWHERE, "same"):
         raise ValueError(f"format must be same, {', '.join(OUTPUT_FORMATS)}, not {requested!r}")
     width, height = size or (info.width, info.height)
 
@@ -107,7 +128,9 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
         return max(width, height) > _MOST_SIDE.get(kind, pixels) or pixels > _MOST_PIXELS.get(kind, pixels)
 
     if requested == "same":
-        wishes = (info.format, *(("webp",) if info.format == "avif" else ()))
+        wishes = [info.format, *_INSTEAD.get(info.format, ())]
+        if info.has_alpha and info.format != "jpeg":
+            wishes = [kind for kind in wishes if kind != "jpeg"]
         return next((kind for kind in wishes if kind in OUTPUT_FORMATS and not too_large(kind)), "png")
     if requested not in OUTPUT_FORMATS:
         raise ImageRefused(

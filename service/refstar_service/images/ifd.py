@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes, by type
+_LONG8, _IFD8 = 16, 18  # types of BigTIFF: offsets and lengths
+_BIG_SIZES = {**_SIZES, _LONG8: 8, _IFD8: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 _MOST_ENTRIES = 1024
@@ -39,32 +41,64 @@ class Directory:
     next: int  # offset of the next directory, 0 for none
 
 
-def byte_order(block: bytes) -> str | None:
-    """ "<" or ">" for a classic TIFF header, else None."""
-    return {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+@dataclass(frozen=True)
+class Layout:
+    """How directories are written: ``order`` is "<" or ">"; ``big`` ones (BigTIFF) count and point with 8 bytes."""
+
+    order: str
+    big: bool
+    first: int  # offset of the first directory
 
 
-def read(block: bytes, order: str, offset: int) -> Directory:
+def layout(block: bytes) -> Layout | None:
+    """From the header of a TIFF or BigTIFF file or of an EXIF block, else None; struct.error if it is cut off."""
+    if (order := {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])) is not None:
+        return Layout(order, False, struct.unpack_from(f"{order}I", block, 4)[0])
+    if (order := {b"II+\0": "<", b"MM\0+": ">"}.get(block[:4])) is not None:
+        return Layout(order, True, struct.unpack_from(f"{order}Q", block, 8)[0])
+    return None
+
+
+def read(block: bytes, layout: Layout, offset: int) -> Directory:
     """The directory at ``offset``; struct.error if it lies outside the block.
 
     Left out are entries of unknown type, those outside the block, and those beyond the block's own size
-    in sum: they would share bytes, and a small file must not become many large values.
+    in sum: they would share bytes, and a small file must not become many large values. The 8 byte numbers of
+    BigTIFF become LONG; what does not fit into that points outside of any file that is taken.
     """
-    (count,) = struct.unpack_from(f"{order}H", block, offset)
+    order, big = layout.order, layout.big
+    inline, sizes = (8, _BIG_SIZES) if big else (4, _SIZES)
+    count_format, entry_format, offset_format = (
+        (f"{order}Q", f"{order}HHQ", f"{order}Q") if big else (f"{order}H", f"{order}HHI", f"{order}I")
+    )
+    if offset > len(block):  # a number of 64 bits may be more than struct takes
+        raise struct.error("the directory lies outside the block")
+    (count,) = struct.unpack_from(count_format, block, offset)
+    at = offset + struct.calcsize(count_format)
+    head = struct.calcsize(entry_format)
     entries: dict[int, Entry] = {}
     left = len(block)
     for index in range(min(count, _MOST_ENTRIES)):
-        at = offset + 2 + 12 * index
-        tag, kind, length = struct.unpack_from(f"{order}HHI", block, at)
-        size = _SIZES.get(kind, 0) * length
-        start = at + 8
-        if size > 4:
-            (start,) = struct.unpack_from(f"{order}I", block, start)
+        entry = at + (head + inline) * index
+        tag, kind, length = struct.unpack_from(entry_format, block, entry)
+        size = sizes.get(kind, 0) * length
+        start = entry + head
+        if size > inline:
+            (start,) = struct.unpack_from(offset_format, block, start)
         if size and start + size <= len(block) and size <= left and tag not in entries:
-            entries[tag] = Entry(kind, length, block[start : start + size])
+            found = Entry(kind, length, block[start : start + size])
+            entries[tag] = _shortened(found, order) if kind in (_LONG8, _IFD8) else found
             left -= size
-    (following,) = struct.unpack_from(f"{order}I", block, offset + 2 + 12 * count)
+    (following,) = struct.unpack_from(offset_format, block, at + (head + inline) * min(count, len(block)))
     return Directory(entries, following)
+
+
+def _shortened(entry: Entry, order: str) -> Entry:
+    if entry.count > _MOST_VALUES:
+        return entry
+    values = struct.unpack(f"{order}{entry.count}Q", entry.value)
+    most = (1 << 32) - 1
+    return Entry(LONG, entry.count, struct.pack(f"{order}{entry.count}I", *(min(v, most) for v in values)))
 
 
 def write(entries: Mapping[int, Entry], order: str, offset: int) -> bytes:

@@ -17,7 +17,7 @@ class ImageLimits:
     """What is taken. ``max_side`` and ``min_side`` are pixels; both hold for width and for height."""
 
     max_bytes: int = 20 * 1024 * 1024
-    max_pixels: int = 50_000_000
+    max_pixels: int = 52_000_000  # phones with 50 megapixels make 8192 x 6144 and 8320 x 6240
     max_side: int = 16384
     min_side: int = 16
 
@@ -34,7 +34,7 @@ class ImageLimits:
 class ImageInfo:
     """What the header says. ``width`` and ``height`` are of the upright picture (after EXIF orientation)."""
 
-    format: str  # "jpeg", "png", "webp", "tiff", "bmp" or "avif"
+    format: str  # a key of `formats.MEDIA_TYPES`
     media_type: str
     width: int
     height: int

@@ -2,7 +2,7 @@
 
 import struct
 
-from refstar_service.images.containers import avif, bmp, jpeg, png, tiff, webp
+from refstar_service.images.containers import avif, bmp, gif, heic, jp2, jpeg, png, tiff, webp
 from refstar_service.images.containers.header import Header
 from refstar_service.images.formats import MEDIA_TYPES, claims_no_image, sniff
 from refstar_service.images.picture import ImageInfo, ImageLimits
@@ -15,6 +15,9 @@ _READERS = {
     "tiff": tiff.read,
     "bmp": bmp.read,
     "avif": avif.read,
+    "heic": heic.read,
+    "jp2": jp2.read,
+    "gif": gif.read,
 }
 # Alpha, a grid of tiles, a coded size that is rounded up: what honest files need, as a multiple of
 # max_pixels.

@@ -24,6 +24,9 @@ _LEFT_OUT = (
     "http://ns.adobe.com/xmp/note/",  # where the rest of a split packet is
     "http://ns.adobe.com/camera-raw-settings/",  # edits still to be made, crops among them
     "http://ns.google.com/photos/",  # depth maps, originals, appended videos, the view of a panorama
+    "http://ns.adobe.com/hdr-gain-map/",  # how to apply a second picture, which does not come along
+    "http://ns.apple.com/HDRGainMap/",
+    "http://ns.apple.com/pixeldatainfo/",
 )
 # Layout of the file, and what EXIF or the file itself says of the new picture.
 _LEFT_OUT_OF = {

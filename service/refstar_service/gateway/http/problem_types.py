@@ -102,12 +102,12 @@ class ProblemType(Enum):
     NOT_AN_IMAGE = (
         422,
         "The file is not a picture",
-        "Its first bytes match no known picture type. Send JPEG, PNG, WebP, TIFF, BMP or AVIF.",
+        "Its first bytes match no known picture type. Send JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG 2000 or GIF.",
     )
     IMAGE_TYPE_UNSUPPORTED = (
         422,
         "This picture type is not supported",
-        "Convert the picture to JPEG, PNG, WebP, TIFF, BMP or AVIF.",
+        "Convert the picture to JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG 2000 or GIF.",
     )
     IMAGE_TYPE_MISMATCH = (
         422,

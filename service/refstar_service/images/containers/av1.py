@@ -1,5 +1,6 @@
 """AV1 streams: how many pixels one makes a decoder produce."""
 
+from refstar_service.images.containers.bits import Bits
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
@@ -35,7 +36,7 @@ def _leb128(stream: bytes, position: int) -> tuple[int, int]:
 
 def _largest_frame(header: bytes) -> int:
     """max_frame_width x max_frame_height (section 5.5.1 of the AV1 specification)."""
-    bits = _Bits(header)
+    bits = Bits(header)
     bits.take(3 + 1)  # profile, still picture
     if bits.take(1):  # the reduced header of a still picture
         bits.take(5)
@@ -51,18 +52,3 @@ def _largest_frame(header: bytes) -> int:
                 bits.take(4)
     width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
     return (bits.take(width_bits) + 1) * (bits.take(height_bits) + 1)
-
-
-class _Bits:
-    """Reads from the most significant bit on; IndexError past the end."""
-
-    def __init__(self, data: bytes) -> None:
-        # The fields of interest end within the header's first bytes, however long it is.
-        self._value = int.from_bytes(data[:128])
-        self._left = 8 * len(data[:128])
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise IndexError("past the end of the header")
-        return self._value >> self._left & (1 << count) - 1

@@ -1,274 +1,43 @@
-"""AVIF: the boxes that describe the primary item.
+"""AVIF: HEIF with pictures coded as AV1.
 
 The size in a box and the size inside the AV1 stream need not agree: decoders scale the second to the
 first. So the stream's own sequence headers are read as well, and counted as the work that decoding is.
 """
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-from refstar_service.images import exif
+from refstar_service.images import colorimetry
 from refstar_service.images.containers.av1 import coded_pixels
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.containers.heif import Items
 
-# EXIF's name for a turn by 90 degrees anticlockwise, `irot` times, and then a mirroring (`imir`: None, 0 top
-# and bottom exchanged, 1 left and right exchanged).
-_ORIENTATIONS = {
-    (0, None): 1,
-    (0, 0): 4,
-    (0, 1): 2,
-    (1, None): 8,
-    (1, 0): 5,
-    (1, 1): 7,
-    (2, None): 3,
-    (2, 0): 2,
-    (2, 1): 4,
-    (3, None): 6,
-    (3, 0): 7,
-    (3, 1): 5,
-}
-_RDF = b"application/rdf+xml\0"
-_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
-_MOST_BOXES = 10_000
-_MOST_ITEMS = 512
-_MOST_LINKS = 4096  # extents of all items together, and properties of all items together
-
-
-@dataclass
-class _Meta:
-    """The meta box, as far as it is of use here."""
-
-    primary: int = -1
-    kinds: dict[int, bytes] = field(default_factory=dict)  # item -> type
-    kinds_at: dict[int, int] = field(default_factory=dict)  # item -> where its type is written
-    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # item -> (start, length)s
-    properties: list[tuple[bytes, int, int]] = field(default_factory=list)  # (type, start, end)
-    of_item: dict[int, list[int]] = field(default_factory=dict)  # item -> indices into properties, from 1
-    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)  # (type, from, to)
+_CODED = b"av01"
 
 
 def read(data: bytes) -> Header:
-    boxes = list(_boxes(data, 0, len(data)))
-    names = [kind for kind, _, _ in boxes]
-    _, start, end = boxes[names.index(b"meta")] if b"meta" in names else (b"", 0, len(data) + 1)
-    if end > len(data):
-        raise ImageRefused(RefusalCode.TRUNCATED, "The AVIF file ends inside its header.")
-    meta = _meta(data, start, end)
-    mine = _properties(meta, meta.primary)
-    if b"ispe" not in mine or meta.kinds.get(meta.primary) not in (b"av01", b"grid"):
-        raise _refused("does not describe its primary picture")
-    width, height = struct.unpack_from(">II", data, mine[b"ispe"][0] + 4)
-    turn = data[mine[b"irot"][0]] & 3 if b"irot" in mine else 0
-    mirror = data[mine[b"imir"][0]] & 1 if b"imir" in mine else None
-    bits, gray = _coding(data, meta, mine)
-    alpha = any(
-        kind == b"auxl" and meta.primary in to and _is_alpha(data, meta, item)
-        for kind, item, to in meta.references
-    )
-    whole = all(end <= len(data) for _, _, end in boxes)
-    streams = [_item(data, meta, item) for item, kind in meta.kinds.items() if kind == b"av01"]
+    items = Items.of(data)
+    width, height = items.size(_CODED)
+    configuration = items.configuration(b"av1C")
+    flags = configuration[2] if configuration else 0
+    alpha, gray = items.has_alpha(), bool(flags & 0x10)
+    streams = items.of_kind(_CODED).values()
+    profile = items.profile()
     return Header(
         width=width,
         height=height,
         mode=("L" if gray else "RGB") + "A" * alpha,
-        bits=bits,
+        bits=(12 if flags & 0x20 else 10) if flags & 0x40 else 8,
         has_alpha=alpha,
         # A file may hold a sequence beside its still; which of the two is meant, its first brand says.
-        frames=2 if b"moov" in names and data[8:12] == b"avis" else 1,
-        orientation=_ORIENTATIONS[turn, mirror],
-        exif=_exif(data, meta),
-        icc=_profile(data, meta),
-        xmp=_packet(data, meta),
-        complete=whole and all(stream is not None for stream in streams),
+        frames=2 if items.moving and data[8:12] == b"avis" else 1,
+        orientation=items.orientation(),
+        exif=items.exif(),
+        icc=profile,
+        color=None if profile else colorimetry.numbered(items.color_numbers()),
+        xmp=items.packet(),
+        complete=items.whole and all(stream is not None for stream in streams),
         work=sum(coded_pixels(stream) for stream in streams if stream is not None),
     )
 
 
 def plain(data: bytes) -> bytes:
     """The same file with its EXIF and XMP items renamed, so that decoders pass them over."""
-    changed = bytearray(data)
-    start, end = next((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"meta")
-    meta = _meta(data, start, end)
-    for item, name in meta.kinds.items():
-        if name in (b"Exif", b"mime"):
-            changed[meta.kinds_at[item] : meta.kinds_at[item] + 4] = b"skip"
-    return bytes(changed)
-
-
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of each box's body; the last one may end after the file does."""
-    for _ in range(_MOST_BOXES):
-        if start + 8 > min(end, len(data)):
-            return
-        size, kind = struct.unpack_from(">I4s", data, start)
-        body = start + 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, body)
-            body += 8
-        elif size == 0:
-            size = end - start
-        if size < body - start:
-            raise _refused("has a damaged box")
-        yield kind, body, start + size
-        start += size
-    raise _refused(f"has more than {_MOST_BOXES} boxes")
-
-
-def _meta(data: bytes, start: int, end: int) -> _Meta:
-    meta = _Meta()
-    within = {kind: (body, stop) for kind, body, stop in _boxes(data, start + 4, end)}
-    for kind, (body, stop) in within.items():
-        version = data[body]
-        if kind == b"pitm":
-            (meta.primary,) = struct.unpack_from(">I" if version else ">H", data, body + 4)
-        elif kind == b"iinf":
-            _read_items(data, meta, body + (8 if version else 6), stop)
-        elif kind == b"iloc":
-            _read_locations(data, meta, body, within.get(b"idat", (0, 0))[0])
-        elif kind == b"iprp":
-            for inner, at, until in _boxes(data, body, stop):
-                if inner == b"ipco":
-                    meta.properties += _boxes(data, at, until)
-                elif inner == b"ipma":
-                    _read_associations(data, meta, at)
-        elif kind == b"iref":
-            wide = ">I" if version else ">H"
-            size = struct.calcsize(wide)
-            for inner, at, until in _boxes(data, body + 4, stop):
-                (item,) = struct.unpack_from(wide, data, at)
-                (count,) = struct.unpack_from(">H", data, at + size)
-                count = min(count, (until - at) // size)
-                to = [struct.unpack_from(wide, data, at + size + 2 + size * n)[0] for n in range(count)]
-                meta.references.append((inner, item, to))
-    return meta
-
-
-def _read_items(data: bytes, meta: _Meta, start: int, end: int) -> None:
-    for kind, body, _ in _boxes(data, start, end):
-        if kind == b"infe" and data[body] in (2, 3):
-            wide = ">I" if data[body] == 3 else ">H"
-            (item,) = struct.unpack_from(wide, data, body + 4)
-            at = body + 4 + struct.calcsize(wide) + 2
-            meta.kinds[item], meta.kinds_at[item] = data[at : at + 4], at
-    if len(meta.kinds) > _MOST_ITEMS:
-        raise _refused(f"has more than {_MOST_ITEMS} items")
-
-
-def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
-    version = data[at]
-    sizes = data[at + 4] >> 4, data[at + 4] & 15, data[at + 5] >> 4, data[at + 5] & 15
-    offset_size, length_size, base_size, index_size = sizes
-    if not set(sizes) <= {0, 4, 8}:
-        raise _refused("has a damaged index")
-    at += 6
-    total = 0
-
-    def number(size: int) -> int:
-        nonlocal at
-        if at + size > len(data):
-            raise ImageRefused(RefusalCode.TRUNCATED, "The AVIF file ends inside its header.")
-        at += size
-        return int.from_bytes(data[at - size : at])
-
-    for _ in range(min(number(4 if version == 2 else 2), _MOST_ITEMS)):
-        item = number(4 if version == 2 else 2)
-        method = number(2) & 15 if version else 0
-        number(2)  # where the data is: always this file
-        base = number(base_size) + (idat if method == 1 else 0)
-        count = number(2)
-        total += count
-        if total > _MOST_LINKS:
-            raise _refused(f"has more than {_MOST_LINKS} pieces")
-        extents = meta.extents.setdefault(item, [])
-        for _ in range(count):
-            number(index_size if version else 0)
-            start = base + number(offset_size)
-            # A length of 0 means "to the end of the file".
-            extents.append((start, number(length_size) or max(len(data) - start, 0)))
-    every = [piece for pieces in meta.extents.values() for piece in pieces]
-    if sum(length for start, length in every if start + length <= len(data)) > 2 * len(data):
-        raise _refused("has pieces that overlap")
-
-
-def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
-    version, wide = data[at], data[at + 3] & 1
-    (count,) = struct.unpack_from(">I", data, at + 4)
-    at += 8
-    for _ in range(min(count, _MOST_ITEMS)):
-        (item,) = struct.unpack_from(">I" if version else ">H", data, at)
-        at += 4 if version else 2
-        of_item = meta.of_item.setdefault(item, [])
-        length = data[at]
-        at += 1
-        if sum(map(len, meta.of_item.values())) + length > _MOST_LINKS:
-            raise _refused(f"has more than {_MOST_LINKS} properties")
-        for _ in range(length):
-            # The top bit says that a reader must know the property.
-            of_item.append(struct.unpack_from(">H", data, at)[0] & 0x7FFF if wide else data[at] & 0x7F)
-            at += 2 if wide else 1
-
-
-def _listed(meta: _Meta, item: int) -> list[tuple[bytes, int, int]]:
-    known = len(meta.properties)
-    return [meta.properties[index - 1] for index in meta.of_item.get(item, []) if 0 < index <= known]
-
-
-def _properties(meta: _Meta, item: int) -> dict[bytes, tuple[int, int]]:
-    return {kind: (start, end) for kind, start, end in _listed(meta, item)}
-
-
-def _coding(data: bytes, meta: _Meta, mine: dict[bytes, tuple[int, int]]) -> tuple[int, bool]:
-    """(bits, gray), from the configuration of the picture or of its first tile."""
-    tiles = [to[0] for kind, item, to in meta.references if kind == b"dimg" and item == meta.primary and to]
-    found = mine if b"av1C" in mine or not tiles else _properties(meta, tiles[0])
-    if b"av1C" not in found:
-        return 8, False
-    flags = data[found[b"av1C"][0] + 2]
-    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8, bool(flags & 0x10)
-
-
-def _is_alpha(data: bytes, meta: _Meta, item: int) -> bool:
-    start, end = _properties(meta, item).get(b"auxC", (0, 0))
-    return data[start + 4 : end].startswith(_ALPHA)
-
-
-def _profile(data: bytes, meta: _Meta) -> bytes | None:
-    """From one of the color boxes; another may hold the color space in numbers."""
-    colors = [(start, end) for kind, start, end in _listed(meta, meta.primary) if kind == b"colr"]
-    profiles = [
-        data[start + 4 : end] for start, end in colors if data[start : start + 4] in (b"prof", b"rICC")
-    ]
-    return profiles[0] if profiles else None
-
-
-def _exif(data: bytes, meta: _Meta) -> bytes | None:
-    for item, kind in meta.kinds.items():
-        payload = _item(data, meta, item) if kind == b"Exif" else None
-        if payload is not None and len(payload) > 4:
-            (skipped,) = struct.unpack_from(">I", payload)
-            return exif.block(payload[4 + skipped :])
-    return None
-
-
-def _packet(data: bytes, meta: _Meta) -> bytes | None:
-    for item, kind in meta.kinds.items():
-        at = meta.kinds_at[item]
-        # After the type two strings that end in a zero: the item's name, and its content's type.
-        name_end = data.find(b"\0", at + 4, at + 256)
-        if kind == b"mime" and name_end >= 0 and data.startswith(_RDF, name_end + 1):
-            return _item(data, meta, item)
-    return None
-
-
-def _item(data: bytes, meta: _Meta, item: int) -> bytes | None:
-    """An item's bytes, None if they are not all in the file."""
-    extents = meta.extents.get(item, [])
-    if not extents or any(start + length > len(data) for start, length in extents):
-        return None
-    return b"".join(data[start : start + length] for start, length in extents)
-
-
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The AVIF file {what}.")
+    return Items.of(data).without_metadata()

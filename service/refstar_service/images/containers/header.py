@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from refstar_service.images.colorimetry import Colorimetry
+
 
 @dataclass(frozen=True)
 class Header:
@@ -17,6 +19,7 @@ class Header:
     orientation: int = 1
     exif: bytes | None = None  # TIFF block, without "Exif\0\0"
     icc: bytes | None = None
+    color: Colorimetry | None = None  # where that is told in numbers and is not sRGB
     xmp: bytes | None = None
     iptc: bytes | None = None  # IIM datasets, without what they were packed in
     texts: Mapping[str, str] = field(default_factory=dict)  # by PNG's keywords, cleaned

@@ -30,7 +30,9 @@ _MOST_RESOURCES = 1000
 # work. Encoders write about ten.
 _MOST_SCANS = 32
 _MOST_SEGMENTS = 10_000
+_MOST_ZEROS = 2  # bytes that may well be the end of a scan
 _NO_PADDING = re.compile(rb"[^\xff]")
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker; restarts belong to the scan
 
 
 def read(data: bytes) -> Header:
@@ -79,8 +81,8 @@ def read(data: bytes) -> Header:
         iptc=_captions(b"".join(resources)),
         texts=texts.first_of_each([(texts.COMMENT, comment)]),
         resolution=resolution,
-        # From behind, where it is found at once. More pictures or a video may follow this one.
-        complete=data.rfind(b"\xff\xd9", scan) > 0,
+        # Without an end marker only a decoder can tell whether anything is missing.
+        complete=bool(data[scan:].rstrip(b"\0")),
     )
 
 
@@ -145,6 +147,44 @@ def end(data: bytes) -> int:
     """
     scan = max(start for _, start, _ in _segments(data))
     return data.find(b"\xff\xd9", scan)
+
+
+def closed(data: bytes) -> bytes:
+    """A file without an end marker with one, put behind its data: zeros after that are a rest of the disk.
+
+    Raises ImageRefused where its scans do not say every coefficient to its last bit: later ones are missing.
+    """
+    if not _tells_all(data):
+        raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends before its last scan.")
+    kept = data.rstrip(b"\0")
+    zeros = len(data) - len(kept)
+    if zeros <= _MOST_ZEROS:
+        kept = data
+    elif kept.endswith(b"\xff"):
+        kept += b"\0"  # with it a byte of the scan
+    return kept.rstrip(b"\xff") + b"\xff\xd9"  # a lone one is the first half of a marker
+
+
+def _tells_all(data: bytes) -> bool:
+    """Whether the scans of a file, of which the last may break off, cover all components and coefficients."""
+    components: bytes = b""
+    known: dict[int, set[int]] = {}
+    at = 2
+    for _ in range(_MOST_SEGMENTS):
+        found = _AFTER_SCAN.search(data, at)
+        if found is None or found.end() + 2 > len(data):
+            break
+        marker, start = found[0][1], found.start()
+        (length,) = struct.unpack_from(">H", data, start + 2)
+        body = data[start + 4 : start + 2 + length]
+        if marker in _FRAMES and len(body) > 6:
+            components = components or body[6::3]
+        elif marker == _SOS and len(body) == 4 + 2 * body[0]:
+            first, last, bits = body[-3:]
+            for component in body[1:-3:2]:
+                known.setdefault(component, set()).update(range(first, last + 1) if not bits & 15 else ())
+        at = start + 2 + length
+    return all(known.get(component, set()) >= set(range(64)) for component in components)
 
 
 def _resolution(unit: int, x: int, y: int) -> tuple[float, float] | None:

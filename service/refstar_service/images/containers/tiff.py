@@ -1,4 +1,8 @@
-"""TIFF: the first directory. Classic TIFF, 8 or 16 bit integers, the compressions that photographs use."""
+"""TIFF and BigTIFF: the directory that is a picture, of 8 or 16 bit integers, compressed as photographs and scans are.
+
+Further directories may be smaller copies of it, or masks. Decoders never see them, nor BigTIFF's wide numbers: they get
+the same file with a classic directory of only the layout.
+"""
 
 import struct
 import zlib
@@ -10,6 +14,7 @@ from refstar_service.images import exif, ifd
 from refstar_service.images.containers.header import Header
 from refstar_service.images.refusal import ImageRefused, RefusalCode
 
+_KIND, _OLD_KIND = 254, 255
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _CHANNELS, _STRIP_BYTES = 273, 277, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
@@ -34,8 +39,10 @@ _NEEDED = {
         320,
     ),
     *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT, 347, 529, 530, 531, 532),
+    *(292, 293),  # variants of fax
 }
 _COMPRESSIONS = {1, 5, 7, 8, 32773, 32946}  # none, LZW, JPEG, deflate, PackBits, deflate by its old number
+_FAX = {2, 3, 4}  # modified Huffman, group 3, group 4: one bit a pixel
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _MODES = {_WHITE_IS_ZERO: "L", _BLACK_IS_ZERO: "L", _RGB: "RGB", _PALETTE: "P", _CMYK: "CMYK", _YCBCR: "RGB"}
 _DEEP = {(_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)}  # layouts with 16 bits: color space and channels
@@ -43,11 +50,15 @@ _COLORS = {"L": 1, "P": 1, "RGB": 3, "CMYK": 4}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 _DEFLATE, _DIFFERENCES = 8, 2  # as they are written
 _STRIP = 1 << 18  # bytes, before compression
+_REDUCED, _MASK = 1, 4  # bits of a directory's kind
+_OLD_REDUCED = 2
+_MOST_DIRECTORIES = 64  # looked at; a pyramid has about ten
 _MOST_TILE_PIXELS = 1 << 24  # a decoder allocates whole tiles, and the header may claim any size
 
 
 def read(data: bytes) -> Header:
-    order, first = _directory(data)
+    layout, directories = _directories(data)
+    order, first = layout.order, directories[0]
     tags = {tag: entry.integers(order) for tag, entry in first.entries.items() if tag in _NEEDED}
     width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
     bits = set(tags.get(_BITS) or (1,))
@@ -63,8 +74,9 @@ def read(data: bytes) -> Header:
     deep = bits == {16}
     if not (deep or bits == {8} or (bits <= {1, 2, 4} and mode in ("L", "P"))):
         raise _refused(f"has {sorted(bits)} bits per channel; supported are 8 and 16")
-    if _one(tags, _COMPRESSION, 1) not in _COMPRESSIONS:
-        raise _refused("has an unsupported compression; supported are none, LZW, deflate, PackBits and JPEG")
+    if _one(tags, _COMPRESSION, 1) not in (_COMPRESSIONS | _FAX if bits == {1} else _COMPRESSIONS):
+        supported = "none, LZW, deflate, PackBits, JPEG, and CCITT fax for 1 bit"
+        raise _refused(f"has an unsupported compression; supported are {supported}")
     alpha = channels > _COLORS[mode] and bool(extra) and extra[0] in (_PREMULTIPLIED, _STRAIGHT)
     if deep and (photometric, channels) not in _DEEP:
         raise _refused("has 16 bits in an unsupported layout; supported are gray, RGB and RGBA")
@@ -78,7 +90,7 @@ def read(data: bytes) -> Header:
         mode="1" if bits == {1} and mode == "L" else mode + "A" * (alpha and mode in ("L", "RGB")),
         bits=max(bits),
         has_alpha=alpha,
-        frames=2 if first.next else 1,
+        frames=len(directories),
         orientation=exif.orientation_of(first.entries, order),
         exif=data,  # a TIFF file is laid out as an EXIF block is
         icc=_value(first, _ICC),
@@ -144,19 +156,34 @@ def write(
 
 def plain(data: bytes) -> bytes:
     """The same file with a new, single directory of only the layout: decoders never see another tag."""
-    order, first = _directory(data)
+    layout, (first, *_) = _directories(data)
     at = len(data) + len(data) % 2
     entries = {tag: entry for tag, entry in first.entries.items() if tag in _NEEDED}
-    start = data[:4] + struct.pack(f"{order}I", at) + data[8:]
-    return start.ljust(at, b"\0") + ifd.write(entries, order, at)
+    start = {"<": b"II*\0", ">": b"MM\0*"}[layout.order] + struct.pack(f"{layout.order}I", at) + data[8:]
+    return start.ljust(at, b"\0") + ifd.write(entries, layout.order, at)
 
 
-def _directory(data: bytes) -> tuple[str, ifd.Directory]:
-    order = ifd.byte_order(data)
-    if order is None:
-        raise _refused("is a BigTIFF file; only classic TIFF is supported")
-    (offset,) = struct.unpack_from(f"{order}I", data, 4)
-    return order, ifd.read(data, order, offset)
+def _directories(data: bytes) -> tuple[ifd.Layout, list[ifd.Directory]]:
+    """The directories that are pictures in their own right: neither a smaller copy nor a mask; at least one."""
+    layout = ifd.layout(data)
+    if layout is None:
+        raise _refused("has a damaged header")
+    found: list[ifd.Directory] = []
+    offset, seen = layout.first, set[int]()
+    while not found or (offset and offset not in seen and len(seen) < _MOST_DIRECTORIES):
+        seen.add(offset)
+        found.append(ifd.read(data, layout, offset))
+        offset = found[-1].next
+    pictures = [directory for directory in found if not _derived(directory, layout.order)]
+    return layout, pictures or found[:1]
+
+
+def _derived(directory: ifd.Directory, order: str) -> bool:
+    kind, old = (
+        (entry.integers(order) or (0,))[0] if (entry := directory.entries.get(tag)) else 0
+        for tag in (_KIND, _OLD_KIND)
+    )
+    return bool(kind & (_REDUCED | _MASK)) or old == _OLD_REDUCED
 
 
 def _strip(

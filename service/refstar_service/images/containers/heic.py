@@ -1,0 +1,65 @@
+"""HEIC, as phones make it: HEIF with pictures coded as HEVC, most of them a grid of tiles.
+
+As in AVIF the streams have sizes of their own. Decoders turn, mirror and crop the picture as the boxes say, so what is
+read here is the upright one. EXIF's orientation only repeats that, and is not looked at.
+"""
+
+import struct
+
+from refstar_service.images import colorimetry
+from refstar_service.images.containers import hevc
+from refstar_service.images.containers.header import Header
+from refstar_service.images.containers.heif import Items
+from refstar_service.images.refusal import ImageRefused, RefusalCode
+
+_CODED = b"hvc1"
+_LYING = 5
+
+
+def read(data: bytes) -> Header:
+    items = Items.of(data)
+    width, height = _cropped(items, *items.size(_CODED))
+    if items.orientation() >= _LYING:
+        width, height = height, width
+    configuration = items.configuration(b"hvcC")
+    if configuration is None:
+        raise ImageRefused(RefusalCode.UNDECODABLE, "The HEIC file does not say how its picture is coded.")
+    bits, gray = hevc.depth(configuration)
+    alpha = items.has_alpha()
+    streams = items.of_kind(_CODED)
+    profile = items.profile()
+    return Header(
+        width=width,
+        height=height,
+        mode=("L" if gray else "RGB") + "A" * alpha,
+        bits=bits,
+        has_alpha=alpha,
+        frames=2 if items.moving and data[8:12] in (b"hevc", b"hevx", b"msf1") else 1,
+        exif=items.exif(),
+        icc=profile,
+        color=None if profile else colorimetry.numbered(items.color_numbers()),
+        xmp=items.packet(),
+        complete=items.whole and all(stream is not None for stream in streams.values()),
+        work=sum(_work(items, item, stream) for item, stream in streams.items() if stream is not None),
+    )
+
+
+def plain(data: bytes) -> bytes:
+    """The same file with its EXIF and XMP items renamed, so that the decoder passes them over."""
+    return Items.of(data).without_metadata()
+
+
+def _work(items: Items, item: int, stream: bytes) -> int:
+    start, end = items.properties(item).get(b"hvcC", (0, 0))
+    return hevc.coded_pixels(items.data[start:end], stream)
+
+
+def _cropped(items: Items, width: int, height: int) -> tuple[int, int]:
+    """What `clap` leaves: a part of whole pixels. Others are for films."""
+    start, end = items.properties(items.meta.primary).get(b"clap", (0, 0))
+    if end - start < 16:
+        return width, height
+    across, of_across, down, of_down = struct.unpack_from(">4I", items.data, start)
+    if not of_across or not of_down or across % of_across or down % of_down:
+        raise ImageRefused(RefusalCode.UNDECODABLE, "The HEIC file cuts its picture between pixels.")
+    return min(across // of_across, width), min(down // of_down, height)
