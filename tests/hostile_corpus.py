@@ -256,7 +256,10 @@ def _damaged_inside() -> Iterator[BadFile]:
     jp2 = saved(photo(), "jpeg2000")
     yield _inside("jpeg 2000 of noise", _noisy(jp2, jp2.index(b"\xff\x93") + 2))
     gif = saved(photo().quantize(16), "gif")
-    yield _inside("gif whose pixels break off", gif[:-200] + b"\0;", "image-truncated")
+    at = gif.index(b"\x2c", 61) + 11
+    while gif[at] == 255 == gif[at + 256]:
+        at += 256
+    yield _inside("gif whose pixels break off", gif[:at] + b"\0;", "image-truncated")
     yield _inside("deflated tiff of zeros", tiff[:place] + bytes(200) + tiff[place + 200 :])
 
 
