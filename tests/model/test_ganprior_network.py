@@ -129,14 +129,16 @@ def test_the_sketch_is_held_to_truths_of_both_sizes(faces: torch.Tensor) -> None
     assert net.losses(down(down(truth)), truth)["sketch"] < 1e-6 < whole
 
 
-def test_a_network_that_is_blind_at_the_end_depends_on_the_input_only_through_the_prior(
+def test_the_finest_convolutions_see_the_input_unless_they_are_blind(
     faces: torch.Tensor,
 ) -> None:
     seeing, blind = (randomized(GanPrior(replace(TINY, sees_input=sees))).eval() for sees in (True, False))
-    features = torch.rand(4, 8, 32, 32)
+    features, decoded = torch.rand(4, 8, 32, 32), torch.rand(4, 8, 16, 16)
     with torch.no_grad():
         for net, differs in ((seeing, True), (blind, False)):
-            gray, face = (net.finest(features, picture) for picture in (torch.full_like(faces, 0.5), faces))
+            gray, face = (
+                net.finest(features, decoded, picture) for picture in (torch.full_like(faces, 0.5), faces)
+            )
             assert torch.allclose(gray, face) is not differs
 
 

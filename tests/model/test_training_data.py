@@ -81,6 +81,16 @@ def test_a_curriculum_begins_at_half_size_and_has_its_own_full_batch(photos: Pho
     assert late.truth.shape == (1, 3, 512, 512)
 
 
+def test_a_curriculum_begins_with_what_is_plainly_ruined(photos: PhotoSet) -> None:
+    planner = Planner(photos.split("train"), SampleMix(), 8, curriculum=Curriculum(ruined=0.5))
+    families = [
+        {face.recipe.family for index in range(10) for face in planner.draw_number(0, index + at, 100).faces}
+        for at in (0, 60)
+    ]
+    assert families[0] == {Family.PRESENT, Family.SECOND_ORDER}
+    assert len(families[1]) == len(Family)
+
+
 def test_lookalikes_come_as_often_as_asked(photos: PhotoSet) -> None:
     train = photos.split("train")
     alike = {p.file: ["p3_0.png"] for p in train.photos if p.person != "p3"}

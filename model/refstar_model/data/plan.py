@@ -11,7 +11,7 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.data.degradation import TABLE, Recipe, Table, Tone, draw_recipe, draw_tone
+from refstar_model.data.degradation import CHAINS, TABLE, Recipe, Table, Tone, draw_recipe, draw_tone
 from refstar_model.data.photos import DataError, Photo, PhotoSet, PhotoWeights
 
 NO_TONE = Tone()
@@ -41,14 +41,20 @@ class SampleMix:
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Half size first, then full size: pictures that are sharp at full size are few, and are learned by heart.
+    """What comes first in a run.
 
-    ``start`` is the share of the run before which every batch is at half size; ``full_batch`` the faces of a batch at
-    full size (0: as many as at half size), whose losses are four times as large in memory.
+    Half size, then full size: pictures that are sharp at full size are few, and are learned by heart. ``start`` is the
+    share of the run before which every batch is at half size; ``full_batch`` the faces of a batch at full size (0: as
+    many as at half size), whose losses are four times as large in memory.
+
+    Only what is plainly ruined, then everything: ``ruined`` is the share of the run before which degradations are
+    `CHAINS`. A new network that also sees good pictures first learns to change nothing, since every change of those is
+    an error: after 1,200 faces its gain was +0.0 dB, without them +0.2 dB (severe, system 3).
     """
 
     start: float = 0.0
     full_batch: int = 0
+    ruined: float = 0.0
 
 
 class Source(Enum):
@@ -140,21 +146,22 @@ class Planner:
         pool, size, batch = self.half, HALF, self.batch
         if at_full and self.full is not None:
             pool, size, batch = self.full, FULL, self.curriculum.full_batch or self.batch
+        table = CHAINS if progress < self.curriculum.ruined else self.mix.degradations
         count = 2 if kind.random() < self.mix.two_references else 1
         if kind.random() < self.mix.alone:
             count = 0
         if self.mix.twins and batch > 1 and kind.random() < self.mix.twins:
-            firsts = [self._draw_face(pool, count, rng) for _ in range(batch // 2)]
-            pairs = [(face, self._draw_twin(face, rng)) for face in firsts]
+            firsts = [self._draw_face(pool, count, rng, table) for _ in range(batch // 2)]
+            pairs = [(face, self._draw_twin(face, rng, table)) for face in firsts]
             return BatchPlan(size, tuple(face for pair in pairs for face in pair), twins=True)
-        return BatchPlan(size, tuple(self._draw_face(pool, count, rng) for _ in range(batch)))
+        return BatchPlan(size, tuple(self._draw_face(pool, count, rng, table) for _ in range(batch)))
 
-    def _draw_twin(self, face: FacePlan, rng: np.random.Generator) -> FacePlan:
+    def _draw_twin(self, face: FacePlan, rng: np.random.Generator, table: Table) -> FacePlan:
         """The same photograph and references, ruined in another way."""
-        recipe = draw_recipe(rng, self.mix.degradations, face.tone.colorless)
+        recipe = draw_recipe(rng, table, face.tone.colorless)
         return replace(face, recipe=recipe, seed=int(rng.integers(2**62)))
 
-    def _draw_face(self, pool: "_Pool", count: int, rng: np.random.Generator) -> FacePlan:
+    def _draw_face(self, pool: "_Pool", count: int, rng: np.random.Generator, table: Table) -> FacePlan:
         """``count`` references; 0: none is asked for, which is one that is absent."""
         # Photographs with a second one of the person are few: they are drawn more often than their share.
         paired = count > 0 and pool.paired is not None and rng.random() < self.mix.real_pair
@@ -165,7 +172,7 @@ class Planner:
         return FacePlan(
             file,
             tone,
-            draw_recipe(rng, self.mix.degradations, tone.colorless),
+            draw_recipe(rng, table, tone.colorless),
             mirrored=bool(rng.random() < 0.5),
             fidelity=0.5 if rng.random() < self.mix.default_fidelity else float(rng.random()),
             references=tuple(references) or (ReferencePlan(Source.ABSENT, file),),

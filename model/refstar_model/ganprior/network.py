@@ -2,19 +2,24 @@
 
 The paper (arXiv 2205.14377) says codec, MMRB and StyleGAN2 prior; how they are joined we had to choose:
 
-    S = input + shuffle(conv(leaky(conv(prior's finest features) + conv(input unshuffled by 2))))
+    S = input + shuffle(conv(leaky(conv(prior's finest features) + climb(decoder's features)
+                                   + conv(input unshuffled by 2))))
 
 Why a residual on the input, and not the generator's picture: what is right in the input must pass exactly, and no path
 through codes and 64 x 64 features can carry a clean face of 512 (33 dB was the best that 8-fold shuffling reached,
-38 dB with a look at the input; measured at equal time). Why the finest convolutions see both: where the input holds
-detail, they learn to add nothing; where it is blurred, they can take the blur off, since they see it, and put the
-prior's detail there. A picture from scratch is a special case (the residual is prior minus input), a gate between the
-two would be one more thing to learn. The last convolution starts at zero, so that a new network returns its input, and
-all four phases of its pixel shuffle are equal.
+38 dB with a look at the input; measured at equal time). Why the finest convolutions see all three: where the input
+holds detail, they learn to add nothing; where it is blurred, they can take the blur off, since they see it, and put the
+prior's detail there. Why the decoder also climbs to them by itself, in two plain convolutions: through the modulated
+ones alone learning is slow (gain after 1,200 faces, severe / moderate: +.08 / +.05 dB without, +.15 / +.09 with it, and
++.21 / +.11 with NAF blocks in place of MMRB; one seed, equal steps of nearly equal time). A picture from scratch is a special case (the residual is prior minus
+input), a gate between the two would be one more thing to learn. The last convolution starts at zero, so that a new
+network returns its input, and all four phases of its pixel shuffle are equal.
 
 The generator's own colors keep it a generator: its picture at a quarter of the size, the sketch, is held to the truth
 (``losses``), which teaches codes and bending from the first step on, before the finest convolutions use any of it.
 """
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,12 +37,14 @@ _SKETCH = 0.5  # weight of the sketch's loss
 
 
 class Finest(nn.Module):
-    """The residual [B, 3, H, W] from the prior's finest features and the input; it starts at zero."""
+    """The residual [B, 3, H, W] from the prior's finest features, the decoder's and the input; it starts at zero."""
 
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         self.enlarge = params.finest_grid < params.size // 2
         self.features = start(nn.Conv2d(params.prior_widths[-1], params.finest, 3, padding=1))
+        climb = pairwise((params.widths[0], *params.climb, params.finest))
+        self.climb = nn.ModuleList(start(nn.Conv2d(a, b, 3, padding=1)) for a, b in climb)
         if params.sees_input:
             self.look = start(nn.Conv2d(12, params.finest, 3, padding=1))
         self.sees_input = params.sees_input
@@ -46,13 +53,21 @@ class Finest(nn.Module):
         for values in self.out.parameters():
             nn.init.zeros_(values)
 
-    def forward(self, features: Tensor, low_quality: Tensor) -> Tensor:
+    def forward(self, features: Tensor, decoded: Tensor, low_quality: Tensor) -> Tensor:
+        """``features`` of the prior's finest grid, ``decoded`` of the decoder's fine one, low_quality in 0..1."""
         x = self.features(features)
         if self.enlarge:
             x = up(x)
+        x = x + self._climb(decoded)
         if self.sees_input:
             x = x + conv_unshuffled(self.look, low_quality * 2 - 1, 2)
         return F.pixel_shuffle(self.out(activated(x)), 2)
+
+    def _climb(self, x: Tensor) -> Tensor:
+        *below, last = self.climb
+        for conv in below:
+            x = up(activated(conv(x)))
+        return up(last(x))
 
 
 class GanPrior(nn.Module):
@@ -86,7 +101,8 @@ class GanPrior(nn.Module):
             bending |= self.fine_bends(low_quality)
         codes = self.generator.mean_code + guidance.codes
         painted = self.generator.paint(codes, bending, window=window)
-        picture = low_quality.float() + self.finest(painted.features, low_quality).float()
+        decoded = guidance.fine if window is None else window.cut(guidance.fine)
+        picture = low_quality.float() + self.finest(painted.features, decoded, low_quality).float()
         if window is not None:
             picture = window.trim(picture, self.params.unshuffle)
         sketch = painted.colors if window is None else painted.coarse_colors

@@ -22,7 +22,7 @@ class GanPriorParams:
     unshuffle: int = 8
     widths: tuple[int, int, int] = (64, 128, 256)
     stem: tuple[int, ...] = (16, 32)  # channels on the grids size / 2 down to twice the fine one
-    block: BlockKind = BlockKind.MMRB
+    block: BlockKind = BlockKind.NAF
     encoder_blocks: tuple[int, int, int] = (2, 2, 2)
     decoder_blocks: tuple[int, int] = (1, 1)  # fine, middle
     attention_layers: int = 4  # on the coarse grid, 0 to 6
@@ -30,6 +30,9 @@ class GanPriorParams:
     style: int = 256  # entries of a W code
     mapping_layers: int = 4
     prior_widths: tuple[int, ...] = (256, 256, 256, 128, 64, 48, 32)  # of the generator, on grids 4, 8, ...
+    climb: tuple[int, ...] = (
+        48,
+    )  # channels of the decoder's own way from the fine grid to size / 2, between both
     finest: int = 32  # channels of the plain convolutions at size / 2
     bends_fine: bool = True  # whether the input bends the generator's grids above the fine one too
     sees_input: bool = True  # whether these get the input again, unshuffled by 2
@@ -39,6 +42,11 @@ class GanPriorParams:
             raise ValueError(
                 f"stem {self.stem} has {len(self.stem)} widths; unshuffle {self.unshuffle} needs one for each grid "
                 "from size / 2 to above size / unshuffle, and a power of 2"
+            )
+        if len(self.climb) != len(self.stem) - 1:
+            raise ValueError(
+                f"climb {self.climb} has {len(self.climb)} widths; from grid {self.grid} to {self.size // 2} there are "
+                f"{len(self.stem) - 1} grids between"
             )
         if not 0 <= self.attention_layers <= 6:
             raise ValueError(f"{self.attention_layers} attention layers; choose 0 to 6")
@@ -111,6 +119,7 @@ BASE = GanPriorParams(
     style=512,
     mapping_layers=8,
     prior_widths=(512, 512, 512, 256, 128, 96, 64),
+    climb=(64,),
     finest=64,
 )
 #: For tests: same code, 64 px, some ten thousand parameters.
@@ -125,6 +134,7 @@ TINY = GanPriorParams(
     style=16,
     mapping_layers=2,
     prior_widths=(16, 16, 8, 8),
+    climb=(),
     finest=8,
 )
 #: For TINY's faces.

@@ -16,7 +16,7 @@ from torch import Tensor
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
-from refstar_model.data.plan import TOGETHER, SampleMix
+from refstar_model.data.plan import TOGETHER, Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
@@ -51,9 +51,9 @@ class LossWeights:
 #: 256,000 faces, eight a step of two processes. At 512 pixels a run blew up when its rate rose past 1.2e-3: codes and
 #: bending outran the prior, the sketch's loss went from 0.02 to 20 within 30 steps.
 LOOP = LoopParams(
-    steps=32_000, learning_rate=6e-4, warmup=500, average=0.999, judge_every=1000, sheet_every=1000
+    steps=32_000, learning_rate=8e-4, warmup=500, average=0.999, judge_every=1000, sheet_every=1000
 )
-STREAM = StreamParams(mix=SampleMix(alone=1.0, full_size=0.5))
+STREAM = StreamParams(mix=SampleMix(alone=1.0, full_size=0.5), curriculum=Curriculum(ruined=0.05))
 
 
 @dataclass(frozen=True)
