@@ -11,9 +11,9 @@ through codes and 64 x 64 features can carry a clean face of 512 (33 dB was the 
 holds detail, they learn to add nothing; where it is blurred, they can take the blur off, since they see it, and put the
 prior's detail there. Why the decoder also climbs to them by itself, in two plain convolutions: through the modulated
 ones alone learning is slow (gain after 1,200 faces, severe / moderate: +.08 / +.05 dB without, +.15 / +.09 with it, and
-+.21 / +.11 with NAF blocks in place of MMRB; one seed, equal steps of nearly equal time). A picture from scratch is a special case (the residual is prior minus
-input), a gate between the two would be one more thing to learn. The last convolution starts at zero, so that a new
-network returns its input, and all four phases of its pixel shuffle are equal.
++.21 / +.11 with NAF blocks in place of MMRB; one seed, equal steps of nearly equal time). A picture from scratch is a
+special case (the residual is prior minus input), a gate between the two would be one more thing to learn. The last
+convolution starts at zero, so that a new network returns its input, and all four phases of its pixel shuffle are equal.
 
 The generator's own colors keep it a generator: its picture at a quarter of the size, the sketch, is held to the truth
 (``losses``), which teaches codes and bending from the first step on, before the finest convolutions use any of it.
