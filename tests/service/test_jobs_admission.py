@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue, Outcome, Priority, QueueFull, RestoreRequest
+from refstar_service.jobs import JobQueue, Outcome, Priority, QueueFullError, RestoreRequest
 
 NewQueue = Callable[..., JobQueue]
 MIB = 2**20
@@ -60,7 +60,7 @@ async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
 ) -> None:
     queue = new_queue(byte_limit=1000)
     first = await queue.claim("first", uploads=100, results=500)
-    with pytest.raises(QueueFull) as refusal:  # also while the first one's uploads are only being stored
+    with pytest.raises(QueueFullError) as refusal:  # also while the first one's uploads are only being stored
         await queue.claim("second", uploads=200, results=201)
     assert refusal.value.what == "bytes"
     assert refusal.value.limit == 1000
@@ -68,9 +68,9 @@ async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
     assert await queue.claim("second", uploads=200, results=200) == second  # the reply was lost
     await queue.submit("first", request_for_jobs, claim=first)
     await queue.submit("second", request_for_jobs, claim=second)
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         await queue.claim("third", uploads=1, results=0)
-    with pytest.raises(QueueFull):  # without a claim as well
+    with pytest.raises(QueueFullError):  # without a claim as well
         await queue.submit("third", request_for_jobs)
     assert await queue.get("third") is None
     assert await redis.zcard("{refstar}:claims") == 0
@@ -87,7 +87,7 @@ async def test_a_claim_that_is_not_used_is_given_back_or_lapses(
     queue = new_queue(byte_limit=1000)
     await queue.disclaim(await queue.claim("undone", uploads=1000, results=0))
     await queue.claim("dead", uploads=1000, results=0)
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         await queue.claim("next", uploads=1, results=0)
     await asyncio.sleep(1.05)
     await queue.claim("next", uploads=1, results=0)
@@ -113,7 +113,7 @@ async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_
             async def admit(name: str) -> None:
                 try:
                     claim = await queue.claim(name, uploads=300_000, results=500_000)
-                except QueueFull as full:
+                except QueueFullError as full:
                     refused.append(full.what)
                     return
                 await blobs.put(f"{name}/image", b"x" * 300_000, 60)
@@ -130,7 +130,7 @@ async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_
                 await blobs.put(f"{one.job_id}/result", b"y" * 500_000, 60)
                 assert await queue.finish([(one, success)]) == [True]
             # Uploads are still there, so it stays full; without them there is room again.
-            with pytest.raises(QueueFull):
+            with pytest.raises(QueueFullError):
                 await queue.claim("more", uploads=9_000_000, results=9_000_000)
             await blobs.delete(*(f"{name}/image" for name in accepted))
             async with asyncio.timeout(10):
@@ -138,7 +138,7 @@ async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_
                     try:
                         await queue.claim("more", uploads=1_000_000, results=1_000_000)
                         break
-                    except QueueFull:
+                    except QueueFullError:
                         await asyncio.sleep(0.05)
 
 
@@ -147,7 +147,7 @@ async def test_blobs_elsewhere_do_not_count_as_memory_of_redis(new_queue: NewQue
     before = (await redis.config_get("maxmemory"))["maxmemory"]
     await redis.config_set("maxmemory", 2 * used + 10 * MIB)
     try:
-        with pytest.raises(QueueFull, match="memory"):
+        with pytest.raises(QueueFullError, match="memory"):
             await new_queue(memory_share=0.9).claim("one", uploads=2 * used + 10 * MIB, results=0)
         await new_queue(memory_share=0.9, blobs_in_redis=False).claim("one", uploads=100 * MIB, results=0)
     finally:

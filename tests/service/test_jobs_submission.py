@@ -5,7 +5,7 @@ import time
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, QueueFull, RestoreRequest
+from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, QueueFullError, RestoreRequest
 
 
 async def test_a_submitted_job_is_queued_as_asked(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:
@@ -35,7 +35,7 @@ async def test_a_full_queue_stores_nothing(new_queue, redis: Redis, request_for_
     await queue.submit("two", request_for_jobs, priority=Priority.HIGH)
     keys = set(await redis.keys("*"))
 
-    with pytest.raises(QueueFull) as refusal:
+    with pytest.raises(QueueFullError) as refusal:
         await queue.submit("three", request_for_jobs)
     assert (refusal.value.depth, refusal.value.limit) == (2, 2)
     assert set(await redis.keys("*")) == keys
@@ -50,7 +50,7 @@ async def test_a_job_in_flight_counts_until_it_is_finished(
     queue = new_queue(limit=1)
     await queue.submit("one", request_for_jobs)
     [started] = await queue.start(await queue.reserve(1))
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         await queue.submit("two", request_for_jobs)
     await queue.finish([(started, success)])
     await queue.submit("two", request_for_jobs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 from refstar_service.jobs import JobFailure, Outcome, PersonReference, StoredFile
-from refstar_service.people import PeopleFull, PeopleStore, Person, PersonStatus, blob_keys, features_key
+from refstar_service.people import PeopleFullError, PeopleStore, Person, PersonStatus, blob_keys, features_key
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_an_owner_has_so_many_people_and_those_who_are_gone_do_not_count(
 ) -> None:
     await add(people, "short", limit=2, ttl=0.05)
     await add(people, "long", limit=2)
-    with pytest.raises(PeopleFull, match="2 people"):
+    with pytest.raises(PeopleFullError, match="2 people"):
         await add(people, "more", limit=2)
     assert await people.get("more") is None
     assert (await add(people, "other", "b", limit=2)).owner == "b"

@@ -12,7 +12,7 @@ from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.settings import Settings
 from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import networks
+from refstar_service.webhooks.endpoint import parse_networks
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
@@ -41,7 +41,7 @@ def build_courier(
         key = await keys.get(owner)
         return key.webhook_secrets if key else None
 
-    allowed = networks(settings.webhook_networks)
+    allowed = parse_networks(settings.webhook_networks)
     return Courier(
         # What a live courier still tries must not come due for another.
         Notices(redis, lease=settings.webhook_timeout + 40),

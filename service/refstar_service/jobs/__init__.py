@@ -1,6 +1,6 @@
 """A job's life: the values, and the queue on Redis Streams."""
 
-from refstar_service.jobs.admission import Claim, QueueFull
+from refstar_service.jobs.admission import Claim, QueueFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult, JobStatus, Outcome, Priority
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
@@ -30,7 +30,7 @@ __all__ = [
     "PersonReference",
     "Place",
     "Priority",
-    "QueueFull",
+    "QueueFullError",
     "Request",
     "Reservation",
     "RestoreRequest",

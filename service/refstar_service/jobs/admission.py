@@ -8,7 +8,7 @@ from dataclasses import dataclass
 CLAIM_HOLDS = 60
 
 
-class QueueFull(Exception):  # noqa: N818
+class QueueFullError(Exception):
     """There is no room for a job; nothing was stored. Try again later.
 
     `what`: "jobs" (waiting or running), "bytes" (of their uploads and of the results they may have) or "memory"

@@ -4,7 +4,7 @@ Delivery is at least once. What makes the outcome single is the fence: every sta
 the bearer of the latest can finish. Every change of a job is one Lua script (lua/*.lua), so nobody
 sees it half made; every script may be repeated, so a client that lost the reply simply sends it again.
 
-Errors: QueueFull; otherwise those of redis-py (ConnectionError, TimeoutError, OutOfMemoryError) as they come.
+Errors: QueueFullError; otherwise those of redis-py (ConnectionError, TimeoutError, OutOfMemoryError) as they come.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.typing import KeyT, StreamIdT
 
-from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFull
+from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFullError
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority
@@ -126,7 +126,7 @@ class JobQueue:
 
     async def claim(self, job_id: str, *, uploads: int, results: int) -> Claim:
         """Room for a job, before its uploads are stored: then neither they nor its results (bytes, at the most) meet a
-        full Redis. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFull."""
+        full Redis. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFullError."""
         claim = Claim(job_id, uploads, results)
         keys = [self._keys.claims, self._normal, self._high]
         limits = [self.limit, self.byte_limit, self.memory_share, int(self.blobs_in_redis)]
@@ -149,7 +149,7 @@ class JobQueue:
         webhook: str = "",
         claim: Claim | None = None,
     ) -> Job:
-        """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFull.
+        """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFullError.
 
         `claim`: the room kept for it, which it takes up now. `webhook`: a URL that is to be told when the job ends; the
         notice is owed from that moment on.
@@ -374,6 +374,6 @@ class JobQueue:
         return Job.from_fields(job_id, read_fields(reply)) if reply else None
 
 
-def _full(reply: list[Any]) -> QueueFull:
+def _full(reply: list[Any]) -> QueueFullError:
     what, depth, limit = reply
-    return QueueFull(int(depth), int(limit), read_text(what))
+    return QueueFullError(int(depth), int(limit), read_text(what))

@@ -23,7 +23,7 @@ _DELETE = load_script("people.delete")
 _LIST = load_script("people.list")
 
 
-class PeopleFull(Exception):  # noqa: N818
+class PeopleFullError(Exception):
     """The owner has `count` people already; nothing was stored."""
 
     def __init__(self, count: int) -> None:
@@ -51,12 +51,14 @@ class PeopleStore:
     async def add(
         self, person_id: str, *, owner: str, name: str, request_id: str, limit: int, ttl: float
     ) -> Person:
-        """A person who is yet to be prepared; one that is there already is returned as it stands. Raises PeopleFull
-        when the owner has `limit` people. `ttl`: seconds until everything of the person is gone."""
+        """A person who is yet to be prepared; one that is there already is returned as it stands.
+
+        Raises PeopleFullError when the owner has `limit` people. `ttl`: seconds until everything of the person is gone.
+        """
         values = [person_id, limit, ttl, owner, name, request_id]
         reply = await self._scripts.run(_ADD, [self._keys.person(person_id)], values)
         if isinstance(reply, int):
-            raise PeopleFull(reply)
+            raise PeopleFullError(reply)
         return Person.from_fields(person_id, read_fields(reply))
 
     async def get(self, person_id: str) -> Person | None:

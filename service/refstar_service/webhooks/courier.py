@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from refstar_service.jobs import Job, JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks import signing
-from refstar_service.webhooks.endpoint import EndpointRefused, Network, endpoint
+from refstar_service.webhooks.endpoint import EndpointError, Network, parse_endpoint
 from refstar_service.webhooks.notices import Notice, Notices
-from refstar_service.webhooks.sender import Answer, NotDelivered, Sender
+from refstar_service.webhooks.sender import Answer, DeliveryError, Sender
 
 #: Seconds from one attempt to the next, as Standard Webhooks recommends: ten attempts in three days.
 SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
@@ -155,10 +155,10 @@ class Courier:
             **signing.headers(secrets, f"msg_{notice.job_id}", int(time()), body),
         }
         try:
-            answer = await self._sender.post(endpoint(notice.url, self._allowed), headers, body)
-        except EndpointRefused as refused:
+            answer = await self._sender.post(parse_endpoint(notice.url, self._allowed), headers, body)
+        except EndpointError as refused:
             return None, f"not allowed: {refused}"
-        except NotDelivered as failure:
+        except DeliveryError as failure:
             return None, str(failure)
         return answer, f"status {answer.status}"
 

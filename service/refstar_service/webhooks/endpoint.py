@@ -1,7 +1,7 @@
 """Where a webhook may go. What a client writes into a URL must not make this service talk to its own neighbors.
 
 A URL is looked at twice: when it is given (form, scheme, addresses written as such), and at every delivery, when its
-name is resolved once and the connection is made to the very addresses that were checked. A name with one forbidden
+name is resolve_host once and the connection is made to the very addresses that were checked. A name with one forbidden
 address is forbidden as a whole.
 """
 
@@ -33,7 +33,7 @@ INSIDE = tuple(
 _NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 
 
-class EndpointRefused(ValueError):  # noqa: N818
+class EndpointError(ValueError):
     """The message says why, to whoever gave the URL."""
 
 
@@ -52,61 +52,61 @@ class Endpoint:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-def endpoint(url: str, allowed: Sequence[Network] = ()) -> Endpoint:
-    """The parts of a URL; raises EndpointRefused. `allowed`: networks inside that may be called, also without TLS."""
+def parse_endpoint(url: str, allowed: Sequence[Network] = ()) -> Endpoint:
+    """The parts of a URL; raises EndpointError. `allowed`: networks inside that may be called, also without TLS."""
     if len(url) > LONGEST_URL:
-        raise EndpointRefused(f"it has {len(url)} characters; at most {LONGEST_URL} are taken")
+        raise EndpointError(f"it has {len(url)} characters; at most {LONGEST_URL} are taken")
     if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-        raise EndpointRefused("it has characters that must be percent-encoded (or, in the host, in punycode)")
+        raise EndpointError("it has characters that must be percent-encoded (or, in the host, in punycode)")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise EndpointRefused(f"it is no URL: {error}") from error
+        raise EndpointError(f"it is no URL: {error}") from error
     if parts.scheme not in ("https", "http") or not host:
-        raise EndpointRefused("it must be an address such as https://example.org/hooks")
+        raise EndpointError("it must be an address such as https://example.org/hooks")
     if parts.scheme == "http" and not allowed:
-        raise EndpointRefused("it must begin with https://")
+        raise EndpointError("it must begin with https://")
     if parts.username is not None or parts.password is not None:
-        raise EndpointRefused("it must not contain a user name or a password")
+        raise EndpointError("it must not contain a user name or a password")
     if "\\" in url or "%" in parts.netloc or port == 0:
-        raise EndpointRefused("its host or port is malformed")
+        raise EndpointError("its host or port is malformed")
     if "#" in url:
-        raise EndpointRefused("it must not have a fragment (#...)")
+        raise EndpointError("it must not have a fragment (#...)")
     literal = _literal(host)
     if literal is not None:
-        check([literal], allowed, secure=parts.scheme == "https")
+        check_addresses([literal], allowed, secure=parts.scheme == "https")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "https"
     return Endpoint(secure, host, port or (443 if secure else 80), target)
 
 
-def check(addresses: Sequence[Address], allowed: Sequence[Network], *, secure: bool) -> None:
-    """Raises EndpointRefused unless each of these may be called."""
+def check_addresses(addresses: Sequence[Address], allowed: Sequence[Network], *, secure: bool) -> None:
+    """Raises EndpointError unless each of these may be called."""
     if not addresses:
-        raise EndpointRefused("its host has no address")
+        raise EndpointError("its host has no address")
     for address in addresses:
         real = _innermost(address)
         if any(real in network for network in allowed if network.version == real.version):
             continue
         if not secure:
-            raise EndpointRefused("it must begin with https://")
+            raise EndpointError("it must begin with https://")
         # The message names no address: what a name means inside is nobody's business outside.
         if not real.is_global or real.is_multicast or any(real in network for network in _inside(real)):
-            raise EndpointRefused("its host is not a public address")
+            raise EndpointError("its host is not a public address")
 
 
-async def resolved(host: str, port: int) -> list[Address]:
-    """The addresses of a name by this machine's resolver, each once; raises EndpointRefused if there are none."""
+async def resolve_host(host: str, port: int) -> list[Address]:
+    """The addresses of a name by this machine's resolver, each once; raises EndpointError if there are none."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise EndpointRefused("its host cannot be resolved") from error
+        raise EndpointError("its host cannot be resolve_host") from error
     # Without the scope of link-local addresses (fe80::1%eth0), which are forbidden anyway.
     return [ip_address(address) for address in dict.fromkeys(str(row[4][0]).split("%")[0] for row in found)]
 
 
-def networks(text: str) -> tuple[Network, ...]:
+def parse_networks(text: str) -> tuple[Network, ...]:
     """Networks from a list such as `10.1.0.0/16, fd00::/8`; raises ValueError."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 

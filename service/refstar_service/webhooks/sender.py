@@ -12,13 +12,20 @@ from time import time
 
 import h11
 
-from refstar_service.webhooks.endpoint import Address, Endpoint, Network, Resolve, check, resolved
+from refstar_service.webhooks.endpoint import (
+    Address,
+    Endpoint,
+    Network,
+    Resolve,
+    check_addresses,
+    resolve_host,
+)
 
 LONGEST_HEAD = 16 * 1024  # bytes
 MOST_ADDRESSES = 3  # that are tried; the rest of a name's addresses are as good or as bad
 
 
-class NotDelivered(Exception):  # noqa: N818
+class DeliveryError(Exception):
     """No answer came back; the message says why."""
 
 
@@ -38,7 +45,7 @@ class Sender:
         *,
         allowed: Sequence[Network] = (),
         timeout: float = 20.0,
-        resolve: Resolve = resolved,
+        resolve: Resolve = resolve_host,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = allowed
@@ -47,23 +54,23 @@ class Sender:
         self._tls = tls or ssl.create_default_context()
 
     async def post(self, to: Endpoint, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises EndpointRefused if the endpoint's addresses may not be called, NotDelivered without an answer."""
+        """Raises EndpointError if the endpoint's addresses may not be called, DeliveryError without an answer."""
         try:
             async with asyncio.timeout(self._timeout):
                 # Once: what is checked here is what is connected to, whatever the name means a moment later.
                 addresses = await self._resolve(to.host, to.port)
-                check(addresses, self._allowed, secure=to.secure)
+                check_addresses(addresses, self._allowed, secure=to.secure)
                 reader, writer = await self._connect(to, addresses[:MOST_ADDRESSES])
                 try:
                     return await _exchange(reader, writer, to, headers, body)
                 finally:
                     writer.transport.abort()  # nothing of the answer's body is wanted
         except TimeoutError as error:
-            raise NotDelivered(f"no answer within {self._timeout:g} s") from error
+            raise DeliveryError(f"no answer within {self._timeout:g} s") from error
         except ssl.SSLCertVerificationError as error:
-            raise NotDelivered(f"its certificate is not valid: {error.verify_message}") from error
+            raise DeliveryError(f"its certificate is not valid: {error.verify_message}") from error
         except (OSError, h11.RemoteProtocolError) as error:
-            raise NotDelivered(f"{type(error).__name__}: {error}"[:200]) from error
+            raise DeliveryError(f"{type(error).__name__}: {error}"[:200]) from error
 
     async def _connect(
         self, to: Endpoint, addresses: Sequence[Address]
@@ -80,7 +87,7 @@ class Sender:
                 )
             except OSError as error:
                 failure = error
-        raise failure or NotDelivered("its host has no address")
+        raise failure or DeliveryError("its host has no address")
 
 
 async def _exchange(
@@ -108,7 +115,7 @@ async def _exchange(
         elif isinstance(event, h11.Response):
             return Answer(event.status_code, _retry_after(dict(event.headers).get(b"retry-after")))
         elif not isinstance(event, h11.InformationalResponse):
-            raise NotDelivered("the connection ended without an answer")
+            raise DeliveryError("the connection ended without an answer")
 
 
 def _retry_after(value: bytes | None) -> float | None:

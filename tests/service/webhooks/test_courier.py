@@ -20,12 +20,12 @@ from refstar_service.access.key import new_webhook_secret
 from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks.courier import AT_ONCE_OF_ONE_OWNER, SCHEDULE, Courier
-from refstar_service.webhooks.endpoint import networks
+from refstar_service.webhooks.endpoint import parse_networks
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 from webhook_receiver import Listen, status
 
-HERE = networks("127.0.0.0/8")
+HERE = parse_networks("127.0.0.0/8")
 SECRET = new_webhook_secret()
 SOON = (0.01,) * 9
 
@@ -396,7 +396,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import networks
+from refstar_service.webhooks.endpoint import parse_networks
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
@@ -405,7 +405,7 @@ async def secrets(owner):
 
 async def main():
     redis = Redis.from_url(sys.argv[1])
-    here = networks("127.0.0.0/8")
+    here = parse_networks("127.0.0.0/8")
     courier = Courier(
         Notices(redis, lease=1.0), JobQueue(redis), Sender(allowed=here), secrets,
         CourierMetrics.on(CollectorRegistry()), allowed=here,

@@ -3,7 +3,13 @@
 from ipaddress import ip_address
 
 import pytest
-from refstar_service.webhooks.endpoint import EndpointRefused, check, endpoint, networks, resolved
+from refstar_service.webhooks.endpoint import (
+    EndpointError,
+    check_addresses,
+    parse_endpoint,
+    parse_networks,
+    resolve_host,
+)
 
 PUBLIC = ip_address("93.184.215.14")
 
@@ -51,31 +57,31 @@ INSIDE = [
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_an_address_inside_is_refused_however_it_is_reached(address: str) -> None:
-    with pytest.raises(EndpointRefused, match="not a public address") as caught:
-        check([ip_address(address)], (), secure=True)
+    with pytest.raises(EndpointError, match="not a public address") as caught:
+        check_addresses([ip_address(address)], (), secure=True)
     assert address not in str(caught.value)
-    with pytest.raises(EndpointRefused):
-        check([PUBLIC, ip_address(address)], (), secure=True)
-    with pytest.raises(EndpointRefused):
-        endpoint(f"https://[{address}]/" if ":" in address else f"https://{address}/")
+    with pytest.raises(EndpointError):
+        check_addresses([PUBLIC, ip_address(address)], (), secure=True)
+    with pytest.raises(EndpointError):
+        parse_endpoint(f"https://[{address}]/" if ":" in address else f"https://{address}/")
 
 
 @pytest.mark.parametrize(
     "address", ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2002:808:808::1"]
 )
 def test_a_public_address_is_taken(address: str) -> None:
-    check([ip_address(address)], (), secure=True)
+    check_addresses([ip_address(address)], (), secure=True)
 
 
 def test_networks_that_the_operator_allows_may_be_called_without_tls_too() -> None:
-    allowed = networks("10.1.0.0/16, fd00::/8")
-    check([ip_address("10.1.2.3"), ip_address("fd00::1")], allowed, secure=False)
-    check([ip_address("::ffff:10.1.2.3")], allowed, secure=True)
+    allowed = parse_networks("10.1.0.0/16, fd00::/8")
+    check_addresses([ip_address("10.1.2.3"), ip_address("fd00::1")], allowed, secure=False)
+    check_addresses([ip_address("::ffff:10.1.2.3")], allowed, secure=True)
     for other in ("10.2.0.1", "127.0.0.1", "169.254.169.254"):
-        with pytest.raises(EndpointRefused):
-            check([ip_address(other)], allowed, secure=True)
-    with pytest.raises(EndpointRefused, match="https"):
-        check([PUBLIC], allowed, secure=False)
+        with pytest.raises(EndpointError):
+            check_addresses([ip_address(other)], allowed, secure=True)
+    with pytest.raises(EndpointError, match="https"):
+        check_addresses([PUBLIC], allowed, secure=False)
 
 
 @pytest.mark.parametrize(
@@ -108,28 +114,28 @@ def test_networks_that_the_operator_allows_may_be_called_without_tls_too() -> No
     ],
 )
 def test_what_is_no_fit_url_is_refused_when_it_is_given(url: str) -> None:
-    with pytest.raises(EndpointRefused):
-        endpoint(url)
+    with pytest.raises(EndpointError):
+        parse_endpoint(url)
 
 
 def test_the_parts_of_a_url() -> None:
-    there = endpoint("https://Hooks.Example:8443/a/b?c=d&e")
+    there = parse_endpoint("https://Hooks.Example:8443/a/b?c=d&e")
     assert (there.host, there.port, there.target) == ("hooks.example", 8443, "/a/b?c=d&e")
     assert there.authority == "hooks.example:8443"
-    assert endpoint("https://hooks.example").target == "/"
-    assert endpoint("https://hooks.example").authority == "hooks.example"
-    assert endpoint("https://[2606:2800::1]/").authority == "[2606:2800::1]"
+    assert parse_endpoint("https://hooks.example").target == "/"
+    assert parse_endpoint("https://hooks.example").authority == "hooks.example"
+    assert parse_endpoint("https://[2606:2800::1]/").authority == "[2606:2800::1]"
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "017700000001", "127.1", "localhost"])
 async def test_other_spellings_of_this_machine_are_found_out_when_they_are_resolved(host: str) -> None:
-    endpoint(f"https://{host}/")  # a name like any other, until the resolver is asked
-    with pytest.raises(EndpointRefused):
-        check(await resolved(host, 443), (), secure=True)
+    parse_endpoint(f"https://{host}/")  # a name like any other, until the resolver is asked
+    with pytest.raises(EndpointError):
+        check_addresses(await resolve_host(host, 443), (), secure=True)
 
 
 async def test_a_name_without_an_address() -> None:
-    with pytest.raises(EndpointRefused, match="cannot be resolved"):
-        await resolved("a" * 64 + ".invalid", 443)  # no resolver need be asked
-    with pytest.raises(EndpointRefused):
-        check([], (), secure=True)
+    with pytest.raises(EndpointError, match="cannot be resolve_host"):
+        await resolve_host("a" * 64 + ".invalid", 443)  # no resolver need be asked
+    with pytest.raises(EndpointError):
+        check_addresses([], (), secure=True)

@@ -7,16 +7,16 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from refstar_service.webhooks.endpoint import Address, Endpoint, EndpointRefused, endpoint, networks
-from refstar_service.webhooks.sender import NotDelivered, Sender
+from refstar_service.webhooks.endpoint import Address, Endpoint, EndpointError, parse_endpoint, parse_networks
+from refstar_service.webhooks.sender import DeliveryError, Sender
 from webhook_receiver import Listen, Receiver, status
 
-HERE = networks("127.0.0.0/8")
+HERE = parse_networks("127.0.0.0/8")
 TLS = Path(__file__).parent / "tls"
 
 
 def _to(receiver: Receiver) -> Endpoint:
-    return endpoint(receiver.url, HERE)
+    return parse_endpoint(receiver.url, HERE)
 
 
 async def test_what_arrives_is_what_was_sent(listen: Listen) -> None:
@@ -50,7 +50,7 @@ async def test_a_name_that_means_a_place_inside_is_not_called(listen: Listen) ->
     async def inside(host: str, port: int) -> list[Address]:
         return [ip_address("93.184.215.14"), ip_address("127.0.0.1")]
 
-    with pytest.raises(EndpointRefused, match="not a public address"):
+    with pytest.raises(EndpointError, match="not a public address"):
         await Sender(resolve=inside).post(Endpoint(True, "hooks.example", receiver.port, "/"), {}, b"")
     assert receiver.connections == 0
 
@@ -66,7 +66,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(listen: Listen, code:
 async def test_who_never_answers_is_given_up(listen: Listen) -> None:
     receiver = await listen("")
     began = time.monotonic()
-    with pytest.raises(NotDelivered, match=r"within 0\.2 s"):
+    with pytest.raises(DeliveryError, match=r"within 0\.2 s"):
         await Sender(allowed=HERE, timeout=0.2).post(_to(receiver), {}, b"")
     assert time.monotonic() - began < 5
 
@@ -86,8 +86,10 @@ async def test_who_answers_a_byte_at_a_time_is_given_up() -> None:
 
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(NotDelivered):
-            await Sender(allowed=HERE, timeout=0.3).post(endpoint(f"http://127.0.0.1:{port}/", HERE), {}, b"")
+        with pytest.raises(DeliveryError):
+            await Sender(allowed=HERE, timeout=0.3).post(
+                parse_endpoint(f"http://127.0.0.1:{port}/", HERE), {}, b""
+            )
         await left.wait()
 
 
@@ -101,7 +103,7 @@ async def test_who_answers_a_byte_at_a_time_is_given_up() -> None:
 )
 async def test_what_is_no_answer_is_no_delivery(listen: Listen, answer: str) -> None:
     receiver = await listen(answer)
-    with pytest.raises(NotDelivered):
+    with pytest.raises(DeliveryError):
         await Sender(allowed=HERE, timeout=2).post(_to(receiver), {}, b"")
 
 
@@ -112,8 +114,8 @@ async def test_a_preliminary_answer_is_not_the_answer(listen: Listen) -> None:
 
 
 async def test_nobody_listens() -> None:
-    with pytest.raises(NotDelivered):
-        await Sender(allowed=HERE, timeout=2).post(endpoint("http://127.0.0.1:9/", HERE), {}, b"")
+    with pytest.raises(DeliveryError):
+        await Sender(allowed=HERE, timeout=2).post(parse_endpoint("http://127.0.0.1:9/", HERE), {}, b"")
 
 
 def _server_tls() -> ssl.SSLContext:
@@ -131,9 +133,9 @@ async def test_the_certificate_must_be_of_the_name_in_the_url(listen: Listen) ->
     trusting = ssl.create_default_context(cafile=TLS / "ca.pem")
     sender = Sender(allowed=HERE, resolve=_here, tls=trusting)
     assert (await sender.post(Endpoint(True, "hooks.example", receiver.port, "/"), {}, b"")).status == 204
-    with pytest.raises(NotDelivered, match="certificate"):
+    with pytest.raises(DeliveryError, match="certificate"):
         await sender.post(Endpoint(True, "other.example", receiver.port, "/"), {}, b"")
-    with pytest.raises(NotDelivered, match="certificate"):  # signed by nobody whom this machine trusts
+    with pytest.raises(DeliveryError, match="certificate"):  # signed by nobody whom this machine trusts
         await Sender(allowed=HERE, resolve=_here).post(
             Endpoint(True, "hooks.example", receiver.port, "/"), {}, b""
         )

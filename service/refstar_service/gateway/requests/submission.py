@@ -21,7 +21,7 @@ from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
 from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe
-from refstar_service.jobs import Claim, Job, Priority, QueueFull, Request, RestoreRequest, StoredFile
+from refstar_service.jobs import Claim, Job, Priority, QueueFullError, Request, RestoreRequest, StoredFile
 from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
 from refstar_service.restoration.errors import RequestError
@@ -136,7 +136,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
     job_id, uploads = submission.job_id, submission.request.bytes
     try:  # before megabytes are written only to be deleted again
         claim = await gateway.queue.claim(job_id, uploads=uploads, results=submission.results)
-    except QueueFull as error:
+    except QueueFullError as error:
         raise _report_full_queue(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
@@ -157,7 +157,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
         )
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission, claim))
-        if isinstance(error, QueueFull):
+        if isinstance(error, QueueFullError):
             raise _report_full_queue(error) from error
         if isinstance(error, BlobsUnavailableError):
             log.error("pictures cannot be stored: %s", error)
@@ -179,7 +179,7 @@ async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
         await gateway.queue.disclaim(claim)
 
 
-def _report_full_queue(error: QueueFull) -> Problem:
+def _report_full_queue(error: QueueFullError) -> Problem:
     there, most = error.depth, error.limit
     match error.what:
         case "jobs":

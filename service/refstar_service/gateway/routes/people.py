@@ -31,7 +31,7 @@ from refstar_service.gateway.requests.options import person_schema
 from refstar_service.gateway.requests.submission import submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
 from refstar_service.jobs.request import MOST_REFERENCES, reference_keys
-from refstar_service.people import PeopleFull, Person, PersonStatus, blob_keys
+from refstar_service.people import PeopleFullError, Person, PersonStatus, blob_keys
 
 POLL_DELAY = 2  # seconds; an enrollment is quick
 
@@ -165,7 +165,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
                 ttl=gateway.settings.person_ttl,
             )
             await submit_job(gateway, enrollment.submission, caller.owner)
-        except PeopleFull as error:
+        except PeopleFullError as error:
             raise Problem(
                 ProblemType.TOO_MANY_PEOPLE,
                 f"{error.count} people are stored, and the limit is {gateway.settings.max_people}.",
