@@ -29,7 +29,7 @@ from random import Random
 import numpy as np
 from fuzz_corpus import LIMITS, corpus
 from PIL import Image
-from refstar_service.images import OUTPUT_FORMATS, ImageRefused, decode, encode, probe
+from refstar_service.images import OUTPUT_FORMATS, ImageError, decode, encode, probe
 
 TYPES = ("jpeg", "png", "webp", "tiff", "bmp", "avif")
 SECONDS = 10.0  # for one file
@@ -251,7 +251,7 @@ def examine(data: bytes, number: int) -> str:
     try:
         info = probe(data, LIMITS)
         picture = decode(data, LIMITS)
-    except ImageRefused as refused:
+    except ImageError as refused:
         return "MEMORY" if isinstance(refused.__cause__, MemoryError) else str(refused.code)
     assert info == picture.info, "probe and decode disagree"
     assert picture.pixels.shape == (info.height, info.width, 3)

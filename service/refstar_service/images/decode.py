@@ -37,9 +37,9 @@ from PIL import (  # importing one registers its decoder; no other decoder is ev
 from refstar_service.images import heic_decoder, metadata, raster
 from refstar_service.images.containers import avif, gif, heic, jp2, jpeg, png, tiff
 from refstar_service.images.containers.header import Header
+from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.picture import ImageLimits, Picture
 from refstar_service.images.probe import inspect
-from refstar_service.images.refusal import ImageRefused, RefusalCode
 
 _DECODERS = {
     "jpeg": JpegImagePlugin.JpegImageFile.format,
@@ -64,16 +64,16 @@ _DEEP = {"png", "tiff"}  # of which Pillow would keep the upper byte only
 
 
 def decode(data: bytes, limits: ImageLimits) -> Picture:
-    """Decode to upright 8 bit RGB; raises ImageRefused and nothing else, whatever the bytes are."""
+    """Decode to upright 8 bit RGB; raises ImageError and nothing else, whatever the bytes are."""
     info, header = inspect(data, limits)
     try:
         found = _raster(data, info.format, header)
-    except ImageRefused:
+    except ImageError:
         raise
     except Exception as error:  # decoders raise what they like: OSError, SyntaxError, RuntimeError, ...
         ends_early = isinstance(error, EOFError) or "truncated" in str(error).lower()
         code = RefusalCode.TRUNCATED if ends_early else RefusalCode.UNDECODABLE
-        raise ImageRefused(
+        raise ImageError(
             code, f"The {info.format} file cannot be decoded. It is damaged or incomplete."
         ) from error
     color = raster.upright(found.color, header.orientation)
@@ -102,11 +102,11 @@ def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
         plain = jpeg.closed(plain)
     image = _load(plain, kind, header)
     if kind == "png" and _may_lack_rows(image) and not png.has_all_rows(plain):
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.TRUNCATED, "The PNG file's compressed data ends before its picture does."
         )
     if kind == "jpeg" and (not closed or _ends_in_fill(image)) and not _is_whole(plain, image, header):
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.TRUNCATED, "The JPEG file's compressed data ends before its picture does."
         )
     return raster.from_pillow(image, header)
@@ -122,14 +122,14 @@ def _load(data: bytes, kind: str, header: Header) -> Image.Image:
 
 def _check_size(size: tuple[int, int], kind: str, header: Header) -> None:
     if size != (header.width, header.height):
-        raise ImageRefused(RefusalCode.UNDECODABLE, f"The {kind} file contains contradicting sizes.")
+        raise ImageError(RefusalCode.UNDECODABLE, f"The {kind} file contains contradicting sizes.")
 
 
 def _deep(data: bytes, header: Header) -> npt.NDArray[np.uint16]:
     """By OpenCV: Pillow keeps only the upper byte of colors. PNG and TIFF that break off are refused here too."""
     pixels: npt.NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != (header.height, header.width):
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.UNDECODABLE, "The 16 bit file cannot be decoded. It is damaged or incomplete."
         )
     return pixels

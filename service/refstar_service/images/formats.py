@@ -6,8 +6,8 @@ from PIL import AvifImagePlugin, Image
 
 from refstar_service.images import heic_decoder
 from refstar_service.images.containers import jp2, jpeg, webp
+from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.picture import ImageInfo
-from refstar_service.images.refusal import ImageRefused, RefusalCode
 
 
 def _avif_writable() -> bool:
@@ -69,7 +69,7 @@ _HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
 def sniff(data: bytes) -> str:
-    """The type by its first bytes, a key of MEDIA_TYPES; raises ImageRefused for anything else."""
+    """The type by its first bytes, a key of MEDIA_TYPES; raises ImageError for anything else."""
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -93,10 +93,10 @@ def sniff(data: bytes) -> str:
             return "heic"
         other = "a HEIC (for which the extra `heic` is not installed)" if brands & _HEIC else None
     if other is not None:
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.TYPE_UNSUPPORTED, f"The file is {other} image. Supported types are {TAKEN}."
         )
-    raise ImageRefused(
+    raise ImageError(
         RefusalCode.NOT_AN_IMAGE, f"The file is not a picture of a known type. Supported types are {TAKEN}."
     )
 
@@ -115,7 +115,7 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
 
     ``size`` is width and height of the result, where they are not the input's. "same" is the input's own
     type; where that is not written here or cannot hold the result, it is webp for avif, jpeg for heic without alpha,
-    and png else, or if they cannot hold it either. Raises ValueError for another word, ImageRefused where what was
+    and png else, or if they cannot hold it either. Raises ValueError for another word, ImageError where what was
     asked for by name cannot be given: image-too-many-pixels if the result is too large for the type,
     image-type-unsupported for avif without an encoder.
     """
@@ -133,7 +133,7 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
             wishes = [kind for kind in wishes if kind != "jpeg"]
         return next((kind for kind in wishes if kind in OUTPUT_FORMATS and not too_large(kind)), "png")
     if requested not in OUTPUT_FORMATS:
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.TYPE_UNSUPPORTED, f"{_NAMES[requested]} is not written here; {_WRITTEN} are."
         )
     if too_large(requested):
@@ -141,5 +141,5 @@ def resolve_format(requested: str, info: ImageInfo, *, size: tuple[int, int] | N
         if requested in _MOST_PIXELS:
             most += f" and {_MOST_PIXELS[requested]} in total"
         detail = f"A {_NAMES[requested]} can have {most}; this result would have {width} x {height}."
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
+        raise ImageError(RefusalCode.TOO_MANY_PIXELS, detail)
     return requested

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refstar_service.images import heic_process
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _SECONDS = 60
 _MEMORY, _PER_PIXEL = 256 << 20, 32  # bytes: what the decoder takes for any picture, and for each pixel
@@ -27,7 +27,7 @@ def available() -> bool:
 def decode(data: bytes, work: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """[H, W] or [H, W, C] of 1 (gray), 3 or 4 channels, upright; 16 bits where the file has more than 8.
 
-    ``work``: pixels that decoding produces, by the header; the process may use memory for no more. Raises ImageRefused.
+    ``work``: pixels that decoding produces, by the header; the process may use memory for no more. Raises ImageError.
     """
     program = [sys.executable, "-I", str(Path(heic_process.__file__))]
     limits = [str(_MEMORY + _PER_PIXEL * work), str(_SECONDS)]
@@ -36,7 +36,7 @@ def decode(data: bytes, work: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uin
             [*program, *limits], input=data, capture_output=True, timeout=_SECONDS, env={}, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ImageRefused(RefusalCode.UNDECODABLE, _OUT_OF_TIME) from error
+        raise ImageError(RefusalCode.UNDECODABLE, _OUT_OF_TIME) from error
     size = struct.calcsize(heic_process.LAYOUT)
     if done.returncode or len(done.stdout) < size:
         raise OSError(done.stderr.decode("utf-8", "replace")[-500:] or f"ended with {done.returncode}")

@@ -4,9 +4,9 @@ import struct
 
 from refstar_service.images.containers import avif, bmp, gif, heic, jp2, jpeg, png, tiff, webp
 from refstar_service.images.containers.header import Header
+from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.formats import MEDIA_TYPES, claims_no_image, sniff
 from refstar_service.images.picture import ImageInfo, ImageLimits
-from refstar_service.images.refusal import ImageRefused, RefusalCode
 
 _READERS = {
     "jpeg": jpeg.read,
@@ -25,7 +25,7 @@ _MOST_WORK = 3
 
 
 def probe(data: bytes, limits: ImageLimits, *, claimed_media_type: str | None = None) -> ImageInfo:
-    """Read the header and hold it against the limits; raises ImageRefused. No pixel is decompressed.
+    """Read the header and hold it against the limits; raises ImageError. No pixel is decompressed.
 
     What passes is not sure to decode: damage inside the compressed data shows only there.
     """
@@ -37,21 +37,21 @@ def inspect(
 ) -> tuple[ImageInfo, Header]:
     """`probe`, with what else the header holds."""
     if not data:
-        raise ImageRefused(RefusalCode.EMPTY, "The file is empty.")
+        raise ImageError(RefusalCode.EMPTY, "The file is empty.")
     if len(data) > limits.max_bytes:
         detail = f"The file has {len(data)} bytes; the limit is {limits.max_bytes}."
-        raise ImageRefused(RefusalCode.TOO_MANY_BYTES, detail)
+        raise ImageError(RefusalCode.TOO_MANY_BYTES, detail)
     found = sniff(data)
     if claims_no_image(claimed_media_type):
         detail = (
             f"The file is {MEDIA_TYPES[found]}, but its Content-Type says {claimed_media_type}. "
             f"Send it as {MEDIA_TYPES[found]}, or without a Content-Type."
         )
-        raise ImageRefused(RefusalCode.TYPE_MISMATCH, detail)
+        raise ImageError(RefusalCode.TYPE_MISMATCH, detail)
     try:
         header = _READERS[found](data)
     except (struct.error, IndexError) as error:
-        raise ImageRefused(RefusalCode.TRUNCATED, f"The {found} file ends inside its header.") from error
+        raise ImageError(RefusalCode.TRUNCATED, f"The {found} file ends inside its header.") from error
     _hold(header, limits)
     width, height = header.width, header.height
     if header.orientation >= 5:  # the four that lie on their side
@@ -73,16 +73,14 @@ def _hold(header: Header, limits: ImageLimits) -> None:
     size = f"The picture has {header.width} x {header.height} pixels"
     if max(header.width, header.height) > limits.max_side:
         detail = f"{size}; the limit is {limits.max_side} pixels per side."
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, detail)
+        raise ImageError(RefusalCode.TOO_MANY_PIXELS, detail)
     if header.width * header.height > limits.max_pixels or header.work > _MOST_WORK * limits.max_pixels:
-        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, f"{size}; the limit is {limits.max_pixels} pixels.")
+        raise ImageError(RefusalCode.TOO_MANY_PIXELS, f"{size}; the limit is {limits.max_pixels} pixels.")
     if min(header.width, header.height) < limits.min_side:
-        raise ImageRefused(
+        raise ImageError(
             RefusalCode.TOO_SMALL, f"{size}; each side must have at least {limits.min_side} pixels."
         )
     if header.frames > 1:
-        raise ImageRefused(
-            RefusalCode.ANIMATED, "The file has several frames or pages. Send a single picture."
-        )
+        raise ImageError(RefusalCode.ANIMATED, "The file has several frames or pages. Send a single picture.")
     if not header.complete:
-        raise ImageRefused(RefusalCode.TRUNCATED, "The file ends before its picture does.")
+        raise ImageError(RefusalCode.TRUNCATED, "The file ends before its picture does.")

@@ -83,7 +83,7 @@ def carried(packet: bytes | None, *, keep_location: bool = False, turned: bool =
     return written if len(written) <= MOST_BYTES else None
 
 
-class _Refused(ValueError):  # noqa: N818  never leaves this module
+class _XmpError(ValueError):
     pass
 
 
@@ -96,13 +96,13 @@ class _Tree(ET.TreeBuilder):
         self._depth = self._count = 0
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise _Refused("a document type")
+        raise _XmpError("a document type")
 
     def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
         self._depth += 1
         self._count += 1
         if self._depth > _MOST_DEPTH or self._count > _MOST_ELEMENTS:
-            raise _Refused("too deep or too many elements")
+            raise _XmpError("too deep or too many elements")
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> ET.Element:

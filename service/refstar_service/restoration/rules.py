@@ -9,7 +9,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.faces.align import is_square
 from refstar_service.faces.face import Box
 from refstar_service.faces.select import FaceMode
-from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, resolve_format
+from refstar_service.images import ImageError, ImageInfo, ImageLimits, resolve_format
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
@@ -123,7 +123,7 @@ def plan_result(info: ImageInfo, knobs: Knobs, side: int, limits: ImageLimits) -
         raise RequestError("result-too-large", detail, parameter="upscale", limit=limit)
     try:
         return ResultPlan(resolve_format(knobs.format, info, size=(width, height)), width, height)
-    except ImageRefused as refused:  # some file types hold less than the service does
+    except ImageError as refused:  # some file types hold less than the service does
         raise RequestError("result-too-large", refused.detail, parameter="format") from refused
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from refstar_service.images import ImageLimits, ImageRefused, Picture, decode
+from refstar_service.images import ImageError, ImageLimits, Picture, decode
 from refstar_service.restoration.errors import StepError
 
 
@@ -22,5 +22,5 @@ class Upload:
         """Its upright pixels; raises StepError with the slug of what is wrong with the file."""
         try:
             return decode(self.data, limits)
-        except ImageRefused as error:
+        except ImageError as error:
             raise StepError(error.code, f"{self.describe(role)}: {error.detail}") from error

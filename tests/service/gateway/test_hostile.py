@@ -19,7 +19,7 @@ from hostile_corpus import (
 from redis.asyncio import Redis
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE
-from refstar_service.images import ImageLimits, ImageRefused, decode, probe
+from refstar_service.images import ImageError, ImageLimits, decode, probe
 
 Wrong = list[tuple[str, str, object]]
 
@@ -93,7 +93,7 @@ def test_every_file_that_is_damaged_inside_is_refused_when_it_is_decoded() -> No
             try:
                 decode(bad.data, limits)
                 wrong.append((bad.name, bad.problem, "decoded"))
-            except ImageRefused as refused:
+            except ImageError as refused:
                 if refused.code != bad.problem:
                     wrong.append((bad.name, bad.problem, str(refused)))
     assert not wrong, told(wrong)

@@ -20,7 +20,7 @@ from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
-from refstar_service.images import ImageInfo, ImageLimits, ImageRefused, probe
+from refstar_service.images import ImageError, ImageInfo, ImageLimits, probe
 from refstar_service.jobs import Claim, Job, Priority, QueueFullError, Request, RestoreRequest, StoredFile
 from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
@@ -197,7 +197,7 @@ def _report_full_queue(error: QueueFullError) -> Problem:
 def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
     try:
         return probe(upload.data, limits, claimed_media_type=upload.media_type)
-    except ImageRefused as refused:
+    except ImageError as refused:
         kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
         raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
 

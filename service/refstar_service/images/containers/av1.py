@@ -1,7 +1,7 @@
 """AV1 streams: how many pixels one makes a decoder produce."""
 
 from refstar_service.images.containers.bits import Bits
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
 
@@ -42,7 +42,7 @@ def _largest_frame(header: bytes) -> int:
         bits.take(5)
     else:
         if bits.take(1):
-            raise ImageRefused(RefusalCode.UNDECODABLE, "The AVIF file holds a video stream with timing.")
+            raise ImageError(RefusalCode.UNDECODABLE, "The AVIF file holds a video stream with timing.")
         delays = bits.take(1)
         for _ in range(bits.take(5) + 1):
             bits.take(12)

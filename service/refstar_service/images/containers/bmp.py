@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from refstar_service.images import exif
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _RGB, _RLE8, _RLE4, _BITFIELDS = range(4)
@@ -76,5 +76,5 @@ def _resolution(data: bytes) -> tuple[float, float] | None:
     return exif.sane_resolution(x / _INCHES_PER_METER, y / _INCHES_PER_METER)
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The BMP file {what}, which is not supported.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The BMP file {what}, which is not supported.")

@@ -4,7 +4,7 @@ import struct
 
 from refstar_service.images import texts
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _COMMENT = 0xF9, 0xFE  # extensions
@@ -60,7 +60,7 @@ def _blocks(data: bytes) -> list[tuple[int, int, int]]:
             at += 1 + data[at]
             left -= 1
         if not left:
-            raise ImageRefused(RefusalCode.UNDECODABLE, f"The GIF file has more than {_MOST_BLOCKS} pieces.")
+            raise ImageError(RefusalCode.UNDECODABLE, f"The GIF file has more than {_MOST_BLOCKS} pieces.")
         if at >= len(data):
             break
         at += 1

@@ -10,7 +10,7 @@ from refstar_service.images import colorimetry
 from refstar_service.images.containers import hevc
 from refstar_service.images.containers.header import Header
 from refstar_service.images.containers.heif import Items
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _CODED = b"hvc1"
 _LYING = 5
@@ -23,7 +23,7 @@ def read(data: bytes) -> Header:
         width, height = height, width
     configuration = items.configuration(b"hvcC")
     if configuration is None:
-        raise ImageRefused(RefusalCode.UNDECODABLE, "The HEIC file does not say how its picture is coded.")
+        raise ImageError(RefusalCode.UNDECODABLE, "The HEIC file does not say how its picture is coded.")
     bits, gray = hevc.depth(configuration)
     alpha = items.has_alpha()
     streams = items.of_kind(_CODED)
@@ -61,5 +61,5 @@ def _cropped(items: Items, width: int, height: int) -> tuple[int, int]:
         return width, height
     across, of_across, down, of_down = struct.unpack_from(">4I", items.data, start)
     if not of_across or not of_down or across % of_across or down % of_down:
-        raise ImageRefused(RefusalCode.UNDECODABLE, "The HEIC file cuts its picture between pixels.")
+        raise ImageError(RefusalCode.UNDECODABLE, "The HEIC file cuts its picture between pixels.")
     return min(across // of_across, width), min(down // of_down, height)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from refstar_service.images import exif
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 # EXIF's name for a turn by 90 degrees anticlockwise, `irot` times, and then a mirroring (`imir`: None, 0 top
 # and bottom exchanged, 1 left and right exchanged).
@@ -54,12 +54,12 @@ class Items:
 
     @classmethod
     def of(cls, data: bytes) -> "Items":
-        """Raises ImageRefused, struct.error or IndexError for a file that is damaged or cut off in its header."""
+        """Raises ImageError, struct.error or IndexError for a file that is damaged or cut off in its header."""
         boxes = list(_boxes(data, 0, len(data)))
         names = [kind for kind, _, _ in boxes]
         _, start, end = boxes[names.index(b"meta")] if b"meta" in names else (b"", 0, len(data) + 1)
         if end > len(data):
-            raise ImageRefused(RefusalCode.TRUNCATED, "The file ends inside its header.")
+            raise ImageError(RefusalCode.TRUNCATED, "The file ends inside its header.")
         whole = all(end <= len(data) for _, _, end in boxes)
         return cls(data, _meta(data, start, end), whole, b"moov" in names)
 
@@ -229,7 +229,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
     def number(size: int) -> int:
         nonlocal at
         if at + size > len(data):
-            raise ImageRefused(RefusalCode.TRUNCATED, "The file ends inside its header.")
+            raise ImageError(RefusalCode.TRUNCATED, "The file ends inside its header.")
         at += size
         return int.from_bytes(data[at - size : at])
 
@@ -271,5 +271,5 @@ def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
             at += 2 if wide else 1
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The file {what}.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from refstar_service.images import exif
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"
@@ -91,7 +91,7 @@ def _parts(data: bytes) -> tuple[int, list[tuple[bytes, int, int]]]:
                 found += _boxes(data, at, until) if name == b"res " else []
     stream = next((start for kind, start, _ in found if kind == b"jp2c"), -1)
     if stream < 0 or not data.startswith(CODESTREAM, stream):
-        raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG 2000 file ends before its picture begins.")
+        raise ImageError(RefusalCode.TRUNCATED, "The JPEG 2000 file ends before its picture begins.")
     return stream, found
 
 
@@ -148,5 +148,5 @@ def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The JPEG 2000 file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The JPEG 2000 file {what}.")

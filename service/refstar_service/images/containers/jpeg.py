@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from refstar_service.images import exif, texts
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP13, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
@@ -152,10 +152,10 @@ def end(data: bytes) -> int:
 def closed(data: bytes) -> bytes:
     """A file without an end marker with one, put behind its data: zeros after that are a rest of the disk.
 
-    Raises ImageRefused where its scans do not say every coefficient to its last bit: later ones are missing.
+    Raises ImageError where its scans do not say every coefficient to its last bit: later ones are missing.
     """
     if not _tells_all(data):
-        raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends before its last scan.")
+        raise ImageError(RefusalCode.TRUNCATED, "The JPEG file ends before its last scan.")
     kept = data.rstrip(b"\0")
     zeros = len(data) - len(kept)
     if zeros <= _MOST_ZEROS:
@@ -222,7 +222,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         padding = data.find(b"\xff", position)
         found = _NO_PADDING.search(data, padding) if padding >= 0 else None
         if found is None:
-            raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends before its first scan.")
+            raise ImageError(RefusalCode.TRUNCATED, "The JPEG file ends before its first scan.")
         marker, start = found[0][0], found.start() - 1
         if marker == 0 or marker in _BARE:
             position = start + 2
@@ -234,7 +234,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if length < 2:
             raise _refused("has a damaged segment")
         if end > len(data):
-            raise ImageRefused(RefusalCode.TRUNCATED, "The JPEG file ends inside its header.")
+            raise ImageError(RefusalCode.TRUNCATED, "The JPEG file ends inside its header.")
         yield marker, start, end
         if marker == _SOS:
             return
@@ -242,5 +242,5 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     raise _refused(f"has more than {_MOST_SEGMENTS} segments")
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The JPEG file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The JPEG file {what}.")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from refstar_service.images import colorimetry, exif, texts, xmp
 from refstar_service.images.colorimetry import Colorimetry
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
@@ -276,5 +276,5 @@ def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes, str]:
     return body, "latin-1" if kind == b"zTXt" else "utf-8"
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The PNG file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The PNG file {what}.")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from refstar_service.images import exif, ifd
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 _KIND, _OLD_KIND = 254, 255
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -223,5 +223,5 @@ def _complete(tags: dict[int, tuple[int, ...]], size: int) -> bool:
     return True
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The TIFF file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The TIFF file {what}.")

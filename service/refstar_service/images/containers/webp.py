@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from refstar_service.images import exif
 from refstar_service.images.containers.header import Header
-from refstar_service.images.refusal import ImageRefused, RefusalCode
+from refstar_service.images.errors import ImageError, RefusalCode
 
 MAX_SIDE = 16383
 _ALPHA = 0x10  # flag in VP8X
@@ -45,7 +45,7 @@ def read(data: bytes) -> Header:
             xmp = data[start:end]
     shape = canvas or frame
     if shape is None:
-        raise ImageRefused(RefusalCode.TRUNCATED, "The WebP file ends before its frame header.")
+        raise ImageError(RefusalCode.TRUNCATED, "The WebP file ends before its frame header.")
     return Header(
         width=shape[0],
         height=shape[1],
@@ -78,5 +78,5 @@ def _u24(data: bytes, position: int) -> int:
     return int(low | high << 16)
 
 
-def _refused(what: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.UNDECODABLE, f"The WebP file {what}.")
+def _refused(what: str) -> ImageError:
+    return ImageError(RefusalCode.UNDECODABLE, f"The WebP file {what}.")

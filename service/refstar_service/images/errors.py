@@ -18,7 +18,7 @@ class RefusalCode(StrEnum):
     UNDECODABLE = "image-undecodable"  # damaged, or a variant of the type that is not taken
 
 
-class ImageRefused(ValueError):  # noqa: N818  a refusal is an answer, not a fault
+class ImageError(ValueError):
     """The bytes are not a picture that is taken; ``detail`` is a sentence for the caller who sent them."""
 
     def __init__(self, code: RefusalCode, detail: str) -> None:
