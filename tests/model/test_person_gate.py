@@ -8,12 +8,12 @@ import torch
 from refstar_model.data.mixed_faces import MixedFaces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.refstar.losses import Target
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
 from refstar_model.refstar.person_gate import PersonGate, apply_gate, gate_loss
 from refstar_model.refstar.person_training import PersonTraining, fit_gate, hold_out_people, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
+from refstar_model.refstar.target import Target
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Run
 

@@ -10,8 +10,9 @@ from refstar_model.losses.adversary import Adversary, DiscriminatorParams, gradi
 from refstar_model.losses.perception import Vgg, recognizer_distance
 from refstar_model.losses.structure import sharpness_loss, structure_loss
 from refstar_model.refstar.cycle import cycle_loss, ruin
-from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
+from refstar_model.refstar.losses import LossWeights, restoration_loss
 from refstar_model.refstar.network import TINY, RefStar, Restoration
+from refstar_model.refstar.target import Target
 from torch import Tensor, nn
 
 

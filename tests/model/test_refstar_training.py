@@ -17,8 +17,9 @@ from refstar_model.data.plan import SampleMix
 from refstar_model.data.pseudo import pseudo_reference
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
-from refstar_model.refstar.losses import LossWeights, Target, restoration_loss
+from refstar_model.refstar.losses import LossWeights, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
+from refstar_model.refstar.target import Target
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
 from refstar_model.training import Loop, LoopParams, Run
 

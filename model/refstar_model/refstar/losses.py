@@ -15,6 +15,7 @@ from refstar_model.losses.pixels import pixel_loss
 from refstar_model.losses.structure import sharpness_loss, structure_loss
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import Restoration
+from refstar_model.refstar.target import Target
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,6 @@ class LossWeights:
     matching: float = 0.0  # features of the discriminator, likewise
     cycle: float = 0.05  # what was taken must be recoverable; opens the masks
     alignment: float = 1.0  # of corresponding points, where the net has an alignment
-
-
-@dataclass(frozen=True)
-class Target:
-    """truth [B, 3, T, T]; present and right bool [B, R]; fidelity [B]; labels and confidence as in ``Batch``."""
-
-    truth: Tensor
-    present: Tensor
-    right: Tensor
-    fidelity: Tensor
-    labels: Tensor | None = None
-    confidence: Tensor | None = None
 
 
 def restoration_loss(

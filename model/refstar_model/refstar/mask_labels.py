@@ -4,20 +4,14 @@ Labels come from clean photographs (`data/selection_masks.py`). Where a sample h
 correlation stand in for them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from refstar_model.layers.face_window import face_window
 from refstar_model.layers.pyramid import laplacian, resize_grid
-
-if TYPE_CHECKING:
-    from refstar_model.refstar.losses import Target
-    from refstar_model.refstar.network import Restoration
+from refstar_model.refstar.network import Restoration
+from refstar_model.refstar.target import Target
 
 
 def mask_loss(result: Restoration, target: Target, references: Tensor) -> Tensor:

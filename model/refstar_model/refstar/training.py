@@ -25,8 +25,9 @@ from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.perception import Vgg
 from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
-from refstar_model.refstar.losses import LossWeights, Target, restoration_loss, self_stream_loss
+from refstar_model.refstar.losses import LossWeights, restoration_loss, self_stream_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
+from refstar_model.refstar.target import Target
 from refstar_model.refstar.weights import load as load
 from refstar_model.refstar.weights import upgrade
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
