@@ -79,7 +79,7 @@ def test_a_reference_that_cannot_help_is_left_out(pixels: np.ndarray, reason: st
 def test_a_job_goes_on_without_references_unless_its_model_needs_them() -> None:
     prepared = Bench().prepare(BLURRED)
     assert prepared.tasks[0].references == ()
-    with pytest.raises(StepError, match="model needs one") as refused:
+    with pytest.raises(StepError, match="model needs at least one") as refused:
         Bench(needs_references=True).prepare(BLURRED)
     assert refused.value.code == "reference-too-blurred"
     assert [(f.action, f.reason) for f in refused.value.faces] == [
