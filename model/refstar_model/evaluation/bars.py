@@ -1,9 +1,13 @@
-"""The bars a shipped RefSTAR is held to, and by how much it misses them."""
+"""The bars a shipped model is held to, and by how much it misses them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from refstar_model.evaluation.occluder import OccluderKind
+from refstar_model.evaluation.occlusion import ALLOWED
+
 MEASURABLE = 0.5  # a knob changes the picture: levels of 255, mean over the picture
+BETWEEN = 30.0  # dB: what is seen between bars is the photograph, and no confetti
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,12 @@ class Bar:
 
 
 def bars(table: dict[str, Any]) -> list[Bar]:
-    """All bars that the table of ``study.evaluate`` has figures for; none for a model without references."""
+    """All bars that the table of ``study.evaluate`` has figures for; those of the levels need references."""
     made = []
     for level, rules in (("severe", _severe), ("moderate", _moderate)):
         if "right" in table.get(level, {}):
             made += rules(table[level]) + _both(table, level)
+    made += _occluded(table.get("occluded", {}))
     return [Bar(b.level, b.name, round(b.value, 4), round(b.bar, 4), b.at_most) for b in made]
 
 
@@ -96,4 +101,14 @@ def _both(table: dict[str, Any], level: str) -> list[Bar]:
             made.append(
                 Bar(level, f"{knob} changes the picture (levels)", turned[knob]["change"], MEASURABLE)
             )
+    return made
+
+
+def _occluded(table: dict[str, Any]) -> list[Bar]:
+    """A face behind something regular comes back no worse than it went in; the worst tenth of them too."""
+    made = []
+    for kind, row in table.items():
+        made.append(Bar("occluded", f"{kind}, worst tenth: PSNR over the input", row["worst_gain"], -ALLOWED))
+        if "between" in row and kind in (OccluderKind.BARS, OccluderKind.NET):
+            made.append(Bar("occluded", f"{kind}: PSNR between them", row["between"], BETWEEN))
     return made

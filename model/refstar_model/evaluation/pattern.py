@@ -77,14 +77,19 @@ def _detail(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(gray - cv2.blur(gray, (PERIOD, PERIOD)), np.float32)
 
 
+def face_ellipse() -> Mask:
+    """Where a face on the template is, without its hair, [512, 512]."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return np.asarray(((x - 256) / 115) ** 2 + ((y - 300) / 160) ** 2 < 1, np.bool_)
+
+
 def _skin() -> Mask:
     """Forehead, cheeks and chin of a face on the template, [512, 512]."""
     y, x = np.mgrid[:SIDE, :SIDE]
-    face = ((x - 256) / 115) ** 2 + ((y - 300) / 160) ** 2 < 1
     eyes = (y > 195) & (y < 275)
     nose = (abs(x - 256) < 40) & (y > 270) & (y < 345)
     mouth = ((x - 256) / 85) ** 2 + ((y - 372) / 45) ** 2 < 1
-    return np.asarray(face & ~eyes & ~nose & ~mouth, np.bool_)
+    return np.asarray(face_ellipse() & ~eyes & ~nose & ~mouth, np.bool_)
 
 
 _SKIN = _skin()

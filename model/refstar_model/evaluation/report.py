@@ -14,6 +14,12 @@ COLUMNS = {
     "cases": ("cases", 0),
     "psnr": ("PSNR", 2),
     "gain": ("PSNR gain", 2),
+    "worst_gain": ("worst tenth", 2),
+    "no_worse": ("no worse", 2),
+    "to_input": ("PSNR to the input", 1),
+    "between": ("between the bars", 1),
+    "input_psnr": ("input's PSNR", 2),
+    "input_identity": ("input's identity", 3),
     "worst_psnr": ("worst tenth", 2),
     "ssim": ("SSIM", 3),
     "worst_ssim": ("worst tenth", 3),
@@ -66,6 +72,14 @@ KIND_COLUMNS = (
     *("cases", "gain", "identity", "second_input", "second", "second_same"),
     *("sharpness", "pattern", "failures"),
 )
+SUPER_RESOLUTION_COLUMNS = (
+    *("psnr", "gain", "ssim", "identity", "second", "second_same", "lpips", "sharpness", "sharpness_outside"),
+    *("pattern", "common_pattern", "failures"),
+)
+OCCLUDED_COLUMNS = (
+    *("cases", "input_psnr", "gain", "worst_gain", "no_worse", "to_input", "between", "input_identity"),
+    *("identity", "failures"),
+)
 
 
 def markdown(table: dict[str, Any]) -> str:
@@ -96,6 +110,11 @@ def markdown(table: dict[str, Any]) -> str:
         parts.append(_differences(of_old["differences"], title))
     for level, groups in _in_order(table.get("kinds", {})):
         parts.append(_table(f"{level}, by kind, without a reference", groups, KIND_COLUMNS))
+    for factor, of_factor in table.get("super_resolution", {}).items():
+        title = f"super-resolution {factor}, {of_factor['cases']} cases"
+        parts.append(_table(title, of_factor["means"], SUPER_RESOLUTION_COLUMNS))
+    if table.get("occluded"):
+        parts.append(_table("behind something regular, of the face", table["occluded"], OCCLUDED_COLUMNS))
     if table["bars"]:
         parts.append(_bars(table["bars"]))
     return "\n\n".join(parts) + "\n"
@@ -133,11 +152,15 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "real", "harm", "kinds", "bars")
+    kept = ("cases", "people", *LEVELS, "real", "harm", "kinds", "occluded", "bars")
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):
             manifest["quality"]["old"] = {"cases": table["old"]["cases"]} | table["old"]["means"]
+        if small := table.get("super_resolution"):
+            manifest["quality"]["super_resolution"] = {
+                factor: {"cases": of["cases"]} | of["means"] for factor, of in small.items()
+            }
     elif measured := {level: table[level] for level in LEVELS if level in table}:
         manifest["quality"][precision] = measured
     path.write_text(json.dumps(manifest, indent=2) + "\n")

@@ -16,11 +16,13 @@ from refstar_model.evaluation.harm import measure_harm
 from refstar_model.evaluation.kinds import judge_kinds
 from refstar_model.evaluation.knobs import turn_knobs
 from refstar_model.evaluation.lone_level import judge_old
+from refstar_model.evaluation.occlusion import judge_occlusion
 from refstar_model.evaluation.pair_level import judge_level
 from refstar_model.evaluation.portraits import judge_portraits
 from refstar_model.evaluation.records import Record
 from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.sheets import Show
+from refstar_model.evaluation.super_resolution import judge_super_resolution
 from refstar_model.export.restorers import Restorer
 from refstar_model.judges.recognition import Recognizer
 
@@ -34,6 +36,8 @@ class Section(StrEnum):
     HARM = "harm"  # clean photographs, and real old portraits, as they are
     OLD = "old"  # gray portraits as old photographs
     KINDS = "kinds"  # single photographs by view, age, skin tone, gray or color
+    SUPER_RESOLUTION = "super-resolution"  # single photographs reduced by 4, 8 and 16
+    OCCLUDED = "occluded"  # clean photographs behind drawn bars, nets, dots and stripes
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Extent:
 
     ``cases``: so many at each level, None for all. ``knobs_every``: the knobs are turned on every such case.
     ``references``, ``fidelity``: False for a model that takes none; what needs them is left out. ``per_group``: at
-    most so many photographs in a group of KINDS; ``lone_cases``: in one of HARM and OLD, None for all.
+    most so many photographs in a group of KINDS and behind each occluder; ``lone_cases``: in one of HARM and OLD and at
+    each factor of SUPER_RESOLUTION, None for all.
     """
 
     seed: int = 7
@@ -105,6 +110,10 @@ def evaluate(
         table["kinds"] = judge_kinds(
             model, photos, judges, extent.levels, extent.seed, extent.per_group, show
         )
+    if Section.SUPER_RESOLUTION in wanted:
+        table["super_resolution"] = judge_super_resolution(model, val, judges, extent.lone_cases, show)
+    if Section.OCCLUDED in wanted:
+        table["occluded"] = judge_occlusion(model, val, judges, extent.seed, extent.per_group, show)
     table["lpips"] = "on" if judges.perceptual is not None else perceptual.OFF
     table["fid"] = "on" if judges.inception is not None else perceptual.OFF
     table["second_recognizer"] = "on" if judges.second is not None else second_recognizer.OFF
