@@ -7,13 +7,16 @@ from typing import Any
 from refstar_model.data.inventory import describe_photos
 from refstar_model.data.pack import open_photos, write_pack
 from refstar_model.data.photos import Kind
-from refstar_model.options.photographs import add_data, open_named_photos
+from refstar_model.options.photographs import TEACHERS, add_data, find_model, open_named_photos
 
 
 def add(commands: Any) -> None:
     data = commands.add_parser("data", help="list which photographs there are")
     add_data(data, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
+    data.add_argument(
+        "--teachers", type=Path, default=find_model(TEACHERS), help="folder of mediapipe/, for turned faces"
+    )
     data.set_defaults(run=describe)
 
     pack = commands.add_parser(
@@ -38,8 +41,15 @@ def describe(arguments: argparse.Namespace) -> None:
         train = photos.split("train")
         chosen = [train.of_kinds(kind).photos for kind in (Kind.FRONT, Kind.TURNED, Kind.GRAY)]
         sharp = [next((p for p in kind if p.sharp_at_512), None) for kind in chosen]
-        for file in draw_sheet([train.read(p.file, 512) for p in sharp if p is not None], arguments.sheet):
+        pictures = [train.read(p.file, 512) for p in sharp if p is not None]
+        for file in draw_sheet(pictures, arguments.sheet):
             print(file)
+        if arguments.teachers is not None and pictures:
+            from refstar_model.data.turning_sheet import draw_turning_sheet
+            from refstar_model.judges.landmarks import FaceMesh
+
+            mesh = FaceMesh(arguments.teachers / "mediapipe/face_landmark.tflite")
+            print(draw_turning_sheet(pictures, mesh, arguments.sheet))
 
 
 def write(arguments: argparse.Namespace) -> None:

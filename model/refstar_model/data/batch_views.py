@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from refstar_model.data.degradation.tone import Tone
 from refstar_model.data.pseudo import Light, Move
+from refstar_model.data.turning import Field
 from refstar_model.data.upload import upload
+from refstar_model.judges.landmarks import SIDE
 from refstar_model.layers.color import luminance
 
 
@@ -35,6 +37,17 @@ def warp(pictures: Tensor, moves: Sequence[Move]) -> Tensor:
     across = torch.lerp(across, side - 1 - across, mirrored)
     grid = torch.stack([across, down], -1) * (2 / (side - 1)) - 1
     return F.grid_sample(pictures, grid, "bilinear", "reflection", align_corners=True)
+
+
+def turn(pictures: Tensor, fields: Sequence[Field]) -> Tensor:
+    """Pictures [B, C, T, T] in 0..1, each turned by its own `turn_field`; bicubic, mirrored at the border."""
+    side = pictures.shape[-1]
+    offset = _stack(fields, pictures).permute(0, 3, 1, 2) * (side / SIDE)
+    offset = F.interpolate(offset, (side, side), mode="bicubic", align_corners=False)
+    axis = torch.arange(side, device=pictures.device, dtype=pictures.dtype)
+    places = torch.stack([offset[:, 0] + axis, offset[:, 1] + axis[:, None]], -1)
+    grid = places * (2 / (side - 1)) - 1
+    return F.grid_sample(pictures, grid, "bicubic", "reflection", align_corners=True).clamp(0, 1)
 
 
 def relight(pictures: Tensor, lights: Sequence[Light]) -> Tensor:

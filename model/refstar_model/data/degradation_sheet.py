@@ -62,14 +62,14 @@ def draw_sheet(photos: Sequence[Pixels], folder: Path, table: Table = TABLE, see
         photo = photos[number % len(photos)]
         pictures = [photo, *(row(photo, rng) for _ in range(DRAWS))]
         captions = [name] + [""] * DRAWS
-        whole.append(_strip([_shrink(p, WHOLE) for p in pictures], captions))
-        close.append(_strip([p[CLOSE_UP] for p in pictures], captions))
+        whole.append(stack_cells([_shrink(p, WHOLE) for p in pictures], captions))
+        close.append(stack_cells([p[CLOSE_UP] for p in pictures], captions))
     for number, fault in enumerate(_single_faults(table, rng)):
         photo = photos[number % len(photos)]
         amounts = [fault.amounts.at(part) for part in (0.0, 0.5, 1.0)]
         pictures = [photo, *(degrade(photo, fault.recipe(amount), rng) for amount in amounts)]
         cells = [_shrink(p, CLOSE) if fault.wide else p[CLOSE_UP] for p in pictures]
-        faults.append(_strip(cells, [fault.name, *(f"{amount:.3g}" for amount in amounts)]))
+        faults.append(stack_cells(cells, [fault.name, *(f"{amount:.3g}" for amount in amounts)]))
     paths = [folder / f"{name}.png" for name in ("families", "families-close", "faults")]
     for path, rows in zip(paths, (whole, close, faults), strict=True):
         if not cv2.imwrite(str(path), np.vstack(rows)[..., ::-1]):
@@ -177,7 +177,7 @@ def _shrink_chain(chain: Chain, down: float) -> Chain:
     return replace(chain, down=down)
 
 
-def _strip(cells: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
+def stack_cells(cells: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
     """Cells side by side, each under its caption."""
     captioned = []
     for cell, caption in zip(cells, captions, strict=True):

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refstar_model.data.batch import Batch
-from refstar_model.data.batch_views import apply_tones, relight, warp
+from refstar_model.data.batch_views import apply_tones, relight, turn, warp
 from refstar_model.data.degradation.device import Degrader
 from refstar_model.data.degradation.marks import mark_bank
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import FULL, HALF, Curriculum, FacePlan, Planner, SampleMix, Source
 from refstar_model.data.pseudo import Light, Move, draw_light, draw_move
+from refstar_model.data.turning import Relief, turn_field
 from refstar_model.data.upload import upload
 
 PAIR_LIGHT, PSEUDO_LIGHT = 0.08, 0.2  # how far the light of a reference may differ, as in samples.py
@@ -28,8 +29,8 @@ READERS = 16  # threads that decode photographs; OpenCV decodes outside of Pytho
 class DeviceSamples:
     """An endless stream of batches on ``device``; batch number i depends on the seed and i alone.
 
-    ``start``, ``stride``, ``total`` as for `samples.Samples`. Every photograph that is drawn at all is decoded once
-    into the device's memory: 0.8 MB for one that is sharp at 512, 0.2 MB at half size for each.
+    ``start``, ``stride``, ``total``, ``reliefs`` as for `samples.Samples`. Every photograph that is drawn at all is
+    decoded once into the device's memory: 0.8 MB for one that is sharp at 512, 0.2 MB at half size for each.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class DeviceSamples:
         stride: int = 1,
         curriculum: Curriculum | None = None,
         total: int = 1,
+        reliefs: Mapping[str, Relief] | None = None,
     ) -> None:
         self.seed, self.device = seed, device
         self.start, self.stride, self.total = start, stride, total
-        self.planner = Planner(photos, mix, batch, lookalikes, curriculum)
+        self.reliefs = reliefs or {}
+        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, self.reliefs.keys())
         self.degrader = Degrader(mark_bank(), device)
         self.generator = torch.Generator(device)
         full = list(self.planner.full.files) if self.planner.full is not None else []
@@ -67,8 +70,8 @@ class DeviceSamples:
         plan = self.planner.draw_number(self.seed, index, self.total)
         faces, size = plan.faces, plan.size
         self.generator.manual_seed(faces[0].seed)
-        truth = apply_tones(self._pick(size, [face.file for face in faces]), [face.tone for face in faces])
-        truth = _levels(truth)
+        truth = self._turn(self._pick(size, [face.file for face in faces]), faces)
+        truth = _levels(apply_tones(truth, [face.tone for face in faces]))
         low_quality = self.degrader.degrade(truth, [face.recipe for face in faces], self.generator)
         references = self._make_references(faces, size)
         mirrored = self._flags(face.mirrored for face in faces)
@@ -88,6 +91,14 @@ class DeviceSamples:
             plan.alone,
             plan.twins,
         )
+
+    def _turn(self, pictures: Tensor, faces: Sequence[FacePlan]) -> Tensor:
+        turns = {row: face.turn for row, face in enumerate(faces) if face.turn is not None}
+        if not turns:
+            return pictures
+        fields = [turn_field(self.reliefs[faces[row].file], asked) for row, asked in turns.items()]
+        rows = upload(np.array(list(turns)), self.device)
+        return pictures.index_copy(0, rows, _levels(turn(pictures.index_select(0, rows), fields)))
 
     def _make_references(self, faces: Sequence[FacePlan], size: int) -> Tensor:
         """[B, R, 3, 512, 512] in 0..1, black where absent."""

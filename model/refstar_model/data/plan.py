@@ -4,7 +4,7 @@ A plan is plain values. `pairs.Samples` makes it with OpenCV in loader processes
 device for whole batches, so both see samples of the same kind.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from refstar_model.data.degradation import CHAINS, TABLE, Recipe, Table, Tone, draw_recipe, draw_tone
 from refstar_model.data.photos import DataError, Photo, PhotoSet, PhotoWeights
+from refstar_model.data.turning import Turn, draw_turn
 
 NO_TONE = Tone()
 #: So many batches in a row are of one kind: processes that share a step wait for the slowest.
@@ -33,6 +34,9 @@ class SampleMix:
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
     alone: float = 0.75  # batches without any reference: cheap steps for the self stream
+    turned: float = (
+        0.0  # faces whose head is turned a little further (turning.py), of those that have a relief
+    )
     twins: float = 0.0  # batches in which each photograph comes twice, ruined in two ways
     same_tone: float = 0.5  # of the references: in the tone that the photograph was given
     weights: PhotoWeights = field(default_factory=PhotoWeights)
@@ -91,6 +95,7 @@ class FacePlan:
     references: tuple[ReferencePlan, ...]
     colorless: bool  # a gray photograph: of its color nothing is to be learned
     seed: int  # of what the makers still draw: noise, warps, light
+    turn: Turn | None = None  # of the truth, before it is ruined
 
 
 @dataclass(frozen=True)
@@ -115,13 +120,20 @@ class Planner:
         batch: int,
         lookalikes: Mapping[str, Sequence[str]] | None = None,
         curriculum: Curriculum | None = None,
+        turnable: Collection[str] = (),
     ) -> None:
-        """``lookalikes`` maps a file to files of other people who resemble them.
+        """``lookalikes`` maps a file to files of other people who resemble them; ``turnable`` files have a relief.
 
-        Raises DataError when no photograph has a kind with a weight.
+        Raises DataError when no photograph has a kind with a weight, or none can be turned though some are to be.
         """
         self.photos, self.mix, self.batch = photos, mix, batch
         self.lookalikes, self.curriculum = lookalikes or {}, curriculum or Curriculum()
+        self.turnable = turnable
+        if mix.turned and not turnable:
+            raise DataError(
+                f"{mix.turned:.0%} of the faces are to be turned, but no relief is there: measure them with the face "
+                "mesh (--teachers), or turn none (--turned 0)"
+            )
         self.half = _Pool(photos.photos, photos, mix.weights)
         if mix.alone < 1 and mix.wrong > 0 and len({p.person for p in photos.photos}) < 2:
             raise DataError("strangers are asked for, but all photographs are of one person")
@@ -169,6 +181,7 @@ class Planner:
         photo = self.photos.by_file[file]
         tone = draw_tone(rng, photo.gray, self.mix.degradations.tone)
         references = [self._draw_reference(pool, photo, paired, tone, rng) for _ in range(count)]
+        turned = self.mix.turned and file in self.turnable and rng.random() < self.mix.turned
         return FacePlan(
             file,
             tone,
@@ -178,6 +191,7 @@ class Planner:
             references=tuple(references) or (ReferencePlan(Source.ABSENT, file),),
             colorless=photo.gray,
             seed=int(rng.integers(2**62)),
+            turn=draw_turn(rng) if turned else None,
         )
 
     def _draw_reference(

@@ -32,6 +32,7 @@ from refstar_model.data.plan import (
 )
 from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
 from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionLabels
+from refstar_model.data.turning import Relief, turn_field, turn_picture
 from refstar_model.judges.landmarks import Points
 
 Pixels = NDArray[np.uint8]
@@ -61,7 +62,8 @@ class Samples(IterableDataset[Batch]):
 
     The pictures are read when the first batch is drawn, that is, in the loader's process. ``labels`` are those of the
     photos' pairs, with everybody's points; a net that can move a reference by ``reach`` pixels (at 512) is asked for
-    what comes into place by that.
+    what comes into place by that. ``reliefs`` are those of the photographs that may be turned; a turned face has
+    neither labels nor points.
     """
 
     def __init__(
@@ -77,10 +79,12 @@ class Samples(IterableDataset[Batch]):
         total: int = 1,
         labels: SelectionLabels | None = None,
         reach: float = 0.0,
+        reliefs: Mapping[str, Relief] | None = None,
     ) -> None:
         self.photos, self.mix, self.seed = photos, mix, seed
         self.start, self.stride, self.total = start, stride, total
-        self.planner = Planner(photos, mix, batch, lookalikes, curriculum)
+        self.reliefs = reliefs or {}
+        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, self.reliefs.keys())
         self.labels, self.reach = labels, reach
         points = labels.points if labels else {}
         self.points = {file: np.asarray((p + 0.5) / 256, np.float32) for file, p in points.items()}
@@ -149,10 +153,14 @@ class Samples(IterableDataset[Batch]):
 
     def _make(self, pool: Mapping[str, Pixels], plan: FacePlan) -> _Sample:
         rng = np.random.default_rng(plan.seed)
-        truth = apply_tone(pool[plan.file], plan.tone)
+        truth, points = pool[plan.file], self.points.get(plan.file)
         references = [self._make_reference(pool, plan.file, reference, rng) for reference in plan.references]
+        if plan.turn is not None:
+            truth = turn_picture(truth, turn_field(self.reliefs[plan.file], plan.turn))
+            references, points = [replace(r, label=None, points=None) for r in references], None
+        truth = apply_tone(truth, plan.tone)
         low_quality = degrade(truth, plan.recipe, rng, quick=True)
-        sample = _Sample(truth, low_quality, references, self.points.get(plan.file))
+        sample = _Sample(truth, low_quality, references, points)
         return _mirrored(sample) if plan.mirrored else sample
 
     def _make_reference(

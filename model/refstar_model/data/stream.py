@@ -12,6 +12,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import Curriculum, SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabels
+from refstar_model.data.turning import Relief
 from refstar_model.training.processes import Course
 
 
@@ -33,8 +34,9 @@ def open_stream(
     lookalikes: Mapping[str, Sequence[str]] | None = None,
     labels: SelectionLabels | None = None,
     reach: float = 0.0,
+    reliefs: Mapping[str, Relief] | None = None,
 ) -> Iterator[Batch]:
-    """Batches of ``photos`` on the device; ``lookalikes``, ``labels`` and ``reach`` as for `Samples`.
+    """Batches of ``photos`` on the device; ``lookalikes``, ``labels``, ``reach`` and ``reliefs`` as for `Samples`.
 
     Raises ValueError where samples made on the device are asked for what only the loaders make: selection labels and
     expressions.
@@ -56,6 +58,7 @@ def open_stream(
                 course.stride,
                 params.curriculum,
                 course.total,
+                reliefs,
             )
         )
     samples = Samples(
@@ -70,5 +73,6 @@ def open_stream(
         course.total,
         labels,
         reach,
+        reliefs,
     )
     return open_loader(samples, params.loaders, device)

@@ -3,10 +3,11 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refstar_model.data.credits import ALL_FACES
 from refstar_model.export.card import ModelCard, Ranks
-from refstar_model.options.photographs import open_named_photos
+from refstar_model.options.photographs import TEACHERS, find_model, open_named_photos
 from refstar_model.options.restoration import (
     add_restoration_options,
     open_recognizer,
@@ -16,6 +17,10 @@ from refstar_model.options.restoration import (
 )
 from refstar_model.options.run import read_loop, read_run
 from refstar_model.system import System, Trained
+
+if TYPE_CHECKING:
+    from refstar_model.data.photos import PhotoSet
+    from refstar_model.data.reliefs import Reliefs
 
 CARD = ModelCard(
     name="ganprior",
@@ -40,24 +45,46 @@ class GanPriorSystem:
             "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
         )
         parser.add_argument(
+            "--part", choices=["prior"], help="train only the generator, by itself as a generator of faces"
+        )
+        parser.add_argument(
+            "--prior", type=Path, help="weights.pt of --part prior; a new network begins with its generator"
+        )
+        parser.add_argument(
+            "--turned",
+            type=float,
+            default=0.0,
+            help="share of the faces whose head is turned a little further, with the face mesh of --teachers",
+        )
+        parser.add_argument(
+            "--teachers", type=Path, default=find_model(TEACHERS), help="folder of mediapipe/, for --turned"
+        )
+        parser.add_argument(
             "--compiled",
             action="store_true",
             help="use torch.compile; for GPUs, as on a CPU it takes longer than it saves",
         )
 
     def train(self, arguments: argparse.Namespace) -> Path:
+        if arguments.part == "prior":
+            return _train_prior(arguments)
+        photos = open_named_photos(arguments)
+        reliefs = _measure_reliefs(arguments, photos)  # before there are several processes: one for all
         spread_out(arguments)
         from refstar_model.ganprior.export_view import view_network
         from refstar_model.ganprior.params import BASE, SMALL
         from refstar_model.ganprior.training import GanPriorTraining, train
 
         how = GanPriorTraining(
-            network=BASE if arguments.size == "base" else SMALL, compiled=arguments.compiled
+            network=BASE if arguments.size == "base" else SMALL,
+            prior=arguments.prior,
+            compiled=arguments.compiled,
         )
-        how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
-        photos = open_named_photos(arguments)
+        stream = read_stream(arguments, how.stream)
+        stream = replace(stream, mix=replace(stream.mix, turned=arguments.turned))
+        how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
         watch = watch_restorer(arguments, photos, view_network)
-        return train(photos, open_recognizer(arguments), how, read_run(arguments), watch)
+        return train(photos, open_recognizer(arguments), how, read_run(arguments), watch, reliefs)
 
     def load(self, weights: Path) -> Trained:
         from refstar_model.export.restoring import TrainedRestorer
@@ -69,3 +96,30 @@ class GanPriorSystem:
 
 
 SYSTEM: System = GanPriorSystem()
+
+
+def _train_prior(arguments: argparse.Namespace) -> Path:
+    spread_out(arguments)
+    from refstar_model.ganprior.params import BASE, SMALL
+    from refstar_model.ganprior.people import draw_people_sheet
+    from refstar_model.ganprior.pretraining import PriorTraining, train_prior
+    from refstar_model.training import Watch
+
+    how = PriorTraining(
+        network=BASE if arguments.size == "base" else SMALL, seed=arguments.seed, held=arguments.on_device
+    )
+    how = replace(how, loop=read_loop(arguments, how.loop), batch=arguments.batch or how.batch)
+    watch = Watch(show=lambda generator: draw_people_sheet(generator, 9, how.seed))
+    return train_prior(open_named_photos(arguments), how, read_run(arguments), watch)
+
+
+def _measure_reliefs(arguments: argparse.Namespace, photos: "PhotoSet") -> "Reliefs | None":
+    """Those of the train people, where faces are to be turned."""
+    if not 0 <= arguments.turned <= 1:
+        raise SystemExit(f"--turned {arguments.turned} is not within 0 and 1")
+    if not arguments.turned:
+        return None
+    from refstar_model.data.reliefs import measure_reliefs
+
+    mesh = arguments.teachers / "mediapipe/face_landmark.tflite" if arguments.teachers else None
+    return measure_reliefs(photos.split("train"), mesh, arguments.out)

@@ -5,7 +5,7 @@ so that what comes in good goes out unchanged. The discriminator joins in the mi
 beside it: on its own it teaches a lattice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import TOGETHER, Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
+from refstar_model.data.turning import Relief
+from refstar_model.ganprior.generator_weights import read_generator
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
@@ -65,6 +67,7 @@ class GanPriorTraining:
     adversarial_from: float = 0.5  # share of the run
     windowed: float = 0.75  # share of the steps that draw a window of half the side; not with ``compiled``
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
+    prior: Path | None = None  # weights.pt of the generator by itself, for a run that begins from nothing
     compiled: bool = False
 
 
@@ -74,10 +77,12 @@ def train(
     how: GanPriorTraining,
     run: Run,
     watch: Watch | None = None,
+    reliefs: Mapping[str, Relief] | None = None,
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Without a ``recognizer`` there is no identity loss.
+    Without a ``recognizer`` there is no identity loss. ``reliefs`` are those of the photographs that may be turned,
+    where the mix turns any.
     """
 
     def build(device: torch.device) -> Task[Batch]:
@@ -87,14 +92,14 @@ def train(
         draw = torch.compile(module, dynamic=False) if how.compiled else module
 
         def open_batches(course: Course) -> Iterator[Batch]:
-            return open_stream(photos.split("train"), how.stream, course, device)
+            return open_stream(photos.split("train"), how.stream, course, device, reliefs=reliefs)
 
         def step(batch: Batch, moment: Moment) -> Loss:
             sharpening = fade(moment.progress, how.adversarial_from)
             window = None if how.compiled else draw_window(how, moment.done)
             return training_step(draw, module, batch, how.losses, adversary, judge, sharpening, window)
 
-        weights = read_weights(run.start, how.network) if run.start else None
+        weights = find_first_weights(module, run.start, how.prior)
         return Task(module, open_batches, step, {"params": how.network.to_dict()}, adversary, weights=weights)
 
     return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
@@ -167,6 +172,21 @@ def agreement_loss(codes: Tensor) -> Tensor:
     """
     pairs = codes.float().unflatten(0, (-1, 2))
     return (pairs[:, 0] - pairs[:, 1]).abs().mean()
+
+
+def find_first_weights(module: GanPrior, start: Path | None, prior: Path | None) -> dict[str, Tensor] | None:
+    """What a new run begins with: another run's weights, or a pre-trained generator and a new codec.
+
+    None for a new network. Raises ValueError where both are asked for, or a file is of another network.
+    """
+    if start and prior:
+        raise ValueError(f"{start} has a prior already: begin from it, or from {prior}, not from both")
+    if start:
+        return read_weights(start, module.params)
+    if prior:
+        weights = {f"generator.{k}": v for k, v in read_generator(prior, module.params).items()}
+        return module.state_dict() | weights
+    return None
 
 
 def read_weights(path: Path, params: GanPriorParams) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ FINDER_SIDES = (128, 256)
 
 
 class MeshFace(NamedTuple):
-    points: Points  # [468, 2], x and y in pixels of the picture at 256, pixel centers are whole numbers
+    points: Points  # [468, 2], x and y in pixels of the picture at 256, pixel centers are whole numbers; or [468, 3]
     presence: float  # logit; below 0 the mesh sees no face
 
 
@@ -41,6 +41,11 @@ class FaceMesh:
 
     def look(self, picture: Pixels) -> MeshFace:
         """The mesh of an aligned face in RGB, [256, 256, 3] or a square that is brought to it."""
+        points, presence = self.look_in_depth(picture)
+        return MeshFace(points[:, :2], presence)
+
+    def look_in_depth(self, picture: Pixels) -> MeshFace:
+        """The same with depth: points [468, 3], z in the same pixels, larger behind."""
         seen = [self._view(at_256(picture), *view) for view in VIEWS]
         return MeshFace(
             np.asarray(np.mean([points for points, _ in seen], 0), np.float32),
@@ -58,10 +63,11 @@ class FaceMesh:
         view = cv2.warpAffine(picture, matrix, (MESH_SIDE, MESH_SIDE), flags=cv2.INTER_LINEAR)
         self._net.setInput(cv2.dnn.blobFromImage(view, 1 / 255))
         outputs = self._net.forward(self._net.getUnconnectedOutLayersNames())
-        dense = next(o for o in outputs if o.size == COUNT * 3).reshape(COUNT, 3)[:, :2]
+        dense = next(o for o in outputs if o.size == COUNT * 3).reshape(COUNT, 3)
         presence = next(o for o in outputs if o.size == 1).item()
         inverse = cv2.invertAffineTransform(matrix)
-        return np.asarray(dense @ inverse[:, :2].T + inverse[:, 2], np.float64), float(presence)
+        places = dense[:, :2] @ inverse[:, :2].T + inverse[:, 2]
+        return np.column_stack([places, dense[:, 2] / scale]).astype(np.float64), float(presence)
 
 
 class FaceFinder:

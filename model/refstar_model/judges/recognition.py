@@ -80,7 +80,7 @@ class Recognizer(nn.Module):
 
 def arcface_crop(faces: Tensor, shift: Tensor | None = None) -> Tensor:
     """The 112 crop [N, 3, 112, 112] of aligned faces [N, 3, S, S]; ``shift`` [N, 2] in crop pixels moves it."""
-    scale, rotation, offset = _similarity(np.array(ARCFACE_112), np.array(TEMPLATE_512))
+    scale, rotation, offset = fit_similarity(np.array(ARCFACE_112), np.array(TEMPLATE_512))
     linear = torch.tensor(scale * rotation, dtype=torch.float32)
     # Crop pixel centers -> 512 pixel centers -> grid_sample's -1..1 (align_corners False: centers at +0.5).
     axis = torch.arange(112, dtype=torch.float32)
@@ -95,7 +95,7 @@ def arcface_crop(faces: Tensor, shift: Tensor | None = None) -> Tensor:
     return F.grid_sample(faces.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _similarity(source: Any, target: Any) -> tuple[float, Any, Any]:
+def fit_similarity(source: Any, target: Any) -> tuple[float, Any, Any]:
     """Least-squares similarity (Umeyama 1991) that takes points ``source`` [K, 2] to ``target``."""
     mean_s, mean_t = source.mean(0), target.mean(0)
     centered_s, centered_t = source - mean_s, target - mean_t

@@ -33,7 +33,8 @@ class GroupedAdamW:
                 if chosen or share == 1.0:
                     groups.append({"params": chosen, "weight_decay": params.weight_decay * decayed})
                     self._shares.append(share)
-        self.adam = torch.optim.AdamW(groups, lr=params.learning_rate, betas=(0.9, 0.99), fused=True)
+        betas = (params.momentum, 0.99)
+        self.adam = torch.optim.AdamW(groups, lr=params.learning_rate, betas=betas, fused=True)
 
     def set_rate(self, rate: float) -> None:
         for group, share in zip(self.adam.param_groups, self._shares, strict=True):

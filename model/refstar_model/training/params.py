@@ -13,6 +13,7 @@ class LoopParams:
     warmup: int = 100  # steps
     final_rate: float = 0.02  # share of the learning rate that the cosine ends at
     weight_decay: float = 1e-4
+    momentum: float = 0.9  # of the module; its rival has none
     clip: float = 1.0  # gradient norm
     average: float = 0.997  # decay of the averaged weights
     save_minutes: float = 3.0

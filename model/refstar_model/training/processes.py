@@ -115,11 +115,16 @@ class Processes:
 
     def mean(self, value: float) -> float:
         """The mean over the processes: what all of them go by must be one number."""
-        if self.count == 1:
-            return value
-        values = torch.tensor(value, dtype=torch.float64, device=self.device)
-        group.all_reduce(values)
-        return float(values) / self.count
+        return average_value(value, self.device) if self.count > 1 else value
+
+
+def average_value(value: float, device: torch.device) -> float:
+    """The mean of a value over the processes that take every step together; the value where there is one."""
+    if not group.is_initialized():
+        return value
+    values = torch.tensor(value, dtype=torch.float64, device=device)
+    group.all_reduce(values)
+    return float(values) / group.get_world_size()
 
 
 def _keep_memory() -> None:
