@@ -7,9 +7,11 @@ imported when the system is named on the command line, so what is large in it be
 import argparse
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from refstar_model.data.photos import PhotoSet
     from refstar_model.export.restorers import GraphModel
 
@@ -52,6 +54,17 @@ class System(Protocol):
 
     def load(self, weights: Path) -> Trained:
         """What a training left in ``weights.pt``."""
+        ...
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """What a system offers besides, where it can draw people who do not exist."""
+
+    def draw_people(
+        self, weights: Path, count: int, views: int, seed: int, truncation: float
+    ) -> "tuple[Tensor, int]":
+        """A sheet [3, h, w] in 0..1 of ``count`` people in ``views`` views each, and the steps of the training."""
         ...
 
 

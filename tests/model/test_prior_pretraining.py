@@ -241,10 +241,12 @@ def test_the_commands_train_a_prior_and_draw_people(
     assert {"rival/chance", "average/constant"} <= tensors.keys()
     run(monkeypatch, *train, "--out", back, "--steps", 2)
     assert "resuming at step 1 of 2" in capsys.readouterr().out
-    run(monkeypatch, "sample", out / "weights.pt", "--out", sheet, "--count", 2, "--views", 2)
+    run(monkeypatch, "sample", "ganprior", out / "weights.pt", "--out", sheet, "--count", 2, "--views", 2)
     assert "2 people, 2 views each, after 1 steps" in capsys.readouterr().out
     assert cv2.imread(str(sheet)).shape == (1024, 1024, 3)
+    with pytest.raises(SystemExit, match="refstar has no prior that draws people"):
+        run(monkeypatch, "sample", "refstar", out / "weights.pt", "--out", sheet)
     with pytest.raises(SystemExit, match="is missing"):
-        run(monkeypatch, "sample", tmp_path / "none.pt", "--out", sheet)
+        run(monkeypatch, "sample", "ganprior", tmp_path / "none.pt", "--out", sheet)
     with pytest.raises(SystemExit, match=r"--truncation 2\.0 is not within 0 and 1"):
-        run(monkeypatch, "sample", out / "weights.pt", "--out", sheet, "--truncation", 2)
+        run(monkeypatch, "sample", "ganprior", out / "weights.pt", "--out", sheet, "--truncation", 2)

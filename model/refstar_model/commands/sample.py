@@ -1,12 +1,15 @@
-"""``sample``: people who do not exist, drawn by the prior of system 3."""
+"""``sample``: people who do not exist, drawn by the prior of a system that has one."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from refstar_model.system import SYSTEMS, Generative, find_system
+
 
 def add(commands: Any) -> None:
     sample = commands.add_parser("sample", help="draw people who do not exist, and several views of each")
+    sample.add_argument("system", choices=list(SYSTEMS))
     sample.add_argument(
         "weights", type=Path, help="weights.pt of train ganprior --part prior, or of all of it"
     )
@@ -24,6 +27,9 @@ def add(commands: Any) -> None:
 
 
 def draw(arguments: argparse.Namespace) -> None:
+    system = find_system(arguments.system)
+    if not isinstance(system, Generative):
+        raise SystemExit(f"{arguments.system} has no prior that draws people; ganprior has one")
     for name in ("count", "views"):
         if getattr(arguments, name) < 1:
             raise SystemExit(f"--{name} {getattr(arguments, name)}: at least 1")
@@ -38,12 +44,8 @@ def draw(arguments: argparse.Namespace) -> None:
     import cv2
     import numpy as np
 
-    from refstar_model.ganprior.generator_weights import load_generator
-    from refstar_model.ganprior.people import draw_people_sheet
-
-    generator, steps = load_generator(arguments.weights)
-    sheet = draw_people_sheet(
-        generator, arguments.count, arguments.seed, arguments.truncation, arguments.views
+    sheet, steps = system.draw_people(
+        arguments.weights, arguments.count, arguments.views, arguments.seed, arguments.truncation
     )
     pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

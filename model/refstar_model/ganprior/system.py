@@ -19,6 +19,8 @@ from refstar_model.options.run import read_loop, read_run
 from refstar_model.system import System, Trained
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from refstar_model.data.photos import PhotoSet
     from refstar_model.data.reliefs import Reliefs
 
@@ -93,6 +95,15 @@ class GanPriorSystem:
 
         net, steps = load(weights)
         return TrainedRestorer(view_network(net), CARD, steps)
+
+    def draw_people(
+        self, weights: Path, count: int, views: int, seed: int, truncation: float
+    ) -> "tuple[Tensor, int]":
+        from refstar_model.ganprior.generator_weights import load_generator
+        from refstar_model.ganprior.people import draw_people_sheet
+
+        generator, steps = load_generator(weights)
+        return draw_people_sheet(generator, count, seed, truncation, views), steps
 
 
 SYSTEM: System = GanPriorSystem()
