@@ -6,7 +6,7 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 from pictures import POINTS
-from refstar_service.faces.face import Face
+from refstar_service.faces.face import LEAST_SCORE, Face
 
 Pixels = NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ class KnownFaces:
         self.label = "known faces 1"
         self.asked: list[tuple[int, int]] = []
 
-    def find(self, pixels: Pixels) -> list[Face]:
+    def find(self, pixels: Pixels, min_score: float = LEAST_SCORE) -> list[Face]:
         size = (pixels.shape[1], pixels.shape[0])
         self.asked.append(size)
-        return list(self.faces.get(size, ()))
+        return [face for face in self.faces.get(size, ()) if face.score >= min_score]

@@ -18,8 +18,9 @@ from refstar_service.engine.provider import Provider
 from refstar_service.engine.restorer import golden_picture
 from refstar_service.engine.session import Session
 from refstar_service.faces.align import TEMPLATE, similarity
-from refstar_service.faces.face import Face, FaceDetector
+from refstar_service.faces.face import LEAST_SCORE, Face, FaceDetector
 from refstar_service.faces.sampling import scale_of
+from refstar_service.faces.thorough import ThoroughDetector
 
 Pixels = NDArray[np.uint8]
 
@@ -29,12 +30,16 @@ MULTIPLE = 16  # a view's sides, as the graph wants them
 CANDIDATE = 0.15  # finder's score from which a place is looked at again
 MOST_CANDIDATES = 400
 AT_ONCE = 32  # candidates in one run of the refiner
-#: Least score, the geometric mean of the finder's and the refiner's: apart they err on different things.
-LEAST_SCORE = 0.6
-#: Side in pixels below which there is little to see, and the score that is asked for there.
-SMALL, LEAST_SCORE_SMALL = 32.0, 0.7
+#: Side in pixels below which there is little to see, and how much surer a face must be there.
+SMALL, SMALL_EXTRA = 32.0, 0.1
 LEAST_SIZE = 12.0  # pixels: smaller ones are more often anything else
 SAME_FACE = 0.4  # intersection over union from which two boxes are one face
+
+#: How finds are looked at again (turn in radians, scale), the mean score from which one stays a face then, and how far
+#: its points may move, in distances of the eyes. Of 32 false finds in 76 pictures without people, also turned and in
+#: quarters, 6 are left; of 639 faces in scenes, 120 low-resolution, 72 historic and 50 varied portraits none is lost.
+_OTHERWISE = ((0.3, 1.0), (-0.3, 1.0), (0.0, 1.25), (0.0, 0.8))
+STEADY, STILL = 0.4, 0.07
 
 CROP = 64
 MIRRORED = [1, 0, 2, 4, 3]  # the five points' order in a mirrored picture
@@ -75,7 +80,7 @@ class ShippedDetector:
                 f"{manifest.golden['tolerance']}; this machine computes something else"
             )
 
-    def find(self, pixels: Pixels) -> list[Face]:
+    def find(self, pixels: Pixels, min_score: float = LEAST_SCORE) -> list[Face]:
         views = picture_views(pixels)
         boxes, scores, points = self._candidates(views)
         kept = distinct(boxes, scores)[:MOST_CANDIDATES]
@@ -84,12 +89,14 @@ class ShippedDetector:
         before = points
         points, _, _ = self._refined(layers, points)  # the second look starts from the first one's points
         points, second, mirrored = self._refined(layers, points)
+        # Finder and refiner err on different things, so the score is the geometric mean of theirs.
         scores = np.sqrt(first * np.sqrt(second * mirrored))
         boxes = np.array([_moved(b, p, q) for b, p, q in zip(boxes, before, points, strict=True)])
         size = np.sqrt(np.prod(boxes[:, 2:], 1)) if len(boxes) else np.zeros(0)
-        sure = np.flatnonzero(
-            (size >= LEAST_SIZE) & (scores >= np.where(size < SMALL, LEAST_SCORE_SMALL, LEAST_SCORE))
-        )
+        least = np.where(size < SMALL, min(1.0, min_score + SMALL_EXTRA), min_score)
+        likely = np.flatnonzero((size >= LEAST_SIZE) & (scores >= least))
+        scores[likely] *= self._steadiness(layers, points[likely])
+        sure = likely[scores[likely] >= least[likely]]
         order = sure[distinct(boxes[sure], scores[sure])] if len(sure) else sure
         return [_face(boxes[i], scores[i], points[i]) for i in order]
 
@@ -131,6 +138,22 @@ class ShippedDetector:
                 better[start + row] = found[row] @ back[:, :2].T + back[:, 2]
         return better, scores, mirrored
 
+    def _steadiness(self, layers: list[View], points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of finds at ``points`` [n, 5, 2], 0..1: whether they stay faces, and their points in place, seen otherwise.
+
+        What only resembles a face does so from one point of view. Turned either way, closer and from farther
+        off it scores less, and its points move.
+        """
+        scores, apart = np.zeros(len(points)), np.zeros(len(points))
+        width = np.linalg.norm(points[:, 1] - points[:, 0], axis=1) if len(points) else np.zeros(0)
+        for tilt, scale in _OTHERWISE:
+            seen, one, other = self._refined(layers, _seen_otherwise(points, tilt, scale))
+            scores += np.log(np.sqrt(one * other) + 1e-6) / len(_OTHERWISE)
+            apart += np.linalg.norm(seen - points, axis=2).mean(1) / np.maximum(width, 1e-6) / len(_OTHERWISE)
+        return np.sqrt(
+            np.minimum(1, np.exp(scores) / STEADY) * np.minimum(1, STILL / np.maximum(apart, 1e-6))
+        )
+
 
 def load_detector(models_dir: Path, yunet: Path | None = None, threads: int = 0) -> FaceDetector:
     """The shipped detector (the folder ``detector`` of ``models_dir``), or the operator's YuNet file instead.
@@ -140,8 +163,8 @@ def load_detector(models_dir: Path, yunet: Path | None = None, threads: int = 0)
     if yunet is not None:
         from refstar_service.faces.yunet import YuNetDetector
 
-        return YuNetDetector(yunet)
-    return ShippedDetector(load_manifest(models_dir / "detector"), threads=threads)
+        return ThoroughDetector(YuNetDetector(yunet))
+    return ThoroughDetector(ShippedDetector(load_manifest(models_dir / "detector"), threads=threads))
 
 
 def picture_views(pixels: Pixels) -> list[View]:
@@ -176,6 +199,13 @@ def distinct(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray
         inside = common / np.minimum(areas[best], areas[rest])
         order = rest[(common < SAME_FACE * union) & (inside < 0.75)]
     return np.asarray(kept, np.intp)
+
+
+def _seen_otherwise(points: NDArray[np.float64], tilt: float, scale: float) -> NDArray[np.float64]:
+    """Points [n, 5, 2] turned by ``tilt`` and scaled around the middle of their face."""
+    cosine, sine = scale * np.cos(tilt), scale * np.sin(tilt)
+    middle = points.mean(1, keepdims=True)
+    return np.asarray((points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle)
 
 
 def _padded(pixels: Pixels) -> Pixels:

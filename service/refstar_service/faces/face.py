@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 #: x, y, width, height in pixels of the upright picture.
 Box = tuple[float, float, float, float]
 
+#: Score from which a find is a face, unless the caller says otherwise.
+LEAST_SCORE = 0.6
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
     """``box``: x, y, width, height in pixels of the upright picture. ``score`` 0..1.
 
-    ``points`` [5, 2], x and y: the eye at the picture's left, the eye at its right, nose, mouth corner left, right.
-    The center of the first pixel is (0, 0).
+    ``points`` [5, 2], x and y: the eye at the left of the face as it looks upright, the one at its right, nose, mouth
+    corner left, right. The center of the first pixel is (0, 0).
     """
 
     box: Box
@@ -34,6 +37,6 @@ class FaceDetector(Protocol):
     @property
     def label(self) -> str: ...
 
-    def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """All faces of a picture, RGB [H, W, 3], best score first. May be called from several threads."""
+    def find(self, pixels: NDArray[np.uint8], min_score: float = LEAST_SCORE) -> list[Face]:
+        """All faces of a picture, RGB [H, W, 3], with at least ``min_score``, best first. Several threads may ask."""
         ...

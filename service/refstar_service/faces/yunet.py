@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.errors import ModelError
-from refstar_service.faces.face import Face
+from refstar_service.faces.face import LEAST_SCORE, Face
 
 Pixels = NDArray[np.uint8]
 
@@ -29,13 +29,13 @@ class YuNetDetector:
     OpenCV's detector remembers the size it was last set to, so one picture at a time is looked at; other threads wait.
     """
 
-    def __init__(self, path: Path, *, least_score: float = 0.6) -> None:
+    def __init__(self, path: Path) -> None:
         """Load the .onnx file. Raises ModelError when there is none or it is not a YuNet."""
         if not path.is_file():
             raise ModelError(f"{path}: there is no such file; REFSTAR_DETECTOR names a YuNet .onnx file")
         try:
             # Looking at an empty picture tells a YuNet from any other network: the outputs have names.
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (64, 64), least_score, 0.3, 200)
+            self._net = cv2.FaceDetectorYN.create(str(path), "", (64, 64), LEAST_SCORE, 0.3, 200)
             self._net.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             raise ModelError(
@@ -48,21 +48,22 @@ class YuNetDetector:
     def label(self) -> str:
         return self._label
 
-    def find(self, pixels: Pixels) -> list[Face]:
+    def find(self, pixels: Pixels, min_score: float = LEAST_SCORE) -> list[Face]:
         """All faces of a picture, RGB [H, W, 3], best score first."""
         longest = max(pixels.shape[:2])
         views = [view for view in _VIEWS if view < longest]
         # The picture as it is, where it is small enough, else the largest view.
         sides = [*views, longest] if longest <= _VIEWS[-1] else views
-        return _merged([face for side in sides for face in self._seen(pixels, side / longest)])
+        return _merged([face for side in sides for face in self._seen(pixels, side / longest, min_score)])
 
-    def _seen(self, pixels: Pixels, scale: float) -> list[Face]:
+    def _seen(self, pixels: Pixels, scale: float, min_score: float) -> list[Face]:
         """Faces in one view; ``scale`` at most 1."""
         height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
         view = pixels if scale == 1 else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         bgr = np.ascontiguousarray(view[..., ::-1])
         with self._lock:
             self._net.setInputSize((width, height))
+            self._net.setScoreThreshold(min_score)
             _, found = self._net.detect(bgr)
         if found is None:
             return []

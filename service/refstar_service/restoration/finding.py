@@ -28,12 +28,12 @@ _SAME = 0.5  # intersection over union from which two faces are one
 def find_faces(pixels: Pixels, knobs: Knobs, detector: FaceDetector) -> tuple[Choice, ...]:
     """Every face of the picture [H, W, 3], best score first, then the requested boxes that hold none."""
     size = (pixels.shape[1], pixels.shape[0])
-    faces = list(detector.find(pixels))
+    faces = list(detector.find(pixels, knobs.min_score))
     choices = choose(faces, knobs.faces, size, min_face=knobs.min_face, boxes=knobs.boxes)
     if knobs.faces == FaceMode.BOXES:
         more: list[Face] = []
         for box in (choice.box for choice in choices if choice.reason == NO_FACE_FOUND):
-            face = _look_closer(pixels, box, detector)
+            face = _look_closer(pixels, box, detector, knobs.min_score)
             if face is not None and all(_overlap(face.box, other.box) < _SAME for other in [*faces, *more]):
                 more.append(face)
         if more:
@@ -41,7 +41,7 @@ def find_faces(pixels: Pixels, knobs: Knobs, detector: FaceDetector) -> tuple[Ch
     return _not_too_many(choices)
 
 
-def _look_closer(pixels: Pixels, box: Box, detector: FaceDetector) -> Face | None:
+def _look_closer(pixels: Pixels, box: Box, detector: FaceDetector, min_score: float) -> Face | None:
     """The surest face whose center is in the box, sought in the box's surroundings alone and enlarged."""
     x, y, width, height = box
     around = _SURROUNDINGS * max(width, height)
@@ -56,7 +56,7 @@ def _look_closer(pixels: Pixels, box: Box, detector: FaceDetector) -> Face | Non
         wanted = (round(view.shape[1] * zoom), round(view.shape[0] * zoom))
         view = np.asarray(cv2.resize(view, wanted, interpolation=cv2.INTER_CUBIC), np.uint8)
     zoom_x, zoom_y = view.shape[1] / (right - left), view.shape[0] / (bottom - top)
-    for face in detector.find(np.ascontiguousarray(view)):
+    for face in detector.find(np.ascontiguousarray(view), min_score):
         fx, fy, face_width, face_height = face.box
         found = (left + fx / zoom_x, top + fy / zoom_y, face_width / zoom_x, face_height / zoom_y)
         center_x, center_y = found[0] + found[2] / 2, found[1] + found[3] / 2

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from refstar_service.faces.face import Box
+from refstar_service.faces.face import LEAST_SCORE, Box
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import OUTPUT_FORMATS
 
@@ -136,6 +136,15 @@ class Knobs:
             512,
             """Minimum size of a face, in pixels per side of its box. Smaller faces are skipped with the reason
             `face-too-small`.""",
+        ),
+    )
+    min_score: float = field(
+        default=LEAST_SCORE,
+        metadata=_number(
+            0.1,
+            1,
+            """Minimum score of a face. Lower it if a face is missed, raise it if something else is taken for one. Faces
+            below 32 pixels, and faces in a picture that lies on its side, need 0.1 more.""",
         ),
     )
     upscale: int = field(

@@ -34,6 +34,7 @@ from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
+from refstar_service.restoration.warmth import cool, warm, warm_reference
 
 Pixels = NDArray[np.uint8]
 
@@ -126,7 +127,7 @@ def prepare(
     seen = [inspect_reference(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
     seen += [take_recalled(one, model.size, viewer.limits, clock) for one in person]
     reports = tuple(reference.report for reference in seen)
-    used = tuple(reference.picture for reference in seen if reference.picture is not None)
+    used = tuple(warm_reference(one.picture) for one in seen if one.picture is not None)
     refused = next((one for one in seen if one.refusal), None)
     if refused is None and seen and not used and model.needs_references:
         refused = seen[0]
@@ -138,7 +139,7 @@ def prepare(
         )
         raise StepError(code, detail, report_failed(candidates, code), reports)
     tasks = tuple(
-        FaceTask(candidate.crop, used, knobs.reference_strength, knobs.fidelity)
+        FaceTask(warm(candidate.crop), used, knobs.reference_strength, knobs.fidelity)
         for candidate in candidates
         if candidate.crop is not None
     )
@@ -213,8 +214,9 @@ def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: Imag
 
 def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], knobs: Knobs) -> Pixels:
     if knobs.aligned:
-        ((_, face),) = good
-        return face.pixels if knobs.upscale == 1 else enlarge(face.pixels, knobs.upscale)
+        ((candidate, face),) = good
+        pixels = face.pixels if candidate.crop is None else cool(face.pixels, candidate.crop)
+        return pixels if knobs.upscale == 1 else enlarge(pixels, knobs.upscale)
     pasted = [
         PastedFace(face.pixels, candidate.alignment, candidate.face.points)
         for candidate, face in good

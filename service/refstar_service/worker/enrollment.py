@@ -18,6 +18,7 @@ from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
+from refstar_service.restoration.warmth import warm
 from refstar_service.worker.recall import Recall
 
 
@@ -80,7 +81,7 @@ def cut_references(
 def encode_references(cut: Cut, model: Model) -> dict[int, Features]:
     """What the model's encoder says of each picture; call it where the model runs."""
     pictures = [
-        ReferencePicture(picture.key, fit_aligned(picture.pixels, model.size))
+        ReferencePicture(picture.key, warm(fit_aligned(picture.pixels, model.size)))
         for picture in cut.pictures.values()
     ]
     return dict(zip(cut.pictures, model.restorer.encode(pictures), strict=True))
