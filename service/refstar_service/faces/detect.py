@@ -150,9 +150,8 @@ class ShippedDetector:
             seen, one, other = self._refined(layers, _seen_otherwise(points, tilt, scale))
             scores += np.log(np.sqrt(one * other) + 1e-6) / len(_OTHERWISE)
             apart += np.linalg.norm(seen - points, axis=2).mean(1) / np.maximum(width, 1e-6) / len(_OTHERWISE)
-        return np.sqrt(
-            np.minimum(1, np.exp(scores) / STEADY) * np.minimum(1, STILL / np.maximum(apart, 1e-6))
-        )
+        held = np.minimum(1, np.exp(scores) / STEADY) * np.minimum(1, STILL / np.maximum(apart, 1e-6))
+        return np.asarray(np.sqrt(held))
 
 
 def load_detector(models_dir: Path, yunet: Path | None = None, threads: int = 0) -> FaceDetector:
