@@ -31,7 +31,7 @@ from fuzz_corpus import LIMITS, corpus
 from PIL import Image
 from refstar_service.images import OUTPUT_FORMATS, ImageError, decode, encode, probe
 
-TYPES = ("jpeg", "png", "webp", "tiff", "bmp", "avif")
+TYPES = ("jpeg", "png", "webp", "tiff", "bmp", "avif", "heic", "jp2", "gif")
 SECONDS = 10.0  # for one file
 MEMORY = 1 << 30  # bytes above what the started interpreter has
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 12, 127, 128, 255, 256, 4095, 32767, 32768, 65535, 1 << 24, 2**31 - 1, 2**31)
@@ -99,6 +99,30 @@ def avif_units(data: bytes) -> Units:
     return found
 
 
+def jp2_units(data: bytes) -> Units:
+    """Boxes, and the markers of the codestream's header."""
+    found: Units = []
+    at = 0
+    while at + 8 <= len(data) and len(found) < 50 and data[at + 4 : at + 8] != b"jp2c":
+        found.append((at, at + max(int.from_bytes(data[at : at + 4]), 8)))
+        at = found[-1][1]
+    at = data.find(b"\xff\x4f\xff\x51") + 2
+    while 1 < at + 4 <= len(data) and data[at] == 0xFF and len(found) < 100:
+        found.append((at, at + 2 + int.from_bytes(data[at + 2 : at + 4])))
+        at = found[-1][1]
+    return found
+
+
+def gif_units(data: bytes) -> Units:
+    """Screen and palette, extensions and the picture, as `containers.gif` sees them."""
+    from refstar_service.images.containers import gif
+
+    try:
+        return [(6, 13), *((start, end) for _, start, end in gif._blocks(data))]
+    except (IndexError, ImageError):
+        return [(6, 13)]
+
+
 UNITS: dict[str, Callable[[bytes], Units]] = {
     "jpeg": jpeg_units,
     "png": png_units,
@@ -106,6 +130,9 @@ UNITS: dict[str, Callable[[bytes], Units]] = {
     "tiff": tiff_units,
     "bmp": bmp_units,
     "avif": avif_units,
+    "heic": avif_units,
+    "jp2": jp2_units,
+    "gif": gif_units,
 }
 # Where a unit has its length: (offset in it, bytes).
 LENGTHS = {
@@ -115,6 +142,9 @@ LENGTHS = {
     "tiff": ((2, 2), (4, 4), (8, 4)),
     "bmp": ((0, 4),),
     "avif": ((0, 4),),
+    "heic": ((0, 4),),
+    "jp2": ((0, 4), (2, 2)),
+    "gif": ((0, 2), (2, 2), (4, 2), (6, 2)),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -86,6 +87,23 @@ def corpus(kind: str) -> list[bytes]:
             saved(gray, "BMP"),
             saved(palette, "BMP"),
             saved(image.convert("1"), "BMP"),
+        ]
+    if kind == "heic":
+        folder = Path(__file__).parents[1] / "tests/service/images/heic"
+        return [path.read_bytes() for path in sorted(folder.glob("*.heic"))]
+    if kind == "jp2":
+        return [
+            saved(layered, "JPEG2000"),
+            saved(image, "JPEG2000", no_jp2=True),
+            saved(image, "JPEG2000", irreversible=True, quality_layers=[20, 5], tile_size=(32, 32)),
+            saved(gray, "JPEG2000"),
+            cv2_file(".jp2", deep),
+        ]
+    if kind == "gif":
+        return [
+            saved(palette, "GIF", comment=b"a comment"),
+            saved(palette, "GIF", transparency=3, interlace=1),
+            saved(gray, "GIF"),
         ]
     return [
         *results,

@@ -22,8 +22,9 @@ from refstar_service.restoration.rules import choose_model, image_limits, settle
 from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
-_FORMATS = {suffix: suffix.removeprefix(".") for suffix in SUFFIXES} | {".jpg": "jpeg", ".tif": "tiff"}
+_WRITTEN = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+SUFFIXES = _WRITTEN | {".heic", ".heif", ".hif", ".jp2", ".j2k", ".gif"}
+_FORMATS = {suffix: suffix.removeprefix(".") for suffix in _WRITTEN} | {".jpg": "jpeg", ".tif": "tiff"}
 _SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 
 log = logging.getLogger("refstar")
