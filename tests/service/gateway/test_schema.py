@@ -97,8 +97,9 @@ async def _announce(redis_server: str) -> None:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    while process.poll() is None:
-        if found := re.search(r"listens on (http://\S+)", log.read_text()):
+    give_up = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < give_up:
+        if found := re.search(r"listening on (http://\S+)", log.read_text()):
             return found[1]
         try:
             process.wait(0.1)
