@@ -1,7 +1,9 @@
 """One connection of a client, which may be slow, endless or broken, and none of that at the expense of others.
 
 uvicorn's own protocol waits for ever for a request's head, however long that grows, and for a reader of an answer.
-Bodies have their own time and size (`uploads.py`), since only their reader knows what may come.
+A body has its own time and size where a form is read (`requests/form.py`), and is answered with what was wrong. Here,
+every request is bounded up to its last byte, whether anybody reads it or not: head, body, what frames its chunks, and
+trailers, which are refused.
 """
 
 import asyncio
@@ -10,6 +12,8 @@ import secrets
 from http import HTTPStatus
 from typing import Any
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -18,17 +22,38 @@ from refstar_service.gateway.http.problems import Problem
 HEAD_WITHIN = 10.0  # seconds from the connection, or from the first byte of a further request
 LONGEST_HEAD = 64 * 1024  # bytes, request line and all
 STALLED_AFTER = 30.0  # seconds in which a reader takes none of an answer that waits for it
+BODY_GRACE = 15.0  # seconds beyond the time for a body, in which whoever reads it says that it took too long
+BODY_SLACK = 1024 * 1024  # bytes beyond the largest body, likewise
+FRAMING_OF_A_BYTE = 8  # bytes that frame a chunk of a single one, and two to spare
 
 log = logging.getLogger(__name__)
 
 
+class ConnectionConfig(uvicorn.Config):
+    """uvicorn's settings, and what bounds the body of a request: `most_body` in bytes, `body_within` in seconds."""
+
+    def __init__(self, app: ASGIApp, *, most_body: int, body_within: float, **options: Any) -> None:
+        super().__init__(app, http=ClientConnection, **options)
+        self.most_body = most_body
+        self.body_within = body_within
+
+
 class ClientConnection(HttpToolsProtocol):
-    """For uvicorn.Config(http=...)."""
+    """For ConnectionConfig."""
+
+    config: ConnectionConfig
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
+        self._head_bytes = 0  # as they came, of a head that is not complete
+        self._head_length = 0  # of the request line and the headers that were read
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._body_begun = False  # the head is complete, the body is not
+        self._body_bytes = 0
+        self._framing_bytes = 0
+        self._chunk_begun = False  # its size is known, none of its bytes is there; the last one has none
+        self._refusal: Problem | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -37,31 +62,74 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_body_timer()
         super().connection_lost(exc)
         self._forget_reader()
 
     def data_received(self, data: bytes) -> None:
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_head_timer()
-        expected = self._head_timer
+        expected, body_before = self._head_timer, self._body_bytes
+        in_body, in_chunk_line = self._body_begun, self._chunk_begun
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         if expected is not None and self._head_timer is expected:  # all of this was head, and more is to come
             self._head_bytes += len(data)
             if self._head_bytes > LONGEST_HEAD:
-                detail = f"The request line and headers exceed {LONGEST_HEAD} bytes."
-                self._refuse(Problem(ProblemType.HEAD_TOO_LARGE, detail, limit=LONGEST_HEAD))
+                self._refuse(_report_long_head())
+        elif in_body and self._body_begun:
+            self._framing_bytes += len(data) - (self._body_bytes - body_before)
+            if in_chunk_line and self._chunk_begun and len(data) > 1:
+                # A chunk's first byte would have ended this, and the last chunk is followed by an empty line.
+                self._refuse(_report_trailers())
+            else:
+                self._check_body()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_length = 0
         if self._head_timer is None:  # it begins while the answer before it is still being made
             self._start_head_timer()
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._body_begun:
+            raise self._stop_parsing(_report_trailers())
+        self._count_head(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            # RFC 9112, 3.2: what stands before this gateway may have read the other one.
+            detail = f"The request has {hosts} Host headers; it must have exactly one."
+            raise self._stop_parsing(Problem(ProblemType.MALFORMED_REQUEST, detail))
         self._stop_head_timer()
+        self._body_begun, self._chunk_begun = True, False
+        self._body_bytes = self._framing_bytes = 0
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """Called by the parser, as those of uvicorn are: the size of the next chunk was read."""
+        self._chunk_begun = True
+
+    def on_body(self, body: bytes) -> None:
+        self._chunk_begun = False
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._body_begun = self._chunk_begun = False
+        self._stop_body_timer()
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP."))
+        problem = self._refusal or Problem(ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP.")
+        self._refuse(problem)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -76,6 +144,36 @@ class ClientConnection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(
             HEAD_WITHIN, self._cut, "did not send a complete request head in time"
         )
+
+    def _count_head(self, more: int) -> None:
+        # Of what was read, since a long head that comes in one piece is never seen to be incomplete.
+        self._head_length += more
+        if self._head_length > LONGEST_HEAD:
+            raise self._stop_parsing(_report_long_head())
+
+    def _check_body(self) -> None:
+        if self._body_timer is None and not self.pipeline:  # a body behind another request is not read yet
+            within = self.config.body_within
+            self._body_timer = self.loop.call_later(
+                within, self._cut, "did not send a complete request in time"
+            )
+        if self._framing_bytes > LONGEST_HEAD + FRAMING_OF_A_BYTE * self._body_bytes:
+            detail = "The chunks of the body are framed by far more bytes than they have."
+            self._refuse(Problem(ProblemType.MALFORMED_REQUEST, detail))
+        elif self._body_bytes > self.config.most_body and not self.cycle.response_started:
+            # Whoever is answered already has a moment to read why (see the edge), and after that is disconnected.
+            limit = self.config.most_body
+            self._refuse(Problem(ProblemType.REQUEST_TOO_LARGE, f"The limit is {limit} bytes.", limit=limit))
+
+    def _stop_parsing(self, problem: Problem) -> Problem:
+        """For the parser's callbacks: what they raise ends the parser, and `send_400_response` then answers this."""
+        self._refusal = problem
+        return problem
+
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -104,6 +202,12 @@ class ClientConnection(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         self._stop_head_timer()
+        self._stop_body_timer()
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and (self.cycle.response_started or self.pipeline or not self._body_begun):
+            # The answer to a request before this one is due, or is out in part: this one would be taken for it.
+            self._cut(f"sent what cannot be read: {problem.detail}")
+            return
         response = problem.response(instance="", request_id=secrets.token_hex(8))
         headers = [*response.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
         lines = [
@@ -112,3 +216,12 @@ class ClientConnection(HttpToolsProtocol):
         ]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
         self.transport.close()
+
+
+def _report_long_head() -> Problem:
+    detail = f"The request line and headers exceed {LONGEST_HEAD} bytes."
+    return Problem(ProblemType.HEAD_TOO_LARGE, detail, limit=LONGEST_HEAD)
+
+
+def _report_trailers() -> Problem:
+    return Problem(ProblemType.MALFORMED_REQUEST, "The body is followed by trailers, which are not accepted.")

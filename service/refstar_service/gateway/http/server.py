@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from refstar_service.gateway.http.connection import ClientConnection
+from refstar_service.gateway.http.connection import BODY_GRACE, BODY_SLACK, ConnectionConfig
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.settings import Settings
 
@@ -22,9 +22,10 @@ class GatewayServer(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings, *, handle_signals: bool = True) -> None:
-        config = uvicorn.Config(
+        config = ConnectionConfig(
             app,
-            http=ClientConnection,
+            most_body=settings.max_request_bytes + BODY_SLACK,
+            body_within=settings.upload_timeout + BODY_GRACE,
             host=settings.host,
             port=settings.port,
             log_config=None,  # logging is set up by the command line

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import uvicorn
-from refstar_service.gateway.http.connection import ClientConnection
+from refstar_service.gateway.http.connection import ClientConnection, ConnectionConfig
 from refstar_service.gateway.http.server import GatewayServer
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -15,7 +15,11 @@ OVERRIDDEN = {
         "connection_lost",
         "data_received",
         "on_message_begin",
+        "on_url",
+        "on_header",
         "on_headers_complete",
+        "on_body",
+        "on_message_complete",
         "send_400_response",
         "pause_writing",
         "resume_writing",
@@ -23,7 +27,7 @@ OVERRIDDEN = {
     (GatewayServer, uvicorn.Server): {"serve", "startup", "capture_signals", "handle_exit"},
 }
 #: What is read of a connection that has said nothing yet.
-READ = {"loop", "transport", "cycle"}
+READ = {"loop", "transport", "cycle", "parser", "headers", "pipeline", "config"}
 
 
 @pytest.mark.parametrize(("own", "theirs"), OVERRIDDEN)
@@ -38,7 +42,8 @@ def test_uvicorn_has_every_method_that_is_overridden(own: type, theirs: type) ->
 async def test_uvicorn_keeps_what_a_connection_reads() -> None:
     async def app(scope: object, receive: object, send: object) -> None: ...
 
-    connection = ClientConnection(uvicorn.Config(app), ServerState(), {})
+    config = ConnectionConfig(app, most_body=1, body_within=1.0)
+    connection = ClientConnection(config, ServerState(), {})
     assert vars(connection).keys() >= READ
     assert connection.cycle is None  # nobody has asked yet
-    assert not uvicorn.Server(uvicorn.Config(app)).should_exit
+    assert not uvicorn.Server(config).should_exit
