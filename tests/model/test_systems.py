@@ -1,7 +1,6 @@
 """What a system is: a folder and a line, and nothing shared knows which there are."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden
 from refstar_model.system import SYSTEMS, find_system
 from refstar_service.app import cli as service
+from small_model import write_small_model
 
 TOY = Path(__file__).with_name("toy_system.py")
 
@@ -44,7 +44,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("toy")
 def test_a_new_system_is_trained_exported_quantized_evaluated_and_served(
     photos: PhotoSet,
-    tiny_folder: Path,
     recognizer_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,7 +79,7 @@ def test_a_new_system_is_trained_exported_quantized_evaluated_and_served(
     assert not np.array_equal(exported, face)
 
     # Beside RefSTAR, in the service: the default where there are no references, and only there.
-    shutil.copytree(tiny_folder, tmp_path / "zoo/refstar")
+    write_small_model(tmp_path / "zoo")
     cv2.imwrite(str(tmp_path / "face.png"), face[..., ::-1])
     monkeypatch.setenv("REFSTAR_MODELS_DIR", str(tmp_path / "zoo"))
     asked = ["restore", str(tmp_path / "face.png"), "--faces", "aligned", "-o"]
