@@ -15,8 +15,8 @@ Pixels = NDArray[np.uint8]
 
 #: A score that hardly anything but a face has: with one such face a picture lies as it should.
 SURE = 0.8
-#: By how much a face in a turned picture must be surer: three more looks are three more chances to err.
-TURNED_EXTRA = 0.1
+#: By how much a face must be surer in even light, and in a turned picture: every look more is one more chance to err.
+EVEN_EXTRA, TURNED_EXTRA = 0.1, 0.2
 #: Quarter turns anticlockwise: first those of a camera held upright, then the one of a scan upside down.
 TURNS = (1, 3, 2)
 #: Degrees of the looks between them, and the side in pixels of what is seen then.
@@ -40,7 +40,7 @@ class ThoroughDetector:
             return found
         even = even_light(pixels)
         if even is not None:
-            found = _merged([*found, *self._detector.find(even, min_score)])
+            found = _merged([*found, *self._detector.find(even, min(1.0, min_score + EVEN_EXTRA))])
             if _sure(found):
                 return found
         seen, least = pixels if even is None else even, min(1.0, min_score + TURNED_EXTRA)

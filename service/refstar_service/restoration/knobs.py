@@ -144,7 +144,7 @@ class Knobs:
             0.1,
             1,
             """Minimum score of a face. Lower it if a face is missed, raise it if something else is taken for one. Faces
-            below 32 pixels, and faces in a picture that lies on its side, need 0.1 more.""",
+            below 32 pixels need 0.1 more, faces in a picture that lies on its side 0.2.""",
         ),
     )
     upscale: int = field(
