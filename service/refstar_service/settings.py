@@ -92,8 +92,20 @@ class Settings(BaseSettings):
     """File for `access=file`. It is read again whenever it is replaced. Default: `keys.json` in `data_dir`."""
 
     open_to_network: bool = False
-    """With `access=open`, listen beyond this machine anyway, and answer to any host name. Use it for a container
-    whose port is published to one machine only, or on a network where everybody may see everybody's pictures."""
+    """Listen beyond this machine without API keys. Use it for a container whose port is published to one machine
+    only, or on a network where everybody may see everybody's pictures. It must be said twice: the gateway starts only
+    if `REFSTAR_ACCESS=open` is set too, so that a misspelled `REFSTAR_ACCESS` opens nothing."""
+
+    host_names: str = ""
+    """Names that the service answers to, besides `localhost`, IP addresses and `host`, separated by commas, such as
+    `faces.example.org,gateway`. Requests for other names receive 421, so that no web site can give this machine a name
+    of its own and read the answers. If unset, there are no other names in open mode; with API keys, which a foreign
+    page does not have, any name is answered to."""
+
+    cors_origins: str = ""
+    """Origins of web pages that may use the service from a browser, separated by commas, such as
+    `https://app.example.org,http://localhost:3000`. Each is given exactly; there are no wildcards. The service's own
+    pages need none. In open mode, every script of a listed origin may do everything."""
 
     port: int = Field(8000, ge=0, le=65535)
     """Port of the gateway. With 0, a free port is chosen and logged."""
@@ -294,6 +306,14 @@ class Settings(BaseSettings):
         return self.keys_file or self.data_dir / "keys.json"
 
     @property
+    def listed_host_names(self) -> tuple[str, ...]:
+        return tuple(name.lower() for name in _split(self.host_names))
+
+    @property
+    def listed_cors_origins(self) -> tuple[str, ...]:
+        return _split(self.cors_origins)
+
+    @property
     def listens_beyond_this_machine(self) -> bool:
         if self.host == "localhost":
             return False
@@ -326,10 +346,29 @@ class Settings(BaseSettings):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("host_names")
+    @classmethod
+    def _check_host_names(cls, value: str) -> str:
+        for name in _split(value):
+            if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(f"{name!r} is not a host name: write it without scheme, port and wildcards")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_cors_origins(cls, value: str) -> str:
+        for origin in _split(value):
+            if not re.fullmatch(r"https?://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin: write scheme, host and port as browsers send them, in small letters "
+                    "and without a path, such as https://app.example.org; wildcards are not allowed"
+                )
+        return value
+
     @field_validator("webhook_networks")
     @classmethod
     def _check_webhook_networks(cls, value: str) -> str:
-        for part in filter(None, map(str.strip, value.split(","))):
+        for part in _split(value):
             ip_network(part)  # its ValueError says what is wrong
         return value
 
@@ -352,6 +391,10 @@ class Settings(BaseSettings):
                 f"({self.stale_after * self.max_attempts:g} s); otherwise jobs would expire during recovery"
             )
         return self
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def find_unknown_settings(environment: Mapping[str, str]) -> dict[str, str | None]:

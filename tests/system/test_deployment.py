@@ -252,7 +252,10 @@ def given_settings() -> dict[str, dict[str, str]]:
             re.findall(rf"^[^#]*?\b({PREFIX}\w+)=(\S+)", dockerfile.read_text(), re.M)
         )
     for name, service in load(COMPOSE)["services"].items():
-        given[f"compose {name}"] = {key: str(value) for key, value in service.get("environment", {}).items()}
+        given[f"compose {name}"] = {
+            key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))  # as without a file .env
+            for key, value in service.get("environment", {}).items()
+        }
     for document in documents(*MANIFESTS):
         if document["kind"] == "ConfigMap":
             given["ConfigMap"] = document["data"]
@@ -361,6 +364,9 @@ def test_a_gateway_beyond_one_machine_asks_for_keys() -> None:
     assert shared[f"{PREFIX}ACCESS"] == "redis"
     compose = given_settings()["compose gateway"]
     assert compose[f"{PREFIX}OPEN_TO_NETWORK"] == "true"  # published to 127.0.0.1 only, see above
+    assert compose[f"{PREFIX}ACCESS"] == "open"  # the second time it is said
+    assert f"{PREFIX}ACCESS: ${{{PREFIX}ACCESS:-open}}" in COMPOSE.read_text()  # a file .env may ask for keys
+    assert f"{PREFIX}HOST_NAMES" not in compose  # localhost and addresses, as on any one machine
 
 
 def test_webhooks_are_delivered_by_a_pod_that_reaches_nothing_private() -> None:

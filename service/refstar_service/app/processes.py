@@ -17,6 +17,7 @@ from refstar_service.app.access_policy import (
     check_open_mode,
     key_store,
     log_access,
+    log_unknown_settings,
 )
 from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
@@ -93,7 +94,8 @@ async def run_gateway(
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stopping`. `started` is called with the port once it listens."""
-    check_open_mode(settings)
+    check_open_mode(settings, os.environ)
+    log_unknown_settings(os.environ)
     log_access(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
@@ -139,6 +141,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
     from refstar_service.app.courier import build_courier
     from refstar_service.worker import health
 
+    log_unknown_settings(os.environ)
     stopping = asyncio.Event()
     registry = new_registry()
     async with _connect(settings, redis_url) as (redis, queue, _):
@@ -187,6 +190,8 @@ async def run_worker(
     from refstar_service.worker.pipeline import Worker
     from refstar_service.worker.recall import Recall
 
+    if parent is None:  # else its parent, which has the same environment, has said so
+        log_unknown_settings(os.environ)
     registry = new_registry()
     metrics = WorkerMetrics.on(registry)
     pulse = health.Pulse()

@@ -9,7 +9,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from typing import TYPE_CHECKING
 
-from refstar_service.settings import Settings, find_unknown_settings
+from refstar_service.settings import Settings
 
 if TYPE_CHECKING:
     from refstar_service.redis.embedded import EmbeddedRedis
@@ -137,8 +137,6 @@ def _export_settings(settings: Settings) -> dict[str, str]:
 
 
 def _print_address(settings: Settings, port: int) -> None:
-    for name, meant in find_unknown_settings(os.environ).items():
-        log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
     print(
         f"RefSTAR Serve: http://{settings.host}:{port}  (API reference: /docs, readiness: /readyz, stop: Ctrl-C)",
         flush=True,

@@ -16,8 +16,10 @@ from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.auth import describe_access
 from refstar_service.gateway.http.context import Gateway
+from refstar_service.gateway.http.cors import allow_origins
 from refstar_service.gateway.http.edge import PROBES, Edge
 from refstar_service.gateway.http.handlers import install_handlers
+from refstar_service.gateway.http.hosts import HostNames
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.gateway.routes import (
@@ -102,7 +104,8 @@ def create_app(
         keys=keys,
     )
     install_handlers(app)
-    app.add_middleware(Edge, metrics=metrics)
+    allow_origins(app, settings.listed_cors_origins)
+    app.add_middleware(Edge, metrics=metrics, names=HostNames.of(settings))
     for router in (restorations, results, events, people, model_routes, problem_pages, health, page):
         app.include_router(router.router)
     if keys is not None:

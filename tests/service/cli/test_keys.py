@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from refstar_service.access.file import FileKeys
@@ -129,9 +133,52 @@ def test_keys_in_redis(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "faces.example"])
-async def test_open_mode_beyond_this_machine_does_not_start(host: str) -> None:
-    with pytest.raises(RuntimeError, match="REFSTAR_ACCESS=redis"):
-        await run_gateway(Settings(host=host), "redis://127.0.0.1:1/0")
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ({}, "set also REFSTAR_ACCESS=open and REFSTAR_OPEN_TO_NETWORK=true"),
+        ({"access": "open"}, "set also REFSTAR_OPEN_TO_NETWORK=true"),
+        ({"open_to_network": True}, "set also REFSTAR_ACCESS=open"),
+    ],
+)
+async def test_open_mode_beyond_this_machine_must_be_said_twice(
+    host: str, said: dict[str, Any], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REFSTAR_ACCESS", raising=False)
+    with pytest.raises(RuntimeError, match=f"REFSTAR_ACCESS=redis .*{missing}"):
+        await run_gateway(Settings(host=host, **said), "redis://127.0.0.1:1/0")
+
+
+async def test_open_mode_beyond_this_machine_does_not_start_with_a_misspelled_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REFSTAR_ACESS", "redis")
+    with pytest.raises(RuntimeError, match=r"REFSTAR_ACESS \(did you mean REFSTAR_ACCESS\?\)"):
+        await run_gateway(
+            Settings(host="0.0.0.0", access="open", open_to_network=True), "redis://127.0.0.1:1/0"
+        )
+
+
+@pytest.mark.parametrize("command", ["gateway", "courier", "worker"])
+def test_every_process_asks_what_a_misspelled_setting_meant(command: str, tmp_path: Path) -> None:
+    """Each as a process of its own; none has a Redis that answers, and the worker no model."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFSTAR_")}
+    environment |= {"REFSTAR_ACESS": "redis", "REFSTAR_REDIS_URL": "redis://127.0.0.1:1/0"}
+    environment |= {"REFSTAR_MODELS_DIR": str(tmp_path), "REFSTAR_PORT": "0", "REFSTAR_WEBHOOK_SECRET": "x"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "refstar_service.app.cli", command],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process, process.stderr as lines:
+        for line in lines:
+            if "REFSTAR_ACESS is not a setting; did you mean REFSTAR_ACCESS?" in line:
+                break
+        else:
+            pytest.fail(f"{command} did not say so")
+        process.kill()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +186,7 @@ async def test_open_mode_beyond_this_machine_does_not_start(host: str) -> None:
     [
         (Settings(port=0), "everybody at this machine may use the service"),
         (
-            Settings(port=0, host="0.0.0.0", open_to_network=True),
+            Settings(port=0, host="0.0.0.0", access="open", open_to_network=True),
             "everybody who can reach 0.0.0.0 may use the service",
         ),
         (Settings(port=0, host="0.0.0.0", access="redis"), "API keys are stored in Redis"),

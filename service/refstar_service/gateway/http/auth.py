@@ -4,7 +4,6 @@
 has asked no more often than the key may; in open mode, it was no web page of somebody else's that made a browser ask.
 """
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -101,34 +100,14 @@ def _default_limits(gateway: Gateway) -> Limits:
 
 def _refuse_other_sites(request: Request, gateway: Gateway) -> None:
     """In open mode a browser on this machine is let in, so it must be known who tells it what to ask."""
-    host = request.headers.get("host", "")
-    if not gateway.settings.open_to_network and not _names_this_machine(host):
-        # A name of somebody else's that resolves to this machine makes their page one of ours (DNS rebinding).
-        raise Problem(
-            ProblemType.WRONG_HOST,
-            f"The request is for the host {host[:80]!r}. Without API keys, it must be for localhost or an IP address.",
-        )
     if request.method in _SAFE:
         return
     # Browsers say where a request comes from; older ones with the Origin alone, other programs not at all.
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    host = request.headers.get("host", "")
     own = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc == host
-    if not own:
+    if not own and origin not in gateway.settings.listed_cors_origins:
         raise Problem(
             ProblemType.CROSS_SITE_REQUEST,
             f"The request comes from a page of {(origin or 'another site')[:80]}.",
         )
-
-
-def _names_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

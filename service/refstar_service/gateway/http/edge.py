@@ -1,4 +1,5 @@
-"""The outermost layer of every request: its id, its log line, its metrics, safe headers, and the last resort.
+"""The outermost layer of every request: its id, its log line, its metrics, the name it is for, safe headers, HEAD, and
+the last resort.
 
 Pure ASGI, since the wrappers that frameworks offer hide the moment at which a client leaves.
 """
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refstar_service import logs, tracing
+from refstar_service.gateway.http.hosts import HostNames
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
 from refstar_service.metrics import GatewayMetrics
@@ -40,9 +42,10 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, names: HostNames) -> None:
         self.app = app
         self.metrics = metrics
+        self.names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,14 +54,19 @@ class Edge:
         exchange = _Exchange(scope, receive, send)
         with tracing.continue_trace(Headers(scope=scope)), logs.bind_fields(request_id=exchange.request_id):
             trace.get_current_span().set_attribute("refstar.request_id", exchange.request_id)
-            await self._run_app(scope, exchange)
+            # HEAD is answered as GET is, up to the body: no route need know of it.
+            asked = {**scope, "method": "GET"} if exchange.head_only else scope
+            await self._run_app(asked, exchange)
 
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         began = time.perf_counter()
         try:
+            self.names.check(exchange.host, scope["path"])
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
+        except Problem as refusal:
+            await self._answer(refusal, scope, exchange)
         except Exception:
             log.exception("unexpected error in request %s", exchange.request_id)
             if exchange.status is not None:
@@ -66,15 +74,18 @@ class Edge:
             problem = Problem(
                 ProblemType.INTERNAL_ERROR, "The error was logged. Quote the request_id when you report it."
             )
-            scope["state"]["problem"] = problem.type
-            response = problem.response(instance=scope["path"], request_id=exchange.request_id)
-            await response(scope, exchange.receive, exchange.send)
+            await self._answer(problem, scope, exchange)
         finally:
             self._record(scope, exchange, time.perf_counter() - began)
 
+    async def _answer(self, problem: Problem, scope: Scope, exchange: "_Exchange") -> None:
+        scope["state"]["problem"] = problem.type
+        response = problem.response(instance=scope["path"], request_id=exchange.request_id)
+        await response(scope, exchange.receive, exchange.send)
+
     def _record(self, scope: Scope, exchange: "_Exchange", duration: float) -> None:
         status = exchange.status or CLIENT_LEFT
-        method, route, path = scope["method"], _name_route(scope), quote(scope["path"])
+        method, route, path = exchange.method, _name_route(scope), quote(scope["path"])
         label = method if method in _METHODS else "other"
         self.metrics.http_requests.labels(label, route, status).inc()
         self.metrics.http_request_duration.labels(label, route).observe(duration)
@@ -110,6 +121,9 @@ class _Exchange:
         self.request_id = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.extra: dict[str, str] = scope["state"].setdefault("headers", {})
+        self.host = headers.get("host", "")
+        self.method: str = scope["method"]
+        self.head_only = self.method == "HEAD"
         self.status: int | None = None
         self.received = 0
         self._receive = receive
@@ -117,6 +131,8 @@ class _Exchange:
         self._body_pending = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
     async def receive(self) -> Message:
+        if self.head_only and self.status is not None:
+            return {"type": "http.disconnect"}  # what would have followed the head may stop
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._body_pending = False
@@ -137,6 +153,10 @@ class _Exchange:
             if self._body_pending:
                 headers["Connection"] = "close"
             await self._send(message)
+            if self.head_only:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self.head_only:
+            pass
         elif self._body_pending and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._linger()

@@ -73,7 +73,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         case 404:
             problem = Problem(ProblemType.NOT_FOUND, f"Nothing is served at {path[:200]}.")
         case 405:
-            allowed = _allowed_methods(request) or (error.headers or {}).get("Allow", "")
+            allowed = _allowed_methods(request, (error.headers or {}).get("Allow", ""))
             problem = Problem(
                 ProblemType.METHOD_NOT_ALLOWED,
                 f"{method} is not allowed here; use {allowed.replace(', ', ' or ')}.",
@@ -92,8 +92,9 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     return render_problem(request, problem)
 
 
-def _allowed_methods(request: Request) -> str:
+def _allowed_methods(request: Request, first: str) -> str:
     # The router names only the methods of the first route with this path; OpenAPI knows them all.
     route = request.scope.get("route")
     operations = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
-    return ", ".join(sorted(method.upper() for method in operations))
+    methods = {method.upper() for method in operations} or set(filter(None, first.split(", ")))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))

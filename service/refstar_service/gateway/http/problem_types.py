@@ -198,13 +198,13 @@ class ProblemType(Enum):
         403,
         "Requests from other web sites are not allowed",
         "Without API keys, the service trusts the people at this machine, but not every page that is open in their "
-        "browsers. Use the service's own page or a program. To use the service from other pages, set up API keys.",
+        "browsers. Use the service's own page or a program, or list the origin of the page in `REFSTAR_CORS_ORIGINS`.",
     )
     WRONG_HOST = (
         421,
         "The request is for another host",
-        "Without API keys, the service answers only to `localhost` and to IP addresses, so that no web site can "
-        "impersonate it. Use one of those, set up API keys, or set `REFSTAR_OPEN_TO_NETWORK=true`.",
+        "The service answers only to `localhost`, to IP addresses and to the names that its operator lists in "
+        "`REFSTAR_HOST_NAMES`, so that no web site can impersonate it. Use one of those, or add the name.",
     )
 
     # Requests that may come twice

@@ -360,12 +360,6 @@ async def test_open_mode_cannot_be_rebound_to_somebody_else_s_name(
     assert (answer.status_code, answer.json()["type"]) == (421, "/problems/wrong-host")
 
 
-async def test_open_to_the_network_answers_to_any_name(client: httpx.AsyncClient, app: FastAPI) -> None:
-    settings = app.state.gateway.settings.model_copy(update={"open_to_network": True})
-    app.state.gateway = replace(app.state.gateway, settings=settings)
-    assert (await client.get("/v1/models", headers={"Host": "faces.example"})).status_code == 200
-
-
 @pytest.mark.parametrize(
     "headers",
     [

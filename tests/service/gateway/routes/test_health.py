@@ -144,9 +144,9 @@ async def test_unknown_addresses_and_methods_answer_problems_too(client: httpx.A
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
     response = await client.put(f"/v1/restorations/{'0' * 32}")
     assert (response.status_code, response.json()["type"]) == (405, "/problems/method-not-allowed")
-    assert response.headers["allow"] == "DELETE, GET"
+    assert response.headers["allow"] == "DELETE, GET, HEAD"
     for missing in (await client.put("/"), await client.post("/docs")):
-        assert (missing.status_code, missing.headers["allow"]) == (405, "GET")
+        assert (missing.status_code, missing.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_what_the_framework_refuses_by_itself_names_its_request_too(
