@@ -6,12 +6,15 @@ record whose holder is gone goes on with the same id, so that it does not matter
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_hex
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from refstar_service.redis.keys import Keys
 from refstar_service.redis.replies import read_text
@@ -20,6 +23,7 @@ from refstar_service.redis.script import load_script
 
 _BEGIN = load_script("access.begin_repeat")
 _SETTLE = load_script("access.settle_repeat")
+SETTLE_EVERY = 0.5  # seconds between tries to settle what Redis could not be told
 
 
 class State(StrEnum):
@@ -36,8 +40,18 @@ class Record:
     holder: str = ""
 
 
+class Settlement(StrEnum):
+    MADE = "made"
+    REFUSED = "refused"  # nothing was made
+    UNKNOWN = "unknown"  # it failed on the way
+
+
 class Repeats:
-    """`ttl`: seconds that a record is kept. `patience`: seconds after which a holder is taken to be gone."""
+    """`ttl`: seconds that a record is kept. `patience`: seconds after which a holder is taken to be gone.
+
+    What could not be settled because Redis was away is settled once it is back: before the next request with that key,
+    or by itself, for requests that come to other gateways.
+    """
 
     def __init__(
         self, redis: Redis, *, ttl: float = 86_400.0, patience: float = 120.0, prefix: str = "refstar"
@@ -46,23 +60,61 @@ class Repeats:
         self.patience = patience
         self._keys = Keys(prefix)
         self._scripts = ScriptRunner(redis)
+        self._owed: dict[tuple[str, str], Settlement] = {}  # by record and holder
+        self._settling: asyncio.Task[None] | None = None
 
     async def begin(self, owner: str, client_key: str, fingerprint: str) -> Record:
+        record, holder = self._record(owner, client_key), token_hex(8)
+        for owed in [owed for owed in self._owed if owed[0] == record]:
+            await self._settle_owed(*owed)
         values: list[str | float] = [
             fingerprint,
             token_hex(16),
-            token_hex(8),
+            holder,
             self.patience,
             round(self.ttl * 1000),
         ]
-        reply = await self._scripts.run(_BEGIN, [self._record(owner, client_key)], values)
+        try:
+            reply = await self._scripts.run(_BEGIN, [record], values)
+        except BaseException:
+            self._owe(record, holder, Settlement.UNKNOWN)  # it may be begun all the same
+            raise
         state, identity, holder = (read_text(part) for part in reply)
         return Record(State(state), identity, holder)
 
-    async def settle(self, owner: str, client_key: str, record: Record, *, done: bool) -> None:
-        """It was made (`done`), or nothing was and the next request may try. Of no effect if another took over."""
-        values: list[str | float] = [record.holder, int(done), round(self.ttl * 1000)]
-        await self._scripts.run(_SETTLE, [self._record(owner, client_key)], values)
+    async def settle(self, owner: str, client_key: str, record: Record, outcome: Settlement) -> None:
+        """What became of it; of no effect if another took over. Never fails for want of Redis."""
+        key = self._record(owner, client_key)
+        try:
+            await self._settle(key, record.holder, outcome)
+        except BaseException as error:
+            self._owe(key, record.holder, outcome)
+            if not isinstance(error, RedisError):
+                raise
+
+    async def _settle(self, key: str, holder: str, outcome: Settlement) -> None:
+        await self._scripts.run(_SETTLE, [key], [holder, outcome, round(self.ttl * 1000)])
+
+    def _owe(self, key: str, holder: str, outcome: Settlement) -> None:
+        self._owed[key, holder] = outcome
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        # As long as anybody would wait for the holder; after that it makes no difference.
+        for _ in range(round(self.patience / SETTLE_EVERY)):
+            await asyncio.sleep(SETTLE_EVERY)
+            with suppress(RedisError):
+                for owed in list(self._owed):
+                    await self._settle_owed(*owed)
+            if not self._owed:
+                return
+        self._owed.clear()
+
+    async def _settle_owed(self, key: str, holder: str) -> None:
+        if (key, holder) in self._owed:
+            await self._settle(key, holder, self._owed[key, holder])
+            self._owed.pop((key, holder), None)
 
     def _record(self, owner: str, client_key: str) -> str:
         return self._keys.repeat(owner, hashlib.sha256(client_key.encode()).hexdigest())

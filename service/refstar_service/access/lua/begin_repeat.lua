@@ -3,15 +3,18 @@
 -- -> {state, id, holder}
 -- uses redis.clock
 local time = now()
-local fingerprint, id, held_until, done =
-  unpack(redis.call('HMGET', KEYS[1], 'fingerprint', 'id', 'until', 'done'))
+local fingerprint, id, held_until, done, holder =
+  unpack(redis.call('HMGET', KEYS[1], 'fingerprint', 'id', 'until', 'done', 'holder'))
 if fingerprint and fingerprint ~= ARGV[1] then
-  return {'different', '', ''}
+  if done or holder then
+    return {'different', '', ''}
+  end
+  id = nil -- the request before was refused, and this one is another
 end
 if done then
   return {'done', id, ''}
 end
-if held_until and tonumber(held_until) > time then
+if holder and holder ~= ARGV[3] and tonumber(held_until) > time then -- its own: the reply was lost
   return {'running', id, ''}
 end
 id = id or ARGV[2]

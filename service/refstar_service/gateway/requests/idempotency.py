@@ -2,7 +2,8 @@
 
 By https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. A key belongs to the API key that sends
 it and is remembered for 24 hours after the answer. What is answered again is the thing that was made, as it is now. A
-request that was refused made nothing, so its key may be used again, for a corrected request too.
+request that was refused made nothing, so its key may be used again, for a corrected request too; so may that of a
+request that failed because Redis was away, as soon as Redis is back.
 """
 
 import asyncio
@@ -10,15 +11,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from fastapi import Header, Request
 from pydantic import WithJsonSchema
-from redis.exceptions import RedisError
 
-from refstar_service.access.repeats import State
+from refstar_service.access.repeats import Settlement, State
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -103,12 +103,12 @@ async def _begin_creation(
             return
     try:
         yield Creation(record.id, repeated=True, done=False)
-    except BaseException:
-        with suppress(RedisError):  # then the record stands until its holder's patience is over
-            await asyncio.shield(gateway.repeats.settle(caller.owner, client_key, record, done=False))
+    except BaseException as error:
+        # After a lost connection nobody knows whether it was made: the same request again looks for it by its id.
+        outcome = Settlement.REFUSED if isinstance(error, Problem) else Settlement.UNKNOWN
+        await asyncio.shield(gateway.repeats.settle(caller.owner, client_key, record, outcome))
         raise
-    with suppress(RedisError):  # the thing is made, and whoever comes next finds it by its id
-        await gateway.repeats.settle(caller.owner, client_key, record, done=True)
+    await gateway.repeats.settle(caller.owner, client_key, record, Settlement.MADE)
 
 
 def parse_idempotency_key(request: Request) -> str | None:

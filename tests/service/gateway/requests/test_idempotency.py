@@ -1,17 +1,25 @@
 """`Idempotency-Key`: sent twice, carried out once; by the words of the IETF draft."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from refstar_service.access.repeats import Repeats
-from refstar_service.blobs import RedisBlobs
-from refstar_service.jobs import JobQueue
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis_process import RedisProcess
+from refstar_service.access.repeats import Repeats, Settlement
+from refstar_service.access.usage import Usage
+from refstar_service.blobs import BlobsUnavailableError, RedisBlobs
+from refstar_service.gateway.http.context import Gateway
+from refstar_service.jobs import Job, JobQueue
+from refstar_service.people import PeopleStore
+from refstar_service.redis.client import connect
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Picture = Callable[..., bytes]
@@ -152,6 +160,94 @@ async def test_a_holder_that_was_overtaken_changes_nothing(redis: Redis) -> None
     await asyncio.sleep(0.02)
     quick = await repeats.begin("", "k", "f")
     assert (quick.state, quick.id) == ("begun", slow.id)
-    await repeats.settle("", "k", slow, done=False)
-    await repeats.settle("", "k", quick, done=True)
+    await repeats.settle("", "k", slow, Settlement.REFUSED)
+    await repeats.settle("", "k", quick, Settlement.MADE)
     assert (await repeats.begin("", "k", "f")).state == "done"
+
+
+@pytest.fixture
+async def killable(app: FastAPI, tmp_path: Path) -> AsyncIterator[RedisProcess]:
+    """The gateway's Redis, one that a test may kill and start again."""
+    with RedisProcess(tmp_path / "redis") as server:
+        async with connect(server.url) as own:
+            queue = JobQueue(own)
+            await queue.setup()
+            gateway: Gateway = app.state.gateway
+            app.state.gateway = replace(
+                gateway,
+                queue=queue,
+                blobs=RedisBlobs(own),
+                people=PeopleStore(own),
+                usage=Usage(own),
+                repeats=Repeats(own),
+            )
+            yield server
+            await queue.aclose()
+
+
+@pytest.mark.parametrize("when", ["before the picture", "after the picture", "after the job"])
+@pytest.mark.parametrize("other", [False, True])
+async def test_a_redis_killed_between_the_claim_and_the_settling_leaves_the_key_free(
+    killable: RedisProcess, app: FastAPI, post: Post, monkeypatch: pytest.MonkeyPatch, when: str, other: bool
+) -> None:
+    """Also for a corrected request."""
+    put, submit = RedisBlobs.put, JobQueue.submit
+
+    async def put_and_kill(self: RedisBlobs, key: str, data: bytes, ttl_seconds: float) -> None:
+        if when == "before the picture":
+            killable.kill()
+        await put(self, key, data, ttl_seconds)
+        if when == "after the picture":
+            killable.kill()
+
+    async def submit_and_kill(self: JobQueue, *arguments: Any, **options: Any) -> Job:
+        await submit(self, *arguments, **options)
+        killable.kill()
+        raise RedisConnectionError("the reply was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisBlobs, "put", put_and_kill)
+        if when == "after the job":
+            patched.setattr(JobQueue, "submit", submit_and_kill)
+        first = await post(headers=KEY)
+    assert first.status_code == 503
+    killable.start()
+    second = await post(headers=KEY, fidelity="0.7" if other else None)
+    assert second.status_code == 202, second.json()
+    third = await post(headers=KEY, fidelity="0.7" if other else None)
+    assert third.json()["id"] == second.json()["id"]
+    if not other:
+        assert sum((await app.state.gateway.queue.depth()).values()) == 1
+
+
+async def test_other_gateways_find_the_key_free_soon_after(
+    killable: RedisProcess, app: FastAPI, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kill(*_: object) -> None:
+        killable.kill()
+        raise BlobsUnavailableError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisBlobs, "put", kill)
+        assert (await post(headers=KEY)).status_code == 503
+    killable.start()
+    async with connect(killable.url) as other:
+        app.state.gateway = replace(app.state.gateway, repeats=Repeats(other))
+        async with asyncio.timeout(5):
+            while (answer := await post(headers=KEY)).status_code == 409:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    assert answer.status_code == 202
+
+
+async def test_a_claim_whose_reply_was_lost_is_not_in_its_own_way(redis: Redis) -> None:
+    """redis-py sends a script again after a broken connection."""
+    repeats = Repeats(redis)
+    run = repeats._scripts.run
+
+    async def run_twice(*arguments: Any) -> Any:
+        await run(*arguments)
+        return await run(*arguments)
+
+    repeats._scripts.run = run_twice  # type: ignore[method-assign]
+    assert (await repeats.begin("", "k", "f")).state == "begun"
+    assert (await repeats.begin("", "k", "f")).state == "running"
