@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from refstar_service.jobs.request import Request, StoredFile, read_request, write_json
-from refstar_service.restoration.report import (
-    FaceReport,
-    ReferenceReport,
-    read_face_report,
-    read_reference_report,
-)
+from pydantic import TypeAdapter
+
+from refstar_service.jobs.record import UNREADABLE, RecordError, check_schema, read_record
+from refstar_service.jobs.request import Request, StoredFile, read_request, stand_in, write_json
+from refstar_service.restoration.report import FaceReport, ReferenceReport
 
 
 class JobStatus(StrEnum):
@@ -97,15 +93,11 @@ class Outcome:
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:
-        data = json.loads(text)
-        return cls(
-            status=JobStatus(data["status"]),
-            result=_result(data["result"]),
-            failure=JobFailure(**data["failure"]) if data["failure"] else None,
-            faces=tuple(read_face_report(face) for face in data["faces"]),
-            timings=data["timings"],
-            references=tuple(read_reference_report(reference) for reference in data["references"]),
-        )
+        """What `to_json` wrote, in this version or another. Raises RecordError."""
+        return read_record(_OUTCOME, text)
+
+
+_OUTCOME = TypeAdapter(Outcome)
 
 
 @dataclass(frozen=True)
@@ -137,35 +129,72 @@ class Job:
 
     @classmethod
     def from_fields(cls, job_id: str, fields: Mapping[str, str]) -> Job:
-        """From the fields of its hash in Redis, as `keys.py` lists them."""
-        outcome = Outcome.from_json(fields["outcome"]) if "outcome" in fields else None
+        """From the fields of its hash in Redis, as `keys.py` lists them.
+
+        Never an error: a job of which something cannot be read has failed as `record-unreadable`, unless others are
+        still at it.
+        """
+        found = _Found(fields)
+        try:
+            check_schema(fields)
+            request = read_request(fields.get("request", ""))
+            outcome = Outcome.from_json(fields["outcome"]) if "outcome" in fields else None
+            status, trouble = JobStatus(fields.get("status", "")), None
+        except ValueError as error:  # RecordError among them
+            request, outcome = stand_in(fields.get("request", "")), None
+            status, trouble = found.status_if_unreadable, unreadable(error)
+        created_at = found.moment("created_at") or 0.0
         return cls(
             id=job_id,
-            status=JobStatus(fields["status"]),
-            priority=Priority(fields["priority"]),
-            owner=fields["owner"],
-            request=read_request(fields["request"]),
-            attempts=int(fields["attempts"]),
-            created_at=float(fields["created_at"]),
-            started_at=_moment(fields.get("started_at")),
-            finished_at=_moment(fields.get("finished_at")),
-            expires_at=float(fields["expires_at"]),
+            status=status,
+            priority=found.priority,
+            owner=fields.get("owner", ""),
+            request=request,
+            attempts=found.count("attempts"),
+            created_at=created_at,
+            started_at=found.moment("started_at"),
+            finished_at=found.moment("finished_at"),
+            expires_at=found.moment("expires_at") or created_at,
             faces=outcome.faces if outcome else (),
-            failure=outcome.failure if outcome else None,
+            failure=outcome.failure if outcome else trouble if status is JobStatus.FAILED else None,
             result=outcome.result if outcome else None,
             timings=outcome.timings if outcome else {},
             canceling="canceling" in fields,
-            version=int(fields["version"]),
+            version=found.count("version"),
             references=outcome.references if outcome else (),
         )
 
 
-def _result(data: dict[str, Any] | None) -> JobResult | None:
-    if data is None:
-        return None
-    selection = data["selection"]
-    return JobResult(StoredFile(**data["image"]), StoredFile(**selection) if selection else None)
+def unreadable(error: ValueError) -> JobFailure:
+    """Why a job or a person whose record cannot be read is of no use."""
+    reason = (
+        str(error) if isinstance(error, RecordError) else "it has a status that this version does not know"
+    )
+    return JobFailure(UNREADABLE, f"The record cannot be read: {reason}.")
 
 
-def _moment(text: str | None) -> float | None:
-    return float(text) if text else None
+@dataclass(frozen=True)
+class _Found:
+    """The fields of a record, whatever may be in them."""
+
+    fields: Mapping[str, str]
+
+    @property
+    def status_if_unreadable(self) -> JobStatus:
+        """As it is recorded, as far as that needs nothing else; a worker that can read it may be at it."""
+        as_recorded = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELED, JobStatus.EXPIRED]
+        return next((one for one in as_recorded if one == self.fields.get("status")), JobStatus.FAILED)
+
+    @property
+    def priority(self) -> Priority:
+        return next((one for one in Priority if one == self.fields.get("priority")), Priority.NORMAL)
+
+    def moment(self, name: str) -> float | None:
+        try:
+            return float(self.fields.get(name) or "")
+        except ValueError:
+            return None
+
+    def count(self, name: str) -> int:
+        text = self.fields.get(name, "")
+        return int(text) if text.isdecimal() else 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from refstar_service.jobs.record import RecordError, read_record
 from refstar_service.redis.keys import Keys
 from refstar_service.redis.replies import read_text
 
@@ -17,16 +20,14 @@ class WorkerInfo:
 
     name: str
     models: tuple[str, ...]
-    provider: str
-    started_at: float
+    provider: str = ""
+    started_at: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
-    @classmethod
-    def from_json(cls, document: str) -> WorkerInfo:
-        data = json.loads(document)
-        return cls(data["name"], tuple(data["models"]), data["provider"], data["started_at"])
+
+_WORKER = TypeAdapter(WorkerInfo)
 
 
 class Presence:
@@ -55,4 +56,8 @@ class Presence:
         absent = [name for name, document in zip(names, documents, strict=True) if document is None]
         if absent:
             await self._redis.srem(self._keys.workers, *absent)
-        return [WorkerInfo.from_json(read_text(document)) for document in documents if document is not None]
+        found = []
+        for document in documents:
+            with suppress(RecordError):  # a worker that cannot be made out is of no use to anybody here
+                found += [read_record(_WORKER, read_text(document))] if document is not None else []
+        return found

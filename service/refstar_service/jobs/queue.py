@@ -26,12 +26,13 @@ from redis.typing import KeyT, StreamIdT
 from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFullError
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
-from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority
+from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority, unreadable
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
+from refstar_service.jobs.record import RecordError
 from refstar_service.jobs.request import Request, RestoreRequest
 from refstar_service.jobs.reservation import Held, Reservation, Started
-from refstar_service.redis.keys import GROUP, Keys
+from refstar_service.redis.keys import GROUP, SCHEMA_VERSION, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import Call
 from refstar_service.redis.script import load_script
@@ -163,6 +164,7 @@ class JobQueue:
         values = [job_id, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
         values += [self.byte_limit, room.uploads, room.results, room.member if claim else "", request.model]
+        values.append(SCHEMA_VERSION)
         reply = await self._contact.run(_SUBMIT, keys, values)
         match read_text(reply[0]):
             case "full":
@@ -181,7 +183,7 @@ class JobQueue:
             pipe.hgetall(self._keys.job(job_id))
             pipe.get(self._keys.gone(job_id))
             job, gone = await pipe.execute()
-        return self._job(job_id, job or json.loads(gone or "{}"))
+        return self._job(job_id, job or _read_tombstone(gone))
 
     async def jobs_of(
         self, owner: str, *, limit: int, status: JobStatus | None = None, after: Place | None = None
@@ -266,7 +268,8 @@ class JobQueue:
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Started | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
-        worker's by now, or out of attempts (then it is recorded as failed with code "worker-lost").
+        worker's by now, out of attempts (then it is recorded as failed with code "worker-lost"), or its record cannot
+        be read (then it is recorded as failed with code "record-unreadable").
 
         Start before touching a job's bytes: only counted attempts protect from a picture that kills workers.
         """
@@ -275,10 +278,18 @@ class JobQueue:
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
         replies = await self._contact.run_all(_START, calls)
-        return [
-            None if reply is None else Started.of(held, reply)
-            for held, reply in zip(reservations, replies, strict=True)
-        ]
+        begun: list[Started | None] = []
+        failed: list[tuple[Started, Outcome]] = []
+        for held, reply in zip(reservations, replies, strict=True):
+            try:
+                begun.append(None if reply is None else Started.of(held, reply))
+            except RecordError as error:
+                begun.append(None)
+                failed.append(
+                    (Started.standing_in(held, reply), Outcome.failed(unreadable(error), timings={}))
+                )
+        await self.finish(failed)
+        return begun
 
     async def heartbeat(self, held: Sequence[Held]) -> list[Held]:
         """Keep these, prefetched ones too. Returns those not worth going on with: canceled, deleted, or
@@ -372,6 +383,15 @@ class JobQueue:
 
     def _job(self, job_id: str, reply: Any) -> Job | None:
         return Job.from_fields(job_id, read_fields(reply)) if reply else None
+
+
+def _read_tombstone(document: Any) -> dict[str, str]:
+    """One that cannot be read is as good as none."""
+    try:
+        left = json.loads(document or "{}")
+    except ValueError:
+        return {}
+    return {name: str(value) for name, value in left.items()} if isinstance(left, dict) else {}
 
 
 def _full(reply: list[Any]) -> QueueFullError:

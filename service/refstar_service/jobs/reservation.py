@@ -8,7 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from refstar_service.jobs.job import Priority
-from refstar_service.jobs.request import Request, read_request
+from refstar_service.jobs.record import check_schema
+from refstar_service.jobs.request import Request, read_request, stand_in
 from refstar_service.redis.replies import read_text
 
 
@@ -43,9 +44,19 @@ class Started:
 
     @classmethod
     def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
-        """From what the script says of a start."""
-        attempt, fence, request, waited = reply
+        """From what the script says of a start. Raises RecordError if what is asked cannot be read."""
+        attempt, fence, request, waited, schema = reply
+        check_schema({"schema": read_text(schema)})
         asked = read_request(read_text(request))
+        return cls(
+            reservation.job_id, attempt, read_text(fence), asked, reservation, float(read_text(waited))
+        )
+
+    @classmethod
+    def standing_in(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
+        """The same for a job whose request cannot be read: good for ending it."""
+        attempt, fence, request, waited, _ = reply
+        asked = stand_in(read_text(request))
         return cls(
             reservation.job_id, attempt, read_text(fence), asked, reservation, float(read_text(waited))
         )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from refstar_service.jobs.job import JobFailure
-from refstar_service.jobs.request import (
-    MOST_REFERENCES,
-    PersonReference,
-    StoredPerson,
-    read_person_reference,
-)
+from pydantic import TypeAdapter
+
+from refstar_service.jobs.job import JobFailure, unreadable
+from refstar_service.jobs.record import check_schema, read_record
+from refstar_service.jobs.request import MOST_REFERENCES, PersonReference, StoredPerson
 
 ENCODER = "encoder:"  # such fields of a record say for which encoders features are stored
+
+
+_REFERENCES = TypeAdapter(tuple[PersonReference, ...])
+_FAILURE = TypeAdapter(JobFailure)
 
 
 class PersonStatus(StrEnum):
@@ -42,20 +43,29 @@ class Person:
 
     @classmethod
     def from_fields(cls, person_id: str, fields: Mapping[str, str]) -> Person:
-        """From the fields of the record in Redis."""
-        failure = fields.get("failure")
+        """From the fields of the record in Redis. Never an error: a person of whom something cannot be read has failed
+        as `record-unreadable`."""
+        references: tuple[PersonReference, ...] = ()
+        failure = None
+        try:
+            check_schema(fields)
+            status = PersonStatus(fields.get("status", ""))
+            references = read_record(_REFERENCES, fields.get("references", "[]"))
+            if "failure" in fields:
+                failure = read_record(_FAILURE, fields["failure"])
+        except ValueError as error:  # RecordError among them
+            status, failure = PersonStatus.FAILED, unreadable(error)
+        created_at = _moment(fields.get("created_at"))
         return cls(
             id=person_id,
-            owner=fields["owner"],
-            name=fields["name"],
-            request_id=fields["request_id"],
-            status=PersonStatus(fields["status"]),
-            created_at=float(fields["created_at"]),
-            expires_at=float(fields["expires_at"]),
-            references=tuple(
-                read_person_reference(one) for one in json.loads(fields.get("references", "[]"))
-            ),
-            failure=JobFailure(**json.loads(failure)) if failure else None,
+            owner=fields.get("owner", ""),
+            name=fields.get("name", ""),
+            request_id=fields.get("request_id", ""),
+            status=status,
+            created_at=created_at,
+            expires_at=_moment(fields.get("expires_at")) or created_at,
+            references=references,
+            failure=failure,
             encoders=tuple(name.removeprefix(ENCODER) for name in fields if name.startswith(ENCODER)),
         )
 
@@ -63,6 +73,13 @@ class Person:
     def stored(self) -> StoredPerson:
         """The person as a job names them."""
         return StoredPerson(self.id, self.references)
+
+
+def _moment(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        return 0.0
 
 
 def crop_key(person_id: str, index: int) -> str:

@@ -18,8 +18,9 @@ webhooks
     {refstar}:notice:<id>               hash     url, owner, status, ended_at; body (JSON), attempts, lease
     {refstar}:webhook-off:<digest>      string   this owner's endpoint answered 410; expires
 people
-    {refstar}:person:<id>               hash     owner, name, request_id, status, created_at, expires_at, references
-                                                 (JSON), failure (JSON), encoder:<sha256> for each with stored features
+    {refstar}:person:<id>               hash     schema, owner, name, request_id, status, created_at, expires_at,
+                                                 references (JSON), failure (JSON), encoder:<sha256> for each with
+                                                 stored features
     {refstar}:people:<owner>            zset     ids of an owner's people -> microsecond of creation
 access
     {refstar}:keys                      hash     name -> API key as JSON
@@ -30,15 +31,21 @@ access
 blobs
     refstar:blob:<key>                  string   the bytes; expires
 
-Fields of a job: status, priority, owner, request (JSON), outline (JSON; the tombstone's request), entry (stream id),
-attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at, canceling, outcome (JSON),
-recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to be told).
+Fields of a job: schema (below), status, priority, owner, request (JSON), outline (JSON; the tombstone's request),
+entry (stream id), attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at,
+canceling, outcome (JSON), recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to
+be told).
+What a record does not have reads as its default, and what this version does not know is left as it is: jobs/record.py.
 All moments are unix seconds by the clock of Redis where nothing else is said.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+#: What jobs and people are written with. An older reader refuses a record with a higher one; another field is no
+#: reason to raise it.
+SCHEMA_VERSION = 1
 
 #: The consumer group of the streams.
 GROUP = "workers"

@@ -212,18 +212,6 @@ KNOBS: Mapping[str, Knob] = {
 }
 
 
-def read_knobs(members: Mapping[str, Any]) -> Knobs:
-    """From the members of its JSON."""
-    return Knobs(
-        **{
-            **members,
-            "faces": FaceMode(members["faces"]),
-            "boxes": tuple(check_box(*box) for box in members["boxes"]),
-            "reference_face": ReferenceFace(members["reference_face"]),
-        }
-    )
-
-
 def parse_boxes(text: str) -> tuple[Box, ...]:
     """Raises ValueError, which says which box is wrong, and why."""
     wanted = f"must be {KNOBS['boxes'].wanted}"

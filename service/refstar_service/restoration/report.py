@@ -1,9 +1,7 @@
 """What is said of each face and of each reference, whatever became of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from refstar_service.faces.face import Box
 
@@ -46,25 +44,3 @@ class ReferenceReport:
     sharpness: float | None
     used: bool
     reason: str | None
-
-
-def read_face_report(members: Mapping[str, Any]) -> FaceReport:
-    """From the members of its JSON."""
-    return FaceReport(
-        box=_box(members["box"]),
-        score=members["score"],
-        action=FaceAction(members["action"]),
-        reason=members["reason"],
-        selected=tuple(members["selected"]),
-        points=tuple((x, y) for x, y in members["points"]),
-    )
-
-
-def read_reference_report(members: Mapping[str, Any]) -> ReferenceReport:
-    """From the members of its JSON."""
-    return ReferenceReport(**{**members, "box": _box(members["box"]) if members["box"] else None})
-
-
-def _box(sides: list[float]) -> Box:
-    x, y, width, height = sides
-    return x, y, width, height

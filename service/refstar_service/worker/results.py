@@ -68,8 +68,8 @@ class Results:
             story.count_buried(job, self._metrics)
             if job is not None and job.status.terminal:
                 await self._files.drop_uploads(job.request)
-                if job.status is JobStatus.EXPIRED:
-                    # It does not remember its references, but their names are known.
+                if job.status is JobStatus.EXPIRED or story.cannot_be_read(job):
+                    # What it says of its uploads is gone, but their names are known.
                     await self._files.blobs.delete(*input_keys(job_id))
                 await self._people.bury(job)
         except (RedisError, BlobsUnavailableError) as error:

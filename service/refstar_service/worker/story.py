@@ -15,6 +15,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from refstar_service import logs, tracing
 from refstar_service.jobs.job import Job, JobStatus, Outcome
+from refstar_service.jobs.record import UNREADABLE
 from refstar_service.jobs.reservation import Started
 from refstar_service.metrics import WorkerMetrics
 
@@ -105,6 +106,11 @@ def trace_inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
         yield
 
 
+def cannot_be_read(job: Job) -> bool:
+    """Whether it failed since its record, or a part of it, cannot be read."""
+    return job.failure is not None and job.failure.code == UNREADABLE
+
+
 def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
     """Count a job that this worker was given and found ended: an outcome that no worker reports."""
     if job is None:
@@ -113,5 +119,9 @@ def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
         metrics.jobs_finished.labels("dead", job.failure.code).inc()
         with logs.bind_fields(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
             log.error("job %s has lost its worker in each of %d attempts", job.id, job.attempts)
+    elif cannot_be_read(job):
+        metrics.jobs_finished.labels("failed", UNREADABLE).inc()
+        with logs.bind_fields(job=job.id):
+            log.error("job %s: %s", job.id, job.failure.detail if job.failure else "")
     elif job.status in (JobStatus.CANCELED, JobStatus.EXPIRED):
         metrics.jobs_finished.labels(job.status, "").inc()

@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict
 
 import pytest
+from pydantic import TypeAdapter
 from refstar_service.faces.select import FaceMode
-from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace, read_knobs
+from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 
 
 @pytest.mark.parametrize(
@@ -66,4 +67,4 @@ def test_every_default_is_a_value_that_may_be_asked_for() -> None:
 
 def test_knobs_survive_json() -> None:
     knobs = Knobs(FaceMode.BOXES, boxes=((1.0, 2.0, 3.0, 4.0),), reference_face=ReferenceFace.LARGEST)
-    assert read_knobs(json.loads(json.dumps(asdict(knobs)))) == knobs
+    assert TypeAdapter(Knobs).validate_json(json.dumps(asdict(knobs))) == knobs

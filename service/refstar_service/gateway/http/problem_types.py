@@ -325,6 +325,12 @@ class ProblemType(Enum):
         "Every worker that tried this restoration was lost",
         "No attempt ended. The picture itself may be the cause: report it with its request_id.",
     )
+    RECORD_UNREADABLE = (
+        500,
+        "The record cannot be read by this version of the service",
+        "Another version of the service wrote it, or it is damaged; `detail` says what is wrong. Submit it again once "
+        "gateways and workers run the same version.",
+    )
     INPUT_EXPIRED = (
         410,
         "The picture was gone before a worker started",

@@ -1,24 +1,19 @@
 -- The streams in which jobs wait, and what admission counts of them.
 
--- The number of a stream's entry, 0 for none. Entries that wait are numbered without gaps, since none of them is ever
--- deleted: so places in a line are differences, and nobody counts.
-local function entry_number(entry)
-  for i = 1, entry and #entry[2] or 0, 2 do
-    if entry[2][i] == 'number' then
-      return tonumber(entry[2][i + 1])
-    end
-  end
-  return 0
-end
-
--- The model that a stream's entry asks for, '' if any will do.
-local function entry_model(entry)
+-- What a stream's entry says under a name, '' if nothing; by name, since versions may write more or in another order.
+local function entry_field(entry, name)
   for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'model' then
+    if entry[2][i] == name then
       return entry[2][i + 1]
     end
   end
   return ''
+end
+
+-- The number of a stream's entry, 0 for none. Entries that wait are numbered without gaps, since none of them is ever
+-- deleted: so places in a line are differences, and nobody counts.
+local function entry_number(entry)
+  return entry and tonumber(entry_field(entry, 'number')) or 0
 end
 
 -- XLEN is "waiting + held", and the hash beside a line holds the bytes of those. Both change only in submit and in
@@ -37,8 +32,8 @@ local function drop_entry(line, group, entry)
   local found = redis.call('XRANGE', line, entry, entry)[1]
   redis.call('XACK', line, group, entry)
   if redis.call('XDEL', line, entry) == 1 then
-    local _, _, _, uploads, _, results = unpack(found[2])
-    count_bytes(line, -uploads, -results)
+    local uploads, results = tonumber(entry_field(found, 'uploads')), tonumber(entry_field(found, 'results'))
+    count_bytes(line, -(uploads or 0), -(results or 0))
   end
 end
 

@@ -29,7 +29,7 @@ local function stands_for_work(entry, status, own_entry)
 end
 
 -- What a tombstone remembers: one small string, since there may be a day's worth of them.
-local REMEMBERED = {'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
+local REMEMBERED = {'schema', 'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
 
 -- Every change ends here: these fields (name, value, ...), a new version, the tombstone beside it, and word of it on
 -- the channel. With `ttl` the job stays readable for that many seconds from now, and the tombstone for `memory` more.
@@ -89,9 +89,11 @@ end
 local function read_job(id)
   local fields = redis.call('HGETALL', job_key(id))
   if #fields == 0 then
-    for field, value in pairs(cjson.decode(redis.call('GET', tombstone_key(id)) or '{}')) do
+    -- One that cannot be read is as good as none, and no reason to show nothing of all the others.
+    local readable, left = pcall(cjson.decode, redis.call('GET', tombstone_key(id)) or '{}')
+    for field, value in pairs(readable and type(left) == 'table' and left or {}) do
       fields[#fields + 1] = field
-      fields[#fields + 1] = value
+      fields[#fields + 1] = tostring(value)
     end
   end
   return fields

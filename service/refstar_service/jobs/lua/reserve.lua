@@ -19,7 +19,7 @@ end
 
 -- Whether the job is for a worker that has another model. One whose model nobody has is for whoever finds it.
 local function is_for_another(entry)
-  local model = entry_model(entry)
+  local model = entry_field(entry, 'model') -- '' if any will do
   if not models or model == '' or contains(models, model) then
     return false
   end
@@ -35,8 +35,9 @@ for index, line in ipairs(KEYS) do
       if entry and is_for_another(entry) then
         hand_over(line, group, entry[1], consumer)
       elseif entry then
-        local attempts = tonumber(redis.call('HGET', job_key(entry[2][2]), 'attempts') or 0)
-        taken[#taken + 1] = {index, entry[1], entry[2][2], attempts}
+        local id = entry_field(entry, 'job')
+        local attempts = tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+        taken[#taken + 1] = {index, entry[1], id, attempts}
         if attempts > 0 and not retried then
           retried = taken[#taken]
         end
@@ -70,7 +71,7 @@ for index, line in ipairs(KEYS) do
       if is_for_another(entry) then
         hand_over(line, group, entry[1], consumer)
       else
-        taken[#taken + 1] = {index, entry[1], entry[2][2], 0}
+        taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0}
       end
     end
   end

@@ -1,6 +1,6 @@
 -- KEYS job gone line other_line claims [index of the owner's jobs, if this one is to be listed]
 -- ARGV id jobs ttl memory priority owner request outline lifetime webhook ('' if none)
---   bytes uploads results claim ('' if there is none) model ('' if any will do)
+--   bytes uploads results claim ('' if there is none) model ('' if any will do) schema
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known,
 --    or {'full', {what, how much there is, how much there may be}}
 -- uses jobs.record, jobs.room, redis.clock
@@ -24,7 +24,7 @@ count_bytes(line, uploads, results)
 -- Not earlier: a first write that cannot grow would open the way for the others where memory is full.
 redis.call('ZREM', KEYS[5], ARGV[14])
 local created_at = moment(now())
-local changes = {'status', 'queued', 'priority', ARGV[5], 'owner', ARGV[6], 'request', ARGV[7],
+local changes = {'schema', ARGV[16], 'status', 'queued', 'priority', ARGV[5], 'owner', ARGV[6], 'request', ARGV[7],
   'outline', ARGV[8], 'entry', entry, 'attempts', '0', 'created_at', created_at}
 if ARGV[10] ~= '' then
   changes[#changes + 1] = 'webhook'

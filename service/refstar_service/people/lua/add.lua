@@ -1,5 +1,5 @@
 -- KEYS person
--- ARGV id limit ttl owner name request_id
+-- ARGV id limit ttl owner name request_id schema
 -- -> the person's fields, or how many there are if these are too many
 -- uses people.records, redis.clock
 local person, index = KEYS[1], people_key(ARGV[4])
@@ -21,7 +21,7 @@ if redis.call('ZCARD', index) >= limit then
 end
 
 local time, ttl = now(), tonumber(ARGV[3])
-redis.call('HSET', person, 'owner', ARGV[4], 'name', ARGV[5], 'request_id', ARGV[6], 'status', 'preparing',
+redis.call('HSET', person, 'schema', ARGV[7], 'owner', ARGV[4], 'name', ARGV[5], 'request_id', ARGV[6], 'status', 'preparing',
   'created_at', moment(time), 'expires_at', moment(time + ttl))
 redis.call('PEXPIRE', person, milliseconds(ttl))
 redis.call('ZADD', index, now_microseconds(), ARGV[1])
