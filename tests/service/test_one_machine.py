@@ -1,10 +1,13 @@
 """What `refstar serve` and its worker say to each other."""
 
 import asyncio
+import os
 import subprocess
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 
+import pytest
 from refstar_service.app import event_loop as loop
 from refstar_service.app import serve as one_machine
 
@@ -32,6 +35,46 @@ def test_a_worker_that_has_ended_can_be_told_nothing() -> None:
         return worker.returncode
 
     assert loop.run(status()) == 78
+
+
+#: A child that holds its interpreter for minutes, in C, and one that waits; a line says that it has begun.
+BUSY = {
+    "deaf": "import re; re.match('(a+)+$', 'a' * 40 + 'b')",
+    "waiting": "import time; time.sleep(300)",
+}
+CHILD = """
+import os, sys
+from refstar_service.redis import watchdog
+{without_signal}
+watchdog.end_with_parent(int(sys.argv[1]))
+print(os.getpid(), flush=True)
+{busy}
+"""
+PARENT = """
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
+time.sleep(300)
+"""
+NO_SIGNAL = "watchdog._signal_upon_end_of_parent = lambda number: None"
+
+
+@pytest.mark.parametrize(
+    ("busy", "without_signal"),
+    [("waiting", NO_SIGNAL), pytest.param("deaf", "", marks=pytest.mark.skipif("sys.platform != 'linux'"))],
+)
+def test_a_child_ends_with_its_parent_whatever_it_does(busy: str, without_signal: str) -> None:
+    child = CHILD.format(busy=BUSY[busy], without_signal=without_signal)
+    with subprocess.Popen([sys.executable, "-c", PARENT, child], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        process = int(parent.stdout.readline())
+        time.sleep(0.2)
+        parent.kill()
+        deadline = time.monotonic() + 10
+        # The child has the other end of the pipe, so its end is the end of that.
+        os.set_blocking(parent.stdout.fileno(), False)
+        while parent.stdout.buffer.read() != b"":
+            assert time.monotonic() < deadline, f"process {process} goes on"
+            time.sleep(0.02)
 
 
 def test_what_a_serve_imports_before_its_worker_begins_is_little() -> None:

@@ -21,6 +21,7 @@ from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, refe
 from redis import Redis
 from small_model import SIDE
 
+ORPHANS_END_WITHIN = 10.0  # seconds
 START_WITHIN = 60.0  # seconds; a machine that trains a network at the same time is slow
 
 
@@ -192,8 +193,7 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path, small_mo
     first.process.wait()
     assert first.process.stdout is not None
     first.process.stdout.close()
-    os.kill(worker, signal.SIGKILL)
-    time.sleep(1)  # the embedded Redis ends with its owner
+    time.sleep(1)  # the embedded Redis and the worker end with their owner
     second = start(tmp_path, REFSTAR_STALE_AFTER="1", **models)
     done = second.ended(job)
     assert done["status"] == "succeeded"
@@ -201,10 +201,49 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path, small_mo
     assert end(second) == 0
 
 
-def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path, small_models: Path) -> None:
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def begin_long_job(served: Served) -> None:
+    """A worker is busy with it for longer than these tests wait."""
+    height, width = 3000, 4000
+    photograph = cv2.resize(skimage.data.astronaut()[..., ::-1], (width, height))
+    files = [("image", ("large.png", file_of(photograph), "image/png"))]
+    served.client.post("/v1/restorations", files=files, data={"faces": "all", "format": "avif"})
+    time.sleep(0.5)
+
+
+def test_its_worker_ends_with_it_when_it_is_killed(tmp_path: Path, small_models: Path) -> None:
     served = start(tmp_path, REFSTAR_MODELS_DIR=str(small_models))
-    os.kill(redis_process_of(tmp_path), signal.SIGKILL)
-    assert served.process.wait(30) == 1
+    (worker,) = served.workers()
+    redis = redis_process_of(tmp_path)
+    begin_long_job(served)
+    served.client.close()
+    served.process.kill()
+    served.process.wait()
+    assert served.process.stdout is not None
+    served.process.stdout.close()
+    deadline = time.monotonic() + ORPHANS_END_WITHIN
+    while is_running(worker) or is_running(redis):
+        assert time.monotonic() < deadline, f"worker: {is_running(worker)}, redis: {is_running(redis)}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("which", ["redis", "watchdog"])
+def test_it_ends_with_a_word_when_its_redis_is_gone(tmp_path: Path, small_models: Path, which: str) -> None:
+    served = start(tmp_path, REFSTAR_MODELS_DIR=str(small_models))
+    (worker,) = served.workers()
+    begin_long_job(served)
+    redis = redis_process_of(tmp_path)
+    watchdog = int(Path(f"/proc/{redis}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(redis if which == "redis" else watchdog, signal.SIGKILL)
+    assert served.process.wait(ORPHANS_END_WITHIN) == 1
+    assert not is_running(worker)
+    assert not is_running(redis)
     served.client.close()
     assert served.process.stdout is not None
     served.process.stdout.close()

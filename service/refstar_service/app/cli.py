@@ -195,6 +195,11 @@ def _gateway(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    if options.parent is not None:
+        # Whoever started it cannot end it any more then, and may be started again at once: two do not share a machine.
+        from refstar_service.redis.watchdog import end_with_parent
+
+        end_with_parent(options.parent)
     from refstar_service.app.loading import begin_loading
 
     if options.redis_url_follows:  # from `refstar serve`, whose Redis may be yet to start
@@ -211,7 +216,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
 
     with tracing.record_spans("refstar-worker"):
-        loop.run(run_worker(settings, models, redis_url, options.parent))
+        loop.run(run_worker(settings, models, redis_url))
     return 0
 
 

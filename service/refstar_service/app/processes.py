@@ -157,7 +157,7 @@ async def run_courier(settings: Settings, redis_url: str) -> None:
             host, port = settings.worker_metrics_host, settings.worker_metrics_port
             port, stop_health = health.serve(host, port, registry, pulse)
             log.info("courier metrics on http://%s:%d/metrics", host, port)
-        watch = asyncio.create_task(_watch(pulse.beat, None, stopping))
+        watch = asyncio.create_task(_beat(pulse.beat))
         log.info("courier started")
         try:
             with _handle_signals(stopping.set):
@@ -174,9 +174,8 @@ async def run_worker(
     settings: Settings,
     loading: "Future[LoadedModels]",
     redis_url: Callable[[], str],
-    parent: int | None = None,
 ) -> None:
-    """Restore until SIGTERM or SIGINT, or until the process `parent` is gone.
+    """Restore until SIGTERM or SIGINT.
 
     `loading`: its models, as `loading.begin_loading` has it. `redis_url` is asked once they are loaded, and may
     take its time; "" is the end.
@@ -207,7 +206,7 @@ async def run_worker(
         stopping.set()
 
     with _handle_signals(stop):
-        watch = asyncio.create_task(_watch(pulse.beat, parent, stopping))
+        watch = asyncio.create_task(_beat(pulse.beat))
         try:
             # Meanwhile signals and the liveness probe are answered.
             loaded = await asyncio.wrap_future(loading)
@@ -251,12 +250,9 @@ async def run_worker(
     log.info("worker stopped")
 
 
-async def _watch(beat: Callable[[], None], parent: int | None, stopping: asyncio.Event) -> None:
+async def _beat(beat: Callable[[], None]) -> None:
     while True:
         beat()
-        if parent is not None and os.getppid() != parent:
-            log.warning("the process that started this worker has ended, stopping")
-            stopping.set()
         await asyncio.sleep(1)
 
 

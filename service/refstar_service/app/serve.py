@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("refstar")
 
 WORKER_GRACE = 30.0  # seconds that the worker gets to finish what it holds
+LOST_GRACE = 3.0  # seconds, once the embedded Redis is gone: nothing that it finishes could be recorded
 RESTART_AFTER = (0.2, 1.0, 5.0)  # seconds before a worker that died is started again; the last one repeats
 REFUSED = 78  # the worker's exit status when no model or no detector runs here: starting it again would change nothing
 
@@ -41,7 +42,7 @@ async def run_all(settings: Settings) -> None:
         from refstar_service.app.processes import run_gateway
 
         stopping = asyncio.Event()
-        keepers = [asyncio.create_task(_keep_worker(settings, worker, url, stopping))]
+        keepers = [asyncio.create_task(_keep_worker(settings, worker, url, stopping, embedded))]
         if embedded is not None:
             keepers.append(asyncio.create_task(_watch_redis(embedded, stopping)))
         try:
@@ -84,7 +85,11 @@ def _send_redis_url(worker: Process, redis_url: str) -> None:
 
 
 async def _keep_worker(
-    settings: Settings, worker: Process | None, redis_url: str, stopping: asyncio.Event
+    settings: Settings,
+    worker: Process | None,
+    redis_url: str,
+    stopping: asyncio.Event,
+    embedded: "EmbeddedRedis | None",
 ) -> None:
     died = 0
     while not stopping.is_set():
@@ -98,11 +103,10 @@ async def _keep_worker(
         stop.cancel()
         if not ended.done():
             process.terminate()
-            await asyncio.wait((ended,), timeout=WORKER_GRACE)
+            grace = WORKER_GRACE if embedded is None or embedded.running else LOST_GRACE
+            await asyncio.wait((ended,), timeout=grace)
         if not ended.done():
-            log.warning(
-                "the worker did not stop within %.0f s and was killed; its jobs are not lost", WORKER_GRACE
-            )
+            log.warning("the worker did not stop within %.0f s and was killed; its jobs are not lost", grace)
             process.kill()
         code = await ended
         if stopping.is_set():
