@@ -216,7 +216,7 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
 
     with tracing.record_spans("refstar-worker"):
-        loop.run(run_worker(settings, models, redis_url))
+        loop.run(run_worker(settings, models, redis_url, started_by_serve=options.parent is not None))
     return 0
 
 

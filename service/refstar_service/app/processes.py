@@ -174,11 +174,14 @@ async def run_worker(
     settings: Settings,
     loading: "Future[LoadedModels]",
     redis_url: Callable[[], str],
+    *,
+    started_by_serve: bool = False,
 ) -> None:
     """Restore until SIGTERM or SIGINT.
 
     `loading`: its models, as `loading.begin_loading` has it. `redis_url` is asked once they are loaded, and may
-    take its time; "" is the end.
+    take its time; "" is the end. `started_by_serve`: its parent has the same environment and has warned of unknown
+    settings.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
     from refstar_service.restoration.references import ReferenceMemory
@@ -189,7 +192,7 @@ async def run_worker(
     from refstar_service.worker.pipeline import Worker
     from refstar_service.worker.recall import Recall
 
-    if parent is None:  # else its parent, which has the same environment, has said so
+    if not started_by_serve:
         log_unknown_settings(os.environ)
     registry = new_registry()
     metrics = WorkerMetrics.on(registry)
