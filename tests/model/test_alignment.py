@@ -5,7 +5,7 @@ import torch
 from refstar_model.refstar.alignment import AlignmentHead, alignment_loss, smooth_field, warp
 
 
-def test_a_new_head_moves_nothing_and_a_field_of_zero_returns_the_picture_exactly() -> None:
+def test_a_new_head_moves_nothing_and_a_zero_field_keeps_the_picture() -> None:
     head = AlignmentHead(8, 8, 16, 0.1)
     field = head(torch.randn(2, 8, 16, 16), torch.randn(2, 3, 8, 16, 16))
     assert field.shape == (2, 3, 2, 8, 8)

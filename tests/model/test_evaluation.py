@@ -172,7 +172,7 @@ def test_pseudo_views_are_three_other_pictures_and_always_the_same() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(views, pseudo_views(picture), strict=True))
 
 
-def test_controls_without_gain_change_nothing_and_with_it_take_from_the_face_only() -> None:
+def test_controls_without_gain_change_nothing_else_only_the_face() -> None:
     soft = cv2.GaussianBlur(aligned_face(), (0, 0), 8)
     reference = np.ascontiguousarray(aligned_face()[:, ::-1])
     assert np.array_equal(band_transfer(soft, reference, gain=0), soft)
@@ -311,7 +311,7 @@ def test_quick_scores_are_a_few_named_figures(photos: PhotoSet) -> None:
     assert {"score", "severe/psnr/none", "moderate/psnr/input", "severe/sharpness/right"} <= set(scores)
 
 
-def test_a_net_in_training_is_judged_as_it_would_be_exported_and_goes_on_training() -> None:
+def test_a_net_in_training_is_judged_as_exported_and_trains_on() -> None:
     torch.manual_seed(0)
     net = RefStar(TINY).train()
     torch.nn.init.normal_(net.selection.out.weight, std=0.1)

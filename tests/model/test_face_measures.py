@@ -50,7 +50,7 @@ def test_a_plain_gradient_and_another_period_are_no_pattern() -> None:
     assert measured(skin_with(lattice(11, 12))) < 1.5
 
 
-def test_noise_is_no_pattern_and_vanishes_over_many_pictures_while_a_lattice_stays() -> None:
+def test_noise_is_no_pattern_and_a_lattice_stays_over_many_pictures() -> None:
     rng = np.random.default_rng(0)
     noisy = [skin_with(rng.normal(0, 4, (512, 512))) for _ in range(8)]
     single = [measured(p) for p in noisy]

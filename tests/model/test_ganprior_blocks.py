@@ -91,7 +91,7 @@ def test_it_takes_the_place_of_the_blocks_of_another_backbone() -> None:
     assert all(p.grad is not None for p in net.parameters())
 
 
-def test_new_attention_changes_nothing_but_positions_and_then_sees_the_whole_face() -> None:
+def test_new_attention_only_adds_positions_then_sees_the_whole_face() -> None:
     torch.manual_seed(0)
     attention, x = FaceAttention(16, 2, 2, 8).eval(), torch.randn(1, 16, 8, 8)
     with torch.no_grad():

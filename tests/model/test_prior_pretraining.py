@@ -65,7 +65,7 @@ def test_gray_faces_stay_gray_whatever_their_hue_is_turned_by() -> None:
     assert (seen - seen.mean(1, keepdim=True)).abs().max() < 1e-4
 
 
-def test_the_chance_rises_while_the_critic_knows_the_true_faces_and_falls_when_it_does_not(
+def test_the_chance_follows_how_well_the_critic_knows_true_faces(
     faces: Tensor,
 ) -> None:
     adversary = FaceAdversary(ADVERSARY)

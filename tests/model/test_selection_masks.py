@@ -72,7 +72,7 @@ def test_the_same_texture_is_alike_in_other_light_and_another_is_not() -> None:
     assert np.allclose(likeness(flat, flat), 1)
 
 
-def test_shading_ignores_exposure_and_white_balance_but_not_a_light_from_the_side() -> None:
+def test_shading_ignores_exposure_and_color_but_not_light_from_a_side() -> None:
     picture, face = textured(), np.ones((GRID, GRID), np.float32)
     # The small offset inside the logarithm leaves a little of a pure gain.
     assert shading(picture, (picture * np.array([0.9, 0.8, 0.85])).astype(np.uint8), face).mean() < 0.05

@@ -108,7 +108,7 @@ def of(photos: PhotoSet) -> dict[str, Relief]:
     return {p.file: make_relief(head(4 * index - 20)) for index, p in enumerate(photos.photos)}
 
 
-def test_as_many_faces_are_planned_to_be_turned_as_asked_and_none_that_has_no_relief(
+def test_as_many_faces_are_turned_as_asked_and_none_without_relief(
     photos: PhotoSet,
 ) -> None:
     some = [p.file for p in photos.photos[:4]]

@@ -93,7 +93,7 @@ async def test_a_claim_that_is_not_used_is_given_back_or_lapses(
     await queue.claim("next", uploads=1, results=0)
 
 
-async def test_a_redis_is_filled_up_to_the_share_and_takes_every_result_of_what_it_admitted(
+async def test_redis_fills_to_its_share_and_takes_all_admitted_results(
     tmp_path: Path, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     """Many at a time, as from several gateways; nobody meets an out-of-memory error."""

@@ -11,7 +11,7 @@ from refstar_service.settings import Settings
 from small_model import write_small_model
 
 
-def test_a_model_without_the_wanted_precision_does_not_keep_the_others_from_loading(
+def test_a_model_without_the_wanted_precision_does_not_stop_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_small_model(tmp_path)

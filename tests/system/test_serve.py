@@ -97,7 +97,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert end(served) == 0
 
 
-def test_a_whole_photograph_comes_back_with_its_face_restored_and_nothing_else_touched(
+def test_a_photograph_comes_back_with_only_its_face_restored(
     served: Served,
 ) -> None:
     truth = np.ascontiguousarray(skimage.data.astronaut())

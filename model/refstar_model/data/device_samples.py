@@ -55,7 +55,7 @@ class DeviceSamples:
         self.generator = torch.Generator(device)
         full = list(self.planner.full.files) if self.planner.full is not None else []
         half = list(self.planner.half.files)
-        self._rows = {FULL: _numbered(full), HALF: _numbered(half)}
+        self._rows = {FULL: _number_files(full), HALF: _number_files(half)}
         self._pictures = {FULL: _load(photos, full, FULL, device), HALF: _load(photos, half, HALF, device)}
 
     def __iter__(self) -> Iterator[Batch]:
@@ -134,7 +134,7 @@ class DeviceSamples:
         return upload(np.array(list(values)), self.device)
 
 
-def _numbered(files: Sequence[str]) -> dict[str, int]:
+def _number_files(files: Sequence[str]) -> dict[str, int]:
     return {file: row for row, file in enumerate(files)}
 
 

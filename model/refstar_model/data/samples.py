@@ -161,7 +161,7 @@ class Samples(IterableDataset[Batch]):
         truth = apply_tone(truth, plan.tone)
         low_quality = degrade(truth, plan.recipe, rng, quick=True)
         sample = _Sample(truth, low_quality, references, points)
-        return _mirrored(sample) if plan.mirrored else sample
+        return _mirror_sample(sample) if plan.mirrored else sample
 
     def _make_reference(
         self, pool: Mapping[str, Pixels], file: str, plan: ReferencePlan, rng: np.random.Generator
@@ -194,7 +194,7 @@ class Samples(IterableDataset[Batch]):
         return _Reference(apply_tone(view.picture, plan.tone), None, points)
 
 
-def _mirrored(sample: _Sample) -> _Sample:
+def _mirror_sample(sample: _Sample) -> _Sample:
     references = [
         replace(
             r,

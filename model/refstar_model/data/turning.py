@@ -96,7 +96,7 @@ def turn_field(relief: Relief, turn: Turn) -> Field:
     while True:
         moved = _displacement(relief, yaw, pitch)
         if least_area(moved) >= LEAST_AREA:
-            return _inverted(moved)
+            return _invert_field(moved)
         yaw, pitch = yaw * _SMALLER, pitch * _SMALLER
 
 
@@ -136,7 +136,7 @@ def _rotation(yaw: float, pitch: float) -> NDArray[np.float64]:
     return np.asarray(along @ across, np.float64)
 
 
-def _inverted(moved: Field) -> Field:
+def _invert_field(moved: Field) -> Field:
     """The offset v with q + v(q) = p wherever p + u(p) = q, by rounds of v(q) = -u(q + v(q))."""
     cell = SIDE / GRID
     places = _places()

@@ -28,7 +28,7 @@ class PerceptualDistance:
         self._names = [i.name for i in self._session.get_inputs()]
 
     def __call__(self, picture: Pixels, truth: Pixels) -> float:
-        values = (_signed(p) for p in (picture, truth))
+        values = (_to_signed(p) for p in (picture, truth))
         return float(np.ravel(self._session.run(None, dict(zip(self._names, values, strict=True)))[0])[0])
 
 
@@ -42,7 +42,7 @@ class Inception:
     def __call__(self, picture: Pixels) -> NDArray[np.float64]:
         side = (INCEPTION_SIDE, INCEPTION_SIDE)
         view = np.asarray(cv2.resize(picture, side, interpolation=cv2.INTER_LINEAR), np.uint8)
-        return np.ravel(self._session.run(None, {self._name: _signed(view)})[0]).astype(np.float64)
+        return np.ravel(self._session.run(None, {self._name: _to_signed(view)})[0]).astype(np.float64)
 
 
 def _session(path: Path, inputs: int) -> Any:
@@ -54,5 +54,5 @@ def _session(path: Path, inputs: int) -> Any:
     return session
 
 
-def _signed(pixels: Pixels) -> NDArray[np.float32]:
+def _to_signed(pixels: Pixels) -> NDArray[np.float32]:
     return (pixels.transpose(2, 0, 1)[None].astype(np.float32) / 127.5) - 1

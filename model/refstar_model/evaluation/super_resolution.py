@@ -51,15 +51,15 @@ def small_case(photos: PhotoSet, photo: Photo, factor: int) -> LoneCase:
 
 def reduce(picture: Pixels, factor: int) -> Pixels:
     """[S, S, 3] to [S / factor, S / factor, 3]."""
-    return _resized(picture, len(picture) // factor)
+    return _resize(picture, len(picture) // factor)
 
 
 def enlarge(picture: Pixels, factor: int) -> Pixels:
     """[S, S, 3] to [S * factor, S * factor, 3]."""
-    return _resized(picture, len(picture) * factor)
+    return _resize(picture, len(picture) * factor)
 
 
-def _resized(picture: Pixels, side: int) -> Pixels:
+def _resize(picture: Pixels, side: int) -> Pixels:
     # With antialiasing torch takes a = -0.5 as the literature does; without it, and in OpenCV, it is -0.75.
     x: Tensor = F.interpolate(tensor([picture]), (side, side), mode="bicubic", antialias=True)
     return np.asarray((x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

@@ -26,10 +26,10 @@ class SelfAttention(nn.Module):
         self.narrow = _zero(nn.Conv2d(2 * channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.project(self._attended(self._normed(self.norm_read, self.read, x)))
-        return x + self.narrow(activated(self._normed(self.norm_widen, self.widen, x)))
+        x = x + self.project(self._attend(self._normalize(self.norm_read, self.read, x)))
+        return x + self.narrow(activated(self._normalize(self.norm_widen, self.widen, x)))
 
-    def _attended(self, read: Tensor) -> Tensor:
+    def _attend(self, read: Tensor) -> Tensor:
         """Queries, keys and values [N, 3 C, h, w] to [N, C, h, w]."""
         size = read.shape[-2:]
         query, key, value = (
@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
         attended = torch.softmax(logits, 3).to(value.dtype) @ value.transpose(2, 3)
         return attended.transpose(2, 3).flatten(1, 2).unflatten(2, size)
 
-    def _normed(self, norm: ChannelNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def _normalize(self, norm: ChannelNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
         if self.training:
             return conv(norm(x))
         return F.conv2d(*norm.into(conv, x))

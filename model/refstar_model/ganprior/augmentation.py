@@ -22,10 +22,10 @@ def augment(pictures: Tensor, chance: float) -> Tensor:
     """Pictures [N, 3, S, S] in 0..1, changed with a ``chance`` in 0..1; gradients pass. Draws from torch's own dice."""
     if chance <= 0:
         return pictures
-    return _cut(_recolored(_resampled(_moved(pictures, chance), chance), chance), chance)
+    return _cut(_recolor(_resample(_move(pictures, chance), chance), chance), chance)
 
 
-def _moved(x: Tensor, chance: float) -> Tensor:
+def _move(x: Tensor, chance: float) -> Tensor:
     """Mirrored, and moved by whole pixels; what comes in at the border is mirrored there."""
     count, most = len(x), round(SHIFT * x.shape[-1])
     mirrored = _happens(count, chance) & (torch.rand(count) < 0.5)
@@ -40,7 +40,7 @@ def _moved(x: Tensor, chance: float) -> Tensor:
     return torch.cat(rows)
 
 
-def _resampled(x: Tensor, chance: float) -> Tensor:
+def _resample(x: Tensor, chance: float) -> Tensor:
     """Turned by any angle and resized. Only those that are: to sample anew takes sharpness."""
     count = len(x)
     turned, resized = _happens(count, chance), _happens(count, chance)
@@ -58,7 +58,7 @@ def _resampled(x: Tensor, chance: float) -> Tensor:
     return x.index_copy(0, rows, sampled.to(x.dtype))
 
 
-def _recolored(x: Tensor, chance: float) -> Tensor:
+def _recolor(x: Tensor, chance: float) -> Tensor:
     """Brightness, contrast, saturation and hue, as one matrix on colors in -1..1."""
     count = len(x)
 

@@ -87,10 +87,10 @@ class Generator(nn.Module):
         are painted there only, and so is what ``bending`` gets there.
         """
         x = self.begin(self.constant, _code(codes, 0), noisy)
-        x = _bent(x, bending, self.grids[0])
+        x = _bend_features(x, bending, self.grids[0])
         coarse = colors = self.colors[0](x, _code(codes, 0))
         for level, (enlarge, refine) in enumerate(zip(self.enlarge, self.refine, strict=True), 1):
-            x = _bent(enlarge(x, _code(codes, 2 * level - 1), noisy), bending, self.grids[level])
+            x = _bend_features(enlarge(x, _code(codes, 2 * level - 1), noisy), bending, self.grids[level])
             x = refine(x, _code(codes, 2 * level), noisy)
             if level < len(self.colors):
                 colors = up(colors) + self.colors[level](x, _code(codes, 2 * level))
@@ -106,5 +106,5 @@ def _code(codes: Tensor, index: int) -> Tensor:
     return codes[:, index, :, None, None]
 
 
-def _bent(x: Tensor, bending: Bending, grid: int) -> Tensor:
+def _bend_features(x: Tensor, bending: Bending, grid: int) -> Tensor:
     return bending[grid](x) if grid in bending else x

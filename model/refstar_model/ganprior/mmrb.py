@@ -48,13 +48,13 @@ class MixedPaths(nn.Module):
         self.wide = start(nn.Conv2d(path, path, 3, padding=2, dilation=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        point, near, far, wide = self._entered(x)
+        point, near, far, wide = self._enter_paths(x)
         near, wide = activated(self.near(near)), activated(self.wide(wide))
         for conv in self.far:
             far = activated(conv(far))
         return torch.cat([point, near, far, wide], 1)
 
-    def _entered(self, x: Tensor) -> list[Tensor]:
+    def _enter_paths(self, x: Tensor) -> list[Tensor]:
         """The four paths' inputs. In evaluation each is a convolution of its own: no copies in onnxruntime."""
         if self.training:
             return list(activated(self.enter(x)).chunk(4, 1))

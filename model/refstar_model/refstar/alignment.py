@@ -59,7 +59,7 @@ def warp(x: Tensor, displacement: Tensor, cubic: bool = False) -> Tensor:
     side = x.shape[-1]
     field = smooth_field(displacement, side)
     if torch.compiler.is_exporting() and x.shape[1] > 2:
-        return _gathered(x, field)
+        return _gather(x, field)
     axis = (2 * torch.arange(side, device=x.device) + 1) / side - 1
     y, x_axis = torch.meshgrid(axis, axis, indexing="ij")
     places = torch.stack([x_axis, y], -1) + 2 * field.permute(0, 2, 3, 1)
@@ -78,7 +78,7 @@ def warp_picture(picture: Tensor, displacement: Tensor) -> Tensor:
     return join_color(warp(y, displacement, cubic=True), up(moved))
 
 
-def _gathered(x: Tensor, field: Tensor) -> Tensor:
+def _gather(x: Tensor, field: Tensor) -> Tensor:
     """Bilinear ``warp`` of many channels: four look-ups of all channels of a place at once, where onnxruntime's
     GridSample computes every place again for every channel. x [N, C, h, h], field [N, 2, h, h].
     """

@@ -84,20 +84,20 @@ def _check(manifest: ModelManifest, graph: str, inputs: Collection[str], outputs
     described = manifest.graphs[graph].inputs
     if described and set(described) != set(inputs):
         raise ModelError(
-            f"{where} has the inputs {_listed(inputs)}, but {MANIFEST} says {_listed(described)}"
+            f"{where} has the inputs {_list_names(inputs)}, but {MANIFEST} says {_list_names(described)}"
         )
     encodes = graph.startswith("encode_references")
     known = {"references"} if encodes else {"low_quality", "fidelity", "reference_weight"}
     features = {name for name in inputs if name.startswith(FEATURES) and not encodes}
     if unknown := set(inputs) - known - features:
-        raise ModelError(f"{where} has inputs that nothing here fills: {_listed(unknown)}")
+        raise ModelError(f"{where} has inputs that nothing here fills: {_list_names(unknown)}")
     if bool(features) != ("reference_weight" in inputs):
         raise ModelError(f"{where} needs both `reference_weight` and inputs `{FEATURES}...`, or neither")
     if missing := set() if encodes else {"restored", "finite"} - set(outputs):
-        raise ModelError(f"{where} lacks the outputs {_listed(missing)}")
+        raise ModelError(f"{where} lacks the outputs {_list_names(missing)}")
 
 
-def _listed(names: Collection[str]) -> str:
+def _list_names(names: Collection[str]) -> str:
     return ", ".join(sorted(names))
 
 

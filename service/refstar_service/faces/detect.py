@@ -87,11 +87,13 @@ class ShippedDetector:
         boxes, points, first = boxes[kept], points[kept], scores[kept]
         layers = [View(pixels, 1.0, 1.0), *views] if views[0].x_scale > 1 else views
         before = points
-        points, _, _ = self._refined(layers, points)  # the second look starts from the first one's points
-        points, second, mirrored = self._refined(layers, points)
+        points, _, _ = self._refine_faces(
+            layers, points
+        )  # the second look starts from the first one's points
+        points, second, mirrored = self._refine_faces(layers, points)
         # Finder and refiner err on different things, so the score is the geometric mean of theirs.
         scores = np.sqrt(first * np.sqrt(second * mirrored))
-        boxes = np.array([_moved(b, p, q) for b, p, q in zip(boxes, before, points, strict=True)])
+        boxes = np.array([_move_faces(b, p, q) for b, p, q in zip(boxes, before, points, strict=True)])
         size = np.sqrt(np.prod(boxes[:, 2:], 1)) if len(boxes) else np.zeros(0)
         least = np.where(size < SMALL, min(1.0, min_score + SMALL_EXTRA), min_score)
         likely = np.flatnonzero((size >= LEAST_SIZE) & (scores >= least))
@@ -106,7 +108,7 @@ class ShippedDetector:
         """Boxes [n, 4], scores [n] and points [n, 5, 2] in picture pixels, of all views."""
         boxes, scores, points = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros((0, 5, 2))]
         for view in views:
-            answer = self._detect.run({"image": _padded(view.pixels)[None]})
+            answer = self._detect.run({"image": _pad_picture(view.pixels)[None]})
             good = np.flatnonzero(answer["scores"][0] >= CANDIDATE)
             box = answer["boxes"][0, good].astype(np.float64)
             corner = view.to_picture(box[:, :2] - 0.5) + 0.5
@@ -115,7 +117,7 @@ class ShippedDetector:
             points.append(view.to_picture(answer["points"][0, good].astype(np.float64)))
         return np.concatenate(boxes), np.concatenate(scores), np.concatenate(points)
 
-    def _refined(
+    def _refine_faces(
         self, layers: list[View], points: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Better points for candidates at ``points`` [n, 5, 2], their scores, and those of their mirror images.
@@ -147,7 +149,7 @@ class ShippedDetector:
         scores, apart = np.zeros(len(points)), np.zeros(len(points))
         width = np.linalg.norm(points[:, 1] - points[:, 0], axis=1) if len(points) else np.zeros(0)
         for tilt, scale in _OTHERWISE:
-            seen, one, other = self._refined(layers, _seen_otherwise(points, tilt, scale))
+            seen, one, other = self._refine_faces(layers, _seen_otherwise(points, tilt, scale))
             scores += np.log(np.sqrt(one * other) + 1e-6) / len(_OTHERWISE)
             apart += np.linalg.norm(seen - points, axis=2).mean(1) / np.maximum(width, 1e-6) / len(_OTHERWISE)
         held = np.minimum(1, np.exp(scores) / STEADY) * np.minimum(1, STILL / np.maximum(apart, 1e-6))
@@ -207,7 +209,7 @@ def _seen_otherwise(points: NDArray[np.float64], tilt: float, scale: float) -> N
     return np.asarray((points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle)
 
 
-def _padded(pixels: Pixels) -> Pixels:
+def _pad_picture(pixels: Pixels) -> Pixels:
     """Sides brought to multiples of 16 at the right and at the bottom, in the gray that convolutions pad with."""
     height, width = pixels.shape[:2]
     down, right = -height % MULTIPLE, -width % MULTIPLE
@@ -235,7 +237,7 @@ def _crop(layers: list[View], points: NDArray[np.float64]) -> tuple[Pixels, NDAr
     return np.asarray(crop, np.uint8), matrix
 
 
-def _moved(
+def _move_faces(
     box: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The finder's box, moved and scaled as its points were."""

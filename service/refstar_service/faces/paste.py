@@ -74,7 +74,7 @@ def lay_out(
     grain = alignment.size / layer.shape[0]
     matrix = coarse(regrain(alignment.inverse, upscale), grain)
     low, step = low_pass(np.asarray(layer, np.float32), scale_of(matrix))
-    rows, columns = _covered(
+    rows, columns = _find_covered(
         matrix, (0, 0, layer.shape[1], layer.shape[0]), width * upscale, height * upscale
     )
     if rows.start == rows.stop or columns.start == columns.stop:
@@ -109,7 +109,7 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
         return
     # One more on each side: as far as the bilinear filter carries the mask.
     box = (seen[0][0] - 1, seen[1][0] - 1, seen[0][-1] + 2, seen[1][-1] + 2)
-    rows, columns = _covered(coarse(matrix, grain), box, canvas.shape[1], canvas.shape[0])
+    rows, columns = _find_covered(coarse(matrix, grain), box, canvas.shape[1], canvas.shape[0])
     width = columns.stop - columns.start
     if width <= 0:
         return
@@ -170,7 +170,9 @@ def _kept_detail(
     return smooth_step(agreement, 0.3, 0.6) * np.float32(min(1.0, (1 - scale) / 0.2))
 
 
-def _covered(matrix: Matrix, box: tuple[int, int, int, int], width: int, height: int) -> tuple[slice, slice]:
+def _find_covered(
+    matrix: Matrix, box: tuple[int, int, int, int], width: int, height: int
+) -> tuple[slice, slice]:
     """Rows and columns of the target that hold a source box (left, top, right, bottom), clipped."""
     left, top, right, bottom = box
     corners = np.array([[x, y] for x in (left - 0.5, right - 0.5) for y in (top - 0.5, bottom - 0.5)])

@@ -86,7 +86,7 @@ def _in_box(faces: Sequence[Face], box: Box, taken: set[int]) -> int | None:
     """The free face that overlaps most with the box, if it lies in it for the most part or fills most of it."""
     best, overlap = None, 0.0
     for i, face in enumerate(faces):
-        shared = _shared(face.box, box)
+        shared = _overlap(face.box, box)
         least = min(face.box[2] * face.box[3], box[2] * box[3])
         union = face.box[2] * face.box[3] + box[2] * box[3] - shared
         if i not in taken and least > 0 and shared >= _SHARED * least and shared / union > overlap:
@@ -94,7 +94,7 @@ def _in_box(faces: Sequence[Face], box: Box, taken: set[int]) -> int | None:
     return best
 
 
-def _shared(a: Box, b: Box) -> float:
+def _overlap(a: Box, b: Box) -> float:
     """Area that two boxes share."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])

@@ -40,7 +40,7 @@ class ThoroughDetector:
             return found
         even = even_light(pixels)
         if even is not None:
-            found = _merged([*found, *self._detector.find(even, min(1.0, min_score + EVEN_EXTRA))])
+            found = _merge_faces([*found, *self._detector.find(even, min(1.0, min_score + EVEN_EXTRA))])
             if _sure(found):
                 return found
         seen, least = pixels if even is None else even, min(1.0, min_score + TURNED_EXTRA)
@@ -49,9 +49,9 @@ class ThoroughDetector:
             found += [_turned_back(face, turn, pixels.shape[1], pixels.shape[0]) for face in faces]
         if not _sure(found):
             for degrees in DIAGONALS:
-                tilted, matrix = _tilted(seen, degrees)
+                tilted, matrix = _tilt_picture(seen, degrees)
                 found += [_moved_back(face, matrix) for face in self._detector.find(tilted, least)]
-        return _merged(found)
+        return _merge_faces(found)
 
 
 def _sure(faces: list[Face]) -> bool:
@@ -76,7 +76,7 @@ def _turned_back(face: Face, turn: int, width: int, height: int) -> Face:
     return Face((x, y, across, down), face.score, np.stack(points, -1).astype(np.float32))
 
 
-def _tilted(pixels: Pixels, degrees: int) -> tuple[Pixels, NDArray[np.float64]]:
+def _tilt_picture(pixels: Pixels, degrees: int) -> tuple[Pixels, NDArray[np.float64]]:
     """The picture turned anticlockwise on a gray ground that holds it, small, and the map [2, 3] to there."""
     height, width = pixels.shape[:2]
     scale = min(1.0, SMALL_SIDE / max(height, width))
@@ -110,7 +110,7 @@ def _moved_back(face: Face, matrix: NDArray[np.float64]) -> Face:
     return Face((x, y, across, down), face.score, points.astype(np.float32))
 
 
-def _merged(faces: list[Face]) -> list[Face]:
+def _merge_faces(faces: list[Face]) -> list[Face]:
     """Best score first; of finds that are one face the surest."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):

@@ -54,7 +54,9 @@ class YuNetDetector:
         views = [view for view in _VIEWS if view < longest]
         # The picture as it is, where it is small enough, else the largest view.
         sides = [*views, longest] if longest <= _VIEWS[-1] else views
-        return _merged([face for side in sides for face in self._seen(pixels, side / longest, min_score)])
+        return _merge_faces(
+            [face for side in sides for face in self._seen(pixels, side / longest, min_score)]
+        )
 
     def _seen(self, pixels: Pixels, scale: float, min_score: float) -> list[Face]:
         """Faces in one view; ``scale`` at most 1."""
@@ -77,7 +79,7 @@ class YuNetDetector:
         return faces
 
 
-def _merged(faces: list[Face]) -> list[Face]:
+def _merge_faces(faces: list[Face]) -> list[Face]:
     """One find per face: of those that overlap the surest, where the score is the same the larger."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: (-f.score, -f.size, f.box)):

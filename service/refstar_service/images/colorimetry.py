@@ -81,7 +81,7 @@ class Colorimetry:
         return np.rint(255 * np.clip(signal, 0, 1)).astype(np.uint8)
 
 
-def numbered(codes: tuple[int, int] | None, *, narrow: bool = False) -> Colorimetry | None:
+def read_numbers(codes: tuple[int, int] | None, *, narrow: bool = False) -> Colorimetry | None:
     """From the codes of the primaries and of the transfer function; None where that is sRGB or nothing is told."""
     if codes is None:
         return None
@@ -90,7 +90,7 @@ def numbered(codes: tuple[int, int] | None, *, narrow: bool = False) -> Colorime
     return _other(Colorimetry(_PRIMARIES.get(primaries, SRGB), curve, power, narrow))
 
 
-def measured(power: float | None, primaries: Primaries | None) -> Colorimetry | None:
+def read_measures(power: float | None, primaries: Primaries | None) -> Colorimetry | None:
     """From the power that turns signal into light, and from chromaticities; each may be missing, and is sRGB's then.
 
     None where that is sRGB, or no color space at all.

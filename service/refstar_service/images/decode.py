@@ -84,8 +84,8 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
         info=info,
         grayscale=grayscale,
         icc_profile=found.profile,
-        metadata=metadata.carried(header, keep_location=False),
-        located=metadata.carried(header, keep_location=True),
+        metadata=metadata.carry_over(header, keep_location=False),
+        located=metadata.carry_over(header, keep_location=True),
     )
 
 
@@ -99,7 +99,7 @@ def _raster(data: bytes, kind: str, header: Header) -> raster.Raster:
         return raster.from_deep(_deep(plain, header), header)
     closed = kind != "jpeg" or jpeg.end(plain) >= 0
     if not closed:
-        plain = jpeg.closed(plain)
+        plain = jpeg.close_data(plain)
     image = _load(plain, kind, header)
     if kind == "png" and _may_lack_rows(image) and not png.has_all_rows(plain):
         raise ImageError(

@@ -77,7 +77,7 @@ def _png(
 def _tiff(
     pixels: Pixels, alpha: Pixels | None, quality: int, profile: bytes | None, carried: Metadata
 ) -> bytes:
-    block = exif.completed(carried.exif, carried.texts, carried.resolution)
+    block = exif.complete_block(carried.exif, carried.texts, carried.resolution)
     return tiff.write(pixels, alpha, icc=profile, exif_block=block, packet=carried.xmp, iptc=carried.iptc)
 
 
@@ -106,7 +106,7 @@ def _jpeg(
     return jpeg.write(
         file.data,
         icc=profile,
-        exif_block=exif.completed(carried.exif, carried.texts, None),
+        exif_block=exif.complete_block(carried.exif, carried.texts, None),
         xmp=carried.xmp,
         iptc=carried.iptc,
         comment=carried.texts.get(COMMENT),
@@ -119,7 +119,7 @@ def _webp(
 ) -> bytes:
     if pixels.ndim == 2:  # WebP has no gray, and takes no profile of one
         pixels, profile = cv2.cvtColor(icc.to_srgb(pixels, profile), cv2.COLOR_GRAY2RGB), None
-    block = exif.completed(carried.exif, carried.texts, carried.resolution)
+    block = exif.complete_block(carried.exif, carried.texts, carried.resolution)
     lossless = quality == 100
     written = io.BytesIO()
     _image(pixels, alpha).save(
@@ -144,7 +144,7 @@ def _avif(
     if gray and alpha is not None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     # Pillow parses a block that has an orientation and writes it anew, its way.
-    block = exif.completed(carried.exif, carried.texts, carried.resolution, oriented=False)
+    block = exif.complete_block(carried.exif, carried.texts, carried.resolution, oriented=False)
     written = io.BytesIO()
     _image(pixels, alpha).save(
         written,

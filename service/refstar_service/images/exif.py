@@ -123,7 +123,7 @@ def read(exif: bytes | None) -> Directories | None:
     return Directories(layout.order, first, shot, place)
 
 
-def carried(
+def carry_over(
     exif: bytes | None,
     *,
     resolution: tuple[float, float] | None = None,
@@ -143,16 +143,16 @@ def carried(
     first = {tag: entry for tag, entry in found.first.items() if tag in _CARRIED}
     kept = Directories(
         found.order,
-        _bounded(first),
-        _bounded({tag: entry for tag, entry in found.shot.items() if tag not in left_out}),
-        _bounded(found.place) if keep_location else {},
+        _limit_entries(first),
+        _limit_entries({tag: entry for tag, entry in found.shot.items() if tag not in left_out}),
+        _limit_entries(found.place) if keep_location else {},
     )
     if not kept.first and not kept.shot and not kept.place:
         return None
     return _block(kept, {**kept.first, **_resolution_entries(resolution, kept.order)})
 
 
-def completed(
+def complete_block(
     exif: bytes | None,
     texts: Mapping[str, str],
     resolution: tuple[float, float] | None,
@@ -186,7 +186,7 @@ def _block(found: Directories, first: Mapping[int, ifd.Entry], oriented: bool = 
     return written if len(written) <= _MOST_BYTES else None
 
 
-def _bounded(entries: Mapping[int, ifd.Entry]) -> dict[int, ifd.Entry]:
+def _limit_entries(entries: Mapping[int, ifd.Entry]) -> dict[int, ifd.Entry]:
     return {tag: entry for tag, entry in entries.items() if len(entry.value) <= _MOST_VALUE}
 
 

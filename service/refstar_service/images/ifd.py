@@ -87,13 +87,13 @@ def read(block: bytes, layout: Layout, offset: int) -> Directory:
             (start,) = struct.unpack_from(offset_format, block, start)
         if size and start + size <= len(block) and size <= left and tag not in entries:
             found = Entry(kind, length, block[start : start + size])
-            entries[tag] = _shortened(found, order) if kind in (_LONG8, _IFD8) else found
+            entries[tag] = _shorten_entry(found, order) if kind in (_LONG8, _IFD8) else found
             left -= size
     (following,) = struct.unpack_from(offset_format, block, at + (head + inline) * min(count, len(block)))
     return Directory(entries, following)
 
 
-def _shortened(entry: Entry, order: str) -> Entry:
+def _shorten_entry(entry: Entry, order: str) -> Entry:
     if entry.count > _MOST_VALUES:
         return entry
     values = struct.unpack(f"{order}{entry.count}Q", entry.value)

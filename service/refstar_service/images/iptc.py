@@ -14,7 +14,7 @@ _PLACE = {26, 27, 90, 92, 95, 100, 101}  # content location, city, sublocation, 
 _EXTENDED = 0x8000
 
 
-def carried(block: bytes | None, *, keep_location: bool = False) -> bytes | None:
+def carry_over(block: bytes | None, *, keep_location: bool = False) -> bytes | None:
     """A new block of the captions and their character set; None where none is left, or too much of it.
 
     Names of places stay only with ``keep_location``.

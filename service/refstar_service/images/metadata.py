@@ -20,20 +20,20 @@ class Metadata:
     resolution: tuple[float, float] | None = None  # pixels per inch, horizontal and vertical
 
 
-def carried(header: Header, *, keep_location: bool) -> Metadata:
+def carry_over(header: Header, *, keep_location: bool) -> Metadata:
     """From a file's header. Without ``keep_location`` no coordinates and no names of places are in it."""
     resolution = exif.resolution(header.exif) or header.resolution
     if resolution is not None and header.orientation >= _LYING:
         resolution = resolution[1], resolution[0]
     return Metadata(
-        exif=exif.carried(
+        exif=exif.carry_over(
             header.exif,
             resolution=resolution,
             keep_location=keep_location,
             recolored=header.mode == "CMYK",
         ),
-        xmp=xmp.carried(header.xmp, keep_location=keep_location, turned=header.orientation > 1),
-        iptc=iptc.carried(header.iptc, keep_location=keep_location),
+        xmp=xmp.carry_over(header.xmp, keep_location=keep_location, turned=header.orientation > 1),
+        iptc=iptc.carry_over(header.iptc, keep_location=keep_location),
         texts=header.texts,
         resolution=resolution,
     )

@@ -52,13 +52,13 @@ _PLACE = re.compile(
 )
 
 
-def carried(packet: bytes | None, *, keep_location: bool = False, turned: bool = False) -> bytes | None:
+def carry_over(packet: bytes | None, *, keep_location: bool = False, turned: bool = False) -> bytes | None:
     """A new packet in UTF-8 for the upright picture, None where nothing is left or the old one is not clean.
 
     Without orientation, sizes, thumbnails, and, unless ``keep_location``, without coordinates and names of
     places; without face regions if the picture was ``turned``.
     """
-    parsed = _parsed(packet) if packet else None
+    parsed = _parse_packet(packet) if packet else None
     if parsed is None:
         return None
     root, prefixes = parsed
@@ -77,7 +77,7 @@ def carried(packet: bytes | None, *, keep_location: bool = False, turned: bool =
     names = _names(wrapped, prefixes)
     if len(names) > _MOST_VOCABULARIES:
         return None
-    body = "".join(_written(wrapped, names))
+    body = "".join(_serialize(wrapped, names))
     start = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     written = f'{start}\n{body}\n<?xpacket end="w"?>'.encode()
     return written if len(written) <= MOST_BYTES else None
@@ -113,7 +113,7 @@ class _Tree(ET.TreeBuilder):
         self.prefixes.setdefault(uri, prefix)
 
 
-def _parsed(packet: bytes) -> tuple[ET.Element, dict[str, str]] | None:
+def _parse_packet(packet: bytes) -> tuple[ET.Element, dict[str, str]] | None:
     if len(packet) > MOST_BYTES:
         return None
     tree = _Tree()
@@ -133,16 +133,16 @@ def _parsed(packet: bytes) -> tuple[ET.Element, dict[str, str]] | None:
 def _strip(element: ET.Element, left_out: tuple[str, ...], keep_location: bool) -> None:
     """Remove what is not carried from ``element``, at every depth (which is bounded)."""
     for name in list(element.attrib):
-        if _dropped(name, left_out, keep_location):
+        if _is_left_out(name, left_out, keep_location):
             del element.attrib[name]
     for child in list(element):
-        if _dropped(child.tag, left_out, keep_location):
+        if _is_left_out(child.tag, left_out, keep_location):
             element.remove(child)
         else:
             _strip(child, left_out, keep_location)
 
 
-def _dropped(name: str, left_out: tuple[str, ...], keep_location: bool) -> bool:
+def _is_left_out(name: str, left_out: tuple[str, ...], keep_location: bool) -> bool:
     namespace, local = _split(name)
     if namespace in (_RDF, _XML):
         return False
@@ -175,17 +175,17 @@ def _names(root: ET.Element, prefixes: dict[str, str]) -> dict[str, str]:
     return names
 
 
-def _written(root: ET.Element, names: dict[str, str]) -> Iterator[str]:
+def _serialize(root: ET.Element, names: dict[str, str]) -> Iterator[str]:
     declared = [f" xmlns:{prefix}={quoteattr(uri)}" for uri, prefix in names.items() if prefix != "xml"]
     yield from _element(root, names, declared)
 
 
 def _element(element: ET.Element, names: dict[str, str], declared: list[str]) -> Iterator[str]:
-    tag = _qualified(element.tag, names)
+    tag = _qualify_name(element.tag, names)
     yield f"<{tag}"
     yield from declared
     for name, value in element.attrib.items():
-        yield f" {_qualified(name, names)}={quoteattr(value)}"
+        yield f" {_qualify_name(name, names)}={quoteattr(value)}"
     if not len(element) and not element.text:
         yield "/>"
     else:
@@ -197,6 +197,6 @@ def _element(element: ET.Element, names: dict[str, str], declared: list[str]) ->
         yield f"</{tag}>"
 
 
-def _qualified(name: str, names: dict[str, str]) -> str:
+def _qualify_name(name: str, names: dict[str, str]) -> str:
     namespace, local = _split(name)
     return f"{names[namespace]}:{local}" if namespace else local

@@ -52,7 +52,7 @@ def choose_model(
     if not models:
         raise RequestError("no-model", "No model is installed.")
     if wanted is not None and wanted not in models:
-        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {_listed(models)}.")
+        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {_list_models(models)}.")
     model = models[wanted] if wanted is not None else _default_model(models, references)
     if references and not model.max_references:
         detail = f"The model {model.name!r} takes no references."
@@ -188,5 +188,5 @@ def _fault(name: str, asked: Mapping[str, Any], reason: str) -> Fault:
     return Fault(name, str(asked[name])[:80], reason)
 
 
-def _listed(models: Mapping[str, ModelManifest]) -> str:
+def _list_models(models: Mapping[str, ModelManifest]) -> str:
     return ", ".join(sorted(models))

@@ -19,7 +19,7 @@ def taken(at_once: int, count: int) -> list[Graphs]:
         return [stack.enter_context(crowd.graphs()) for _ in range(count)]
 
 
-def test_an_inference_that_is_alone_has_all_threads_and_others_beside_it_their_share() -> None:
+def test_a_lone_inference_has_all_threads_and_several_share_them() -> None:
     assert taken(2, 2) == [ALONE, SHARE]
 
 

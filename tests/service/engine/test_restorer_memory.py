@@ -196,7 +196,7 @@ def test_a_reference_that_another_job_has_brought_is_not_encoded_again(
     assert encoded == []
 
 
-def test_the_references_of_a_job_are_encoded_once_for_all_its_faces_however_little_is_remembered(
+def test_references_are_encoded_once_a_job_even_with_little_memory(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restorer = Restorer(load_manifest(folder), threads=1, cache=FeatureCache(0))

@@ -176,7 +176,7 @@ class Counting:
     [(0.9, 100, 1), (0.7, 100, 8), (0.9, 120, 4), (0.65, 120, 8), (0.9, None, 8)],
     ids=["sure at once", "unsure", "turned", "unsure and turned", "none"],
 )
-def test_more_looks_are_taken_only_where_no_face_is_sure_and_never_more_than_seven(
+def test_more_looks_are_taken_only_without_a_sure_face_at_most_seven(
     score: float, first: int | None, asked: int
 ) -> None:
     picture = np.full((40, 60, 3), 110, np.uint8)

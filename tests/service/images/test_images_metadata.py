@@ -234,7 +234,7 @@ def test_a_tiff_keeps_what_it_says(photo, save, srgb, limits, form) -> None:
 
 
 def test_layout_of_the_old_file_and_old_pixels_are_left_out_of_xmp() -> None:
-    cleaned = xmp.carried(
+    cleaned = xmp.carry_over(
         packet(
             'tiff:Orientation="6" tiff:ImageWidth="4000" tiff:Make="Maker" exif:PixelXDimension="4000" '
             'exif:ISOSpeedRatings="100" xmpNote:HasExtendedXMP="0123" GDepth:Data="AAAA" crs:CropTop="0.2"',
@@ -249,14 +249,14 @@ def test_layout_of_the_old_file_and_old_pixels_are_left_out_of_xmp() -> None:
 
 def test_rectangles_around_faces_go_when_the_picture_was_turned() -> None:
     regions = packet("", "<mwg-rs:Regions><rdf:Description/></mwg-rs:Regions>" + TITLE)
-    assert b"mwg-rs:Regions" in xmp.carried(regions)
-    assert b"Regions" not in xmp.carried(regions, turned=True)
+    assert b"mwg-rs:Regions" in xmp.carry_over(regions)
+    assert b"Regions" not in xmp.carry_over(regions, turned=True)
 
 
 def test_cleaning_a_clean_packet_changes_nothing() -> None:
-    once = xmp.carried(PLACED, keep_location=True)
-    assert xmp.carried(once, keep_location=True) == once
-    assert xmp.carried(xmp.carried(once)) == xmp.carried(once) == xmp.carried(PLACED)
+    once = xmp.carry_over(PLACED, keep_location=True)
+    assert xmp.carry_over(once, keep_location=True) == once
+    assert xmp.carry_over(xmp.carry_over(once)) == xmp.carry_over(once) == xmp.carry_over(PLACED)
 
 
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>'
@@ -286,12 +286,12 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTIT
     ids=lambda value: f"{len(value)}-bytes",
 )
 def test_a_packet_that_is_not_clean_or_says_nothing_is_dropped(bad) -> None:
-    assert xmp.carried(bad) is None
+    assert xmp.carry_over(bad) is None
 
 
 def test_a_prefix_cannot_smuggle_anything_in() -> None:
     odd = packet("", f'<q:a xmlns:q="x&quot; y=&quot;&lt;" q:b="&#10;&quot;">]]&gt;</q:a>{TITLE}')
-    cleaned = xmp.carried(odd)
+    cleaned = xmp.carry_over(odd)
     element = ET.fromstring(cleaned.decode().strip("\ufeff")).find('.//{x" y="<}a')
     assert (element.text, element.get('{x" y="<}b')) == ("]]>", '\n"')
 
@@ -305,10 +305,10 @@ def test_a_packet_too_long_for_a_jpeg_is_kept_elsewhere(photo, save, limits) -> 
 
 
 def test_damaged_captions_end_where_they_are_damaged() -> None:
-    assert iptc.carried(CAPTIONS[:-5] + b"\xff" * 40) == iptc.carried(CAPTIONS)
-    assert iptc.carried(b"\x1c\2\5\xff\xff" + CAPTIONS) is None
-    assert iptc.carried(b"\x1c\2\0\0\2\0\2") is None
-    assert iptc.carried(CAPTIONS + b"".join(b"\x1c\2\x19\x20\0" + bytes(0x2000) for _ in range(5))) is None
+    assert iptc.carry_over(CAPTIONS[:-5] + b"\xff" * 40) == iptc.carry_over(CAPTIONS)
+    assert iptc.carry_over(b"\x1c\2\5\xff\xff" + CAPTIONS) is None
+    assert iptc.carry_over(b"\x1c\2\0\0\2\0\2") is None
+    assert iptc.carry_over(CAPTIONS + b"".join(b"\x1c\2\x19\x20\0" + bytes(0x2000) for _ in range(5))) is None
 
 
 def test_large_values_are_left_out_of_exif_and_the_rest_is_kept(photo, save, limits) -> None:

@@ -95,7 +95,7 @@ def test_a_reference_without_a_face_ends_the_job_and_names_the_file() -> None:
     assert len(refused.value.faces) == 1
 
 
-def test_a_reference_with_several_faces_is_refused_with_their_boxes_or_its_largest_is_taken() -> None:
+def test_a_reference_with_several_faces_is_refused_or_gives_its_largest() -> None:
     with pytest.raises(StepError, match=r"\[179, 62, 90, 112\], \[691, 62, 90, 112\]") as refused:
         Bench().prepare(TWO)
     assert refused.value.code == "several-faces"
@@ -118,7 +118,7 @@ def test_a_known_reference_is_neither_decoded_nor_looked_at_again() -> None:
     assert not isinstance(again.tasks[0].references[0], ReferencePicture)
 
 
-def test_a_reference_whose_features_were_dropped_is_cut_again_without_being_sought() -> None:
+def test_a_reference_with_dropped_features_is_cut_without_a_search() -> None:
     bench = Bench()
     first = bench.prepare(SHARP)
     bench.detector.asked.clear()

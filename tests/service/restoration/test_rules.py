@@ -130,7 +130,7 @@ def test_knobs_that_contradict_each_other_are_refused_together(
     assert [fault.parameter for fault in refused.value.faults] == wrong
 
 
-def test_a_knob_that_the_model_does_not_have_is_refused_unless_it_is_the_default() -> None:
+def test_a_knob_that_the_model_lacks_is_refused_unless_at_its_default() -> None:
     assert settle_knobs({"fidelity": 0.5, "reference_strength": 1.0}, 0, LONE).fidelity == 0.5
     with pytest.raises(
         RequestError, match=r"fidelity=0\.2 has no effect on the model 'lone'; leave it out\."

@@ -209,7 +209,7 @@ async def test_the_record_says_what_was_seen_and_uploads_are_not_kept(shop: Shop
         assert 500 < await shop.redis.ttl(key) <= 600, "as long as the person"
 
 
-async def test_of_a_person_with_more_references_than_the_model_takes_the_sharpest_are_used(
+async def test_a_person_with_surplus_references_is_shown_by_the_sharpest(
     shop: Shop,
 ) -> None:
     worker = Hand(shop, "one", max_references=1)
@@ -307,9 +307,7 @@ async def test_damaged_features_are_made_again(shop: Shop, hand: NewHand, damage
     assert other.work == {"decode": 1, "encode": 1}
 
 
-async def test_a_job_whose_person_was_deleted_meanwhile_fails_even_where_they_are_remembered(
-    shop: Shop, hand: NewHand
-) -> None:
+async def test_a_job_of_a_deleted_person_fails_even_if_they_are_in_memory(shop: Shop, hand: NewHand) -> None:
     worker = hand("one")
     await shop.enroll("ada", [SHARP])
     async with worker.working():

@@ -105,7 +105,7 @@ def read_submission(
             check_boxes(knobs.boxes, infos[0].width, infos[0].height)
         plan = plan_result(infos[0], knobs, model.input_size, limits)
     except RequestError as error:
-        raise describe_refusal(error, **_installed(error, models)) from error
+        raise describe_refusal(error, **_name_installed(error, models)) from error
     keys = input_keys(job_id)
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
@@ -127,7 +127,7 @@ def read_submission(
     )
 
 
-def _installed(error: RequestError, models: Mapping[str, ModelManifest]) -> dict[str, list[str]]:
+def _name_installed(error: RequestError, models: Mapping[str, ModelManifest]) -> dict[str, list[str]]:
     return {"models": sorted(models)} if error.code == "unknown-model" else {}
 
 

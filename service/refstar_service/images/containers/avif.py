@@ -31,7 +31,7 @@ def read(data: bytes) -> Header:
         orientation=items.orientation(),
         exif=items.exif(),
         icc=profile,
-        color=None if profile else colorimetry.numbered(items.color_numbers()),
+        color=None if profile else colorimetry.read_numbers(items.color_numbers()),
         xmp=items.packet(),
         complete=items.whole and all(stream is not None for stream in streams),
         work=sum(coded_pixels(stream) for stream in streams if stream is not None),

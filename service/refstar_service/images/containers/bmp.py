@@ -19,7 +19,7 @@ _RESOLUTION_AT = 38  # pixels per meter, across and down
 def read(data: bytes) -> Header:
     pixels_at, size = struct.unpack_from("<II", data, 10)
     if size not in _HEADERS:
-        raise _refused(f"has a header of {size} bytes")
+        raise _refusal(f"has a header of {size} bytes")
     alpha_mask = 0
     if size == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
@@ -30,9 +30,9 @@ def read(data: bytes) -> Header:
             (alpha_mask,) = struct.unpack_from("<I", data, 66)
     height = abs(height)  # negative: rows run from the top
     if width < 0 or bits not in (1, 4, 8, 16, 24, 32):
-        raise _refused(f"has a damaged header: width {width}, {bits} bits")
+        raise _refusal(f"has a damaged header: width {width}, {bits} bits")
     if compression > _BITFIELDS:
-        raise _refused("holds a JPEG or PNG stream, or colors that are not RGB")
+        raise _refusal("holds a JPEG or PNG stream, or colors that are not RGB")
     row = (width * bits + 31) // 32 * 4
     last_row = (width * bits + 7) // 8  # some writers leave the last padding out
     rows = row * max(height - 1, 0) + last_row if compression in (_RGB, _BITFIELDS) else 0
@@ -76,5 +76,5 @@ def _resolution(data: bytes) -> tuple[float, float] | None:
     return exif.sane_resolution(x / _INCHES_PER_METER, y / _INCHES_PER_METER)
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The BMP file {what}, which is not supported.")

@@ -26,7 +26,7 @@ def read(data: bytes) -> Header:
         elif kind == _EXTENSION and data[start + 1] == _CONTROL and not frames:
             alpha = bool(data[start + 3] & _TRANSPARENT)
         elif kind == _EXTENSION and data[start + 1] == _COMMENT:
-            comment = comment or texts.clean(_joined(data, start + 2, end))
+            comment = comment or texts.clean(_join_blocks(data, start + 2, end))
     return Header(
         width=width,
         height=height,
@@ -73,7 +73,7 @@ def _palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _joined(data: bytes, at: int, end: int) -> bytes:
+def _join_blocks(data: bytes, at: int, end: int) -> bytes:
     pieces: list[bytes] = []
     while at < end and data[at] and len(pieces) <= texts.MOST_BYTES // 255 + 1:
         pieces.append(data[at + 1 : at + 1 + data[at]])

@@ -18,7 +18,7 @@ _LYING = 5
 
 def read(data: bytes) -> Header:
     items = Items.of(data)
-    width, height = _cropped(items, *items.size(_CODED))
+    width, height = _read_crop(items, *items.size(_CODED))
     if items.orientation() >= _LYING:
         width, height = height, width
     configuration = items.configuration(b"hvcC")
@@ -37,7 +37,7 @@ def read(data: bytes) -> Header:
         frames=2 if items.moving and data[8:12] in (b"hevc", b"hevx", b"msf1") else 1,
         exif=items.exif(),
         icc=profile,
-        color=None if profile else colorimetry.numbered(items.color_numbers()),
+        color=None if profile else colorimetry.read_numbers(items.color_numbers()),
         xmp=items.packet(),
         complete=items.whole and all(stream is not None for stream in streams.values()),
         work=sum(_work(items, item, stream) for item, stream in streams.items() if stream is not None),
@@ -54,7 +54,7 @@ def _work(items: Items, item: int, stream: bytes) -> int:
     return hevc.coded_pixels(items.data[start:end], stream)
 
 
-def _cropped(items: Items, width: int, height: int) -> tuple[int, int]:
+def _read_crop(items: Items, width: int, height: int) -> tuple[int, int]:
     """What `clap` leaves: a part of whole pixels. Others are for films."""
     start, end = items.properties(items.meta.primary).get(b"clap", (0, 0))
     if end - start < 16:

@@ -67,7 +67,7 @@ class Items:
         """Width and height of the primary picture as stored, which is an item of type ``coded`` or made of such."""
         meta, mine = self.meta, self.properties(self.meta.primary)
         if b"ispe" not in mine or meta.kinds.get(meta.primary) not in (*coded, b"grid"):
-            raise _refused("does not describe its primary picture")
+            raise _refusal("does not describe its primary picture")
         width, height = struct.unpack_from(">II", self.data, mine[b"ispe"][0] + 4)
         return width, height
 
@@ -171,10 +171,10 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         elif size == 0:
             size = end - start
         if size < body - start:
-            raise _refused("has a damaged box")
+            raise _refusal("has a damaged box")
         yield kind, body, start + size
         start += size
-    raise _refused(f"has more than {_MOST_BOXES} boxes")
+    raise _refusal(f"has more than {_MOST_BOXES} boxes")
 
 
 def _meta(data: bytes, start: int, end: int) -> _Meta:
@@ -214,7 +214,7 @@ def _read_items(data: bytes, meta: _Meta, start: int, end: int) -> None:
             at = body + 4 + struct.calcsize(wide) + 2
             meta.kinds[item], meta.kinds_at[item] = data[at : at + 4], at
     if len(meta.kinds) > _MOST_ITEMS:
-        raise _refused(f"has more than {_MOST_ITEMS} items")
+        raise _refusal(f"has more than {_MOST_ITEMS} items")
 
 
 def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
@@ -222,7 +222,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
     sizes = data[at + 4] >> 4, data[at + 4] & 15, data[at + 5] >> 4, data[at + 5] & 15
     offset_size, length_size, base_size, index_size = sizes
     if not set(sizes) <= {0, 4, 8}:
-        raise _refused("has a damaged index")
+        raise _refusal("has a damaged index")
     at += 6
     total = 0
 
@@ -241,7 +241,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
         count = number(2)
         total += count
         if total > _MOST_LINKS:
-            raise _refused(f"has more than {_MOST_LINKS} pieces")
+            raise _refusal(f"has more than {_MOST_LINKS} pieces")
         extents = meta.extents.setdefault(item, [])
         for _ in range(count):
             number(index_size if version else 0)
@@ -250,7 +250,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
             extents.append((start, number(length_size) or max(len(data) - start, 0)))
     every = [piece for pieces in meta.extents.values() for piece in pieces]
     if sum(length for start, length in every if start + length <= len(data)) > 2 * len(data):
-        raise _refused("has pieces that overlap")
+        raise _refusal("has pieces that overlap")
 
 
 def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
@@ -264,12 +264,12 @@ def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
         length = data[at]
         at += 1
         if sum(map(len, meta.of_item.values())) + length > _MOST_LINKS:
-            raise _refused(f"has more than {_MOST_LINKS} properties")
+            raise _refusal(f"has more than {_MOST_LINKS} properties")
         for _ in range(length):
             # The top bit says that a reader must know the property.
             of_item.append(struct.unpack_from(">H", data, at)[0] & 0x7FFF if wide else data[at] & 0x7F)
             at += 2 if wide else 1
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The file {what}.")

@@ -15,7 +15,7 @@ def coded_pixels(configuration: bytes, stream: bytes) -> int:
     """The largest picture that the parameters in the configuration (`hvcC`) or the stream allow, times the pictures."""
     largest = pictures = 0
     size = (configuration[21] & 3) + 1  # bytes of each unit's length
-    for unit in (*_configured(configuration), *_units(stream, size)):
+    for unit in (*_read_configuration(configuration), *_units(stream, size)):
         kind = unit[0] >> 1 & 63
         if kind == _SEQUENCE_PARAMETERS:
             largest = max(largest, _picture(unit))
@@ -29,7 +29,7 @@ def depth(configuration: bytes) -> tuple[int, bool]:
     return 8 + (configuration[17] & 7), configuration[16] & 3 == 0
 
 
-def _configured(configuration: bytes) -> Iterator[bytes]:
+def _read_configuration(configuration: bytes) -> Iterator[bytes]:
     at = 23
     for _ in range(configuration[22]):
         (count,) = struct.unpack_from(">H", configuration, at + 1)

@@ -35,7 +35,7 @@ def read(data: bytes) -> Header:
         elif kind == b"colr" and data[start] == 1 and struct.unpack_from(">I", data, start + 3)[0] == _CMYK:
             mode = "CMYK"
         elif kind == b"pclr":
-            raise _refused("has a palette")
+            raise _refusal("has a palette")
         elif kind == b"resc" and end - start >= 10:
             resolution = _resolution(data, start)
         elif kind == b"uuid" and data.startswith(_EXIF, start):
@@ -107,10 +107,10 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         elif size == 0:
             size = end - at
         if size < start - at:
-            raise _refused("has a damaged box")
+            raise _refusal("has a damaged box")
         yield kind, start, at + size
         at += size
-    raise _refused(f"has more than {_MOST_BOXES} boxes")
+    raise _refusal(f"has more than {_MOST_BOXES} boxes")
 
 
 def _size(data: bytes, stream: int) -> tuple[int, int, int, int]:
@@ -120,18 +120,18 @@ def _size(data: bytes, stream: int) -> tuple[int, int, int, int]:
     if not (
         left < right and top < bottom and tile_width and tile_height and tile_left <= left and tile_top <= top
     ):
-        raise _refused("has a damaged header")
+        raise _refusal("has a damaged header")
     across, down = -(-(right - tile_left) // tile_width), -(-(bottom - tile_top) // tile_height)
     if across * down > _MOST_TILES:
-        raise _refused(f"has {across * down} tiles; {_MOST_TILES} are supported")
+        raise _refusal(f"has {across * down} tiles; {_MOST_TILES} are supported")
     if components not in _MODES:
-        raise _refused(f"has {components} components; 1 to 4 are supported")
+        raise _refusal(f"has {components} components; 1 to 4 are supported")
     layouts = [struct.unpack_from(">BBB", data, stream + 42 + 3 * index) for index in range(components)]
     bits = {layout[0] + 1 for layout in layouts}
     if len(bits) > 1 or max(bits) > _MOST_BITS:
-        raise _refused("holds signed values, or components of different or more than 16 bits")
+        raise _refusal("holds signed values, or components of different or more than 16 bits")
     if any(step not in (1, 2) for layout in layouts for step in layout[1:]):
-        raise _refused("holds components at other than full or half resolution")
+        raise _refusal("holds components at other than full or half resolution")
     return right - left, bottom - top, components, bits.pop()
 
 
@@ -148,5 +148,5 @@ def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The JPEG 2000 file {what}.")

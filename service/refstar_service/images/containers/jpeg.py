@@ -49,7 +49,7 @@ def read(data: bytes) -> Header:
         if marker in _FRAMES and frame is None:
             frame = struct.unpack_from(">BHHB", body)
         elif marker in _OTHER_FRAMES:
-            raise _refused("is lossless, arithmetic-coded or hierarchical, which is not supported")
+            raise _refusal("is lossless, arithmetic-coded or hierarchical, which is not supported")
         elif marker == _APP1 and body.startswith(exif.PREFIX):
             exif_block = exif_block or exif.block(body)
         elif marker == _APP1 and body.startswith(_XMP):
@@ -65,11 +65,11 @@ def read(data: bytes) -> Header:
         elif marker == _SOS:
             scan = start
     if frame is None:
-        raise _refused("has no frame header before its first scan")
+        raise _refusal("has no frame header before its first scan")
     bits, height, width, channels = frame
     if bits != 8 or channels not in _MODES or height == 0:
         layout = f"has {bits} bits, {channels} channels and {height} rows"
-        raise _refused(f"{layout}; supported are 8 bits and 1, 3 or 4 channels")
+        raise _refusal(f"{layout}; supported are 8 bits and 1, 3 or 4 channels")
     return Header(
         width=width,
         height=height,
@@ -95,7 +95,7 @@ def plain(data: bytes) -> bytes:
     for marker, start, end in _segments(data):
         if marker == _SOS:
             if data.count(b"\xff\xda", start) > _MOST_SCANS:
-                raise _refused(f"has more than {_MOST_SCANS} scans")
+                raise _refusal(f"has more than {_MOST_SCANS} scans")
             kept.append(data[start:])
         elif marker not in _METADATA or data[start + 4 : start + 9] == _METADATA[marker]:
             kept.append(data[start:end])
@@ -149,7 +149,7 @@ def end(data: bytes) -> int:
     return data.find(b"\xff\xd9", scan)
 
 
-def closed(data: bytes) -> bytes:
+def close_data(data: bytes) -> bytes:
     """A file without an end marker with one, put behind its data: zeros after that are a rest of the disk.
 
     Raises ImageError where its scans do not say every coefficient to its last bit: later ones are missing.
@@ -228,19 +228,19 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             position = start + 2
             continue
         if marker == _EOI:
-            raise _refused("ends before its first scan")
+            raise _refusal("ends before its first scan")
         (length,) = struct.unpack_from(">H", data, start + 2)
         end = start + 2 + length
         if length < 2:
-            raise _refused("has a damaged segment")
+            raise _refusal("has a damaged segment")
         if end > len(data):
             raise ImageError(RefusalCode.TRUNCATED, "The JPEG file ends inside its header.")
         yield marker, start, end
         if marker == _SOS:
             return
         position = end
-    raise _refused(f"has more than {_MOST_SEGMENTS} segments")
+    raise _refusal(f"has more than {_MOST_SEGMENTS} segments")
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The JPEG file {what}.")

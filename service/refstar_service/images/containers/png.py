@@ -38,7 +38,7 @@ def read(data: bytes) -> Header:
         or filtering
         or interlace > 1
     ):
-        raise _refused("has a damaged header")
+        raise _refusal("has a damaged header")
     exif_block: bytes | None = None
     icc: bytes | None = None
     packet: bytes | None = None
@@ -50,7 +50,7 @@ def read(data: bytes) -> Header:
     for kind, start, end in _chunks(data):
         if kind == b"tRNS":
             if layout == 0 and depth == 16:
-                raise _refused(
+                raise _refusal(
                     "is 16 bit gray with one transparent value; gray with an alpha channel is taken"
                 )
             has_alpha = True
@@ -101,7 +101,7 @@ def plain(data: bytes) -> bytes:
     for kind, start, end in _chunks(data):
         if kind in _NEEDED:
             if zlib.crc32(view[start - 4 : end]) != int.from_bytes(view[end : end + 4]):
-                raise _refused(f"is damaged: the checksum of a {kind.decode()} chunk is wrong")
+                raise _refusal(f"is damaged: the checksum of a {kind.decode()} chunk is wrong")
             kept.append(view[start - 8 : end + 4])
     return b"".join(kept)
 
@@ -162,7 +162,7 @@ def write(
         plain_text = text.encode("latin-1", "ignore").decode("latin-1") == text
         kind, start, encoding = (b"tEXt", 1, "latin-1") if plain_text else (b"iTXt", 5, "utf-8")
         chunks.append(_chunk(kind, keyword.encode() + bytes(start) + text.encode(encoding)))
-    return b"".join([*chunks, *_deflated(_filtered(pixels, alpha, channels))])
+    return b"".join([*chunks, *_deflate_bands(_filter_rows(pixels, alpha, channels))])
 
 
 def write_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> bytes:
@@ -174,7 +174,7 @@ def write_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]
     rows[0, 1:] = indices[0]
     np.subtract(indices[1:], indices[:-1], out=rows[1:, 1:])
     chunks = [SIGNATURE, _header(indices, 3), _chunk(b"PLTE", palette.tobytes())]
-    return b"".join([*chunks, *_deflated([rows])])
+    return b"".join([*chunks, *_deflate_bands([rows])])
 
 
 def _header(pixels: npt.NDArray[np.uint8], color_type: int) -> bytes:
@@ -182,7 +182,7 @@ def _header(pixels: npt.NDArray[np.uint8], color_type: int) -> bytes:
     return _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
 
 
-def _deflated(bands: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bytes]:
+def _deflate_bands(bands: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bytes]:
     """The chunks from the pixels, as filtered rows, to the end."""
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     for rows in bands:
@@ -192,7 +192,7 @@ def _deflated(bands: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bytes]:
     yield _chunk(b"IEND", b"")
 
 
-def _filtered(
+def _filter_rows(
     pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, channels: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Bands of rows, each row its filter's number and its differences."""
@@ -228,7 +228,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         position = end + 4
-    raise _refused(f"has more than {_MOST_CHUNKS} chunks")
+    raise _refusal(f"has more than {_MOST_CHUNKS} chunks")
 
 
 def _profile(body: bytes) -> bytes | None:
@@ -245,13 +245,13 @@ def _numbers(color: dict[bytes, bytes]) -> Colorimetry | None:
     """From the chunks that are there. Of several the specification says which counts, in this order."""
     if b"cICP" in color:
         primaries, transfer, _, full = color[b"cICP"]
-        return colorimetry.numbered((primaries, transfer), narrow=not full)
+        return colorimetry.read_numbers((primaries, transfer), narrow=not full)
     if b"sRGB" in color:
         return None
     (power,) = struct.unpack(">I", color.get(b"gAMA", bytes(4)))
     values = [value / 100_000 for value in struct.unpack(">8I", color.get(b"cHRM", bytes(32)))]
     white, red, green, blue = zip(values[::2], values[1::2], strict=True)
-    return colorimetry.measured(100_000 / power if power else None, (white, red, green, blue))
+    return colorimetry.read_measures(100_000 / power if power else None, (white, red, green, blue))
 
 
 def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes, str]:
@@ -276,5 +276,5 @@ def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes, str]:
     return body, "latin-1" if kind == b"zTXt" else "utf-8"
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The PNG file {what}.")

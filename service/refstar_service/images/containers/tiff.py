@@ -66,24 +66,24 @@ def read(data: bytes) -> Header:
     extra = tags.get(_EXTRA, ())
     mode = _MODES.get(photometric)
     if mode is None:
-        raise _refused(f"has color space {photometric}; supported are gray, palette, RGB, YCbCr and CMYK")
+        raise _refusal(f"has color space {photometric}; supported are gray, palette, RGB, YCbCr and CMYK")
     if set(tags.get(_SAMPLE_FORMAT) or (1,)) != {1}:
-        raise _refused(
+        raise _refusal(
             "holds floating-point or signed values; supported are unsigned values of 8 and 16 bits"
         )
     deep = bits == {16}
     if not (deep or bits == {8} or (bits <= {1, 2, 4} and mode in ("L", "P"))):
-        raise _refused(f"has {sorted(bits)} bits per channel; supported are 8 and 16")
+        raise _refusal(f"has {sorted(bits)} bits per channel; supported are 8 and 16")
     if _one(tags, _COMPRESSION, 1) not in (_COMPRESSIONS | _FAX if bits == {1} else _COMPRESSIONS):
         supported = "none, LZW, deflate, PackBits, JPEG, and CCITT fax for 1 bit"
-        raise _refused(f"has an unsupported compression; supported are {supported}")
+        raise _refusal(f"has an unsupported compression; supported are {supported}")
     alpha = channels > _COLORS[mode] and bool(extra) and extra[0] in (_PREMULTIPLIED, _STRAIGHT)
     if deep and (photometric, channels) not in _DEEP:
-        raise _refused("has 16 bits in an unsupported layout; supported are gray, RGB and RGBA")
+        raise _refusal("has 16 bits in an unsupported layout; supported are gray, RGB and RGBA")
     if deep and alpha and extra[0] == _PREMULTIPLIED:
-        raise _refused("has 16 bits and premultiplied alpha; only straight alpha is supported")
+        raise _refusal("has 16 bits and premultiplied alpha; only straight alpha is supported")
     if _one(tags, _TILE_WIDTH, 1) * _one(tags, _TILE_HEIGHT, 1) > _MOST_TILE_PIXELS:
-        raise _refused("claims tiles that are far larger than a picture needs")
+        raise _refusal("claims tiles that are far larger than a picture needs")
     return Header(
         width=width,
         height=height,
@@ -167,7 +167,7 @@ def _directories(data: bytes) -> tuple[ifd.Layout, list[ifd.Directory]]:
     """The directories that are pictures in their own right: neither a smaller copy nor a mask; at least one."""
     layout = ifd.layout(data)
     if layout is None:
-        raise _refused("has a damaged header")
+        raise _refusal("has a damaged header")
     found: list[ifd.Directory] = []
     offset, seen = layout.first, set[int]()
     while not found or (offset and offset not in seen and len(seen) < _MOST_DIRECTORIES):
@@ -207,7 +207,7 @@ def _value(directory: ifd.Directory, tag: int) -> bytes | None:
 def _one(tags: dict[int, tuple[int, ...]], tag: int, default: int | None = None) -> int:
     values = tags.get(tag, () if default is None else (default,))
     if len(values) != 1:
-        raise _refused(f"has a damaged directory: tag {tag} has {len(values)} values")
+        raise _refusal(f"has a damaged directory: tag {tag} has {len(values)} values")
     return values[0]
 
 
@@ -219,9 +219,9 @@ def _complete(tags: dict[int, tuple[int, ...]], size: int) -> bool:
     if any(offset + length > size for offset, length in zip(offsets, sizes, strict=False)):
         return False
     if sum(sizes) > 2 * size:  # thousands of strips, each of them the whole file: hours of reading
-        raise _refused("has strips that overlap")
+        raise _refusal("has strips that overlap")
     return True
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The TIFF file {what}.")

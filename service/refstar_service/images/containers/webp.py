@@ -26,13 +26,13 @@ def read(data: bytes) -> Header:
             canvas = 1 + _u24(data, start + 4), 1 + _u24(data, start + 7)
         elif kind == b"VP8 " and frame is None:
             if data[start + 3 : start + 6] != b"\x9d\x01\x2a":
-                raise _refused("has a damaged frame header")
+                raise _refusal("has a damaged frame header")
             width, height = struct.unpack_from("<HH", data, start + 6)
             frame = width & 0x3FFF, height & 0x3FFF
         elif kind == b"VP8L" and frame is None:
             mark, packed = struct.unpack_from("<BI", data, start)
             if mark != 0x2F:
-                raise _refused("has a damaged frame header")
+                raise _refusal("has a damaged frame header")
             frame = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
             has_alpha = has_alpha or bool(packed >> 28 & 1)
         elif kind == b"ANMF":
@@ -70,7 +70,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = position + 8
         yield kind, start, start + length
         position = start + length + (length & 1)
-    raise _refused(f"has more than {_MOST_CHUNKS} chunks")
+    raise _refusal(f"has more than {_MOST_CHUNKS} chunks")
 
 
 def _u24(data: bytes, position: int) -> int:
@@ -78,5 +78,5 @@ def _u24(data: bytes, position: int) -> int:
     return int(low | high << 16)
 
 
-def _refused(what: str) -> ImageError:
+def _refusal(what: str) -> ImageError:
     return ImageError(RefusalCode.UNDECODABLE, f"The WebP file {what}.")

@@ -304,7 +304,7 @@ async def test_a_request_has_one_host(server: GatewayServer, hosts: bytes) -> No
     assert "Host header" in json.loads(body)["detail"]
 
 
-async def test_a_request_that_cannot_be_read_is_not_answered_in_place_of_the_one_before(
+async def test_an_unreadable_request_is_not_answered_for_the_one_before(
     server: GatewayServer, app: FastAPI
 ) -> None:
     @app.get("/slow")
