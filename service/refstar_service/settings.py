@@ -117,9 +117,19 @@ class Settings(BaseSettings):
     max_wait: int = Field(60, ge=0, le=600)
     """Longest `Prefer: wait=n`, in seconds. Longer waits save polling, but hold connections that proxies may close."""
 
+    max_waits: int = Field(1000, ge=1)
+    """Most requests that one gateway lets wait (`Prefer: wait=n`) at the same time, of which each API key has a share:
+    alone half of them, less if others wait too. Further ones are answered at once, as if they had not asked to."""
+
     max_event_streams: int = Field(1000, ge=1)
-    """Most event streams that one gateway keeps open at the same time; further ones receive 503. Each takes a
-    connection and about 50 KB of memory."""
+    """Most event streams that one gateway keeps open at the same time, of which each API key has a share as of
+    `max_waits`; further ones receive 503. Each takes a connection and about 50 KB of memory."""
+
+    max_connections: int = Field(4096, ge=16)
+    """Most connections to one gateway at the same time. When there are more, the one that has been idle for longest is
+    closed; if none is idle, the new one receives 503. Each API key has a share of the requests in progress, as of
+    `max_waits`. A connection needs two open files: the gateway raises its limit (`ulimit -n`) as far as it may, and
+    otherwise keeps fewer connections and says so. Waits and event streams take at most a quarter of them each."""
 
     # ---- what one request may ask for
 
@@ -144,8 +154,8 @@ class Settings(BaseSettings):
     the gateway."""
 
     max_uploads_at_once: int = Field(16, ge=1)
-    """Most request bodies that one gateway holds at the same time, at most half of them for one API key; further
-    requests receive 503. The gateway needs up to this number times `max_request_bytes` of memory."""
+    """Most request bodies that one gateway holds at the same time, of which each API key has a share as of `max_waits`;
+    further requests receive 503. The gateway needs up to this number times `max_request_bytes` of memory."""
 
     upload_timeout: float = Field(60.0, gt=0)
     """Seconds within which a request body must arrive. Shorter timeouts cut off slow connections; longer ones let

@@ -15,11 +15,14 @@ from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.auth import describe_access
+from refstar_service.gateway.http.connections import Connections, allow_connections
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.cors import allow_origins
 from refstar_service.gateway.http.edge import PROBES, Edge
 from refstar_service.gateway.http.handlers import install_handlers
 from refstar_service.gateway.http.hosts import HostNames
+from refstar_service.gateway.http.revocation import Revocations
+from refstar_service.gateway.http.shares import Shares
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.gateway.routes import (
@@ -68,6 +71,9 @@ def create_app(
     once and to answer `/readyz` with 503 (GatewayServer does, when it is told to stop).
     """
     registry = registry or new_registry()
+    connections = Connections(allow_connections(settings.max_connections))
+    # What lasts long takes half of them at the most: the rest is for those who ask and go.
+    lasting = connections.most // 4
     metrics = GatewayMetrics.on(registry)
     app = FastAPI(
         title="RefSTAR Serve",
@@ -96,7 +102,10 @@ def create_app(
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
         upload_slots=UploadSlots(settings.max_uploads_at_once),
-        streams=Streams(queue, settings.max_event_streams),
+        streams=Streams(queue, min(settings.max_event_streams, lasting)),
+        waits=Shares(min(settings.max_waits, lasting)),
+        connections=connections,
+        revocations=Revocations(keys),
         people=PeopleStore(redis),
         usage=Usage(redis),
         repeats=Repeats(redis),

@@ -5,6 +5,7 @@ has asked no more often than the key may; in open mode, it was no web page of so
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ class Caller:
     owner: str
     key: ApiKey | None
     limits: Limits
+    token_id: str = ""
+    """Of the token that was shown; empty in open mode."""
 
     def owns(self, owner: str) -> bool:
         return self.owner == owner
@@ -40,8 +43,9 @@ async def identify_caller(request: Request, gateway: GatewayDep) -> Caller:
     if gateway.keys is None:
         _refuse_other_sites(request, gateway)
         return Caller(OPEN, None, Limits(0, 0, 0))
-    key = await _authenticate(request, gateway.keys)
-    known = Caller(key.name, key, key.limits.or_else(_default_limits(gateway)))
+    key, shown = await _authenticate(request, gateway.keys)
+    known = Caller(key.name, key, key.limits.or_else(_default_limits(gateway)), shown)
+    _take_place(request, gateway, known.owner)
     await charge(request, gateway, known.owner, request_policy(known.limits))
     return known
 
@@ -70,7 +74,29 @@ def describe_access(app: FastAPI) -> None:
                 operation["security"] = [{"bearer": []}, {"header": []}]
 
 
-async def _authenticate(request: Request, keys: KeyStore) -> ApiKey:
+def report_invalid_key() -> Problem:
+    return Problem(
+        ProblemType.KEY_INVALID,
+        "This API key is unknown or was revoked.",
+        headers={"WWW-Authenticate": 'Bearer realm="refstar", error="invalid_token"'},
+    )
+
+
+def _take_place(request: Request, gateway: Gateway, owner: str) -> None:
+    """One of the requests in progress that the key may have; the edge gives it back once the answer is out."""
+    places = gateway.connections.requests
+    if places.take(owner) is not None:
+        raise Problem(
+            ProblemType.TOO_MANY_CONNECTIONS,
+            f"This key has {places.held_by(owner)} requests in progress at this gateway, which is its share of "
+            f"{places.most}. Try again in a moment.",
+            headers={"Retry-After": "1"},
+        )
+    request.scope["state"]["release"] = partial(places.give_back, owner)
+
+
+async def _authenticate(request: Request, keys: KeyStore) -> tuple[ApiKey, str]:
+    """The key, and the id of the token that was shown."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         scheme, token = "", request.headers.get("x-api-key", "")
@@ -84,13 +110,9 @@ async def _authenticate(request: Request, keys: KeyStore) -> ApiKey:
     identity = token_id(token)
     key = await keys.of_token(identity) if identity else None
     # Looked at even if there is none: how long this takes must not tell.
-    if not (key or _NO_KEY).opens(token) or key is None:
-        raise Problem(
-            ProblemType.KEY_INVALID,
-            "This API key is unknown or was revoked.",
-            headers={"WWW-Authenticate": 'Bearer realm="refstar", error="invalid_token"'},
-        )
-    return key
+    if not (key or _NO_KEY).opens(token) or key is None or identity is None:
+        raise report_invalid_key()
+    return key, identity
 
 
 def _default_limits(gateway: Gateway) -> Limits:

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from refstar_service.gateway.http.connections import Connections
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
 
@@ -26,14 +27,27 @@ BODY_GRACE = 15.0  # seconds beyond the time for a body, in which whoever reads 
 BODY_SLACK = 1024 * 1024  # bytes beyond the largest body, likewise
 FRAMING_OF_A_BYTE = 8  # bytes that frame a chunk of a single one, and two to spare
 
+MOST_AT_ONCE = 2048  # connections that wait to be accepted
+
 log = logging.getLogger(__name__)
 
 
 class ConnectionConfig(uvicorn.Config):
-    """uvicorn's settings, and what bounds the body of a request: `most_body` in bytes, `body_within` in seconds."""
+    """uvicorn's settings, and what bounds connections: how many there may be, and the body of a request, `most_body` in
+    bytes and `body_within` in seconds."""
 
-    def __init__(self, app: ASGIApp, *, most_body: int, body_within: float, **options: Any) -> None:
-        super().__init__(app, http=ClientConnection, **options)
+    def __init__(
+        self,
+        app: ASGIApp,
+        connections: Connections,
+        *,
+        most_body: int,
+        body_within: float,
+        **options: Any,
+    ) -> None:
+        # What is accepted in one turn of the loop is closed again in the next.
+        super().__init__(app, http=ClientConnection, backlog=min(MOST_AT_ONCE, connections.most), **options)
+        self.connections = connections
         self.most_body = most_body
         self.body_within = body_within
 
@@ -58,11 +72,16 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if not self.config.connections.admit(self):
+            detail = f"All {self.config.connections.most} connections of this gateway are busy. Try again in a moment."
+            self._refuse(Problem(ProblemType.TOO_MANY_CONNECTIONS, detail, headers={"Retry-After": "5"}))
+            return
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._stop_body_timer()
+        self.config.connections.forget(self)
         super().connection_lost(exc)
         self._forget_reader()
 
@@ -111,6 +130,7 @@ class ClientConnection(HttpToolsProtocol):
         self._stop_head_timer()
         self._body_begun, self._chunk_begun = True, False
         self._body_bytes = self._framing_bytes = 0
+        self.config.connections.mark_busy(self)
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
@@ -126,6 +146,16 @@ class ClientConnection(HttpToolsProtocol):
         self._body_begun = self._chunk_begun = False
         self._stop_body_timer()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # none waits behind it
+            self.config.connections.mark_idle(self)
+
+    def make_room(self) -> None:
+        """Close: it is idle, and another connection needs its place."""
+        log.debug("closed an idle connection, since there are as many as may be")
+        self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         problem = self._refusal or Problem(ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP.")

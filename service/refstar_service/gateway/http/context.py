@@ -13,6 +13,9 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
+from refstar_service.gateway.http.connections import Connections
+from refstar_service.gateway.http.revocation import Revocations
+from refstar_service.gateway.http.shares import Shares
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.jobs import JobQueue
@@ -34,6 +37,9 @@ class Gateway:
     stopping: asyncio.Event
     upload_slots: UploadSlots
     streams: Streams
+    waits: Shares
+    connections: Connections
+    revocations: Revocations
     people: PeopleStore
     usage: Usage
     repeats: Repeats

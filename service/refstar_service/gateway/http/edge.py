@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 from opentelemetry import trace
@@ -76,6 +77,9 @@ class Edge:
             )
             await self._answer(problem, scope, exchange)
         finally:
+            release: Callable[[], None] | None = scope["state"].pop("release", None)
+            if release is not None:
+                release()
             self._record(scope, exchange, time.perf_counter() - began)
 
     async def _answer(self, problem: Problem, scope: Scope, exchange: "_Exchange") -> None:

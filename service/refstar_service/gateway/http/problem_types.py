@@ -353,6 +353,11 @@ class ProblemType(Enum):
         "Too many event streams at the same time",
         "Poll the restoration at the interval in its `Retry-After`, or try again in a moment.",
     )
+    TOO_MANY_CONNECTIONS = (
+        503,
+        "Too many connections at the same time",
+        "Nothing was stored. Send the request again after `Retry-After` seconds, and fewer at the same time.",
+    )
     QUEUE_UNAVAILABLE = (
         503,
         "The queue is unavailable",

@@ -22,8 +22,10 @@ class GatewayServer(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings, *, handle_signals: bool = True) -> None:
+        gateway: Gateway = app.state.gateway
         config = ConnectionConfig(
             app,
+            gateway.connections,
             most_body=settings.max_request_bytes + BODY_SLACK,
             body_within=settings.upload_timeout + BODY_GRACE,
             host=settings.host,
@@ -37,7 +39,6 @@ class GatewayServer(uvicorn.Server):
         super().__init__(config)
         self.ready = asyncio.Event()
         self._handle_signals = handle_signals
-        gateway: Gateway = app.state.gateway
         self._stopping = gateway.stopping
         self._loop: asyncio.AbstractEventLoop | None = None
 

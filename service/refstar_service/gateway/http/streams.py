@@ -7,35 +7,40 @@ from contextlib import contextmanager
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.shares import Shares, Shortage
 from refstar_service.jobs import JobQueue
 
 FRESH = 1.0  # seconds for which a place in the queue is good enough to be told
 
 
 class Streams:
-    """One per gateway. `most`: streams open at the same time."""
+    """One per gateway. `most`: streams open at the same time, of which each key has its share."""
 
     def __init__(self, queue: JobQueue, most: int) -> None:
         self._queue = queue
-        self._most = most
+        self._shares = Shares(most)
         self._open: Counter[str] = Counter()
         self._places: dict[str, int | None] = {}
         self._looked_at = -FRESH
         self._looking = asyncio.Lock()
 
     @contextmanager
-    def open(self, job_id: str) -> Iterator[None]:
-        """A stream of this job for as long as it is open. Raises Problem when there are too many."""
-        if self._open.total() >= self._most:
-            raise Problem(
-                ProblemType.TOO_MANY_STREAMS,
-                f"All {self._most} event streams of this gateway are in use. Poll instead, or try again in a moment.",
-                headers={"Retry-After": "5"},
-            )
+    def open(self, job_id: str, owner: str) -> Iterator[None]:
+        """A stream of this job for as long as it is open. Raises Problem when there are too many, or this owner has its
+        share of them."""
+        match self._shares.take(owner):
+            case Shortage.OWN:
+                raise _refuse(
+                    f"This key has {self._shares.held_by(owner)} event streams open, which is its share of the "
+                    f"{self._shares.most} of this gateway"
+                )
+            case Shortage.ALL:
+                raise _refuse(f"All {self._shares.most} event streams of this gateway are in use")
         self._open[job_id] += 1
         try:
             yield
         finally:
+            self._shares.give_back(owner)
             self._open[job_id] -= 1
             if not self._open[job_id]:
                 del self._open[job_id]
@@ -52,3 +57,11 @@ class Streams:
             elif job_id not in self._places:
                 self._places[job_id] = await self._queue.position(job_id)
         return self._places.get(job_id)
+
+
+def _refuse(what: str) -> Problem:
+    return Problem(
+        ProblemType.TOO_MANY_STREAMS,
+        f"{what}. Poll instead, or try again in a moment.",
+        headers={"Retry-After": "5"},
+    )

@@ -1,35 +1,32 @@
-"""Slots for uploads: they bound the memory that bodies take, and no key has more than half of them."""
+"""Slots for uploads: they bound the memory that bodies take, and each key has its share of them."""
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.shares import Shares, Shortage
 
 
 class UploadSlots:
-    """Whoever comes when there is none is refused at once: waiting here would hold a connection for nothing."""
-
     def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.slots_of_a_key = (slots + 1) // 2
-        self._taken: Counter[str] = Counter()
+        self._shares = Shares(slots)
 
     @asynccontextmanager
     async def hold(self, owner: str) -> AsyncIterator[None]:
-        """One of the slots; `owner` is empty in open mode, where all of them are one person's."""
-        if owner and self._taken[owner] >= self.slots_of_a_key:
-            raise _refuse(f"This key is already sending {self.slots_of_a_key} uploads")
-        if self._taken.total() >= self.slots:
-            raise _refuse(f"The service is already reading {self.slots} uploads")
-        self._taken[owner] += 1
+        """One of the slots; raises Problem when there is none for this owner."""
+        match self._shares.take(owner):
+            case Shortage.OWN:
+                raise _refuse(
+                    f"This key is already sending {self._shares.held_by(owner)} uploads, which is its share of the "
+                    f"{self._shares.most} that this gateway reads at a time"
+                )
+            case Shortage.ALL:
+                raise _refuse(f"The service is already reading {self._shares.most} uploads")
         try:
             yield
         finally:
-            self._taken[owner] -= 1
-            if not self._taken[owner]:
-                del self._taken[owner]
+            self._shares.give_back(owner)
 
 
 def _refuse(what: str) -> Problem:

@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Header, Request
 from pydantic import WithJsonSchema
 from starlette.requests import ClientDisconnect
 
+from refstar_service.gateway.http.auth import Caller, report_invalid_key
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.jobs import Job
 
@@ -34,41 +36,77 @@ def parse_wait(prefer: Sequence[str] | None, cap: int) -> int | None:
     return None
 
 
+@contextmanager
+def hold_wait(gateway: Gateway, caller: Caller, prefer: Sequence[str] | None) -> Iterator[int | None]:
+    """The seconds that a request may wait for as long as it is in here: those that it asks for, or None if as many wait
+    as may, or this caller's share does. That is no error, since a preference may be ignored."""
+    seconds = parse_wait(prefer, gateway.settings.max_wait)
+    if not seconds:
+        yield seconds
+    elif gateway.waits.take(caller.owner) is not None:
+        yield None
+    else:
+        try:
+            yield seconds
+        finally:
+            gateway.waits.give_back(caller.owner)
+
+
 def estimate_poll_delay(position: int | None) -> int:
     """Seconds until it is worth asking again: one, and one more for every ten jobs ahead."""
     return min(LONGEST_POLL_DELAY, 1 + (position or 0) // 10)
 
 
-async def wait_for_job(gateway: Gateway, request: Request, job_id: str, seconds: float) -> Job | None:
+async def wait_for_job(
+    gateway: Gateway, request: Request, caller: Caller, job_id: str, seconds: float
+) -> Job | None:
     """The job when it is terminal, or as it stands after `seconds` or at a stop; None if it is gone.
 
-    Raises ClientDisconnect if the client goes away. The request's body must have been read.
+    Raises ClientDisconnect if the client goes away, and Problem if its key is revoked. The request's body must have
+    been read.
     """
     async with gateway.queue.watch(job_id, end_only=True) as ended:
         job = await gateway.queue.get(job_id)
-        return job and await await_end(gateway, request, job, ended, seconds)
+        return job and await await_end(gateway, request, caller, job, ended, seconds)
 
 
 async def await_end(
-    gateway: Gateway, request: Request, job: Job, ended: asyncio.Event, seconds: float
+    gateway: Gateway, request: Request, caller: Caller, job: Job, ended: asyncio.Event, seconds: float
 ) -> Job | None:
     """The same for a job as it was when `ended` (of `JobQueue.watch`) was listening already."""
     if job.status.terminal:
         return job
+    async with gateway.revocations.watch(caller.token_id) as revoked:
+        return await _await_end(gateway, request, job, ended, revoked, seconds)
+
+
+async def _await_end(
+    gateway: Gateway,
+    request: Request,
+    job: Job,
+    ended: asyncio.Event,
+    revoked: asyncio.Event,
+    seconds: float,
+) -> Job | None:
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     # Only these are ever cancelled: redis-py on Python 3.11 may lose the cancellation of a command.
     stopping = asyncio.create_task(gateway.stopping.wait())
     leaving = asyncio.create_task(_await_disconnect(request))
+    losing = asyncio.create_task(revoked.wait())
     try:
         while True:
             end = asyncio.create_task(ended.wait())
             await asyncio.wait(
-                (end, stopping, leaving), timeout=deadline - clock(), return_when=asyncio.FIRST_COMPLETED
+                (end, stopping, leaving, losing),
+                timeout=deadline - clock(),
+                return_when=asyncio.FIRST_COMPLETED,
             )
             end.cancel()
             if leaving.done():
                 raise ClientDisconnect
+            if losing.done():
+                raise report_invalid_key()
             ended.clear()
             now = await gateway.queue.get(job.id)
             if now is None or now.status.terminal or stopping.done() or clock() >= deadline:
@@ -76,6 +114,7 @@ async def await_end(
     finally:
         stopping.cancel()
         leaving.cancel()
+        losing.cancel()
 
 
 async def _await_disconnect(request: Request) -> None:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Response
 from redis.exceptions import RedisError
 from starlette.types import Receive, Scope, Send
 
-from refstar_service.gateway.http.auth import CallerDep
+from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.responses import describe_problems
@@ -71,35 +71,42 @@ async def stream_events(
     job = await find_restoration(gateway, caller, job_id)
     if job.status.terminal and last_event_id == _event_id(job, None):
         return Response(status_code=204)  # which also keeps a browser from coming back
-    return _Events(gateway, job_id, last_event_id)
+    return _Events(gateway, caller, job_id, last_event_id)
 
 
 class _Events(Response):
     """Pure ASGI, as `waiting` is and for its reason: no call to Redis is ever cancelled."""
 
-    def __init__(self, gateway: Gateway, job_id: str, last_event_id: str | None) -> None:
+    def __init__(self, gateway: Gateway, caller: Caller, job_id: str, last_event_id: str | None) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(headers=headers, media_type="text/event-stream")
         del self.headers["content-length"]
-        self._gateway, self._job_id, self._told = gateway, job_id, last_event_id
+        self._gateway, self._caller, self._job_id, self._told = gateway, caller, job_id, last_event_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streams, queue = self._gateway.streams, self._gateway.queue
-        with streams.open(self._job_id), self._gateway.metrics.event_streams.track_inprogress():
-            async with queue.watch(self._job_id) as changed:
+        watching = self._gateway.revocations.watch(self._caller.token_id)
+        with (
+            streams.open(self._job_id, self._caller.owner),
+            self._gateway.metrics.event_streams.track_inprogress(),
+        ):
+            async with queue.watch(self._job_id) as changed, watching as revoked:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await self._send(send, f"retry: {RECONNECT_AFTER}\n\n")
-                await self._tell(receive, send, changed)
+                await self._tell(receive, send, changed, revoked)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _tell(self, receive: Receive, send: Send, changed: asyncio.Event) -> None:
-        """Until the restoration has ended, the client has left or the gateway stops."""
+    async def _tell(
+        self, receive: Receive, send: Send, changed: asyncio.Event, revoked: asyncio.Event
+    ) -> None:
+        """Until the restoration has ended, the client has left, its key is revoked or the gateway stops."""
         stopping = asyncio.create_task(self._gateway.stopping.wait())
         leaving = asyncio.create_task(_await_disconnect(receive))
+        losing = asyncio.create_task(revoked.wait())
         clock = asyncio.get_running_loop().time
         spoke = clock()
         try:
-            while not (stopping.done() or leaving.done()):
+            while not (stopping.done() or leaving.done() or losing.done()):
                 changed.clear()
                 pause = HEARTBEAT
                 try:
@@ -126,12 +133,13 @@ class _Events(Response):
                     spoke = clock()
                 change = asyncio.create_task(changed.wait())
                 await asyncio.wait(
-                    (change, stopping, leaving), timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                    (change, stopping, leaving, losing), timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
                 change.cancel()
         finally:
             stopping.cancel()
             leaving.cancel()
+            losing.cancel()
 
     async def _look(self) -> tuple[Job | None, int | None]:
         job = await self._gateway.queue.get(self._job_id)

@@ -22,7 +22,7 @@ from refstar_service.gateway.http.responses import (
     describe_links,
     describe_problems,
 )
-from refstar_service.gateway.http.waiting import PreferHeader, parse_wait, wait_for_job
+from refstar_service.gateway.http.waiting import PreferHeader, hold_wait, wait_for_job
 from refstar_service.gateway.requests.enrollments import person_limits, read_enrollment, settle_person
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
@@ -83,8 +83,8 @@ async def create_person(
         return person or await _store(request, gateway, caller, form, creation.id)
 
     person = await create_once(request, gateway, caller, person_limits(gateway.settings), create)
-    seconds = parse_wait(prefer, gateway.settings.max_wait)
-    person = await _read_settled(request, gateway, caller, person.id, seconds)
+    with hold_wait(gateway, caller, prefer) as seconds:
+        person = await _read_settled(request, gateway, caller, person.id, seconds)
     response = _render(person, 202 if person.status is PersonStatus.PREPARING else 201, seconds)
     response.headers["Location"] = f"{router.prefix}/{person.id}"
     return response
@@ -118,8 +118,8 @@ async def read_person(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Get a stored person: what was found in each reference, and whether restorations can name the person."""
-    seconds = parse_wait(prefer, gateway.settings.max_wait)
-    person = await _read_settled(request, gateway, caller, person_id, seconds)
+    with hold_wait(gateway, caller, prefer) as seconds:
+        person = await _read_settled(request, gateway, caller, person_id, seconds)
     return omit_if_known(_render(person, 200, seconds), if_none_match)
 
 
@@ -184,7 +184,7 @@ async def _read_settled(
     """The person, after a wait for a worker if one was asked for."""
     person = await find_person(gateway, caller, person_id)
     if seconds and person.status is PersonStatus.PREPARING:
-        await wait_for_job(gateway, request, person_id, seconds)
+        await wait_for_job(gateway, request, caller, person_id, seconds)
         person = await find_person(gateway, caller, person_id)
     return await settle_person(gateway, person)
 

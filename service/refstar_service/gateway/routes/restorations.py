@@ -23,7 +23,7 @@ from refstar_service.gateway.http.waiting import (
     PreferHeader,
     await_end,
     estimate_poll_delay,
-    parse_wait,
+    hold_wait,
     wait_for_job,
 )
 from refstar_service.gateway.requests.enrollments import find_ready_person
@@ -103,20 +103,20 @@ async def create_restoration(
 ) -> Response:
     """Submit a restoration. Everything that can be checked without decoding the pictures is checked before the
     response is sent."""
-    seconds = parse_wait(prefer, gateway.settings.max_wait)
-    async with AsyncExitStack() as listening:
+    async with AsyncExitStack() as held:
+        seconds = held.enter_context(hold_wait(gateway, caller, prefer))
 
         async def create(form: Form, creation: Creation) -> tuple[Job, asyncio.Event | None]:
             # Before it is queued: then how it stands need not be asked after.
             watch = gateway.queue.watch(creation.id, end_only=True)
-            ended = await listening.enter_async_context(watch) if seconds else None
+            ended = await held.enter_async_context(watch) if seconds else None
             job = await _find_created(gateway, caller, creation)
             return job or await _submit(request, gateway, caller, form, creation.id), ended
 
         limits = form_limits(gateway.settings)
         job, ended = await create_once(request, gateway, caller, limits, create)
         if seconds and ended is not None:
-            now = await await_end(gateway, request, job, ended, seconds)
+            now = await await_end(gateway, request, caller, job, ended, seconds)
             job = own_restoration(now, job.id, caller)
     response = await _render(gateway, job, 201 if job.status.terminal else 202, seconds)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
@@ -184,10 +184,12 @@ async def read_restoration(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Get the status of a restoration and, once it has ended, its outcome."""
-    seconds = parse_wait(prefer, gateway.settings.max_wait)
     job = await find_restoration(gateway, caller, job_id)
-    if seconds:  # only now: how long an answer takes must not tell of other people's restorations
-        job = own_restoration(await wait_for_job(gateway, request, job_id, seconds), job_id, caller)
+    with hold_wait(gateway, caller, prefer) as seconds:
+        if seconds:  # only now: how long an answer takes must not tell of other people's restorations
+            job = own_restoration(
+                await wait_for_job(gateway, request, caller, job_id, seconds), job_id, caller
+            )
     return omit_if_known(await _render(gateway, job, 200, seconds), if_none_match)
 
 

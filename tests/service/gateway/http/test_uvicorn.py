@@ -5,6 +5,7 @@ import inspect
 import pytest
 import uvicorn
 from refstar_service.gateway.http.connection import ClientConnection, ConnectionConfig
+from refstar_service.gateway.http.connections import Connections
 from refstar_service.gateway.http.server import GatewayServer
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -20,6 +21,7 @@ OVERRIDDEN = {
         "on_headers_complete",
         "on_body",
         "on_message_complete",
+        "on_response_complete",
         "send_400_response",
         "pause_writing",
         "resume_writing",
@@ -42,7 +44,7 @@ def test_uvicorn_has_every_method_that_is_overridden(own: type, theirs: type) ->
 async def test_uvicorn_keeps_what_a_connection_reads() -> None:
     async def app(scope: object, receive: object, send: object) -> None: ...
 
-    config = ConnectionConfig(app, most_body=1, body_within=1.0)
+    config = ConnectionConfig(app, Connections(1), most_body=1, body_within=1.0)
     connection = ClientConnection(config, ServerState(), {})
     assert vars(connection).keys() >= READ
     assert connection.cycle is None  # nobody has asked yet
