@@ -50,7 +50,7 @@ class DeviceSamples:
         self.seed, self.device = seed, device
         self.start, self.stride, self.total = start, stride, total
         self.reliefs = reliefs or {}
-        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, self.reliefs.keys())
+        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.degrader = Degrader(mark_bank(), device)
         self.generator = torch.Generator(device)
         full = list(self.planner.full.files) if self.planner.full is not None else []

@@ -84,7 +84,7 @@ class Samples(IterableDataset[Batch]):
         self.photos, self.mix, self.seed = photos, mix, seed
         self.start, self.stride, self.total = start, stride, total
         self.reliefs = reliefs or {}
-        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, self.reliefs.keys())
+        self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.labels, self.reach = labels, reach
         points = labels.points if labels else {}
         self.points = {file: np.asarray((p + 0.5) / 256, np.float32) for file, p in points.items()}

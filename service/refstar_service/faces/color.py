@@ -13,6 +13,8 @@ _LIGHT = np.array([0.299, 0.587, 0.114])
 #: Gray levels (root mean square) by which the colors of a photograph without colors miss its tone. Of 308 photographs
 #: made gray all stay below (most 2.9, with the colored noise of moderate degradation), in color all above (least 3.9).
 _COLORFUL = 3.2
+#: Standard deviation of the brightness, in gray levels, below which a picture is one plain surface.
+_PLAIN = 2.0
 
 
 def fill_inside(difference: Layer, known: NDArray[np.float32], *, slow_only: bool = False) -> Layer:
@@ -70,13 +72,15 @@ class Tone:
 
 
 def tone_of(pixels: Pixels) -> Tone | None:
-    """The tone of [H, W, 3], None for a picture in colors.
+    """The tone of [H, W, 3], None for a picture in colors, and for a plain surface, which tells no tone from a color.
 
     Without colors, what red and blue have beyond green follows from the brightness (a parabola tells how). It is looked
     at in means of a sixteenth of the side, where noise hardly counts.
     """
     small = cv2.resize(pixels, (16, 16), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float64)
     light = small @ _LIGHT
+    if light.std() < _PLAIN:
+        return None
     apart = small[:, [0, 2]] - small[:, 1:2]
     fit = np.linalg.lstsq(_powers(light), apart, rcond=None)[0]
     if np.sqrt(((apart - _powers(light) @ fit) ** 2).mean()) > _COLORFUL:

@@ -52,6 +52,13 @@ def test_black_and_white_stay() -> None:
     assert np.array_equal(warm(levels), levels)
 
 
+def test_a_plain_surface_is_shown_as_it_is_and_comes_back_as_made() -> None:
+    for color in ((9, 9, 9), (9, 100, 3)):
+        plain = np.full((64, 64, 3), color, np.uint8)
+        assert np.array_equal(warm(plain), plain)
+        assert np.array_equal(cool(255 - plain, plain), 255 - plain)
+
+
 def test_a_face_in_colors_is_shown_as_it_is() -> None:
     face = aligned_face()
     assert warm(face) is face
