@@ -82,7 +82,8 @@ class GatewayMetrics:
             ),
             jobs_rejected=Counter(
                 "refstar_jobs_rejected_total",
-                "Restorations that were refused, by reason: queue_full, too_large, invalid, unavailable.",
+                "Restorations that were refused, by reason: queue_full, storage_full, too_large, invalid, "
+                "unavailable.",
                 ["reason"],
                 registry=registry,
             ),

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 from redis.asyncio import Redis
-from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
+from refstar_service.blobs import (
+    BlobsFullError,
+    BlobStore,
+    BlobsUnavailableError,
+    DirectoryBlobs,
+    RedisBlobs,
+    SweptBlobStore,
+)
 from refstar_service.blobs.s3 import S3Blobs
 
 # In a process of its own, which ends with its standard input: its warnings and threads are no concern of these tests.
@@ -213,6 +220,43 @@ async def test_sweep_deletes_what_expired_and_what_was_never_finished(tmp_path: 
     assert sorted(path for path in tmp_path.glob("??/*")) == sorted([kept, being_written])
 
 
+async def test_a_store_that_can_be_written_says_so_and_keeps_nothing(store: BlobStore) -> None:
+    await store.check_writable()
+    if not isinstance(store, RedisBlobs):
+        await store.sweep()  # type: ignore[attr-defined]
+    assert await store.get("check") is None
+
+
+async def test_faces_on_disk_are_for_the_service_alone(tmp_path: Path) -> None:
+    old = tmp_path / "blobs"
+    old.mkdir(mode=0o755)
+    old.chmod(0o755)  # whatever the umask is
+    for folder in (old, tmp_path / "new"):
+        store = DirectoryBlobs(folder)
+        before = os.umask(0)
+        try:
+            await store.put("face", b"1", 60)
+        finally:
+            os.umask(before)
+        modes = {path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*")) if path.is_dir()}
+        assert all(mode & 0o007 == 0 for mode in modes)
+        assert [path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()] == [0o600]
+    assert {path.stat().st_mode & 0o777 for path in ((tmp_path / "new"), *(tmp_path / "new").iterdir())} == {
+        0o700
+    }
+
+
+async def test_a_directory_that_cannot_be_written_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BlobsUnavailableError, match="cannot write"):
+        await DirectoryBlobs(tmp_path / "file").check_writable()
+
+
+async def test_a_bucket_that_cannot_be_written_is_no_store(s3: S3Blobs) -> None:
+    with pytest.raises(BlobsUnavailableError, match="cannot write: there is no such bucket"):
+        await S3Blobs("s3://absent/prefix").check_writable()
+
+
 async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -220,7 +264,9 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     store = DirectoryBlobs(tmp_path)
     await store.put("key", b"before", 60)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BlobsUnavailableError, match="No space left"):
+    with pytest.raises(BlobsFullError, match="No space left"):
         await store.put("key", b"after", 60)
+    with pytest.raises(BlobsFullError):
+        await store.check_writable()
     assert await store.get("key") == b"before"
     assert len(list(tmp_path.glob("??/*"))) == 1

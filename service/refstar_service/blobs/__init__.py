@@ -1,7 +1,14 @@
-"""Bytes by key with a time to live, behind one protocol of three methods. S3 is in `blobs.s3`, which needs an extra."""
+"""Bytes by key with a time to live, behind one protocol of four methods. S3 is in `blobs.s3`, which needs an extra."""
 
 from refstar_service.blobs.directory import DirectoryBlobs
 from refstar_service.blobs.redis import RedisBlobs
-from refstar_service.blobs.store import BlobStore, BlobsUnavailableError, SweptBlobStore
+from refstar_service.blobs.store import BlobsFullError, BlobStore, BlobsUnavailableError, SweptBlobStore
 
-__all__ = ["BlobStore", "BlobsUnavailableError", "DirectoryBlobs", "RedisBlobs", "SweptBlobStore"]
+__all__ = [
+    "BlobStore",
+    "BlobsFullError",
+    "BlobsUnavailableError",
+    "DirectoryBlobs",
+    "RedisBlobs",
+    "SweptBlobStore",
+]

@@ -1,12 +1,14 @@
 """Blobs as files in a directory, which may be a volume that several machines share.
 
 A file's name is the SHA-256 of its key, so no key can lead out of the directory; its modification time is the
-moment at which it expires, so nothing else must be stored. Clocks of the machines must agree to seconds.
+moment at which it expires, so nothing else must be stored. Clocks of the machines must agree to seconds. They are
+people's faces: only the user whom the service runs as may read them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -15,8 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from refstar_service.blobs.store import BlobsUnavailableError
+from refstar_service.blobs.store import BlobsFullError, BlobsUnavailableError
 
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+FULL = (errno.ENOSPC, errno.EDQUOT)
 UNFINISHED = ".part"
 UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so its writer is gone
 
@@ -32,6 +37,10 @@ class DirectoryBlobs:
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
         with self._may_fail_to("write"):
             await asyncio.to_thread(self._write, self._file(key), data, time.time() + ttl_seconds)
+
+    async def check_writable(self) -> None:
+        with self._may_fail_to("write"):
+            await asyncio.to_thread(self._write_nothing)
 
     async def get(self, key: str) -> bytes | None:
         with self._may_fail_to("read"):
@@ -52,17 +61,20 @@ class DirectoryBlobs:
             yield
         except OSError as error:
             # Not the name of the file: it is a hash, and says nothing.
-            raise BlobsUnavailableError(f"{self.path}: cannot {act}: {error.strerror or error}") from error
+            kind = BlobsFullError if error.errno in FULL else BlobsUnavailableError
+            raise kind(f"{self.path}: cannot {act}: {error.strerror or error}") from error
 
     def _file(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.path / name[:2] / name
 
     def _write(self, file: Path, data: bytes, expires_at: float) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        self._make_private(self.path)
+        self._make_private(file.parent)
         unfinished = file.with_name(f"{file.name}.{uuid4().hex}{UNFINISHED}")
         try:
-            with unfinished.open("xb") as stream:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.utime(stream.fileno(), (expires_at, expires_at))
@@ -72,6 +84,20 @@ class DirectoryBlobs:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+    def _write_nothing(self) -> None:
+        probe = self._file(f"check/{uuid4().hex}")
+        try:
+            self._write(probe, b"x", 0.0)
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _make_private(self, folder: Path) -> None:
+        folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        # Also one that was there before, if it is ours to close: some other group's is the operator's own doing.
+        status = folder.stat()
+        if status.st_uid == os.getuid() and status.st_mode & 0o007:
+            folder.chmod(status.st_mode & 0o770)
 
     def _read(self, file: Path) -> bytes | None:
         try:

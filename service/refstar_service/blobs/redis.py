@@ -23,6 +23,11 @@ class RedisBlobs:
             return data
         raise TypeError("blobs are bytes: give RedisBlobs a client with decode_responses=False")
 
+    async def check_writable(self) -> None:
+        # A full or read-only server refuses a blob of no bytes too.
+        await self._redis.set(self._keys.blob("check"), b"", px=1000)
+        await self._redis.unlink(self._keys.blob("check"))
+
     async def delete(self, *keys: str) -> None:
         if keys:
             # UNLINK frees the memory in a thread of the server; DEL of many MiB holds up everybody else.

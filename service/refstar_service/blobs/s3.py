@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from refstar_service.blobs.store import BlobsUnavailableError
+from refstar_service.blobs.store import BlobsFullError, BlobsUnavailableError
 
 EXPIRES = "refstar-expires"  # unix seconds
 NO_BUCKET = "NoSuchBucket"
+#: What servers say that have no room: MinIO's, Ceph's and the general one.
+FULL = ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507 ")
 AT_ONCE = 16  # requests of one sweep at the same time
 
 Stamp = tuple[datetime, str | None]
@@ -57,6 +59,11 @@ class S3Blobs:
             attributes = {EXPIRES: f"{time.time() + ttl_seconds:.3f}"}
             # In one request, which is all or nothing.
             await self._store.put_async(_name(key), data, attributes=attributes, use_multipart=False)
+
+    async def check_writable(self) -> None:
+        name = "check"  # one object, written again and again
+        with _may_fail_to("write"):
+            await self._store.put_async(name, b"", attributes={EXPIRES: "0"}, use_multipart=False)
 
     async def get(self, key: str) -> bytes | None:
         with _may_fail_to("read"):
@@ -137,4 +144,5 @@ def _may_fail_to(act: str) -> Iterator[None]:
         reason = (
             "there is no such bucket" if NO_BUCKET in str(error) else str(error).strip().partition("\n")[0]
         )
-        raise BlobsUnavailableError(f"S3 cannot {act}: {reason}") from error
+        kind = BlobsFullError if any(word in str(error) for word in FULL) else BlobsUnavailableError
+        raise kind(f"S3 cannot {act}: {reason}") from error

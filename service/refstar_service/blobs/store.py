@@ -1,4 +1,4 @@
-"""The seam between jobs and their bytes. Each store is one class with these three methods.
+"""The seam between jobs and their bytes. Each store is one class with these four methods.
 
 A store that does not answer or takes nothing raises BlobsUnavailableError, or redis-py's errors where it is Redis.
 """
@@ -12,6 +12,10 @@ class BlobsUnavailableError(Exception):
     """The store cannot do now what it was asked to: it is away, full, or may not be written. It may pass."""
 
 
+class BlobsFullError(BlobsUnavailableError):
+    """There is no room for what is to be written: the disk, its quota or the bucket is full."""
+
+
 class BlobStore(Protocol):
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
         """Keep `data` under `key` for `ttl_seconds`, replacing what was there. Readers see all or nothing."""
@@ -21,6 +25,9 @@ class BlobStore(Protocol):
 
     async def delete(self, *keys: str) -> None:
         """Forget these; keys that are not there are fine."""
+
+    async def check_writable(self) -> None:
+        """Raises what `put` would raise now, whatever is put."""
 
 
 class SweptBlobStore(BlobStore, Protocol):

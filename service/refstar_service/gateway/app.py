@@ -23,6 +23,7 @@ from refstar_service.gateway.http.handlers import install_handlers
 from refstar_service.gateway.http.hosts import HostNames
 from refstar_service.gateway.http.revocation import Revocations
 from refstar_service.gateway.http.shares import Shares
+from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.gateway.routes import (
@@ -110,6 +111,7 @@ def create_app(
         usage=Usage(redis),
         repeats=Repeats(redis),
         notices=Notices(redis),
+        store_check=StoreCheck(blobs),
         keys=keys,
     )
     install_handlers(app)

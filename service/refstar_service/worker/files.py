@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
-from refstar_service.blobs.store import BlobStore
+from refstar_service.blobs.store import BlobStore, BlobsUnavailableError
 from refstar_service.images import Encoded
 from refstar_service.jobs.job import JobResult
 from refstar_service.jobs.request import Request, StoredFile
@@ -38,10 +39,16 @@ class JobFiles:
 
     async def keep(self, started: Started, composed: Composed, name: str) -> JobResult:
         """Write the results of the picture with this file ``name``; do so before the outcome is recorded, so that a
-        recorded one can be fetched."""
+        recorded one can be fetched. All of them or none."""
         image = await self._put(started, "result", composed.result, name)
-        selection = composed.selection
-        return JobResult(image, await self._put(started, "selection", selection, name) if selection else None)
+        if composed.selection is None:
+            return JobResult(image, None)
+        try:
+            return JobResult(image, await self._put(started, "selection", composed.selection, name))
+        except BlobsUnavailableError:
+            with suppress(BlobsUnavailableError):
+                await self.blobs.delete(image.key)
+            raise
 
     async def drop_result(self, result: JobResult) -> None:
         files = [file for file in (result.image, result.selection) if file is not None]

@@ -10,7 +10,7 @@ from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.reservation import Held, Started
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.fleet import Fleet
-from refstar_service.worker.patience import GaveUpError, patiently
+from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,11 @@ IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
 class Holdings:
     """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
 
-    def __init__(self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, max_batch: int) -> None:
+    def __init__(
+        self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, max_batch: int, patience: Patience
+    ) -> None:
         """``max_batch``: jobs reserved at a time, of those that the ``fleet`` leaves to this worker."""
+        self._patience = patience
         self._queue, self._fleet, self._metrics, self._max_batch = queue, fleet, metrics, max_batch
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
@@ -44,14 +47,14 @@ class Holdings:
         """Whether it was canceled, or another worker has it by now."""
         return job_id in self._unwanted
 
-    async def reserve_and_start(self, stopping: asyncio.Event) -> tuple[list[Work], list[str]]:
+    async def reserve_and_start(self) -> tuple[list[Work], list[str]]:
         """Jobs that have begun, and the ids of those that had ended before they did.
 
         Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
         models, others = self._fleet.models, self._fleet.others
         reserve = partial(self._queue.reserve, self._max_batch, block=IDLE, models=models, others=others)
-        found = await patiently(reserve, stopping)
+        found = await self._patience.wait_for(reserve, when_stopping=0)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
         self._held.update((one.job_id, one) for one in reserved)
@@ -60,7 +63,7 @@ class Holdings:
             # empty pipeline before it and behind it.
             await self.quiet.wait()
         try:
-            started = await patiently(lambda: self._queue.start(reserved), stopping)
+            started = await self._patience.wait_for(lambda: self._queue.start(reserved), when_stopping=0)
         except GaveUpError:
             self.forget(reserved)
             raise
@@ -83,7 +86,7 @@ class Holdings:
         """Record each outcome that still counts; in order, whether it did. Raises GaveUpError."""
         outcomes = [(work.started, outcome) for work, outcome in done]
         try:
-            return await patiently(lambda: self._queue.finish(outcomes)) if outcomes else []
+            return await self._patience.wait_for(lambda: self._queue.finish(outcomes)) if outcomes else []
         finally:
             self.forget([work.started for work, _ in done])
 
@@ -95,7 +98,7 @@ class Holdings:
         for work in works:
             work.story.end("given_back")
         try:
-            await patiently(lambda: self._queue.release(held))
+            await self._patience.wait_for(lambda: self._queue.release(held))
         except GaveUpError as error:
             log.error(
                 "%d jobs could not be given back; another worker will take them over: %s", len(held), error

@@ -13,7 +13,7 @@ from refstar_service.restoration.steps import Model, Prepared, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.patience import GaveUpError, patiently
+from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -32,16 +32,19 @@ class Intake:
         people: StoredPeople,
         metrics: WorkerMetrics,
         pictures: Threads,
+        patience: Patience,
     ) -> None:
         self._files, self._models, self._viewer = files, models, viewer
         self._people, self._metrics, self._pictures = people, metrics, pictures
+        self._patience = patience
 
     async def read(self, work: Work) -> None:
         """Its uploads, and how much they will hold in memory."""
         began = time.monotonic()
         try:
-            work.files = await patiently(lambda: self._files.read(work.request))
-            work.recalled = await patiently(lambda: self._people.recall_references(work.request))
+            work.files = await self._patience.wait_for(lambda: self._files.read(work.request))
+            recall = partial(self._people.recall_references, work.request)
+            work.recalled = await self._patience.wait_for(recall)
             work.pixels = _count_pixels(work.request)
         except RestorationError as error:
             work.refuse(error)

@@ -2,21 +2,27 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LONGEST_BACKOFF = 5.0  # seconds between tries
 PATIENCE = 60.0  # seconds of trying; then the job is left to whoever finds it stale
+FULL_PATIENCE = (
+    5.0  # seconds, where there is no room: somebody has to make some, so the job fails and says so
+)
+LAST_TRIES = 2.0  # seconds of trying once the worker is told to stop
 
 #: Passing troubles of Redis and of the blob store. Anything else is an error of ours and is not repeated.
 TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, BlobsUnavailableError)
@@ -29,20 +35,41 @@ class GaveUpError(Exception):
     """A passing trouble did not pass."""
 
 
-async def patiently(act: Callable[[], Awaitable[T]], stopping: asyncio.Event | None = None) -> T:
-    """Try again while Redis is away. Raises GaveUpError after PATIENCE, or once ``stopping`` is set."""
-    pause, deadline = 0.1, time.monotonic() + PATIENCE
-    while True:
-        try:
-            return await act()
-        except (RedisError, BlobsUnavailableError) as error:
-            if not _may_pass(error):
-                raise
-            if time.monotonic() > deadline or (stopping is not None and stopping.is_set()):
-                raise GaveUpError(str(error)) from error
-            log.warning("Redis or the blob store does not answer, trying again: %s", error)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_BACKOFF)
+class Patience:
+    """How long one worker tries what fails. When it is told to stop there is little time left, and whatever it holds
+    another worker can have."""
+
+    def __init__(self) -> None:
+        self._stopping = asyncio.Event()
+
+    def heed(self, stopping: asyncio.Event) -> None:
+        """From now on, `stopping` is what says that the worker is to end."""
+        self._stopping = stopping
+
+    async def wait_for(self, act: Callable[[], Awaitable[T]], *, when_stopping: float = LAST_TRIES) -> T:
+        """Try again while Redis or the store is away. Raises GaveUpError after PATIENCE, or `when_stopping` seconds
+        after the worker was told to stop; and BlobsFullError when there was no room for FULL_PATIENCE."""
+        clock = time.monotonic
+        pause, began, stop_at = 0.1, clock(), math.inf
+        while True:
+            try:
+                return await act()
+            except (RedisError, BlobsUnavailableError) as error:
+                if not _may_pass(error):
+                    raise
+                if self._stopping.is_set():
+                    stop_at = min(stop_at, clock() + when_stopping)
+                if isinstance(error, BlobsFullError) and clock() >= began + FULL_PATIENCE:
+                    raise
+                if clock() >= min(began + PATIENCE, stop_at):
+                    raise GaveUpError(str(error)) from error
+                log.warning("Redis or the blob store does not answer, trying again: %s", error)
+            if self._stopping.is_set():
+                await asyncio.sleep(min(pause, LAST_TRIES / 4))
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(2 * pause, LONGEST_BACKOFF)
 
 
 def _may_pass(error: Exception) -> bool:

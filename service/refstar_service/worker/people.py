@@ -4,9 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from refstar_service.blobs import BlobsFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
+from refstar_service.people import blob_keys
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import Recalled
 from refstar_service.restoration.report import ReferenceReport
@@ -14,7 +16,7 @@ from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled, cut_references, encode_references, keep, refuse
-from refstar_service.worker.patience import patiently
+from refstar_service.worker.patience import Patience
 from refstar_service.worker.recall import PERSON_GONE, Recall
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -36,10 +38,11 @@ class StoredPeople:
         pictures: Threads,
         model: Threads,
         failed_ttl: float,
+        patience: Patience,
     ) -> None:
         self._known, self._models, self._viewer, self._metrics = recall, models, viewer, metrics
         self._pictures, self._model = pictures, model
-        self._failed_ttl = failed_ttl
+        self._failed_ttl, self._patience = failed_ttl, patience
 
     async def recall_references(self, request: Request) -> tuple[Recalled, ...]:
         """The references of the person whom a restoration names. Raises StepError, and the troubles of Redis and of
@@ -73,8 +76,13 @@ class StoredPeople:
         return Enrolled(cut, encoded)
 
     async def keep(self, person_id: str, enrolled: Enrolled) -> JobResult:
-        """Store everything of a new person, then mark them as ready. Raises StepError (person-gone) and GaveUpError."""
-        result = await patiently(lambda: keep(self._recall, person_id, enrolled))
+        """Store everything of a new person, then mark them as ready. Raises StepError (person-gone), GaveUpError and
+        BlobsFullError; where it is the last, nothing is left of what was stored."""
+        try:
+            result = await self._patience.wait_for(lambda: keep(self._recall, person_id, enrolled))
+        except BlobsFullError:
+            await self._recall.blobs.delete(*blob_keys(person_id, tuple(enrolled.features)))
+            raise
         if result is None:
             raise StepError(PERSON_GONE, "The person was deleted.")
         return result
@@ -85,7 +93,8 @@ class StoredPeople:
         """Say with the person why no use can be made of their references. Raises GaveUpError."""
         recall = self._known
         if recall is not None:
-            await patiently(lambda: refuse(recall, person_id, failure, reports, self._failed_ttl))
+            say = partial(refuse, recall, person_id, failure, reports, self._failed_ttl)
+            await self._patience.wait_for(say)
 
     async def bury(self, job: Job) -> None:
         """A job that ended without being started: if it was an enrollment, its person learns of it. Raises the troubles

@@ -30,7 +30,7 @@ from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
-from refstar_service.worker.patience import GaveUpError
+from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
@@ -80,6 +80,7 @@ class Worker:
         self.rounds_at_once, self.faces_at_once = rounds_at_once, faces_at_once or max_batch
         self._pictures = Threads(picture_threads, "picture")
         self._model = Threads(rounds_at_once, "model")
+        self._patience = Patience()
         self.people = StoredPeople(
             recall,
             models,
@@ -88,12 +89,13 @@ class Worker:
             pictures=self._pictures,
             model=self._model,
             failed_ttl=queue.result_ttl,
+            patience=self._patience,
         )
-        self.intake = Intake(files, models, viewer, self.people, metrics, self._pictures)
+        self.intake = Intake(files, models, viewer, self.people, metrics, self._pictures, self._patience)
         self.rounds = Rounds(models, metrics, self._model)
-        self.results = Results(queue, files, self.people, metrics, self._pictures)
+        self.results = Results(queue, files, self.people, metrics, self._pictures, self._patience)
         self.fleet = Fleet(queue, models, model_grace)
-        self.holdings = Holdings(queue, self.fleet, metrics, max_batch)
+        self.holdings = Holdings(queue, self.fleet, metrics, max_batch, self._patience)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
@@ -102,6 +104,7 @@ class Worker:
         self._ended = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
+        self._patience.heed(stopping)
         helpers = [
             asyncio.create_task(self._every(self.queue.stale_after / 3, self.holdings.beat)),
             asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
@@ -137,7 +140,7 @@ class Worker:
             batch: list[Work] = []
             while not batch and not stopping.is_set():
                 try:
-                    batch, ended = await self.holdings.reserve_and_start(stopping)
+                    batch, ended = await self.holdings.reserve_and_start()
                 except GaveUpError as error:
                     log.error("no jobs can be fetched: %s", error)
                     continue

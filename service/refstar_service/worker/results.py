@@ -6,7 +6,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
@@ -16,7 +16,7 @@ from refstar_service.restoration.steps import Composed, Prepared, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.patience import GaveUpError, patiently
+from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
@@ -34,9 +34,10 @@ class Results:
         people: StoredPeople,
         metrics: WorkerMetrics,
         pictures: Threads,
+        patience: Patience,
     ) -> None:
         self._queue, self._files, self._people, self._metrics = queue, files, people, metrics
-        self._pictures = pictures
+        self._pictures, self._patience = pictures, patience
 
     async def make_outcome(self, work: Work) -> Outcome | None:
         """The result made and kept, or why there is none. None: it cannot be kept now, another worker is to try."""
@@ -45,6 +46,9 @@ class Results:
                 return await self._succeed(work)
         except RestorationError as error:
             work.refuse(error)
+        except BlobsFullError as error:
+            log.error("job %s: there is no room for its result: %s", work.job_id, error)
+            work.fail("storage-full", "There was no room to store the result.")
         except GaveUpError as error:
             log.error("job %s: its result cannot be kept: %s", work.job_id, error)
             return None
@@ -87,7 +91,7 @@ class Results:
         composed = await self._compose(work, prepared)
         keeping = time.monotonic()
         keep = partial(self._files.keep, work.started, composed, work.request.image.name)
-        result = await patiently(keep)
+        result = await self._patience.wait_for(keep)
         work.timings["store"] = time.monotonic() - keeping
         self._metrics.observe(work.timings, "store")
         return Outcome.succeeded(

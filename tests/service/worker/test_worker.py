@@ -1,127 +1,35 @@
 """The worker's pipeline on a real Redis, with a small restorer in place of the network."""
 
 import asyncio
-import hashlib
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import skimage.data
 from inverting import Inverting, InvertingLater
 from known_faces import KnownFaces, astronauts, face_at
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.restorer import FaceTask
-from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits, Picture
 from refstar_service.jobs import (
-    Job,
     JobQueue,
     JobStatus,
     Reservation,
-    RestoreRequest,
     Started,
-    StoredFile,
     WorkerInfo,
 )
 from refstar_service.jobs.request import input_keys
-from refstar_service.metrics import WorkerMetrics, new_registry
-from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.report import FaceAction
-from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker import patience, results
-from refstar_service.worker.files import JobFiles
-from refstar_service.worker.pipeline import Worker
-
-SIZE = 32
-
-
-class Bench:
-    """A queue, blobs, and a worker over them."""
-
-    def __init__(
-        self,
-        redis: Redis,
-        restorer: Inverting,
-        detector: KnownFaces | None = None,
-        max_batch_pixels: int = 100_000_000,
-        rounds_at_once: int = 1,
-        faces_at_once: int | None = None,
-        size: int = SIZE,
-        model_grace: float = 60.0,
-    ) -> None:
-        self.metrics = WorkerMetrics.on(new_registry())
-        self.queue = JobQueue(redis, stale_after=5)
-        self.blobs = RedisBlobs(redis)
-        self.stopping = asyncio.Event()
-        self.redis = redis
-        self.worker = Worker(
-            self.queue,
-            JobFiles(self.blobs, 60),
-            {"refstar": Model(restorer, size)},
-            WorkerInfo("w", ("refstar",), "cpu", time.time()),
-            metrics=self.metrics,
-            viewer=Viewer(detector or KnownFaces(), ReferenceMemory(), ImageLimits()),
-            max_batch=8,
-            max_batch_pixels=max_batch_pixels,
-            picture_threads=2,
-            rounds_at_once=rounds_at_once,
-            faces_at_once=faces_at_once,
-            model_grace=model_grace,
-        )
-
-    async def submit(
-        self,
-        name: str,
-        picture: bytes,
-        references: Sequence[bytes] = (),
-        model: str = "refstar",
-        **changes: object,
-    ) -> None:
-        files = []
-        for number, data in enumerate([picture, *references]):
-            file = StoredFile(
-                f"{name}/{number}",
-                hashlib.sha256(data).hexdigest(),
-                "image/png",
-                len(data),
-                f"{number}.png",
-                pixels=512 * 512 if data == PHOTOGRAPH else SIZE * SIZE,
-            )
-            await self.blobs.put(file.key, data, 60)
-            files.append(file)
-        knobs = Knobs(**{"faces": FaceMode.ALIGNED} | changes)
-        await self.queue.submit(name, RestoreRequest(files[0], tuple(files[1:]), model, knobs))
-
-    async def ended(self, name: str) -> Job:
-        job = await self.queue.wait(name, 20)
-        assert job is not None
-        assert job.status.terminal
-        return job
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.worker.run(self.stopping))
-        try:
-            yield
-        finally:
-            self.stopping.set()
-            await asyncio.wait_for(task, 20)
-            await self.queue.aclose()
+from worker_bench import PHOTOGRAPH, SIZE, Bench
 
 
 def picture(level: int, size: int = SIZE) -> bytes:
     return file_of(np.full((size, size, 3), level, np.uint8))
-
-
-PHOTOGRAPH = file_of(skimage.data.astronaut(), ".jpg")
 
 
 async def test_every_job_gets_its_own_result_and_inputs_go(redis: Redis) -> None:

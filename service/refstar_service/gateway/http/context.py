@@ -16,6 +16,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.connections import Connections
 from refstar_service.gateway.http.revocation import Revocations
 from refstar_service.gateway.http.shares import Shares
+from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.jobs import JobQueue
@@ -44,6 +45,7 @@ class Gateway:
     usage: Usage
     repeats: Repeats
     notices: Notices
+    store_check: StoreCheck
     keys: KeyStore | None = None
 
     def upload_slot(self, owner: str = "") -> AbstractAsyncContextManager[None]:

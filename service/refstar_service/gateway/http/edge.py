@@ -187,8 +187,8 @@ def _name_route(scope: Scope) -> str:
 
 
 def _classify_rejection(problem: ProblemType) -> str:
-    if problem is ProblemType.QUEUE_FULL:
-        return "queue_full"
+    if problem in (ProblemType.QUEUE_FULL, ProblemType.STORAGE_FULL):
+        return problem.name.lower()
     if problem.status >= 500:
         return "unavailable"
     return "too_large" if problem.status == 413 else "invalid"

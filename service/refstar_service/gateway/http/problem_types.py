@@ -343,6 +343,12 @@ class ProblemType(Enum):
         "The queue is full",
         "Nothing was stored. Send the request again after `Retry-After` seconds.",
     )
+    STORAGE_FULL = (
+        429,
+        "There is no room to store pictures",
+        "Nothing was stored. `detail` says which limit was reached, how much of it is yours, and when room comes back. "
+        "`DELETE` restorations and people that you no longer need: that makes room at once.",
+    )
     TOO_MANY_UPLOADS = (
         503,
         "Too many uploads at the same time",
@@ -377,7 +383,7 @@ class ProblemType(Enum):
     NOT_READY = (
         503,
         "The service is not ready",
-        "`detail` says why: Redis or a worker is missing, or the service is stopping.",
+        "`detail` says why: Redis or a worker is missing, pictures cannot be stored, or the service is stopping.",
     )
     INTERNAL_ERROR = (
         500,

@@ -27,7 +27,8 @@ async def check_health() -> Liveness:
 
 @router.get("/readyz", responses=describe_problems(ProblemType.NOT_READY))
 async def check_readiness(gateway: GatewayDep) -> Readiness:
-    """Readiness: Redis answers, a model is installed, and a running worker has loaded it and warmed it up."""
+    """Readiness: Redis answers, pictures can be stored, a model is installed, and a running worker has loaded it and
+    warmed it up."""
     if gateway.stopping.is_set():
         raise _report_not_ready("The service is stopping.")
     if not gateway.models:
@@ -37,6 +38,13 @@ async def check_readiness(gateway: GatewayDep) -> Readiness:
             workers = await gateway.queue.workers()
     except (RedisError, TimeoutError) as error:
         raise _report_not_ready("Redis does not respond.") from error
+    try:
+        async with asyncio.timeout(PATIENCE):
+            writable = await gateway.store_check.is_writable()
+    except TimeoutError as error:
+        raise _report_not_ready("The picture store does not respond.") from error
+    if not writable:
+        raise _report_not_ready("The picture store cannot be written: it is full, read-only or away.")
     if not workers:
         raise _report_not_ready("No worker is running.")
     able = [worker.name for worker in workers if not gateway.models.keys().isdisjoint(worker.models)]

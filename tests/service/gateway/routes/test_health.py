@@ -1,16 +1,21 @@
 """What operators see: health, metrics, models, the catalog of problems, the description, the headers."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 from redis.asyncio import Redis
+from refstar_service.blobs import DirectoryBlobs
+from refstar_service.gateway.http import store_check
 from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.restoration.knobs import KNOBS
@@ -43,6 +48,42 @@ async def test_ready_once_a_worker_is_there(client: httpx.AsyncClient, queue: Jo
 async def test_not_ready_without_models(client: httpx.AsyncClient, app: FastAPI) -> None:
     app.state.gateway = replace(app.state.gateway, models={})
     assert (await client.get("/readyz")).json()["detail"] == "No model is installed."
+
+
+async def test_not_ready_while_no_picture_can_be_stored(
+    client: httpx.AsyncClient,
+    queue: JobQueue,
+    app: FastAPI,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(store_check, "HOLDS", 0.0)
+    await queue.announce_worker(WorkerInfo("w1", ("refstar",), "cpu", 0.0), 10)
+    folder = tmp_path / "blobs"
+    folder.write_text("in the way of the folder")
+    check = StoreCheck(DirectoryBlobs(folder))
+    app.state.gateway = replace(app.state.gateway, store_check=check)
+    response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["detail"] == "The picture store cannot be written: it is full, read-only or away."
+    assert str(folder) in caplog.text, "which one, and why, is for operators"
+    folder.unlink()
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_many_probes_write_to_the_store_once(tmp_path: Path) -> None:
+    written = 0
+
+    class Counted(DirectoryBlobs):
+        async def check_writable(self) -> None:
+            nonlocal written
+            written += 1
+            await super().check_writable()
+
+    check = StoreCheck(Counted(tmp_path))
+    assert all(await asyncio.gather(*(check.is_writable() for _ in range(20))))
+    assert written == 1
 
 
 @pytest.mark.usefixtures("without_redis")
