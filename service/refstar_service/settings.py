@@ -184,6 +184,10 @@ class Settings(BaseSettings):
     """Internal networks that webhooks may be sent to, with or without TLS, such as `10.1.0.0/16,fd00::/8`. Every
     client of the service can make it call these networks. If unset, only public https addresses are called."""
 
+    webhook_ports: str = "80,443"
+    """Ports that webhooks may be sent to, such as `80,443,8000-8999`. Every other port is one more service that clients
+    can make this one talk to."""
+
     webhook_timeout: float = Field(20.0, gt=0, le=60)
     """Seconds that a receiver has to respond to a webhook. After that, the attempt has failed and is repeated later."""
 
@@ -380,6 +384,17 @@ class Settings(BaseSettings):
     def _check_webhook_networks(cls, value: str) -> str:
         for part in _split(value):
             ip_network(part)  # its ValueError says what is wrong
+        return value
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _check_webhook_ports(cls, value: str) -> str:
+        if not re.fullmatch(r"\s*\d{1,5}(-\d{1,5})?(\s*,\s*\d{1,5}(-\d{1,5})?)*\s*", value):
+            raise ValueError("must be ports separated by commas, such as 80,443,8000-8999")
+        for part in _split(value):
+            first, _, last = part.partition("-")
+            if not 1 <= int(first) <= int(last or first) <= 65_535:
+                raise ValueError(f"{part!r} is not a port or a range of ports from 1 to 65535")
         return value
 
     @model_validator(mode="after")

@@ -51,6 +51,14 @@ def test_a_password_in_the_redis_address_is_not_printed() -> None:
         ({"job_ttl": 60, "stale_after": 30}, "stale_after"),
         ({"provider": "gpu"}, "'cuda'"),
         ({"max_images": 3}, "max_images"),
+        ({"host_names": "https://faces.example"}, "not a host name"),
+        ({"host_names": "*.faces.example"}, "not a host name"),
+        ({"cors_origins": "*"}, "wildcards"),
+        ({"cors_origins": "https://*.example"}, "not an origin"),
+        ({"cors_origins": "https://app.example/"}, "not an origin"),
+        ({"webhook_ports": "443,70000"}, "from 1 to 65535"),
+        ({"webhook_ports": "9000-8000"}, "from 1 to 65535"),
+        ({"webhook_ports": "https"}, "80,443,8000-8999"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_with_the_reason(

@@ -56,9 +56,14 @@ def log_unknown_settings(environment: Mapping[str, str]) -> None:
         log.warning("%s is not a setting%s", name, f"; did you mean {meant}?" if meant else "")
 
 
-def log_access(settings: Settings) -> None:
-    """One line in the log, at every start."""
-    if settings.access != "open":
+async def log_access(settings: Settings) -> None:
+    """One line in the log, at every start. Raises KeyFileError for a file of keys that cannot be read."""
+    if settings.access == "file" and not await FileKeys(settings.key_file).names():
+        log.warning(
+            "%s has no API keys yet, so nobody may use the service; `refstar keys add NAME` makes one",
+            settings.key_file,
+        )
+    elif settings.access != "open":
         log.info("API keys are stored in %s", "Redis" if settings.access == "redis" else settings.key_file)
     elif settings.listens_beyond_this_machine:
         log.warning(

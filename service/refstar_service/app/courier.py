@@ -12,7 +12,7 @@ from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.settings import Settings
 from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import parse_networks
+from refstar_service.webhooks.endpoint import parse_networks, parse_ports
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
@@ -50,6 +50,7 @@ def build_courier(
         secrets,
         CourierMetrics.on(registry),
         allowed=allowed,
+        ports=parse_ports(settings.webhook_ports),
         user_agent=f"RefSTAR-Serve/{metadata.version('refstar-service')}",
         looked=looked,
     )

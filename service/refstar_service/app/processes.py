@@ -96,7 +96,7 @@ async def run_gateway(
     """Serve until SIGTERM, SIGINT or `stopping`. `started` is called with the port once it listens."""
     check_open_mode(settings, os.environ)
     log_unknown_settings(os.environ)
-    log_access(settings)
+    await log_access(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
     await asyncio.to_thread(import_module, "refstar_service.gateway.app")

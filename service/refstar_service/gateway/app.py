@@ -97,6 +97,7 @@ def create_app(
     app.state.registry = registry
     app.state.gateway = Gateway(
         settings=settings,
+        redis=redis,
         queue=queue,
         blobs=blobs,
         models=models,

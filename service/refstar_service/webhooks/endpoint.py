@@ -17,20 +17,18 @@ Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 LONGEST_URL = 2048  # characters
-#: Public by their numbers, and inside all the same: the host's own services at Azure and at Oracle; what was or will be
-#: local in IPv6, which older Pythons take for public.
+WEB_PORTS = (range(80, 81), range(443, 444))
+#: Public by their numbers, and inside all the same: the host's own services at Azure and at Oracle; what older Pythons
+#: do not know to be for documentation.
 INSIDE = tuple(
-    ip_network(network)
-    for network in (
-        "168.63.129.16/32",
-        "192.0.0.0/24",
-        "fec0::/10",
-        "3fff::/20",
-        "5f00::/16",
-        "2001:db8::/32",
-    )
+    ip_network(network) for network in ("168.63.129.16/32", "192.0.0.0/24", "3fff::/20", "2001:db8::/32")
 )
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+#: All of IPv6 that is public. What lies outside is local, reserved, or stands for an IPv4 address.
+_PUBLIC_IPV6 = ip_network("2000::/3")
+#: Whose last 32 bits are an IPv4 address: NAT64 (RFC 6052) and stateless translation (RFC 2765). The local prefix of
+#: NAT64 (64:ff9b:1::/48) is not public, wherever in it an IPv4 address may be.
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("::ffff:0:0:0/96"))
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # the upper half of the interface's number (RFC 5214)
 
 
 class EndpointError(ValueError):
@@ -52,7 +50,7 @@ class Endpoint:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-def parse_endpoint(url: str, allowed: Sequence[Network] = ()) -> Endpoint:
+def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[range] = WEB_PORTS) -> Endpoint:
     """The parts of a URL; raises EndpointError. `allowed`: networks inside that may be called, also without TLS."""
     if len(url) > LONGEST_URL:
         raise EndpointError(f"it has {len(url)} characters; at most {LONGEST_URL} are taken")
@@ -78,7 +76,10 @@ def parse_endpoint(url: str, allowed: Sequence[Network] = ()) -> Endpoint:
         check_addresses([literal], allowed, secure=parts.scheme == "https")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "https"
-    return Endpoint(secure, host, port or (443 if secure else 80), target)
+    port = port or (443 if secure else 80)
+    if not any(port in some for some in ports):
+        raise EndpointError(f"its port {port} is not among those that may be called")
+    return Endpoint(secure, host, port, target)
 
 
 def check_addresses(addresses: Sequence[Address], allowed: Sequence[Network], *, secure: bool) -> None:
@@ -86,14 +87,14 @@ def check_addresses(addresses: Sequence[Address], allowed: Sequence[Network], *,
     if not addresses:
         raise EndpointError("its host has no address")
     for address in addresses:
-        real = _innermost(address)
-        if any(real in network for network in allowed if network.version == real.version):
-            continue
-        if not secure:
-            raise EndpointError("it must begin with https://")
-        # The message names no address: what a name means inside is nobody's business outside.
-        if not real.is_global or real.is_multicast or any(real in network for network in _inside(real)):
-            raise EndpointError("its host is not a public address")
+        for real in _stand_for(address):
+            if any(real in network for network in allowed if network.version == real.version):
+                continue
+            if not secure:
+                raise EndpointError("it must begin with https://")
+            # The message names no address: what a name means inside is nobody's business outside.
+            if not _is_public(real):
+                raise EndpointError("its host is not a public address")
 
 
 async def resolve_host(host: str, port: int) -> list[Address]:
@@ -118,18 +119,31 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _inside(address: Address) -> list[Network]:
-    return [network for network in INSIDE if network.version == address.version]
+def parse_ports(text: str) -> tuple[range, ...]:
+    """Ports from a list such as `80, 443, 8000-8999`; raises ValueError."""
+    parts = [part.strip().partition("-") for part in text.split(",") if part.strip()]
+    return tuple(range(int(first), int(last or first) + 1) for first, _, last in parts)
 
 
-def _innermost(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, if it does: routers unwrap what is checked here."""
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _PUBLIC_IPV6:
+        return False
+    inside = any(address in network for network in INSIDE if network.version == address.version)
+    return address.is_global and not address.is_multicast and not inside
+
+
+def _stand_for(address: Address) -> tuple[Address, ...]:
+    """All that a packet to this address may end at: routers and hosts unwrap what IPv6 addresses stand for."""
     if isinstance(address, IPv4Address):
-        return address
-    if any(address in network for network in _NAT64):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
+        return (address,)
+    number = int(address)
+    last = IPv4Address(number & 0xFFFF_FFFF)
+    if any(address in network for network in _TRANSLATED):
+        return (last,)
     if address.teredo:
-        return address.teredo[1]
-    if int(address) >> 32 == 0 and int(address) > 1:  # ::a.b.c.d, long out of use
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+        return (address.teredo[1],)
+    if number >> 32 == 0 and number > 1:  # ::a.b.c.d, long out of use
+        return (last,)
+    if inner := address.ipv4_mapped or address.sixtofour:
+        return (inner,)
+    return (address, last) if number >> 32 & 0xFFFF_FFFF in _ISATAP else (address,)

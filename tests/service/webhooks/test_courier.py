@@ -26,6 +26,7 @@ from refstar_service.webhooks.sender import Sender
 from webhook_receiver import Listen, status
 
 HERE = parse_networks("127.0.0.0/8")
+ANY_PORT = (range(1, 65_536),)
 SECRET = new_webhook_secret()
 SOON = (0.01,) * 9
 
@@ -62,6 +63,7 @@ def courier(
             secrets_of,
             metrics,
             allowed=HERE,
+            ports=ANY_PORT,
             schedule=schedule,
             grace=0.1,
         )
@@ -408,7 +410,7 @@ async def main():
     here = parse_networks("127.0.0.0/8")
     courier = Courier(
         Notices(redis, lease=1.0), JobQueue(redis), Sender(allowed=here), secrets,
-        CourierMetrics.on(CollectorRegistry()), allowed=here,
+        CourierMetrics.on(CollectorRegistry()), allowed=here, ports=(range(1, 65_536),),
     )
     await courier.run(asyncio.Event())
 
@@ -455,6 +457,7 @@ async def test_the_process_delivers_tells_that_it_is_ready_and_ends_when_told(
         "REFSTAR_REDIS_URL": redis_server,
         "REFSTAR_WEBHOOK_SECRET": SECRET,
         "REFSTAR_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "REFSTAR_WEBHOOK_PORTS": "1-65535",
         "REFSTAR_WORKER_METRICS_PORT": "0",
     }
     command = [sys.executable, "-m", "refstar_service.app.cli", "courier"]

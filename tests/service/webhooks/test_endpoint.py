@@ -8,6 +8,7 @@ from refstar_service.webhooks.endpoint import (
     check_addresses,
     parse_endpoint,
     parse_networks,
+    parse_ports,
     resolve_host,
 )
 
@@ -42,6 +43,15 @@ INSIDE = [
     "64:ff9b::7f00:1",  # NAT64
     "64:ff9b::a9fe:a9fe",
     "64:ff9b:1::1",
+    "64:ff9b:1:7f00:0:100::",  # local NAT64 by RFC 6052, an address in the middle: 127.0.0.1
+    "64:ff9b:1:fffe::808:808",
+    "::ffff:0:127.0.0.1",  # stateless translation
+    "::ffff:0:a9fe:a9fe",
+    "2606:2800::5efe:10.0.0.1",  # ISATAP
+    "2606:2800::200:5efe:169.254.169.254",
+    "fe80::5efe:8.8.8.8",
+    "1::1",
+    "4000::1",
     "2002:7f00:1::",  # 6to4
     "2002:a9fe:a9fe::1",
     "2001:0:5ef5:79fd:0:59d:80ff:fffe",  # Teredo, of 127.0.0.1
@@ -67,7 +77,15 @@ def test_an_address_inside_is_refused_however_it_is_reached(address: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "address", ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2002:808:808::1"]
+    "address",
+    [
+        "93.184.215.14",
+        "8.8.8.8",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "2002:808:808::1",
+        "::ffff:0:8.8.8.8",
+        "2606:2800::5efe:8.8.8.8",
+    ],
 )
 def test_a_public_address_is_taken(address: str) -> None:
     check_addresses([ip_address(address)], (), secure=True)
@@ -119,7 +137,7 @@ def test_what_is_no_fit_url_is_refused_when_it_is_given(url: str) -> None:
 
 
 def test_the_parts_of_a_url() -> None:
-    there = parse_endpoint("https://Hooks.Example:8443/a/b?c=d&e")
+    there = parse_endpoint("https://Hooks.Example:8443/a/b?c=d&e", ports=parse_ports("8443"))
     assert (there.host, there.port, there.target) == ("hooks.example", 8443, "/a/b?c=d&e")
     assert there.authority == "hooks.example:8443"
     assert parse_endpoint("https://hooks.example").target == "/"
@@ -139,3 +157,18 @@ async def test_a_name_without_an_address() -> None:
         await resolve_host("a" * 64 + ".invalid", 443)  # no resolver need be asked
     with pytest.raises(EndpointError):
         check_addresses([], (), secure=True)
+
+
+def test_only_ports_of_the_setting_are_called() -> None:
+    for url in ("https://hooks.example/", "https://hooks.example:443/", "https://hooks.example:80/"):
+        assert parse_endpoint(url).host == "hooks.example"
+    for port in (22, 25, 6379, 8443):
+        with pytest.raises(EndpointError, match=f"port {port} is not among"):
+            parse_endpoint(f"https://hooks.example:{port}/")
+    ports = parse_ports("443, 8000-8002")
+    assert parse_endpoint("https://hooks.example:8002/", ports=ports).port == 8002
+    for port in (80, 8003):
+        with pytest.raises(EndpointError, match="port"):
+            parse_endpoint(f"https://hooks.example:{port}/", ports=ports)
+    with pytest.raises(EndpointError, match="port"):  # also inside
+        parse_endpoint("http://10.1.2.3:6379/", parse_networks("10.0.0.0/8"))

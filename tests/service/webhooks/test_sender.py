@@ -12,11 +12,12 @@ from refstar_service.webhooks.sender import DeliveryError, Sender
 from webhook_receiver import Listen, Receiver, status
 
 HERE = parse_networks("127.0.0.0/8")
+ANY_PORT = (range(1, 65_536),)
 TLS = Path(__file__).parent / "tls"
 
 
 def _to(receiver: Receiver) -> Endpoint:
-    return parse_endpoint(receiver.url, HERE)
+    return parse_endpoint(receiver.url, HERE, ANY_PORT)
 
 
 async def test_what_arrives_is_what_was_sent(listen: Listen) -> None:
@@ -88,7 +89,7 @@ async def test_who_answers_a_byte_at_a_time_is_given_up() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(DeliveryError):
             await Sender(allowed=HERE, timeout=0.3).post(
-                parse_endpoint(f"http://127.0.0.1:{port}/", HERE), {}, b""
+                parse_endpoint(f"http://127.0.0.1:{port}/", HERE, ANY_PORT), {}, b""
             )
         await left.wait()
 
@@ -115,7 +116,9 @@ async def test_a_preliminary_answer_is_not_the_answer(listen: Listen) -> None:
 
 async def test_nobody_listens() -> None:
     with pytest.raises(DeliveryError):
-        await Sender(allowed=HERE, timeout=2).post(parse_endpoint("http://127.0.0.1:9/", HERE), {}, b"")
+        await Sender(allowed=HERE, timeout=2).post(
+            parse_endpoint("http://127.0.0.1:9/", HERE, ANY_PORT), {}, b""
+        )
 
 
 def _server_tls() -> ssl.SSLContext:

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
+from redis.exceptions import ResponseError
 
 from refstar_service.access import ApiKey, KeyStore, Limits
 from refstar_service.access.key import token_id
 from refstar_service.gateway.http.context import Gateway, GatewayDep
+from refstar_service.gateway.http.full_disk import is_disk_full
 from refstar_service.gateway.http.limits import charge, request_policy
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
@@ -46,7 +48,12 @@ async def identify_caller(request: Request, gateway: GatewayDep) -> Caller:
     key, shown = await _authenticate(request, gateway.keys)
     known = Caller(key.name, key, key.limits.or_else(_default_limits(gateway)), shown)
     _take_place(request, gateway, known.owner)
-    await charge(request, gateway, known.owner, request_policy(known.limits))
+    try:
+        await charge(request, gateway, known.owner, request_policy(known.limits))
+    except ResponseError as error:
+        # Then nothing can be counted, and nothing new be made: results can still be fetched, and pictures deleted.
+        if not is_disk_full(error):
+            raise
     return known
 
 
@@ -63,6 +70,8 @@ def describe_access(app: FastAPI) -> None:
     refusals = describe_problems(
         ProblemType.KEY_REQUIRED,
         ProblemType.KEY_INVALID,
+        ProblemType.KEYS_UNAVAILABLE,
+        ProblemType.TOO_MANY_CONNECTIONS,
         ProblemType.QUOTA_EXCEEDED,
         ProblemType.QUEUE_UNAVAILABLE,
     )

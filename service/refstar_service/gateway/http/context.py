@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from redis.asyncio import Redis
 
 from refstar_service.access import KeyStore
 from refstar_service.access.repeats import Repeats
@@ -31,6 +32,7 @@ class Gateway:
     """`stopping` is set when the process is told to end: waits then answer at once. `keys`: None in open mode."""
 
     settings: Settings
+    redis: Redis
     queue: JobQueue
     blobs: BlobStore
     models: Mapping[str, ModelManifest]

@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 
+from refstar_service.access.file import KeyFileError
 from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.gateway.http.full_disk import is_disk_full
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE, Problem
 from refstar_service.gateway.http.validation import report_invalid_parameters
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RedisError, _answer_redis_error)
+    app.add_exception_handler(KeyFileError, _answer_key_error)
     app.add_exception_handler(BlobsUnavailableError, _answer_store_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -38,17 +41,26 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 async def _answer_redis_error(request: Request, error: Exception) -> Response:
     log.error("Redis failed: %s: %s", type(error).__name__, error)
-    detail = f"{_name_trouble(error)} Accepted restorations are not lost."
+    detail = f"{name_trouble(error)} Accepted restorations are not lost."
     problem = Problem(ProblemType.QUEUE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
     return render_problem(request, problem)
 
 
-def _name_trouble(error: Exception) -> str:
+def name_trouble(error: Exception) -> str:
+    """What is wrong with Redis, by what it answered or did not answer."""
     if isinstance(error, OutOfMemoryError):
         return "The queue is out of memory and accepts nothing new."
-    if "MISCONF" in str(error):  # in whatever words, by version and command: it cannot write its file
+    if is_disk_full(error):
         return "The queue cannot write to its disk and accepts nothing new."
     return "The queue does not respond."
+
+
+async def _answer_key_error(request: Request, error: Exception) -> Response:
+    log.error("API keys cannot be read: %s", error)
+    detail = "The service cannot read its API keys."
+    return render_problem(
+        request, Problem(ProblemType.KEYS_UNAVAILABLE, detail, headers={"Retry-After": "10"})
+    )
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:

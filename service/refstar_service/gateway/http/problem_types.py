@@ -194,6 +194,11 @@ class ProblemType(Enum):
         "The API key has too many unfinished restorations",
         "Nothing was stored. Wait until a restoration ends, or cancel one; then send the request again.",
     )
+    KEYS_UNAVAILABLE = (
+        503,
+        "The API keys cannot be read",
+        "The service cannot tell whose key this is. Its operator finds the reason in the log. Try again later.",
+    )
     CROSS_SITE_REQUEST = (
         403,
         "Requests from other web sites are not allowed",

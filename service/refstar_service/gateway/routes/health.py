@@ -8,7 +8,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
+from refstar_service.access.file import KeyFileError
 from refstar_service.gateway.http.context import Gateway, GatewayDep
+from refstar_service.gateway.http.handlers import name_trouble
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.http.responses import describe_problems
@@ -27,17 +29,23 @@ async def check_health() -> Liveness:
 
 @router.get("/readyz", responses=describe_problems(ProblemType.NOT_READY))
 async def check_readiness(gateway: GatewayDep) -> Readiness:
-    """Readiness: Redis answers, pictures can be stored, a model is installed, and a running worker has loaded it and
-    warmed it up."""
+    """Readiness: Redis answers and can write, API keys can be read, pictures can be stored, a model is installed, and a
+    running worker has loaded it and warmed it up."""
     if gateway.stopping.is_set():
         raise _report_not_ready("The service is stopping.")
     if not gateway.models:
         raise _report_not_ready("No model is installed.")
     try:
         async with asyncio.timeout(PATIENCE):
+            # A Redis that cannot write says so to a ping too; else nobody would be asked, and all look well.
+            await gateway.redis.ping()
+            if gateway.keys is not None:
+                await gateway.keys.get("")
             workers = await gateway.queue.workers()
     except (RedisError, TimeoutError) as error:
-        raise _report_not_ready("Redis does not respond.") from error
+        raise _report_not_ready(name_trouble(error)) from error
+    except KeyFileError as error:
+        raise _report_not_ready("The API keys cannot be read.") from error
     try:
         async with asyncio.timeout(PATIENCE):
             writable = await gateway.store_check.is_writable()

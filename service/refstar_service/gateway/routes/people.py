@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from refstar_service import logs
 from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
+from refstar_service.gateway.http.full_disk import outlast_full_disk
 from refstar_service.gateway.http.limits import charge_restoration
 from refstar_service.gateway.http.paging import Cursor, Limit, link_next_page, parse_cursor
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -133,7 +134,7 @@ async def delete_person(person_id: str, gateway: GatewayDep, caller: CallerDep) 
         # The blobs first: if this is cut short, repeating it still finds them. Then those that were stored in between;
         # a worker that is still at it finds the record gone and deletes its own.
         await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, person.encoders))
-        last = await gateway.people.delete(person_id) or person
+        last = await outlast_full_disk(lambda: gateway.people.delete(person_id)) or person
         await gateway.queue.delete(person_id)
         await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, last.encoders))
         await gateway.usage.let_go(caller.owner, person_id)

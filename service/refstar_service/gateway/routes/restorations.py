@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
+from refstar_service.gateway.http.full_disk import outlast_full_disk
 from refstar_service.gateway.http.limits import charge_restoration
 from refstar_service.gateway.http.paging import Cursor, Limit, link_next_page, parse_cursor
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -217,7 +218,8 @@ async def delete_restoration(job_id: str, gateway: GatewayDep, caller: CallerDep
         # The pictures first: if this is cut short, repeating it still finds them. Then those of a result that was
         # recorded in between; a worker that is still at it deletes its own.
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(job))
-        await gateway.blobs.delete(*input_keys(job_id), *result_keys(await gateway.queue.delete(job_id)))
+        last = await outlast_full_disk(lambda: gateway.queue.delete(job_id))
+        await gateway.blobs.delete(*input_keys(job_id), *result_keys(last))
         await gateway.usage.let_go(caller.owner, job_id)
     return Response(status_code=204)
 

@@ -97,7 +97,7 @@ async def test_from_the_request_to_the_receiver(
     receiver = Receiver()
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     receiver.port = server.sockets[0].getsockname()[1]
-    update = {"webhook_secret": SECRET, "webhook_networks": "127.0.0.0/8"}
+    update = {"webhook_secret": SECRET, "webhook_networks": "127.0.0.0/8", "webhook_ports": "1-65535"}
     gateway = app.state.gateway
     settings = gateway.settings.model_copy(update=update)
     app.state.gateway = replace(gateway, settings=settings)
