@@ -7,7 +7,7 @@ from refstar_model.layers.color import join_color, luminance, split_color
 from refstar_model.layers.fidelity import _low_pass
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
-from refstar_model.refstar.alignment import _gathered, smooth_field, warp
+from refstar_model.refstar.alignment import _gather, smooth_field, warp
 from torch import nn
 from torch.nn import functional as F
 
@@ -68,7 +68,7 @@ def test_the_low_pass_is_what_three_bands_leave() -> None:
 def test_looking_up_places_equals_sampling_a_grid() -> None:
     x = drawn(2, 8, 16, 16)
     displacement = drawn(2, 2, 8, 8) * 0.2  # beyond the borders too
-    assert torch.allclose(_gathered(x, smooth_field(displacement, 16)), warp(x, displacement), atol=1e-4)
+    assert torch.allclose(_gather(x, smooth_field(displacement, 16)), warp(x, displacement), atol=1e-4)
 
 
 def test_colors_come_back_and_gray_has_none() -> None:
