@@ -270,7 +270,7 @@ async def test_without_redis_keys_cannot_be_checked_and_nobody_is_let_in(
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_folder_for_a_key_file_is_a_fault_and_not_a_store_that_is_away(
+async def test_a_folder_for_a_key_file_is_told_from_a_store_that_is_away(
     outside: httpx.AsyncClient,
     guarded: FastAPI,
     token: Token,
@@ -280,7 +280,7 @@ async def test_a_folder_for_a_key_file_is_a_fault_and_not_a_store_that_is_away(
     ada = await token("ada")
     guarded.state.gateway = replace(guarded.state.gateway, keys=FileKeys(tmp_path))
     answer = await outside.get("/v1/models", headers=bearer(ada))
-    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal-error")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/keys-unavailable")
     assert f"{tmp_path} cannot be read as a file of API keys" in caplog.text
 
 
