@@ -20,6 +20,8 @@ KIB = 1024
 MIB = 1024 * KIB
 PREFIX = "REFSTAR_"
 
+STORAGE_BYTES = {"redis": 4 * KIB * MIB, "directory": 16 * KIB * MIB, "s3": 64 * KIB * MIB}
+
 #: Names with the prefix that others read: REFSTAR_DATA tells refstar-model and the tests where photographs are.
 READ_BY_OTHERS = frozenset({"REFSTAR_DATA"})
 
@@ -64,10 +66,11 @@ class Settings(BaseSettings):
     detector. Check its license and measure it on your pictures. Only workers read it. A worker does not start if the
     file cannot be loaded."""
 
-    blobs: Literal["redis", "directory", "s3"] = "redis"
+    blobs: Literal["redis", "directory", "s3"] | None = None
     """Where pictures are stored. `redis` needs nothing else, but uses Redis memory and the same amount of disk for
-    its append-only file. `directory` uses disk, and every gateway and worker must share the folder. `s3` is the
-    slowest, has no size limit, and needs `s3_url` and the extra `s3`."""
+    its append-only file. `directory` uses disk, and every gateway and worker must share the folder; nobody but the
+    service's own user can read it. `s3` is the slowest, and needs `s3_url` and the extra `s3`. Default: `directory`
+    beside the embedded Redis, `redis` if `redis_url` is set. `storage_bytes` bounds what they take."""
 
     blob_dir: Path | None = None
     """Folder for `blobs=directory`. Default: `blobs` inside `data_dir`."""
@@ -204,8 +207,8 @@ class Settings(BaseSettings):
     faces longer."""
 
     max_people: int = Field(1000, ge=1)
-    """Most people stored per API key, or in total in open mode. Each reference takes about 3 MB of blobs, so with
-    `blobs=redis` a hundred people with three references each take 1 GB of memory."""
+    """Most people stored per API key, or in total in open mode; fewer if those would not fit into half of
+    `storage_bytes`, at 4 MiB for each of `max_references`: 256 people with 16 GiB."""
 
     # ---- the queue
 
@@ -213,9 +216,15 @@ class Settings(BaseSettings):
     """Most jobs that are queued or running; further ones receive 429. A longer queue refuses fewer requests, but
     clients wait longer."""
 
-    queue_bytes: int = Field(4096 * MIB, ge=MIB)
-    """Most bytes that the uploads of unfinished jobs and their results may take; further jobs receive 429. If
-    `blobs` is not `redis`, this bounds the disk space of the queue."""
+    storage_bytes: int | None = Field(None, ge=MIB)
+    """Most bytes that all pictures may take: uploads, results (before they exist, what they may take at the most) and
+    stored people. When it is reached, results that were downloaded longest ago, but at least a minute ago, expire
+    before their time; without any, new jobs receive 429 (`storage-full`). An API key may hold as much as is left beside
+    what it holds: alone half of it, two keys a third each. Default: 16 GiB with `blobs=directory`, 64 GiB with `s3`,
+    4 GiB with `redis`, where `redis_memory_share` is the limit that counts."""
+
+    storage_bytes_per_key: int = Field(0, ge=0)
+    """Most bytes that the pictures of one API key may take; 0 means no limit but its share of `storage_bytes`."""
 
     redis_memory_share: float = Field(0.8, gt=0, le=0.95)
     """Share of the `maxmemory` of Redis that may be in use or reserved for the results of accepted jobs; beyond it,
@@ -308,6 +317,19 @@ class Settings(BaseSettings):
 
     log_json: bool = False
     """Log one JSON object per line, for log collectors, instead of text."""
+
+    @property
+    def store(self) -> Literal["redis", "directory", "s3"]:
+        """What `blobs` says, or its default."""
+        return self.blobs or ("directory" if self.redis_url is None else "redis")
+
+    @property
+    def storage_limit(self) -> int:
+        """What `storage_bytes` says, or its default; not more than an embedded Redis can hold."""
+        limit = self.storage_bytes or STORAGE_BYTES[self.store]
+        if self.store == "redis" and self.redis_url is None:
+            return min(limit, int(self.embedded_redis_memory_mb * MIB * self.redis_memory_share))
+        return limit
 
     @property
     def blob_folder(self) -> Path:

@@ -64,8 +64,10 @@ ALLOWED_IN_LUA = {
     "jobs": {
         "redis",
         "webhooks.notices",
-    },  # whoever asked for it is owed a notice in the step that ends the job
-    "people": {"redis"},
+        "blobs.ledger",
+    },  # whoever asked for it is owed a notice, and bytes are let go, in the step that ends the job
+    "people": {"redis", "blobs.ledger"},
+    "blobs": {"redis"},
     "access": {"redis", "jobs.record"},  # places are held by jobs that have not ended
 }
 
@@ -130,14 +132,14 @@ def test_the_keys_in_a_script_are_its_own_rooms() -> None:
         for name in re.findall(r"PREFIX \.\. '([^']+)'", path.read_text()):
             assert owner_of("{refstar}:" + name.removesuffix(":")) == room, f"{room}/{path.name} names {name}"
             seen.add(room)
-    assert seen == {"jobs", "webhooks", "people"}  # those of access get theirs from their callers
+    assert seen == {"jobs", "webhooks", "people", "blobs"}  # those of access get theirs from their callers
 
 
 def test_only_the_schema_spells_keys_in_python() -> None:
     for path in ROOT.rglob("*.py"):
         if path != ROOT / "redis" / "keys.py":
             assert not re.search(r"\{refstar\}|\}\}\}:\w", path.read_text()), path
-    assert len(SCHEMA) == 21
+    assert len(SCHEMA) == 24
 
 
 def test_only_the_command_line_puts_gateway_and_worker_together() -> None:

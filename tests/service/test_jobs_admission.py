@@ -12,15 +12,15 @@ from refstar_service.jobs import JobQueue, Outcome, Priority, QueueFullError, Re
 
 NewQueue = Callable[..., JobQueue]
 MIB = 2**20
+RESULT = 2 * 1234  # bytes of a result with its selection picture, as the outcome of these tests has it
 
 
-async def held(redis: Redis) -> dict[bytes, int]:
-    """Uploads and results over both lines."""
-    total = {b"uploads": 0, b"results": 0}
-    for line in Priority:
-        for name, value in (await redis.hgetall(f"{{refstar}}:queue:{line}:bytes")).items():
-            total[name] += int(value)
-    return total
+async def held(redis: Redis) -> tuple[int, int]:
+    """Bytes of all that is stored, and those of them that are yet to be written. What is counted by owner sums up."""
+    totals = await redis.hgetall("{refstar}:stored:totals")
+    owners = (int(share) for share in (await redis.hgetall("{refstar}:stored:owners")).values())
+    assert sum(owners) == int(totals.get(b"bytes", 0))
+    return int(totals.get(b"bytes", 0)), int(totals.get(b"promised", 0))
 
 
 async def test_bytes_are_counted_from_admission_to_the_end(
@@ -31,8 +31,7 @@ async def test_bytes_are_counted_from_admission_to_the_end(
     for number, name in enumerate(("good", "bad", "canceled", "deleted", "stopped", "lost")):
         claim = await queue.claim(name, uploads=100, results=1000)
         await queue.submit(name, request_for_jobs, priority=priorities[number % 2], claim=claim)
-    assert await held(redis) == {b"uploads": 600, b"results": 6000}
-    assert await redis.zcard("{refstar}:claims") == 0
+    assert await held(redis) == (6600, 6000)
 
     begun = {one.job_id: one for one in await queue.start(await queue.reserve(6)) if one}
     assert len(begun) == 6
@@ -41,9 +40,9 @@ async def test_bytes_are_counted_from_admission_to_the_end(
     ended = [(begun["good"], success), (begun["bad"], failure), (begun["canceled"], success)]
     assert await queue.finish(ended) == [True, True, False]
     assert await queue.finish(ended[:1]) == [True]  # a repeated call takes nothing off twice
-    assert await held(redis) == {b"uploads": 300, b"results": 3000}
+    assert await held(redis) == (RESULT + 2200, 2000)
     await queue.release([begun["stopped"], begun["deleted"]])
-    assert await held(redis) == {b"uploads": 200, b"results": 2000}
+    assert await held(redis) == (RESULT + 2200, 2000)
     for attempt in range(3):  # "stopped" begins anew, "lost" is in its first
         await asyncio.sleep(0.06)
         while batch := await queue.reserve(2, block=0):
@@ -52,11 +51,14 @@ async def test_bytes_are_counted_from_admission_to_the_end(
     await asyncio.sleep(0.06)
     while batch := await queue.reserve(2, block=0):
         await queue.start(batch)
-    assert await held(redis) == {b"uploads": 0, b"results": 0}
+    assert await held(redis) == (RESULT, 0)
+    await queue.delete("good")
+    assert await held(redis) == (0, 0)
+    assert await redis.keys("*stored:owners") == await redis.keys("*stored:ends") == []
 
 
 async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
-    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, success: Outcome
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest, failure: Outcome
 ) -> None:
     queue = new_queue(byte_limit=1000)
     first = await queue.claim("first", uploads=100, results=500)
@@ -73,10 +75,10 @@ async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
     with pytest.raises(QueueFullError):  # without a claim as well
         await queue.submit("third", request_for_jobs)
     assert await queue.get("third") is None
-    assert await redis.zcard("{refstar}:claims") == 0
+    assert await held(redis) == (1000, 700)
 
     started = await queue.start(await queue.reserve(1))
-    await queue.finish([(one, success) for one in started if one])
+    await queue.finish([(one, failure) for one in started if one])
     await queue.claim("third", uploads=600, results=0)
 
 

@@ -24,6 +24,7 @@ async def test_all_rooms_write_what_the_schema_draws_and_nothing_else(
     assert await queue.finish([(started, success)]) == [True]
     await queue.submit("waiting", request_for_jobs, owner="ada", priority=Priority.HIGH)
     await queue.claim("coming", uploads=10, results=10)
+    await queue.note_fetched("ended")
     await queue.announce_worker(WorkerInfo("w", ("refstar",), "cpu", time()), 60)
     await Notices(redis).switch_off("ada", "https://example.org/gone")
     await PeopleStore(redis).add("p", owner="ada", name="Ada", request_id="r", limit=1, ttl=60)

@@ -40,9 +40,10 @@ async def _connect(settings: Settings, redis_url: str) -> AsyncIterator[tuple[Re
     queue = JobQueue(
         redis,
         limit=settings.queue_limit,
-        byte_limit=settings.queue_bytes,
+        byte_limit=settings.storage_limit,
+        owner_byte_limit=settings.storage_bytes_per_key if settings.access != "open" else 0,
         memory_share=settings.redis_memory_share,
-        blobs_in_redis=settings.blobs == "redis",
+        blobs_in_redis=settings.store == "redis",
         max_attempts=settings.max_attempts,
         job_ttl=settings.job_ttl,
         result_ttl=settings.result_ttl,
@@ -64,7 +65,7 @@ async def _connect(settings: Settings, redis_url: str) -> AsyncIterator[tuple[Re
 
 def swept_store(settings: Settings) -> SweptBlobStore | None:
     """The store beside Redis that these settings ask for, if any."""
-    match settings.blobs:
+    match settings.store:
         case "redis":
             return None
         case "directory":

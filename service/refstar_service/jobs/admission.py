@@ -1,35 +1,56 @@
-"""Room in the queue: how many jobs, how many bytes, and how much of Redis they may take."""
+"""Room for jobs: how many, how many bytes of pictures, whose, and how much of Redis they may take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 #: Seconds for which a claim keeps room for a submission whose uploads are being stored.
 CLAIM_HOLDS = 60
+#: Seconds that a fetched result stays at least: whoever fetched it may have to do so again.
+FETCHED_STAYS = 60
+
+
+class Limit(StrEnum):
+    JOBS = "jobs"  # waiting or running
+    BYTES = "bytes"  # of all uploads, results and people
+    QUOTA = "quota"  # of this owner's
+    SHARE = "share"  # of this owner's, where room is scarce
+    MEMORY = "memory"  # bytes of Redis, taken or promised
 
 
 class QueueFullError(Exception):
-    """There is no room for a job; nothing was stored. Try again later.
+    """There is no room for a job; nothing was stored.
 
-    `what`: "jobs" (waiting or running), "bytes" (of their uploads and of the results they may have) or "memory"
-    (bytes of Redis, taken or promised). There are `depth` of them, and there may be `limit`.
+    `what` has been reached: there are `depth` of them, and there may be `limit`; `own` bytes are held for whoever asks.
+    There is room again in `seconds`, at the latest, as far as can be told. `evicted`: blobs that are to be deleted.
     """
 
-    def __init__(self, depth: int, limit: int, what: str = "jobs") -> None:
-        super().__init__(f"the queue holds {depth} {what} and admits {limit}; try again later")
+    def __init__(
+        self,
+        depth: int,
+        limit: int,
+        what: Limit = Limit.JOBS,
+        *,
+        own: int = 0,
+        seconds: int = 5,
+        evicted: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(f"there are {depth} {what} and may be {limit}")
         self.depth = depth
         self.limit = limit
         self.what = what
+        self.own = own
+        self.seconds = seconds
+        self.evicted = evicted
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Room kept free for one job: bytes of its uploads, and bytes that its results may have at the most."""
+    """Room kept free for one job: bytes of its uploads, and bytes that its results may have at the most. `evicted`:
+    blobs of results that made room for it, which are to be deleted."""
 
     job_id: str
     uploads: int
     results: int
-
-    @property
-    def member(self) -> str:
-        return f"{self.uploads + self.results} {self.job_id}"
+    evicted: tuple[str, ...] = ()

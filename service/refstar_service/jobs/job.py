@@ -44,6 +44,14 @@ class JobResult:
     image: StoredFile
     selection: StoredFile | None
 
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        return (self.image,) if self.selection is None else (self.image, self.selection)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -23,7 +23,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.typing import KeyT, StreamIdT
 
-from refstar_service.jobs.admission import CLAIM_HOLDS, Claim, QueueFullError
+from refstar_service.jobs.admission import CLAIM_HOLDS, FETCHED_STAYS, Claim, Limit, QueueFullError
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority, unreadable
@@ -44,6 +44,8 @@ NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that h
 _CANCEL = load_script("jobs.cancel")
 _CLAIM = load_script("jobs.claim")
 _DELETE = load_script("jobs.delete")
+_DISCLAIM = load_script("jobs.disclaim")
+_FETCHED = load_script("jobs.fetched")
 _FINISH = load_script("jobs.finish")
 _HEARTBEAT = load_script("jobs.heartbeat")
 _HOUSEKEEPING = load_script("jobs.housekeeping")
@@ -69,12 +71,12 @@ class LineStatus:
 class JobQueue:
     """One instance per process, shared by all tasks of its event loop.
 
-    `limit` caps jobs waiting and running together, `byte_limit` the bytes of their uploads and possible results (0: no
-    cap), `memory_share` what all that, and all else, may take of Redis's `maxmemory` (0: no cap; for a store of blobs
-    elsewhere `blobs_in_redis` is False). All times are seconds. `job_ttl`: how long a job may wait,
-    and again run, before it is given up. `result_ttl`: how long a finished one stays readable; then it reads
-    as expired for `tombstone_ttl`. `stale_after`: without a heartbeat for so long, a held job goes to another
-    worker; beat at a third of it. `worker` names this process (default: host, process id, a random part).
+    `limit` caps jobs waiting and running together, `byte_limit` the bytes that are held of uploads, results and people
+    (0: no cap), `owner_byte_limit` those of one owner, `memory_share` what all that, and all else, may take of Redis's
+    `maxmemory` (0: no cap; for a store of blobs elsewhere `blobs_in_redis` is False). All times are seconds. `job_ttl`:
+    how long a job may wait, and again run, before it is given up. `result_ttl`: how long a finished one stays readable;
+    then it reads as expired for `tombstone_ttl`. `stale_after`: without a heartbeat for so long, a held job goes to
+    another worker; beat at a third of it. `worker` names this process (default: host, process id, a random part).
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class JobQueue:
         *,
         limit: int = 1000,
         byte_limit: int = 0,
+        owner_byte_limit: int = 0,
         memory_share: float = 0.0,
         blobs_in_redis: bool = True,
         max_attempts: int = 3,
@@ -95,6 +98,7 @@ class JobQueue:
     ) -> None:
         self.limit = limit
         self.byte_limit = byte_limit
+        self.owner_byte_limit = owner_byte_limit
         self.memory_share = memory_share
         self.blobs_in_redis = blobs_in_redis
         self.max_attempts = max_attempts
@@ -125,20 +129,31 @@ class JobQueue:
 
     # For those who want work done.
 
-    async def claim(self, job_id: str, *, uploads: int, results: int) -> Claim:
+    async def claim(self, job_id: str, *, owner: str = "", uploads: int, results: int) -> Claim:
         """Room for a job, before its uploads are stored: then neither they nor its results (bytes, at the most) meet a
-        full Redis. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFullError."""
-        claim = Claim(job_id, uploads, results)
-        keys = [self._keys.claims, self._normal, self._high]
-        limits = [self.limit, self.byte_limit, self.memory_share, int(self.blobs_in_redis)]
-        values = [claim.member, *limits, uploads, results, CLAIM_HOLDS]
-        full = await self._contact.run(_CLAIM, keys, values)
+        full store. Where room is scarce, results that were fetched longest ago expire for it; their blobs are the
+        caller's to delete. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFullError."""
+        limits = [
+            self.limit,
+            self.byte_limit,
+            self.owner_byte_limit,
+            self.memory_share,
+            int(self.blobs_in_redis),
+        ]
+        values = [job_id, owner, *limits, FETCHED_STAYS, uploads, results, CLAIM_HOLDS]
+        outcomes, *full = await self._contact.run(_CLAIM, [self._normal, self._high], values)
+        evicted = tuple(key for outcome in outcomes for key in _result_keys(read_text(outcome)))
         if full:
-            raise _full(full)
-        return claim
+            raise _full(full[0], evicted)
+        return Claim(job_id, uploads, results, evicted)
 
     async def disclaim(self, claim: Claim) -> None:
-        await self._redis.zrem(self._keys.claims, claim.member)
+        """The job was not queued after all."""
+        await self._contact.run(_DISCLAIM, [self._keys.job(claim.job_id)], [claim.job_id])
+
+    async def note_fetched(self, job_id: str) -> None:
+        """Its result was fetched: from a minute after, it may expire before its time if room is scarce."""
+        await self._contact.run(_FETCHED, [self._keys.job(job_id)], [job_id])
 
     async def submit(
         self,
@@ -156,15 +171,15 @@ class JobQueue:
         notice is owed from that moment on.
         """
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
-        keys = [*self._of(job_id), line, other, self._keys.claims]
+        keys = [*self._of(job_id), line, other]
         if isinstance(request, RestoreRequest):
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
         values = [job_id, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
-        values += [self.byte_limit, room.uploads, room.results, room.member if claim else "", request.model]
-        values.append(SCHEMA_VERSION)
+        values += [self.byte_limit, self.owner_byte_limit, room.uploads, room.results]
+        values += [request.model, SCHEMA_VERSION]
         reply = await self._contact.run(_SUBMIT, keys, values)
         match read_text(reply[0]):
             case "full":
@@ -301,7 +316,10 @@ class JobQueue:
         """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another): then
         delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
         ttls = [self.result_ttl, self.tombstone_ttl]
-        calls = [self._call(held, outcome.status, outcome.to_json(), *ttls) for held, outcome in outcomes]
+        calls = [
+            self._call(held, outcome.status, outcome.to_json(), *ttls, _kept_bytes(held.request, outcome))
+            for held, outcome in outcomes
+        ]
         return [bool(reply) for reply in await self._contact.run_all(_FINISH, calls)]
 
     async def release(self, held: Sequence[Held]) -> None:
@@ -394,6 +412,23 @@ def _read_tombstone(document: Any) -> dict[str, str]:
     return {name: str(value) for name, value in left.items()} if isinstance(left, dict) else {}
 
 
-def _full(reply: list[Any]) -> QueueFullError:
-    what, depth, limit = reply
-    return QueueFullError(int(depth), int(limit), read_text(what))
+def _kept_bytes(request: Request, outcome: Outcome) -> int | str:
+    """Of its results. What is kept of a person is held with the person."""
+    if outcome.result is None:
+        return 0
+    return outcome.result.bytes if isinstance(request, RestoreRequest) else "as_it_is"
+
+
+def _result_keys(outcome: str) -> list[str]:
+    """The blobs of a recorded outcome; none if it cannot be read, so that they stay until they expire."""
+    with suppress(RecordError):
+        result = Outcome.from_json(outcome).result
+        return [file.key for file in result.files] if result is not None else []
+    return []
+
+
+def _full(reply: list[Any], evicted: tuple[str, ...] = ()) -> QueueFullError:
+    what, depth, limit, own, seconds = reply
+    return QueueFullError(
+        int(depth), int(limit), Limit(read_text(what)), own=int(own), seconds=int(seconds), evicted=evicted
+    )

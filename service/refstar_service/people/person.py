@@ -12,6 +12,7 @@ from refstar_service.jobs.job import JobFailure, unreadable
 from refstar_service.jobs.record import check_schema, read_record
 from refstar_service.jobs.request import MOST_REFERENCES, PersonReference, StoredPerson
 
+BYTES_A_REFERENCE = 4 * 2**20  # at most, of its face as PNG and of its encoded features
 ENCODER = "encoder:"  # such fields of a record say for which encoders features are stored
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from refstar_service.jobs.job import JobFailure
 from refstar_service.jobs.listing import Place
 from refstar_service.jobs.request import PersonReference
-from refstar_service.people.person import ENCODER, Person, PersonStatus
+from refstar_service.people.person import BYTES_A_REFERENCE, ENCODER, Person, PersonStatus
 from refstar_service.redis.keys import SCHEMA_VERSION, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import ScriptRunner
@@ -72,7 +72,9 @@ class PeopleStore:
         what was stored."""
         described = json.dumps([asdict(reference) for reference in references], separators=(",", ":"))
         changes = {"status": PersonStatus.READY, "references": described}
-        return await self._set(person_id, "", changes | {ENCODER + encoder: "1" for encoder in encoders})
+        changes |= {ENCODER + encoder: "1" for encoder in encoders}
+        kept = sum(reference.crop is not None for reference in references)
+        return await self._set(person_id, "", changes, stored=kept * BYTES_A_REFERENCE)
 
     async def fail(
         self,
@@ -112,6 +114,8 @@ class PeopleStore:
         people = tuple(Person.from_fields(read_text(one), read_fields(row)) for one, row in found)
         return PeoplePage(people, Place(read_text(rest[0]), read_text(rest[1])) if rest else None)
 
-    async def _set(self, person_id: str, ttl: float | str, changes: Mapping[str, str]) -> bool:
-        values = [ttl, *(part for change in changes.items() for part in change)]
+    async def _set(
+        self, person_id: str, ttl: float | str, changes: Mapping[str, str], stored: int | str = ""
+    ) -> bool:
+        values = [person_id, ttl, stored, *(part for change in changes.items() for part in change)]
         return bool(await self._scripts.run(_CHANGE, [self._keys.person(person_id)], values))

@@ -4,8 +4,6 @@ All keys but blobs share a hash tag, so that in a cluster a script may touch any
 
 jobs
     {refstar}:queue:<priority>          stream   jobs that wait or are held: job, uploads, results, number, model
-    {refstar}:queue:<priority>:bytes    hash     the sums of uploads and of results (bytes) over its entries
-    {refstar}:claims                    zset     "<bytes> <id>" of submissions whose uploads are being stored -> lapse
     {refstar}:job:<id>                  hash     the job while it can be read; fields below
     {refstar}:gone:<id>                 string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>              zset     ids of an owner's jobs -> microsecond of acceptance
@@ -29,6 +27,11 @@ access
     {refstar}:unfinished:<name>         zset     ids of jobs that wait or run, as far as is known -> latest end
     {refstar}:repeat:<owner>:<digest>   hash     fingerprint, id, holder, until, done; of a client's idempotency key
 blobs
+    {refstar}:stored                    hash     id of a job or person -> "<bytes> <those yet to be written> <owner>"
+    {refstar}:stored:ends               zset     the same ids -> when they are held no more, at the latest
+    {refstar}:stored:fetched            zset     ids of jobs whose result was fetched -> when first
+    {refstar}:stored:owners             hash     owner -> bytes that are held
+    {refstar}:stored:totals             hash     bytes and promised: the sums over all
     refstar:blob:<key>                  string   the bytes; expires
 
 Fields of a job: schema (below), status, priority, owner, request (JSON), outline (JSON; the tombstone's request),
@@ -61,10 +64,6 @@ class Keys:
 
     def line(self, priority: str) -> str:
         return self._tagged(f"queue:{priority}")
-
-    @property
-    def claims(self) -> str:
-        return self._tagged("claims")
 
     def job(self, job_id: str) -> str:
         return self._tagged(f"job:{job_id}")

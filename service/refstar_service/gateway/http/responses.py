@@ -31,6 +31,7 @@ SUBMISSION_PROBLEMS = (
     ProblemType.UNKNOWN_MODEL,
     ProblemType.TOO_MANY_REFERENCES,
     ProblemType.QUEUE_FULL,
+    ProblemType.STORAGE_FULL,
     ProblemType.QUOTA_EXCEEDED,
     ProblemType.TOO_MANY_UNFINISHED,
     ProblemType.TOO_MANY_UPLOADS,

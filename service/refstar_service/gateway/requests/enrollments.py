@@ -18,12 +18,11 @@ from refstar_service.gateway.requests.submission import (
 )
 from refstar_service.jobs import EnrollRequest, JobFailure, JobStatus, Priority
 from refstar_service.jobs.request import reference_keys
-from refstar_service.people import Person, PersonStatus
+from refstar_service.people import BYTES_A_REFERENCE, Person, PersonStatus
 from refstar_service.restoration.errors import RequestError
 from refstar_service.restoration.rules import check_square, image_limits, settle_reference_face
 from refstar_service.settings import Settings
 
-BYTES_A_REFERENCE = 4 * 2**20  # of its face as PNG and of its encoded features
 ABANDONED_AFTER = 300.0  # seconds; by then whoever made the record has queued its job, or will never do so
 
 
@@ -40,6 +39,12 @@ def person_limits(settings: Settings) -> FormLimits:
         max_request_bytes=settings.max_request_bytes,
         timeout=settings.upload_timeout,
     )
+
+
+def limit_people(settings: Settings) -> int:
+    """How many an owner may store, so that they fit into half of what may be stored."""
+    each = max(1, settings.max_references) * BYTES_A_REFERENCE
+    return max(1, min(settings.max_people, settings.storage_limit // 2 // each))
 
 
 def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollment:

@@ -20,6 +20,7 @@ from refstar_service.gateway.http.problems import Problem
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
+from refstar_service.gateway.requests.shortage import report_shortage
 from refstar_service.images import ImageError, ImageInfo, ImageLimits, probe
 from refstar_service.jobs import Claim, Job, Priority, QueueFullError, Request, RestoreRequest, StoredFile
 from refstar_service.jobs.request import input_keys
@@ -65,7 +66,7 @@ def result_keys(job: Job | None) -> list[str]:
     """The blob keys of a job's recorded results."""
     if job is None or job.result is None:
         return []
-    return [file.key for file in (job.result.image, job.result.selection) if file is not None]
+    return [file.key for file in job.result.files]
 
 
 def read_submission(
@@ -135,9 +136,11 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
     """Store the bytes, then queue the job; if that fails, nothing is left behind."""
     job_id, uploads = submission.job_id, submission.request.bytes
     try:  # before megabytes are written only to be deleted again
-        claim = await gateway.queue.claim(job_id, uploads=uploads, results=submission.results)
+        claim = await gateway.queue.claim(job_id, owner=owner, uploads=uploads, results=submission.results)
+        await _delete_evicted(gateway, claim.evicted)
     except QueueFullError as error:
-        raise _report_full_queue(error) from error
+        await _delete_evicted(gateway, error.evicted)
+        raise report_shortage(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
     try:
@@ -158,7 +161,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
     except BaseException as error:
         await asyncio.shield(_undo(gateway, submission, claim))
         if isinstance(error, QueueFullError):
-            raise _report_full_queue(error) from error
+            raise report_shortage(error) from error
         if isinstance(error, BlobsUnavailableError):
             log.error("pictures cannot be stored: %s", error)
             raise Problem(
@@ -179,19 +182,10 @@ async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
         await gateway.queue.disclaim(claim)
 
 
-def _report_full_queue(error: QueueFullError) -> Problem:
-    there, most = error.depth, error.limit
-    match error.what:
-        case "jobs":
-            detail = f"The queue is full: {there} of {most} restorations."
-        case "bytes":
-            detail = f"The queue is full: its pictures take {there} of {most} bytes."
-        case _:
-            detail = f"The queue is full: {there} of {most} bytes of memory are in use or reserved."
-    # Memory is free again as results expire, which takes longer than a job.
-    return Problem(
-        ProblemType.QUEUE_FULL, detail, headers={"Retry-After": "5" if error.what == "jobs" else "15"}
-    )
+async def _delete_evicted(gateway: Gateway, blobs: tuple[str, ...]) -> None:
+    if blobs:
+        with contextlib.suppress(RedisError, BlobsUnavailableError):  # then they stay until they expire
+            await gateway.blobs.delete(*blobs)
 
 
 def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:

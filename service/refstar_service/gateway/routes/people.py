@@ -24,7 +24,12 @@ from refstar_service.gateway.http.responses import (
     describe_problems,
 )
 from refstar_service.gateway.http.waiting import PreferHeader, hold_wait, wait_for_job
-from refstar_service.gateway.requests.enrollments import person_limits, read_enrollment, settle_person
+from refstar_service.gateway.requests.enrollments import (
+    limit_people,
+    person_limits,
+    read_enrollment,
+    settle_person,
+)
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
 from refstar_service.gateway.requests.lookup import find_person, find_person_or_none
@@ -153,6 +158,7 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
 async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form, person_id: str) -> Person:
     if not gateway.models:
         raise Problem(ProblemType.NO_MODEL, "No model is installed.")
+    most = limit_people(gateway.settings)
     enrollment = await scan_form(form, read_enrollment, form, gateway.settings, person_id)
     async with charge_restoration(request, gateway, caller.owner, caller.limits, person_id):
         try:
@@ -162,15 +168,15 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
                 owner=caller.owner,
                 name=enrollment.name,
                 request_id=logs.request_id(),
-                limit=gateway.settings.max_people,
+                limit=most,
                 ttl=gateway.settings.person_ttl,
             )
             await submit_job(gateway, enrollment.submission, caller.owner)
         except PeopleFullError as error:
             raise Problem(
                 ProblemType.TOO_MANY_PEOPLE,
-                f"{error.count} people are stored, and the limit is {gateway.settings.max_people}.",
-                limit=gateway.settings.max_people,
+                f"{error.count} people are stored, and no more than {most} fit into `storage_bytes` and `max_people`.",
+                limit=most,
             ) from error
         except BaseException:
             with contextlib.suppress(RedisError):

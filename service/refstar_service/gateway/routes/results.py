@@ -1,8 +1,10 @@
 """The pictures that a restoration makes: the result, and what was taken from which reference."""
 
+from contextlib import suppress
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from redis.exceptions import RedisError
 
 from refstar_service.gateway.http.auth import CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
@@ -39,12 +41,20 @@ def _describe_picture(*media_types: str) -> dict[str, Any]:
     responses={200: _describe_picture(*EXTENSIONS), **_PROBLEMS},
 )
 async def download_image(
-    job_id: str, gateway: GatewayDep, caller: CallerDep, if_none_match: IfNoneMatch = None
+    request: Request,
+    job_id: str,
+    gateway: GatewayDep,
+    caller: CallerDep,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Download the restored picture."""
     job = await find_restoration(gateway, caller, job_id)
     result = await _read_result(gateway, job)
-    return await _send_file(gateway, job, result.image, "restored", if_none_match)
+    response = await _send_file(gateway, job, result.image, "restored", if_none_match)
+    if request.method == "GET":  # whoever only asks about it may still come for it
+        with suppress(RedisError):  # then it keeps its place until it expires
+            await gateway.queue.note_fetched(job.id)
+    return response
 
 
 @router.get(

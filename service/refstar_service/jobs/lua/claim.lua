@@ -1,17 +1,23 @@
--- KEYS claims line other_line
--- ARGV claim jobs bytes share blobs_here (1: uploads and results take memory of this Redis) uploads results seconds
--- -> nil if there is room, which is now kept free for `seconds`, else {what, how much there is, how much there may be}
--- uses jobs.room, redis.clock
-local time = now()
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time)
+-- KEYS line other_line
+-- ARGV id owner jobs bytes quota share blobs_here (1: uploads and results take memory of this Redis) grace
+--   uploads results seconds
+-- -> {outcomes of those that made room}, then, if there is none, {what, how much there is, how much there may be, how
+--    much is the owner's, seconds until there is room}; else it is now kept free for `seconds`
+-- uses jobs.room
+local id, asked, evicted = ARGV[1], tonumber(ARGV[9]) + tonumber(ARGV[10]), {}
 -- Without it: this very call may come again.
-redis.call('ZREM', KEYS[1], ARGV[1])
-local limits =
-  {jobs = tonumber(ARGV[2]), bytes = tonumber(ARGV[3]), share = tonumber(ARGV[4]), blobs_here = tonumber(ARGV[5])}
-local shortage = find_shortage({KEYS[2], KEYS[3]}, KEYS[1], limits, tonumber(ARGV[6]), tonumber(ARGV[7]))
+let_go(id)
+local limits = {
+  jobs = tonumber(ARGV[3]),
+  bytes = tonumber(ARGV[4]),
+  quota = tonumber(ARGV[5]),
+  share = tonumber(ARGV[6]),
+  blobs_here = tonumber(ARGV[7]),
+  grace = tonumber(ARGV[8]),
+}
+local shortage = find_shortage(KEYS, ARGV[2], limits, asked, evicted)
 if shortage then
-  return shortage
+  return {evicted, shortage}
 end
-redis.call('ZADD', KEYS[1], time + tonumber(ARGV[8]), ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[8])
-return nil
+hold(id, ARGV[2], asked, asked, now() + tonumber(ARGV[11]))
+return {evicted}

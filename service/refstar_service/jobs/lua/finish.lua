@@ -1,5 +1,5 @@
 -- KEYS job gone line
--- ARGV id group entry consumer fence status outcome ttl memory
+-- ARGV id group entry consumer fence status outcome ttl memory kept (as end_job has it)
 -- -> 1 recorded, 0 not kept
 -- uses jobs.record, jobs.line, redis.memory
 local job, line = KEYS[1], KEYS[3]
@@ -24,6 +24,6 @@ if canceling then
   drop_entry(line, group, entry)
   return 0
 end
-end_job(id, ARGV[6], {'outcome', ARGV[7], 'recorded', fence}, ARGV[8], ARGV[9])
+end_job(id, ARGV[6], {'outcome', ARGV[7], 'recorded', fence}, ARGV[8], ARGV[9], ARGV[10])
 drop_entry(line, group, entry)
 return 1

@@ -1,4 +1,4 @@
--- The streams in which jobs wait, and what admission counts of them.
+-- The streams in which jobs wait. XLEN is "waiting + held".
 
 -- What a stream's entry says under a name, '' if nothing; by name, since versions may write more or in another order.
 local function entry_field(entry, name)
@@ -16,25 +16,9 @@ local function entry_number(entry)
   return entry and tonumber(entry_field(entry, 'number')) or 0
 end
 
--- XLEN is "waiting + held", and the hash beside a line holds the bytes of those. Both change only in submit and in
--- `drop_entry`, each in one step, so neither can drift.
-local function bytes_key(line)
-  return line .. ':bytes'
-end
-
-local function count_bytes(line, uploads, results)
-  local key = bytes_key(line)
-  redis.call('HINCRBY', key, 'uploads', string.format('%d', uploads)) -- a number may be -0
-  redis.call('HINCRBY', key, 'results', string.format('%d', results))
-end
-
 local function drop_entry(line, group, entry)
-  local found = redis.call('XRANGE', line, entry, entry)[1]
   redis.call('XACK', line, group, entry)
-  if redis.call('XDEL', line, entry) == 1 then
-    local uploads, results = tonumber(entry_field(found, 'uploads')), tonumber(entry_field(found, 'results'))
-    count_bytes(line, -(uploads or 0), -(results or 0))
-  end
+  redis.call('XDEL', line, entry)
 end
 
 local function is_held(line, group, entry, consumer)

@@ -1,5 +1,5 @@
 -- A job's hash and its tombstone, the list of its owner, and the word that goes out of every change.
--- uses redis.keys, redis.clock, webhooks.notices
+-- uses redis.keys, redis.clock, webhooks.notices, blobs.ledger
 local CHANGES = PREFIX .. 'changes'
 
 local function job_key(id)
@@ -68,8 +68,9 @@ local function commit_change(id, changes, ttl, memory)
   return version, fields.expires_at
 end
 
--- `changes`: what else is recorded of it.
-local function end_job(id, status, changes, ttl, memory)
+-- `changes`: what else is recorded of it. `kept`: bytes of its results, which are held for `ttl` seconds; 'as_it_is' if
+-- others see to that.
+local function end_job(id, status, changes, ttl, memory, kept)
   local job = job_key(id)
   if status == 'canceled' then
     redis.call('HDEL', job, 'canceling')
@@ -82,7 +83,18 @@ local function end_job(id, status, changes, ttl, memory)
   if url then
     owe_notice(id, url, owner, status)
   end
+  if kept ~= 'as_it_is' then
+    hold(id, owner or '', tonumber(kept or 0), 0, now() + tonumber(ttl))
+  end
   commit_change(id, changes, ttl, memory)
+end
+
+-- Before its time: what it was is forgotten, but for its tombstone. Returns its outcome, '' if it had none.
+local function expire_job(id)
+  local outcome, version = unpack(redis.call('HMGET', job_key(id), 'outcome', 'version'))
+  redis.call('DEL', job_key(id))
+  redis.call('PUBLISH', CHANGES, string.format('%d expired %s', (version or 0) + 1, id))
+  return outcome or ''
 end
 
 -- The job's fields, else its tombstone's; none if it was never there, deleted or forgotten.

@@ -73,8 +73,8 @@ async def test_a_queue_that_fills_in_between_leaves_no_pictures(
 ) -> None:
     claim = JobQueue.claim
 
-    async def claim_the_last_place(self: JobQueue, job_id: str, *, uploads: int, results: int) -> Claim:
-        claimed = await claim(self, job_id, uploads=uploads, results=results)
+    async def claim_the_last_place(self: JobQueue, job_id: str, **asked: Any) -> Claim:
+        claimed = await claim(self, job_id, **asked)
         self.limit = 0
         return claimed
 
@@ -88,8 +88,13 @@ async def test_a_job_over_the_byte_limit_is_refused_before_it_is_stored(
     queue.byte_limit = 10_000_000  # an aligned picture of 512 x 512 pixels has at most one of 0.9 million
     monkeypatch.delattr(RedisBlobs, "put")
     response = await post(image=("large.png", picture(2000, 2000)), faces="all")
-    problem = await refused(response, 429, "queue-full")
-    assert "of 10000000 bytes" in problem["detail"]
+    problem = await refused(response, 429, "storage-full")
+    assert "0 bytes of 9.5 MiB are in use or reserved, 0 bytes of them by you" in problem["detail"]
+    assert (problem["limit"], problem["used_by_you"], problem["setting"]) == (
+        10_000_000,
+        0,
+        "REFSTAR_STORAGE_BYTES",
+    )
     assert int(response.headers["retry-after"]) > 0
 
 
@@ -113,7 +118,7 @@ async def test_a_redis_that_fills_up_is_never_full_to_those_who_are_admitted(
     finally:
         await redis.config_set("maxmemory", before)
     assert {answer.status_code for answer in answers} == {202, 429}
-    assert "bytes of memory" in answers[-1].json()["detail"]
+    assert "of memory are in use or reserved" in answers[-1].json()["detail"]
     for answer in answers:
         if answer.status_code == 202:
             job = await client.get(answer.headers["location"])

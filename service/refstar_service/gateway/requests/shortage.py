@@ -1,0 +1,52 @@
+"""What to say to whoever finds no room: which limit it was, how much of it is theirs, and when to come again."""
+
+from datetime import timedelta
+
+from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import Problem
+from refstar_service.jobs import Limit, QueueFullError
+
+_SETTINGS = {
+    Limit.BYTES: "REFSTAR_STORAGE_BYTES",
+    Limit.QUOTA: "REFSTAR_STORAGE_BYTES_PER_KEY",
+    Limit.SHARE: "REFSTAR_STORAGE_BYTES",
+    Limit.MEMORY: "REFSTAR_REDIS_MEMORY_SHARE",
+}
+
+
+def report_shortage(error: QueueFullError) -> Problem:
+    """As a problem: `queue-full` for too many jobs, else `storage-full`."""
+    headers = {"Retry-After": str(error.seconds)}
+    if error.what is Limit.JOBS:
+        detail = f"The queue is full: {error.depth} of {error.limit} restorations."
+        return Problem(ProblemType.QUEUE_FULL, detail, headers=headers)
+    there, most, own = map(_show_bytes, (error.depth, error.limit, error.own))
+    match error.what:
+        case Limit.QUOTA:
+            found = f"Your pictures take {there} of the {most} that one API key may store."
+        case Limit.SHARE:
+            found = (
+                f"{there} of {most} are in use, {own} of them by you: as much as one API key may hold now."
+            )
+        case Limit.MEMORY:
+            found = f"{there} of {most} of memory are in use or reserved, {own} of them by you."
+        case _:
+            found = f"{there} of {most} are in use or reserved, {own} of them by you."
+    when = f"There is room again in {timedelta(seconds=error.seconds)} (hours:minutes:seconds) at the latest"
+    return Problem(
+        ProblemType.STORAGE_FULL,
+        f"{found} {when}, or at once if you delete restorations or people that you no longer need.",
+        headers=headers,
+        reached=error.what.value,
+        setting=_SETTINGS[error.what],
+        used=error.depth,
+        limit=error.limit,
+        used_by_you=error.own,
+    )
+
+
+def _show_bytes(count: int) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,193 @@
+"""Whose pictures take how much: shares, quotas, what makes room, and what is said to whoever finds none."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+from redis.asyncio import Redis
+from refstar_service.faces.select import FaceMode
+from refstar_service.gateway.requests.enrollments import limit_people
+from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
+from refstar_service.gateway.requests.shortage import report_shortage
+from refstar_service.images import ImageInfo
+from refstar_service.jobs import (
+    EnrollRequest,
+    JobQueue,
+    JobStatus,
+    Limit,
+    Outcome,
+    PersonReference,
+    QueueFullError,
+    RestoreRequest,
+    StoredFile,
+)
+from refstar_service.people import BYTES_A_REFERENCE, PeopleStore
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.rules import ResultPlan
+from refstar_service.settings import Settings
+
+NewQueue = Callable[..., JobQueue]
+RESULT = 2 * 1234  # bytes of a result with its selection picture, as the outcome of these tests has it
+
+
+async def restore(queue: JobQueue, request: RestoreRequest, outcome: Outcome, *names: str) -> None:
+    """From claim to outcome, one after the other."""
+    for name in names:
+        claim = await queue.claim(name, uploads=10, results=RESULT)
+        await queue.submit(name, request, claim=claim)
+        [started] = await queue.start(await queue.reserve(1))
+        assert started is not None
+        await queue.finish([(started, outcome)])
+
+
+async def statuses(queue: JobQueue, names: Sequence[str]) -> list[JobStatus]:
+    found = [await queue.get(name) for name in names]
+    return [job.status for job in found if job is not None]
+
+
+async def test_a_key_holds_as_much_as_is_left_so_that_the_next_one_finds_room(new_queue: NewQueue) -> None:
+    queue = new_queue(byte_limit=1000)
+    await queue.claim("a1", owner="a", uploads=500, results=0)
+    with pytest.raises(QueueFullError) as refusal:
+        await queue.claim("a2", owner="a", uploads=1, results=0)
+    assert (refusal.value.what, refusal.value.depth, refusal.value.own) == (Limit.SHARE, 500, 500)
+    await queue.claim("b1", owner="b", uploads=250, results=0)
+    with pytest.raises(QueueFullError, match="share"):
+        await queue.claim("b2", owner="b", uploads=1, results=0)
+    await queue.claim("c1", owner="c", uploads=125, results=0)
+
+
+async def test_in_open_mode_all_is_one_persons(new_queue: NewQueue) -> None:
+    queue = new_queue(byte_limit=1000)
+    await queue.claim("one", uploads=1000, results=0)
+    with pytest.raises(QueueFullError) as refusal:
+        await queue.claim("two", uploads=1, results=0)
+    assert (refusal.value.what, refusal.value.own) == (Limit.BYTES, 1000)
+
+
+async def test_a_quota_counts_what_one_key_holds(new_queue: NewQueue) -> None:
+    queue = new_queue(byte_limit=10_000, owner_byte_limit=300)
+    await queue.claim("a1", owner="a", uploads=200, results=100)
+    with pytest.raises(QueueFullError) as refusal:
+        await queue.claim("a2", owner="a", uploads=1, results=0)
+    assert (refusal.value.what, refusal.value.depth, refusal.value.limit) == (Limit.QUOTA, 300, 300)
+    await queue.claim("b1", owner="b", uploads=300, results=0)
+
+
+async def test_the_result_that_was_fetched_longest_ago_makes_room_and_no_other(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refstar_service.jobs.queue.FETCHED_STAYS", 0)
+    queue = new_queue(byte_limit=4 * RESULT)
+    names = ["unfetched", "fetched-last", "fetched-first"]
+    await restore(queue, request_for_jobs, success, *names)
+    for name in reversed(names[1:]):
+        await queue.note_fetched(name)
+        await asyncio.sleep(0.01)
+    claim = await queue.claim("next", uploads=RESULT, results=100)
+    assert success.result is not None
+    assert claim.evicted == tuple(file.key for file in success.result.files)
+    assert await statuses(queue, names) == [JobStatus.SUCCEEDED, JobStatus.SUCCEEDED, JobStatus.EXPIRED]
+    with pytest.raises(QueueFullError) as refusal:
+        await queue.claim("huge", uploads=3 * RESULT, results=0)
+    assert len(refusal.value.evicted) == 2, "what was fetched went, what nobody has fetched stays"
+    assert await statuses(queue, names) == [JobStatus.SUCCEEDED, JobStatus.EXPIRED, JobStatus.EXPIRED]
+
+
+async def test_a_result_stays_for_a_while_after_it_was_fetched(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    queue = new_queue(byte_limit=2 * RESULT + 10)
+    await restore(queue, request_for_jobs, success, "one")
+    await queue.note_fetched("one")
+    with pytest.raises(QueueFullError):
+        await queue.claim("next", uploads=2 * RESULT, results=0)
+    assert await statuses(queue, ["one"]) == [JobStatus.SUCCEEDED]
+
+
+async def test_what_is_said_is_when_room_comes_back(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    queue = new_queue(byte_limit=3 * RESULT, result_ttl=1000.0)
+    await restore(queue, request_for_jobs, success, "one", "two")
+    with pytest.raises(QueueFullError) as refusal:
+        await queue.claim("next", uploads=2 * RESULT, results=0)
+    assert 990 <= refusal.value.seconds <= 1000
+    problem = report_shortage(refusal.value)
+    assert problem.type.slug == "storage-full"
+    assert problem.headers["Retry-After"] == str(refusal.value.seconds)
+    assert "delete" in problem.detail
+    assert problem.extensions == {
+        "reached": "bytes",
+        "setting": "REFSTAR_STORAGE_BYTES",
+        "used": 2 * RESULT,
+        "limit": 3 * RESULT,
+        "used_by_you": 2 * RESULT,
+    }
+
+
+async def test_what_has_expired_takes_no_room(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    queue = new_queue(byte_limit=2 * RESULT + 10, result_ttl=0.1)
+    await restore(queue, request_for_jobs, success, "one", "two")
+    await asyncio.sleep(0.15)
+    await queue.claim("next", uploads=2 * RESULT, results=0)
+
+
+async def test_deleting_makes_room_at_once(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    queue = new_queue(byte_limit=2 * RESULT + 10)
+    await restore(queue, request_for_jobs, success, "one", "two")
+    with pytest.raises(QueueFullError):
+        await queue.claim("next", uploads=RESULT, results=0)
+    await queue.delete("one")
+    await queue.claim("next", uploads=RESULT, results=0)
+
+
+async def test_a_person_takes_room_until_they_are_deleted(
+    new_queue: NewQueue, redis: Redis, success: Outcome
+) -> None:
+    queue, people = new_queue(byte_limit=3 * BYTES_A_REFERENCE), PeopleStore(redis)
+    crop = StoredFile("people/p/crop-1", "cd" * 32, "image/png", 99, "a.png")
+    await people.add("p", owner="", name="Ada", request_id="r", limit=9, ttl=600)
+    claim = await queue.claim("p", uploads=10, results=2 * BYTES_A_REFERENCE)
+    await queue.submit("p", EnrollRequest((crop,)), claim=claim)
+    [started] = await queue.start(await queue.reserve(1))
+    assert started is not None
+    good, bad = success.references
+    assert await people.ready("p", [PersonReference(good, crop), PersonReference(bad, None)], ["e"])
+    await queue.finish([(started, success)])
+    assert await redis.hget("{refstar}:stored:totals", "bytes") == str(BYTES_A_REFERENCE).encode()
+    with pytest.raises(QueueFullError):
+        await queue.claim("next", uploads=2 * BYTES_A_REFERENCE + 1, results=0)
+    await people.delete("p")
+    await queue.claim("next", uploads=2 * BYTES_A_REFERENCE + 1, results=0)
+
+
+async def test_what_nobody_settled_makes_room_for_others(
+    new_queue: NewQueue, redis: Redis, request_for_jobs: RestoreRequest
+) -> None:
+    queue = new_queue(byte_limit=1000)
+    await queue.submit("old", request_for_jobs, claim=await queue.claim("old", uploads=500, results=500))
+    await redis.hset("{refstar}:job:old", "status", "succeeded")  # by a worker that knows nothing of this
+    await queue.claim("next", uploads=1000, results=0)
+
+
+async def test_an_album_of_500_photographs_goes_through_with_the_defaults(new_queue: NewQueue) -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert settings.store == "directory"
+    queue = new_queue(byte_limit=settings.storage_limit, limit=settings.queue_limit)
+    photograph = StoredFile("k", "ab" * 32, "image/jpeg", 6_000_000, "a.jpg", 12_000_000)
+    request = RestoreRequest(photograph, (photograph,), "refstar", Knobs(FaceMode.ALL))
+    info = ImageInfo("jpeg", "image/jpeg", 4000, 3000, "RGB", 1, 1, has_alpha=False, bits=8)
+    results = estimate_result_bytes(request, info, ResultPlan("jpeg", 4000, 3000))
+    for number in range(500):  # all at once, before a single one is done
+        await queue.claim(f"photograph-{number}", uploads=6_000_000, results=results)
+
+
+def test_as_many_people_are_admitted_as_fit_beside_restorations() -> None:
+    assert limit_people(Settings(storage_bytes=16 * 2**30)) == 256
+    assert limit_people(Settings(storage_bytes=16 * 2**30, max_people=9)) == 9
+    assert limit_people(Settings(blobs="redis", embedded_redis_memory_mb=512)) == 6
