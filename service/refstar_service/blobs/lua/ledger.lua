@@ -47,6 +47,11 @@ local function hold(id, owner, bytes, promised, ends_at)
     add_to(OWNERS, owner, bytes)
     add_to(TOTALS, 'bytes', bytes)
     add_to(TOTALS, 'promised', promised)
+    -- When nothing is held any more and nobody comes to see that, all of it goes at the same moment.
+    local last = redis.call('ZREVRANGE', ENDS, 0, 0, 'WITHSCORES')[2]
+    for _, key in ipairs({STORED, ENDS, FETCHED, OWNERS, TOTALS}) do
+      redis.call('PEXPIREAT', key, string.format('%d', math.ceil(last * 1000)))
+    end
   end
 end
 
