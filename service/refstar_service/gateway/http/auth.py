@@ -18,7 +18,7 @@ from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.full_disk import is_disk_full
 from refstar_service.gateway.http.limits import charge, request_policy
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
 
 OPEN = ""  # the owner of everything that is made without a key
@@ -41,7 +41,7 @@ class Caller:
 
 
 async def identify_caller(request: Request, gateway: GatewayDep) -> Caller:
-    """Whose request it is; raises Problem for whoever may not ask."""
+    """Whose request it is; raises ProblemError for whoever may not ask."""
     if gateway.keys is None:
         _refuse_other_sites(request, gateway)
         return Caller(OPEN, None, Limits(0, 0, 0))
@@ -83,8 +83,8 @@ def describe_access(app: FastAPI) -> None:
                 operation["security"] = [{"bearer": []}, {"header": []}]
 
 
-def report_invalid_key() -> Problem:
-    return Problem(
+def report_invalid_key() -> ProblemError:
+    return ProblemError(
         ProblemType.KEY_INVALID,
         "This API key is unknown or was revoked.",
         headers={"WWW-Authenticate": 'Bearer realm="refstar", error="invalid_token"'},
@@ -95,7 +95,7 @@ def _take_place(request: Request, gateway: Gateway, owner: str) -> None:
     """One of the requests in progress that the key may have; the edge gives it back once the answer is out."""
     places = gateway.connections.requests
     if places.take(owner) is not None:
-        raise Problem(
+        raise ProblemError(
             ProblemType.TOO_MANY_CONNECTIONS,
             f"This key has {places.held_by(owner)} requests in progress at this gateway, which is its share of "
             f"{places.most}. Try again in a moment.",
@@ -110,7 +110,7 @@ async def _authenticate(request: Request, keys: KeyStore) -> tuple[ApiKey, str]:
     if scheme.lower() != "bearer":
         scheme, token = "", request.headers.get("x-api-key", "")
     if not token:
-        raise Problem(
+        raise ProblemError(
             ProblemType.KEY_REQUIRED,
             "The request has no API key.",
             headers={"WWW-Authenticate": 'Bearer realm="refstar"'},
@@ -138,7 +138,7 @@ def _refuse_other_sites(request: Request, gateway: Gateway) -> None:
     host = request.headers.get("host", "")
     own = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc == host
     if not own and origin not in gateway.settings.listed_cors_origins:
-        raise Problem(
+        raise ProblemError(
             ProblemType.CROSS_SITE_REQUEST,
             f"The request comes from a page of {(origin or 'another site')[:80]}.",
         )

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refstar_service.gateway.http.connections import Connections
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 
 HEAD_WITHIN = 10.0  # seconds from the connection, or from the first byte of a further request
 LONGEST_HEAD = 64 * 1024  # bytes, request line and all
@@ -67,14 +67,14 @@ class ClientConnection(HttpToolsProtocol):
         self._body_bytes = 0
         self._framing_bytes = 0
         self._chunk_begun = False  # its size is known, none of its bytes is there; the last one has none
-        self._refusal: Problem | None = None
+        self._refusal: ProblemError | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self.config.connections.admit(self):
             detail = f"All {self.config.connections.most} connections of this gateway are busy. Try again in a moment."
-            self._refuse(Problem(ProblemType.TOO_MANY_CONNECTIONS, detail, headers={"Retry-After": "5"}))
+            self._refuse(ProblemError(ProblemType.TOO_MANY_CONNECTIONS, detail, headers={"Retry-After": "5"}))
             return
         self._start_head_timer()
 
@@ -126,7 +126,7 @@ class ClientConnection(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             # RFC 9112, 3.2: what stands before this gateway may have read the other one.
             detail = f"The request has {hosts} Host headers; it must have exactly one."
-            raise self._stop_parsing(Problem(ProblemType.MALFORMED_REQUEST, detail))
+            raise self._stop_parsing(ProblemError(ProblemType.MALFORMED_REQUEST, detail))
         self._stop_head_timer()
         self._body_begun, self._chunk_begun = True, False
         self._body_bytes = self._framing_bytes = 0
@@ -158,7 +158,9 @@ class ClientConnection(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        problem = self._refusal or Problem(ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP.")
+        problem = self._refusal or ProblemError(
+            ProblemType.MALFORMED_REQUEST, "The request is not valid HTTP."
+        )
         self._refuse(problem)
 
     def pause_writing(self) -> None:
@@ -189,13 +191,15 @@ class ClientConnection(HttpToolsProtocol):
             )
         if self._framing_bytes > LONGEST_HEAD + FRAMING_OF_A_BYTE * self._body_bytes:
             detail = "The chunks of the body are framed by far more bytes than they have."
-            self._refuse(Problem(ProblemType.MALFORMED_REQUEST, detail))
+            self._refuse(ProblemError(ProblemType.MALFORMED_REQUEST, detail))
         elif self._body_bytes > self.config.most_body and not self.cycle.response_started:
             # Whoever is answered already has a moment to read why (see the edge), and after that is disconnected.
             limit = self.config.most_body
-            self._refuse(Problem(ProblemType.REQUEST_TOO_LARGE, f"The limit is {limit} bytes.", limit=limit))
+            self._refuse(
+                ProblemError(ProblemType.REQUEST_TOO_LARGE, f"The limit is {limit} bytes.", limit=limit)
+            )
 
-    def _stop_parsing(self, problem: Problem) -> Problem:
+    def _stop_parsing(self, problem: ProblemError) -> ProblemError:
         """For the parser's callbacks: what they raise ends the parser, and `send_400_response` then answers this."""
         self._refusal = problem
         return problem
@@ -230,7 +234,7 @@ class ClientConnection(HttpToolsProtocol):
         log.info("closed a connection: the client %s", why)
         self.transport.abort()
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ProblemError) -> None:
         self._stop_head_timer()
         self._stop_body_timer()
         answering = self.cycle is not None and not self.cycle.response_complete
@@ -248,10 +252,12 @@ class ClientConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def _report_long_head() -> Problem:
+def _report_long_head() -> ProblemError:
     detail = f"The request line and headers exceed {LONGEST_HEAD} bytes."
-    return Problem(ProblemType.HEAD_TOO_LARGE, detail, limit=LONGEST_HEAD)
+    return ProblemError(ProblemType.HEAD_TOO_LARGE, detail, limit=LONGEST_HEAD)
 
 
-def _report_trailers() -> Problem:
-    return Problem(ProblemType.MALFORMED_REQUEST, "The body is followed by trailers, which are not accepted.")
+def _report_trailers() -> ProblemError:
+    return ProblemError(
+        ProblemType.MALFORMED_REQUEST, "The body is followed by trailers, which are not accepted."
+    )

@@ -51,7 +51,7 @@ class Gateway:
     keys: KeyStore | None = None
 
     def upload_slot(self, owner: str = "") -> AbstractAsyncContextManager[None]:
-        """One of the slots that bound the memory of uploads; raises Problem when there is none for this owner."""
+        """One of the slots that bound the memory of uploads; raises ProblemError when there is none for this owner."""
         return self.upload_slots.hold(owner)
 
 

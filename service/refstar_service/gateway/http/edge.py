@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from refstar_service import logs, tracing
 from refstar_service.gateway.http.hosts import HostNames
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.metrics import GatewayMetrics
 
 CLIENT_LEFT = 499  # nginx's number: there is no answer, so there is no status
@@ -66,13 +66,13 @@ class Edge:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
-        except Problem as refusal:
+        except ProblemError as refusal:
             await self._answer(refusal, scope, exchange)
         except Exception:
             log.exception("unexpected error in request %s", exchange.request_id)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must cut the connection
-            problem = Problem(
+            problem = ProblemError(
                 ProblemType.INTERNAL_ERROR, "The error was logged. Quote the request_id when you report it."
             )
             await self._answer(problem, scope, exchange)
@@ -82,7 +82,7 @@ class Edge:
                 release()
             self._record(scope, exchange, time.perf_counter() - began)
 
-    async def _answer(self, problem: Problem, scope: Scope, exchange: "_Exchange") -> None:
+    async def _answer(self, problem: ProblemError, scope: Scope, exchange: "_Exchange") -> None:
         scope["state"]["problem"] = problem.type
         response = problem.response(instance=scope["path"], request_id=exchange.request_id)
         await response(scope, exchange.receive, exchange.send)

@@ -14,14 +14,14 @@ from refstar_service.access.file import KeyFileError
 from refstar_service.blobs import BlobsUnavailableError
 from refstar_service.gateway.http.full_disk import is_disk_full
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import MEDIA_TYPE, Problem
+from refstar_service.gateway.http.problems import MEDIA_TYPE, ProblemError
 from refstar_service.gateway.http.validation import report_invalid_parameters
 
 log = logging.getLogger(__name__)
 
 
 def install_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(RedisError, _answer_redis_error)
     app.add_exception_handler(KeyFileError, _answer_key_error)
     app.add_exception_handler(BlobsUnavailableError, _answer_store_error)
@@ -29,20 +29,20 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
 
-def render_problem(request: Request, problem: Problem) -> Response:
+def render_problem(request: Request, problem: ProblemError) -> Response:
     # A marker for metrics: which refusal it was, without reading the body again.
     request.scope["state"]["problem"] = problem.type
     return problem.response(instance=request.url.path, request_id=request.scope["state"]["request_id"])
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
-    return render_problem(request, cast(Problem, error))
+    return render_problem(request, cast(ProblemError, error))
 
 
 async def _answer_redis_error(request: Request, error: Exception) -> Response:
     log.error("Redis failed: %s: %s", type(error).__name__, error)
     detail = f"{name_trouble(error)} Accepted restorations are not lost."
-    problem = Problem(ProblemType.QUEUE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
+    problem = ProblemError(ProblemType.QUEUE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
     return render_problem(request, problem)
 
 
@@ -59,13 +59,13 @@ async def _answer_key_error(request: Request, error: Exception) -> Response:
     log.error("API keys cannot be read: %s", error)
     detail = "The service cannot read its API keys."
     return render_problem(
-        request, Problem(ProblemType.KEYS_UNAVAILABLE, detail, headers={"Retry-After": "10"})
+        request, ProblemError(ProblemType.KEYS_UNAVAILABLE, detail, headers={"Retry-After": "10"})
     )
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:
     log.error("the picture store failed: %s", error)
-    problem = Problem(
+    problem = ProblemError(
         ProblemType.STORAGE_UNAVAILABLE,
         "The picture store does not respond. Accepted restorations are not lost.",
         headers={"Retry-After": "10"},
@@ -83,10 +83,10 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     method, path = request.method, request.url.path
     match error.status_code:
         case 404:
-            problem = Problem(ProblemType.NOT_FOUND, f"Nothing is served at {path[:200]}.")
+            problem = ProblemError(ProblemType.NOT_FOUND, f"Nothing is served at {path[:200]}.")
         case 405:
             allowed = _allowed_methods(request, (error.headers or {}).get("Allow", ""))
-            problem = Problem(
+            problem = ProblemError(
                 ProblemType.METHOD_NOT_ALLOWED,
                 f"{method} is not allowed here; use {allowed.replace(', ', ' or ')}.",
                 headers={"Allow": allowed},

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.settings import Settings
 
 #: Liveness tells nothing, and load balancers ask for it under names of their own.
@@ -30,10 +30,10 @@ class HostNames:
         return cls(frozenset({settings.host.lower(), *settings.listed_host_names}))
 
     def check(self, host: str, path: str) -> None:
-        """Raises Problem for a request whose Host header (`host`) has a name of somebody else's."""
+        """Raises ProblemError for a request whose Host header (`host`) has a name of somebody else's."""
         if self.listed is None or path in ANY_NAME or self._has(host):
             return
-        raise Problem(
+        raise ProblemError(
             ProblemType.WRONG_HOST,
             f"The request is for the host {host[:80]!r}. The service answers to localhost, to IP addresses and to the "
             "names that its operator lists in REFSTAR_HOST_NAMES.",

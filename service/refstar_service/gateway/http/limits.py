@@ -13,7 +13,7 @@ from refstar_service.access import Limits
 from refstar_service.access.usage import Policy, Standing
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 
 MINUTE = 60
 DAY = 86_400
@@ -28,7 +28,7 @@ def restoration_policy(limits: Limits) -> Policy | None:
 
 
 async def charge(request: Request, gateway: Gateway, owner: str, policy: Policy | None) -> None:
-    """One unit of a policy, which the headers of the answer then show; raises Problem if none is left."""
+    """One unit of a policy, which the headers of the answer then show; raises ProblemError if none is left."""
     if policy is None:
         return
     taken = await gateway.usage.take(owner, [policy])
@@ -63,7 +63,7 @@ async def _reserve_unfinished(gateway: Gateway, owner: str, limits: Limits, job_
     # A job may wait for `job_ttl` and then run for as long.
     longest = 2.0 * gateway.settings.job_ttl
     if limits.unfinished and not await gateway.usage.hold(owner, job_id, limits.unfinished, longest):
-        raise Problem(
+        raise ProblemError(
             ProblemType.TOO_MANY_UNFINISHED,
             f"This key already has {limits.unfinished} restorations queued or running, which is its limit.",
             headers={"Retry-After": "5"},
@@ -75,10 +75,10 @@ def _append_item(headers: dict[str, str], name: str, item: str) -> None:
     headers[name] = f"{headers[name]}, {item}" if name in headers else item
 
 
-def _report_excess(standing: Standing) -> Problem:
+def _report_excess(standing: Standing) -> ProblemError:
     policy = standing.policy
     what = "request" if policy.name == "requests" else "restoration"
-    return Problem(
+    return ProblemError(
         ProblemType.QUOTA_EXCEEDED,
         f"This key is limited to {policy.quota} {what}{'' if policy.quota == 1 else 's'} in {policy.window} seconds. "
         f"Try again in {standing.reset} seconds.",

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Query, Response
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.jobs import Place
 
 MOST_ENTRIES = 100
@@ -24,7 +24,7 @@ Cursor = Annotated[
 
 
 def parse_cursor(cursor: str | None) -> Place | None:
-    """Raises Problem for a cursor that is not ours."""
+    """Raises ProblemError for a cursor that is not ours."""
     if cursor is None:
         return None
     try:
@@ -33,7 +33,7 @@ def parse_cursor(cursor: str | None) -> Place | None:
         text = ""
     if match := _PLACE.fullmatch(text):
         return Place(match[1], match[2])
-    raise Problem(
+    raise ProblemError(
         ProblemType.INVALID_PARAMETER,
         f"cursor must come from `next` of another page, not {cursor[:80]!r}. Leave it out for the first page.",
         errors=[

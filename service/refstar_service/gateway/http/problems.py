@@ -12,7 +12,7 @@ from refstar_service.gateway.http.problem_types import ProblemType
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(Exception):  # noqa: N818  an answer, not a fault
+class ProblemError(Exception):
     """An answer to give instead of what was asked for; `extensions` are further members of its body."""
 
     def __init__(

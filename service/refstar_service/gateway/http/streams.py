@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.shares import Shares, Shortage
 from refstar_service.jobs import JobQueue
 
@@ -26,8 +26,8 @@ class Streams:
 
     @contextmanager
     def open(self, job_id: str, owner: str) -> Iterator[None]:
-        """A stream of this job for as long as it is open. Raises Problem when there are too many, or this owner has its
-        share of them."""
+        """A stream of this job for as long as it is open. Raises ProblemError when there are too many, or this owner has
+        its share of them."""
         match self._shares.take(owner):
             case Shortage.OWN:
                 raise _refuse(
@@ -59,8 +59,8 @@ class Streams:
         return self._places.get(job_id)
 
 
-def _refuse(what: str) -> Problem:
-    return Problem(
+def _refuse(what: str) -> ProblemError:
+    return ProblemError(
         ProblemType.TOO_MANY_STREAMS,
         f"{what}. Poll instead, or try again in a moment.",
         headers={"Retry-After": "5"},

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.shares import Shares, Shortage
 
 
@@ -14,7 +14,7 @@ class UploadSlots:
 
     @asynccontextmanager
     async def hold(self, owner: str) -> AsyncIterator[None]:
-        """One of the slots; raises Problem when there is none for this owner."""
+        """One of the slots; raises ProblemError when there is none for this owner."""
         match self._shares.take(owner):
             case Shortage.OWN:
                 raise _refuse(
@@ -29,7 +29,7 @@ class UploadSlots:
             self._shares.give_back(owner)
 
 
-def _refuse(what: str) -> Problem:
-    return Problem(
+def _refuse(what: str) -> ProblemError:
+    return ProblemError(
         ProblemType.TOO_MANY_UPLOADS, f"{what}. Try again in a moment.", headers={"Retry-After": "1"}
     )

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.restoration.errors import Fault
 
 LONGEST_VALUE = 80  # characters of a value that are shown
@@ -37,7 +37,7 @@ _PHRASES = {
 _WITHOUT_VALUE = {"missing", "string_too_long", "value_error"}
 
 
-def report_invalid_parameters(errors: Sequence[ErrorDetails], faults: Sequence[Fault] = ()) -> Problem:
+def report_invalid_parameters(errors: Sequence[ErrorDetails], faults: Sequence[Fault] = ()) -> ProblemError:
     """The problem that lists all errors, and then the ``faults`` of knobs, each with parameter, value and reason."""
     listed, sentences = [], []
     for error in errors:
@@ -49,7 +49,7 @@ def report_invalid_parameters(errors: Sequence[ErrorDetails], faults: Sequence[F
     for fault in faults:
         listed.append(asdict(fault) | {"value": fault.value[:LONGEST_VALUE]})
         sentences.append(f"{fault.parameter} {fault.reason}")
-    return Problem(ProblemType.INVALID_PARAMETER, f"{'; '.join(sentences)}.", errors=listed)
+    return ProblemError(ProblemType.INVALID_PARAMETER, f"{'; '.join(sentences)}.", errors=listed)
 
 
 def explain_error(kind: str, context: Mapping[str, Any], message: str) -> str:

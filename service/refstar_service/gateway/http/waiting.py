@@ -62,8 +62,8 @@ async def wait_for_job(
 ) -> Job | None:
     """The job when it is terminal, or as it stands after `seconds` or at a stop; None if it is gone.
 
-    Raises ClientDisconnect if the client goes away, and Problem if its key is revoked. The request's body must have
-    been read.
+    Raises ClientDisconnect if the client goes away, and ProblemError if its key is revoked. The request's body must
+    have been read.
     """
     async with gateway.queue.watch(job_id, end_only=True) as ended:
         job = await gateway.queue.get(job_id)

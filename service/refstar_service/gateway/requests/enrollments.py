@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.requests.form import Form, FormLimits
 from refstar_service.gateway.requests.lookup import find_person
@@ -48,11 +48,13 @@ def limit_people(settings: Settings) -> int:
 
 
 def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollment:
-    """The enrollment in a form; raises Problem. Hashes megabytes: call it by `scan_form`."""
+    """The enrollment in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`."""
     options, asked = parse_person(form.fields)
     uploads = form.files_of("references")
     if not uploads:
-        raise Problem(ProblemType.MISSING_REFERENCES, "Send at least one file in the field 'references'.")
+        raise ProblemError(
+            ProblemType.MISSING_REFERENCES, "Send at least one file in the field 'references'."
+        )
     limits = image_limits(settings)
     labels = [f"references[{index}]" for index in range(len(uploads))]
     try:
@@ -94,16 +96,16 @@ async def settle_person(gateway: Gateway, person: Person) -> Person:
 
 
 async def find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
-    """The caller's person, for a restoration; raises Problem if it cannot be used."""
+    """The caller's person, for a restoration; raises ProblemError if it cannot be used."""
     person = await find_person(gateway, caller, person_id)
     match (person := await settle_person(gateway, person)).status:
         case PersonStatus.PREPARING:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.PERSON_NOT_READY,
                 "No worker has looked at this person's references yet.",
                 headers={"Retry-After": "2"},
             )
         case PersonStatus.FAILED if person.failure:
             failure = ProblemDetails.of(person.failure, person.request_id).model_dump(exclude_none=True)
-            raise Problem(ProblemType.PERSON_FAILED, person.failure.detail, failure=failure)
+            raise ProblemError(ProblemType.PERSON_FAILED, person.failure.detail, failure=failure)
     return person

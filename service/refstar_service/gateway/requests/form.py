@@ -17,7 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -71,15 +71,15 @@ async def scan_form(form: Form, act: Callable[P, T], *arguments: P.args, **optio
 
 
 async def read_form(request: Request, limits: FormLimits) -> Form:
-    """The form of a request; raises Problem for one that is malformed, too large or too slow."""
+    """The form of a request; raises ProblemError for one that is malformed, too large or too slow."""
     kind, parameters = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
-        raise Problem(
+        raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
             f"The body must be multipart/form-data, not {kind.decode('latin-1') or 'without a Content-Type'}.",
         )
     if not parameters.get(b"boundary"):
-        raise Problem(ProblemType.MALFORMED_REQUEST, "The Content-Type header has no boundary.")
+        raise ProblemError(ProblemType.MALFORMED_REQUEST, "The Content-Type header has no boundary.")
     _check_declared_length(request.headers.get("content-length"), limits.max_request_bytes)
 
     form = _FormBuilder(limits)
@@ -89,11 +89,11 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
             async for chunk in _cap(request.stream(), limits.max_request_bytes):
                 parser.write(chunk)
     except FormParserError as error:
-        raise Problem(
+        raise ProblemError(
             ProblemType.MALFORMED_REQUEST, f"The multipart body cannot be read: {error}."
         ) from error
     except TimeoutError as error:
-        raise Problem(
+        raise ProblemError(
             ProblemType.UPLOAD_TIMEOUT, f"The body did not arrive within {limits.timeout:g} seconds."
         ) from error
     return form.finish()
@@ -114,8 +114,8 @@ async def _cap(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]
         yield chunk
 
 
-def _report_size(limit: int, what: str) -> Problem:
-    return Problem(ProblemType.REQUEST_TOO_LARGE, f"{what} The limit is {limit} bytes.", limit=limit)
+def _report_size(limit: int, what: str) -> ProblemError:
+    return ProblemError(ProblemType.REQUEST_TOO_LARGE, f"{what} The limit is {limit} bytes.", limit=limit)
 
 
 @dataclass
@@ -152,7 +152,9 @@ class _FormBuilder:
 
     def finish(self) -> Form:
         if not self._ended:
-            raise Problem(ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary.")
+            raise ProblemError(
+                ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary."
+            )
         return Form(self._fields, tuple(self._files))
 
     def _begin_part(self) -> None:
@@ -173,18 +175,18 @@ class _FormBuilder:
         disposition = self._part.headers.get(b"content-disposition", b"")
         _, options = parse_options_header(disposition)
         if b"name" not in options:
-            raise Problem(ProblemType.MALFORMED_REQUEST, "A part of the form has no name.")
+            raise ProblemError(ProblemType.MALFORMED_REQUEST, "A part of the form has no name.")
         self._part.name = _decode_text(options[b"name"])
         self._part.file_name = _decode_file_name(disposition, options)
         if self._part.file_name is not None:
             self._check_file_field()
         elif len(self._fields) >= MAX_FIELDS:
-            raise Problem(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
+            raise ProblemError(ProblemType.MALFORMED_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
 
     def _check_file_field(self) -> None:
         name = self._part.name
         if name not in self._limits.files:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.UNKNOWN_PARAMETER,
                 f"Unknown file field {name[:80]!r}; send files in {' or '.join(map(repr, self._limits.files))}.",
                 parameter=name[:80],
@@ -193,28 +195,28 @@ class _FormBuilder:
         if sum(upload.field == name for upload in self._files) < allowed:
             return
         if name == "references":
-            raise Problem(
+            raise ProblemError(
                 ProblemType.TOO_MANY_REFERENCES, f"Send at most {allowed} references.", limit=allowed
             )
-        raise Problem(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
+        raise ProblemError(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
 
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         size = len(part.data) + end - start
         if part.file_name is None and part.name in self._limits.files:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.INVALID_PARAMETER,
                 f"{part.name!r} must be a file, not text: give the part a file name, as "
                 f"`curl -F {part.name}=@photo.jpg` does (note the @).",
                 parameter=part.name,
             )
         if part.file_name is None and size > MAX_FIELD_BYTES:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.MALFORMED_REQUEST,
                 f"The field {part.name[:80]!r} is longer than {MAX_FIELD_BYTES} bytes.",
             )
         if part.file_name is not None and size > self._limits.max_file_bytes:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.IMAGE_TOO_MANY_BYTES,
                 f"A file in {part.name!r} is larger than {self._limits.max_file_bytes} bytes.",
                 parameter=part.name,
@@ -231,7 +233,7 @@ class _FormBuilder:
             upload = Upload(part.name, part.file_name, claim.decode("latin-1") or None, bytes(part.data))
             self._files.append(upload)
         elif part.name in self._fields:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.INVALID_PARAMETER, f"Send {part.name[:80]!r} only once.", parameter=part.name[:80]
             )
         else:

@@ -22,7 +22,7 @@ from refstar_service.access.repeats import Settlement, State
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.requests.form import Form, FormLimits, read_form, scan_form
 
 MOST_CHARACTERS = 255
@@ -62,8 +62,8 @@ async def create_once(
     limits: FormLimits,
     create: Callable[[Form, Creation], Awaitable[T]],
 ) -> T:
-    """What `create` returns for the form of this request; raises Problem. The upload has its slot until then, and its
-    megabytes are gone after it: a wait need not hold them."""
+    """What `create` returns for the form of this request; raises ProblemError. The upload has its slot until then, and
+    its megabytes are gone after it: a wait need not hold them."""
     parse_idempotency_key(request)  # a bad one is refused before megabytes are read
     async with gateway.upload_slot(caller.owner):
         form = await read_form(request, limits)
@@ -77,7 +77,7 @@ async def _begin_creation(
 ) -> AsyncIterator[Creation]:
     """Leaving the body without an error records that the thing was made.
 
-    Raises Problem while another request makes it. Without the header, every request makes a thing of its own.
+    Raises ProblemError while another request makes it. Without the header, every request makes a thing of its own.
     """
     client_key = parse_idempotency_key(request)
     if client_key is None:
@@ -87,12 +87,12 @@ async def _begin_creation(
     record = await gateway.repeats.begin(caller.owner, client_key, fingerprint)
     match record.state:
         case State.DIFFERENT:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.IDEMPOTENCY_KEY_REUSED,
                 "This Idempotency-Key was already used with a different request.",
             )
         case State.RUNNING:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.IDEMPOTENT_REQUEST_RUNNING,
                 "The first request with this Idempotency-Key is still in progress.",
                 headers={"Retry-After": "1"},
@@ -105,21 +105,21 @@ async def _begin_creation(
         yield Creation(record.id, repeated=True, done=False)
     except BaseException as error:
         # After a lost connection nobody knows whether it was made: the same request again looks for it by its id.
-        outcome = Settlement.REFUSED if isinstance(error, Problem) else Settlement.UNKNOWN
+        outcome = Settlement.REFUSED if isinstance(error, ProblemError) else Settlement.UNKNOWN
         await asyncio.shield(gateway.repeats.settle(caller.owner, client_key, record, outcome))
         raise
     await gateway.repeats.settle(caller.owner, client_key, record, Settlement.MADE)
 
 
 def parse_idempotency_key(request: Request) -> str | None:
-    """What the header says, None without one; raises Problem if it is not one quoted string."""
+    """What the header says, None without one; raises ProblemError if it is not one quoted string."""
     values = request.headers.getlist("idempotency-key")
     if not values:
         return None
     text = values[0].strip(" ")
     if len(values) > 1 or not _STRING.fullmatch(text) or len(text) > MOST_CHARACTERS + 2:
         shown = ", ".join(values)[:80]
-        raise Problem(
+        raise ProblemError(
             ProblemType.IDEMPOTENCY_KEY_MALFORMED,
             f"Idempotency-Key must be one string of 1 to {MOST_CHARACTERS} characters in double quotes, such as "
             f'"8e03978e-40d5-43e8-bc93-6894a57f9324", not {shown}.',

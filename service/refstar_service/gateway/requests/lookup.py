@@ -5,7 +5,7 @@ import re
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.jobs import Job, RestoreRequest
 from refstar_service.people import Person
 
@@ -14,7 +14,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 async def find_restoration(gateway: Gateway, caller: Caller, job_id: str) -> Job:
-    """Raises Problem if there is none, and the very same if it is somebody else's or no restoration."""
+    """Raises ProblemError if there is none, and the very same if it is somebody else's or no restoration."""
     return own_restoration(await _read_job(gateway, job_id), job_id, caller)
 
 
@@ -25,17 +25,17 @@ async def find_restoration_or_none(gateway: Gateway, caller: Caller, job_id: str
 
 
 def own_restoration(job: Job | None, job_id: str, caller: Caller) -> Job:
-    """The job, which was read already; raises the same Problem."""
+    """The job, which was read already; raises the same ProblemError."""
     if job is None or not _is_own(job, caller):
-        raise Problem(ProblemType.UNKNOWN_RESTORATION, f"No such restoration: {job_id[:80]!r}.")
+        raise ProblemError(ProblemType.UNKNOWN_RESTORATION, f"No such restoration: {job_id[:80]!r}.")
     return job
 
 
 async def find_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
-    """Raises Problem if there is none, and the very same if it is somebody else's."""
+    """Raises ProblemError if there is none, and the very same if it is somebody else's."""
     person = await find_person_or_none(gateway, caller, person_id)
     if person is None:
-        raise Problem(ProblemType.UNKNOWN_PERSON, f"No such person: {person_id[:80]!r}.")
+        raise ProblemError(ProblemType.UNKNOWN_PERSON, f"No such person: {person_id[:80]!r}.")
     return person
 
 

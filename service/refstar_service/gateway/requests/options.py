@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.validation import report_invalid_parameters
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, MOST_BOXES, Knob, KnobKind
@@ -53,7 +53,7 @@ class PersonOptions(BaseModel):
 
 
 def parse_options(fields: Mapping[str, str]) -> tuple[RestorationOptions, Asked]:
-    """What the text fields of a form say; raises Problem naming every field that is wrong."""
+    """What the text fields of a form say; raises ProblemError naming every field that is wrong."""
     return _parse(RestorationOptions, KNOBS, fields, ("image", "references"))
 
 
@@ -62,12 +62,12 @@ def parse_person(fields: Mapping[str, str]) -> tuple[PersonOptions, Asked]:
     return _parse(PersonOptions, PERSON_KNOBS, fields, ("references",))
 
 
-def describe_refusal(error: RequestError, **more: Any) -> Problem:
+def describe_refusal(error: RequestError, **more: Any) -> ProblemError:
     """The answer to a request that cannot be meant; ``more``: further members of it."""
     if error.faults:
         more["errors"] = [asdict(fault) for fault in error.faults]
     more |= {name: value for name in ("parameter", "limit") if (value := getattr(error, name)) is not None}
-    return Problem(ProblemType.of(error.code) or ProblemType.INVALID_PARAMETER, error.detail, **more)
+    return ProblemError(ProblemType.of(error.code) or ProblemType.INVALID_PARAMETER, error.detail, **more)
 
 
 def _parse(
@@ -95,7 +95,7 @@ def _parse(
 
 def _check_name(name: str, known: list[str], files: tuple[str, ...]) -> None:
     if name in files:
-        raise Problem(
+        raise ProblemError(
             ProblemType.INVALID_PARAMETER,
             f"{name!r} must be a file, not text: `curl -F {name}=@photo.jpg` (note the @).",
             parameter=name,
@@ -103,7 +103,7 @@ def _check_name(name: str, known: list[str], files: tuple[str, ...]) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; the fields are {', '.join(known)}."
-        raise Problem(
+        raise ProblemError(
             ProblemType.UNKNOWN_PARAMETER, f"Unknown field {name[:80]!r}{hint}", parameter=name[:80]
         )
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.jobs import Limit, QueueFullError
 
 _SETTINGS = {
@@ -14,12 +14,12 @@ _SETTINGS = {
 }
 
 
-def report_shortage(error: QueueFullError) -> Problem:
+def report_shortage(error: QueueFullError) -> ProblemError:
     """As a problem: `queue-full` for too many jobs, else `storage-full`."""
     headers = {"Retry-After": str(error.seconds)}
     if error.what is Limit.JOBS:
         detail = f"The queue is full: {error.depth} of {error.limit} restorations."
-        return Problem(ProblemType.QUEUE_FULL, detail, headers=headers)
+        return ProblemError(ProblemType.QUEUE_FULL, detail, headers=headers)
     there, most, own = map(_show_bytes, (error.depth, error.limit, error.own))
     match error.what:
         case Limit.QUOTA:
@@ -33,7 +33,7 @@ def report_shortage(error: QueueFullError) -> Problem:
         case _:
             found = f"{there} of {most} are in use or reserved, {own} of them by you."
     when = f"There is room again in {timedelta(seconds=error.seconds)} (hours:minutes:seconds) at the latest"
-    return Problem(
+    return ProblemError(
         ProblemType.STORAGE_FULL,
         f"{found} {when}, or at once if you delete restorations or people that you no longer need.",
         headers=headers,

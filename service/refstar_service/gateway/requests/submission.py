@@ -16,7 +16,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.filenames import safe_name
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
@@ -76,13 +76,13 @@ def read_submission(
     job_id: str,
     person: Person | None = None,
 ) -> Submission:
-    """The submission in a form; raises Problem. Hashes megabytes: call it by `scan_form`. `person`: whom it names."""
+    """The submission in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`. `person`: its person."""
     options, asked = parse_options(form.fields)
     images, references = form.files_of("image"), form.files_of("references")
     if not images:
-        raise Problem(ProblemType.MISSING_IMAGE, "Send the picture as a file in the field 'image'.")
+        raise ProblemError(ProblemType.MISSING_IMAGE, "Send the picture as a file in the field 'image'.")
     if person is not None and references:
-        raise Problem(
+        raise ProblemError(
             ProblemType.INVALID_PARAMETER,
             "Send either `person` or `references`, not both.",
             errors=[
@@ -164,7 +164,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
             raise report_shortage(error) from error
         if isinstance(error, BlobsUnavailableError):
             log.error("pictures cannot be stored: %s", error)
-            raise Problem(
+            raise ProblemError(
                 ProblemType.STORAGE_UNAVAILABLE,
                 "The pictures could not be stored. Nothing was queued.",
                 headers={"Retry-After": "10"},
@@ -193,7 +193,7 @@ def probe_upload(upload: Upload, label: str, limits: ImageLimits) -> ImageInfo:
         return probe(upload.data, limits, claimed_media_type=upload.media_type)
     except ImageError as refused:
         kind = ProblemType.of(refused.code) or ProblemType.IMAGE_UNDECODABLE
-        raise Problem(kind, f"{label}: {refused.detail}", parameter=label) from refused
+        raise ProblemError(kind, f"{label}: {refused.detail}", parameter=label) from refused
 
 
 def describe_file(upload: Upload, info: ImageInfo, key: str) -> StoredFile:

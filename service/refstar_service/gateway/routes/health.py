@@ -12,7 +12,7 @@ from refstar_service.access.file import KeyFileError
 from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.handlers import name_trouble
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import Liveness, Readiness
 
@@ -96,5 +96,5 @@ async def _read_queue(gateway: Gateway) -> None:
             gauges.queue_oldest_timestamp.labels(priority).set(time.time() - line.oldest)
 
 
-def _report_not_ready(detail: str) -> Problem:
-    return Problem(ProblemType.NOT_READY, detail, headers={"Retry-After": "2"})
+def _report_not_ready(detail: str) -> ProblemError:
+    return ProblemError(ProblemType.NOT_READY, detail, headers={"Retry-After": "2"})

@@ -14,7 +14,7 @@ from refstar_service.gateway.http.full_disk import outlast_full_disk
 from refstar_service.gateway.http.limits import charge_restoration
 from refstar_service.gateway.http.paging import Cursor, Limit, link_next_page, parse_cursor
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.representation import IfNoneMatch, omit_if_known, render_resource
 from refstar_service.gateway.http.responses import (
     IDEMPOTENCY_PROBLEMS,
@@ -157,7 +157,7 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
 
 async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form, person_id: str) -> Person:
     if not gateway.models:
-        raise Problem(ProblemType.NO_MODEL, "No model is installed.")
+        raise ProblemError(ProblemType.NO_MODEL, "No model is installed.")
     most = limit_people(gateway.settings)
     enrollment = await scan_form(form, read_enrollment, form, gateway.settings, person_id)
     async with charge_restoration(request, gateway, caller.owner, caller.limits, person_id):
@@ -173,7 +173,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
             )
             await submit_job(gateway, enrollment.submission, caller.owner)
         except PeopleFullError as error:
-            raise Problem(
+            raise ProblemError(
                 ProblemType.TOO_MANY_PEOPLE,
                 f"{error.count} people are stored, and no more than {most} fit into `storage_bytes` and `max_people`.",
                 limit=most,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import ProblemExplanation, ProblemList
 
@@ -28,7 +28,7 @@ async def explain_problem(slug: str, request: Request) -> Response | ProblemExpl
     """Explain a problem type and what to do about it: plain text for browsers, JSON for everything else."""
     problem = ProblemType.of(slug)
     if problem is None:
-        raise Problem(ProblemType.NOT_FOUND, f"No such problem type: {slug[:80]!r}.")
+        raise ProblemError(ProblemType.NOT_FOUND, f"No such problem type: {slug[:80]!r}.")
     if "text/" in request.headers.get("accept", ""):
         text = f"{problem.title}\nStatus {problem.status}, type {problem.uri}\n\n{problem.remedy}\n"
         return PlainTextResponse(text)

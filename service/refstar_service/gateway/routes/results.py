@@ -10,7 +10,7 @@ from refstar_service.gateway.http.auth import CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.filenames import EXTENSIONS, content_disposition, download_name
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.representation import IfNoneMatch, match_etag
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.http.responses import describe_problems
@@ -70,7 +70,7 @@ async def download_selection(
     job = await find_restoration(gateway, caller, job_id)
     result = await _read_result(gateway, job)
     if result.selection is None:
-        raise Problem(ProblemType.NO_SELECTION, "This restoration used no reference.")
+        raise ProblemError(ProblemType.NO_SELECTION, "This restoration used no reference.")
     return await _send_file(gateway, job, result.selection, "selection", if_none_match)
 
 
@@ -78,16 +78,18 @@ async def _read_result(gateway: Gateway, job: Job) -> JobResult:
     match job.status:
         case JobStatus.QUEUED | JobStatus.RUNNING:
             position = await gateway.queue.position(job.id)
-            raise Problem(
+            raise ProblemError(
                 ProblemType.RESULT_NOT_READY,
                 f"The restoration is {job.status}.",
                 headers={"Retry-After": str(estimate_poll_delay(position))},
             )
         case JobStatus.CANCELED:
-            raise Problem(ProblemType.RESTORATION_CANCELED, "The restoration was canceled before it ended.")
+            raise ProblemError(
+                ProblemType.RESTORATION_CANCELED, "The restoration was canceled before it ended."
+            )
         case JobStatus.FAILED if job.failure:
             failure = ProblemDetails.of(job.failure, job.request.request_id).model_dump(exclude_none=True)
-            raise Problem(ProblemType.RESTORATION_FAILED, job.failure.detail, failure=failure)
+            raise ProblemError(ProblemType.RESTORATION_FAILED, job.failure.detail, failure=failure)
         case JobStatus.SUCCEEDED if job.result:
             return job.result
         case _:
@@ -108,5 +110,7 @@ async def _send_file(
     return Response(data, headers=headers, media_type=file.media_type)
 
 
-def _report_expiry() -> Problem:
-    return Problem(ProblemType.RESTORATION_EXPIRED, "The pictures of this restoration have been deleted.")
+def _report_expiry() -> ProblemError:
+    return ProblemError(
+        ProblemType.RESTORATION_EXPIRED, "The pictures of this restoration have been deleted."
+    )

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refstar_service.gateway.http.problems import Problem
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.requests.form import Form, FormLimits, read_form
 
 LIMITS = FormLimits(
@@ -69,7 +69,7 @@ def refused(body: bytes, cuts: Sequence[int] = (), content_type: str | None = No
     """Whether it is refused, as a problem of the client's; anything else is raised."""
     try:
         read(body, cuts, content_type)
-    except Problem as problem:
+    except ProblemError as problem:
         if problem.type.status not in REFUSALS:
             raise
         return True
@@ -169,5 +169,5 @@ def test_a_file_name_may_be_encoded(parameters: str, name: str) -> None:
 def test_a_file_field_without_a_file_name_is_told_so_and_a_blank_one_is_none() -> None:
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"\r\n\r\n'.encode()
     assert not read(head + f"\r\n--{BOUNDARY}--\r\n".encode()).files
-    with pytest.raises(Problem, match="'image' must be a file"):
+    with pytest.raises(ProblemError, match="'image' must be a file"):
         read(head + f"data\r\n--{BOUNDARY}--\r\n".encode())
