@@ -56,7 +56,7 @@ class Inverting:
         self.known |= {picture.key: one for picture, one in zip(pictures, features, strict=True)}
         return features
 
-    def cached(self, key: str) -> Features | None:
+    def recall(self, key: str) -> Features | None:
         return self.known.get(key)
 
     def stage(self, tasks: Sequence[FaceTask]) -> "InvertingLater":

@@ -37,4 +37,4 @@ def test_sure_logits_expect_their_code() -> None:
     quantizer = Quantizer(4, 2)
     logits = torch.full((1, 4, 1, 1), -50.0)
     logits[0, 3] = 50
-    assert torch.allclose(quantizer.expected(logits)[0, :, 0, 0], quantizer.codes[3])
+    assert torch.allclose(quantizer.average(logits)[0, :, 0, 0], quantizer.codes[3])

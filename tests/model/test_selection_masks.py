@@ -156,7 +156,7 @@ def test_labels_survive_their_file(tmp_path: Path) -> None:
     assert np.array_equal(found.take, label.take)
     assert np.abs(found.confidence - label.confidence).max() <= 0.5 / 255 + 1e-6
     assert np.array_equal(again.points["a"], drawn_points())
-    assert np.array_equal(found.mirrored().mirrored().take, label.take)
+    assert np.array_equal(found.mirror().mirror().take, label.take)
 
 
 def test_what_a_person_checked_is_learnt_and_judged_on_people_left_out() -> None:
@@ -197,7 +197,7 @@ def test_a_checked_mask_leaves_parts_and_polygons() -> None:
     assert take[regions[Part.EYES] > 0.9].min() > 0.9
     assert take[0, 0] == 0
     assert known[0, 0] == 1
-    assert pair.reversed() is None
+    assert pair.reverse() is None
 
 
 @pytest.mark.skipif("REFSTAR_DATA" not in os.environ, reason="REFSTAR_DATA names no folder of photographs")

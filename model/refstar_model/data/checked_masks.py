@@ -34,7 +34,7 @@ class CheckedPair:
     background_unsure: bool
     polygons: tuple[tuple[tuple[float, float], ...], ...]
 
-    def reversed(self) -> "CheckedPair | None":
+    def reverse(self) -> "CheckedPair | None":
         """The pair the other way round; None where polygons are tied to this one."""
         if self.polygons:
             return None

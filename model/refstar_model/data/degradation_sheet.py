@@ -78,7 +78,7 @@ def draw_sheet(photos: Sequence[Pixels], folder: Path, table: Table = TABLE, see
 
 
 def _families(table: Table) -> Iterator[tuple[str, Callable[[Pixels, np.random.Generator], Pixels]]]:
-    def ruined(
+    def ruin(
         draw: Callable[[np.random.Generator], Recipe], photo: Pixels, rng: np.random.Generator
     ) -> Pixels:
         return degrade(photo, draw(rng), rng)
@@ -86,17 +86,17 @@ def _families(table: Table) -> Iterator[tuple[str, Callable[[Pixels, np.random.G
     # Most tones change nothing: shown are those that do.
     tones = replace(table.tone, gray=0.3, toned=0.6, faded=0.4)
 
-    def toned(photo: Pixels, rng: np.random.Generator) -> Pixels:
+    def draw_toned(photo: Pixels, rng: np.random.Generator) -> Pixels:
         return apply_tone(photo, draw_tone(rng, False, tones))
 
     for family in Family:
         draw = partial(draw_family, family=family, table=table)
-        yield family.name.lower().replace("_", " "), partial(ruined, draw)
+        yield family.name.lower().replace("_", " "), partial(ruin, draw)
     for level, draw_level in (LEVELS | {"old": old}).items():
-        yield f"level {level}", partial(ruined, draw_level)
-    yield "tones", toned
+        yield f"level {level}", partial(ruin, draw_level)
+    yield "tones", draw_toned
     aged = partial(draw_family, family=Family.OLD, table=table)
-    yield "old and toned", lambda photo, rng: ruined(aged, toned(photo, rng), rng)
+    yield "old and toned", lambda photo, rng: ruin(aged, draw_toned(photo, rng), rng)
 
 
 def _single_faults(table: Table, rng: np.random.Generator) -> Iterator[SingleFault]:

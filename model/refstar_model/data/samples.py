@@ -199,7 +199,7 @@ def _mirror_sample(sample: _Sample) -> _Sample:
         replace(
             r,
             picture=r.picture[:, ::-1],
-            label=r.label.mirrored() if r.label else None,
+            label=r.label.mirror() if r.label else None,
             points=None if r.points is None else _flip(r.points),
         )
         for r in sample.references

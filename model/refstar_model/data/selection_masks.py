@@ -54,7 +54,7 @@ class SelectionLabel:
         confidence = np.where(near, self.confidence, 1.0).astype(np.float32)
         return SelectionLabel((self.take * near).astype(np.float32), confidence, self.displacement)
 
-    def mirrored(self) -> "SelectionLabel":
+    def mirror(self) -> "SelectionLabel":
         return SelectionLabel(
             *(np.ascontiguousarray(m[..., ::-1]) for m in (self.take, self.confidence, self.displacement))
         )
@@ -186,7 +186,7 @@ class PairComparer:
 def seed_masks(checked: list[CheckedPair], comparer: PairComparer) -> list[SeedMask]:
     """The checked pairs, both ways where the verdicts allow it."""
     person = {p.file: p.person for p in comparer.photos.photos}
-    ways = [way for pair in checked for way in (pair, pair.reversed()) if way is not None]
+    ways = [way for pair in checked for way in (pair, pair.reverse()) if way is not None]
     seed = []
     for way in ways:
         take, known = way.mask(comparer.measure(way.truth))

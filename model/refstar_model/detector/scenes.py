@@ -43,7 +43,7 @@ class Placed:
     def iod(self) -> float:
         return float(np.linalg.norm(self.points[1] - self.points[0]))
 
-    def moved(self, matrix: NDArray[np.float64]) -> "Placed":
+    def move(self, matrix: NDArray[np.float64]) -> "Placed":
         """The same face after an affine map [2, 3] that scales x and y alike (turns keep the box's size)."""
         scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
         center = matrix[:, :2] @ (self.box[:2] + self.box[2:] / 2) + matrix[:, 2]
@@ -111,7 +111,7 @@ def place(
         part = scene[top:bottom, left:right]
         part[:] = np.rint(part + (face.astype(np.float32) - part) * cover[..., None]).astype(np.uint8)
     whole = np.column_stack([linear * shrunk, offset + linear @ np.full(2, (shrunk - 1) / 2)])
-    return _rotate_box(Placed(actor.points, actor.box).moved(whole), actor, scale, radians)
+    return _rotate_box(Placed(actor.points, actor.box).move(whole), actor, scale, radians)
 
 
 def _rotate_box(face: Placed, actor: Actor, scale: float, radians: float) -> Placed:
@@ -154,14 +154,14 @@ def _turn_head(
     map_y = np.repeat(np.arange(SIDE, dtype=np.float32)[:, None], SIDE, 1)
     out = cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
-    def moved(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def move(x: NDArray[np.float32]) -> NDArray[np.float32]:
         unit = x / (SIDE - 1) * 2 - 1
         return np.asarray((np.interp(unit, axis, forward) + 1) / 2 * (SIDE - 1), np.float32)
 
-    edges = moved(np.array([box[0], box[0] + box[2]], np.float32))
+    edges = move(np.array([box[0], box[0] + box[2]], np.float32))
     return (
         np.asarray(out, np.uint8),
-        np.stack([moved(points[:, 0]), points[:, 1]], -1),
+        np.stack([move(points[:, 0]), points[:, 1]], -1),
         np.array([edges[0], box[1], edges[1] - edges[0], box[3]], np.float32),
     )
 

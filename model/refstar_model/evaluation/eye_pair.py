@@ -72,14 +72,14 @@ def correlate(one: Eye, two: Eye) -> float:
     window = cv2.GaussianBlur(np.maximum(one.opening, two.opening), (0, 0), AROUND)
     window = window / max(float(window.sum()), 1e-6)
 
-    def centered(patch: Plane) -> Plane:
+    def center(patch: Plane) -> Plane:
         return np.asarray(patch - (window * patch).sum(), np.float32)
 
-    first = centered(cv2.GaussianBlur(one.patch, (0, 0), SOFT))
+    first = center(cv2.GaussianBlur(one.patch, (0, 0), SOFT))
     other = cv2.GaussianBlur(two.patch, (0, 0), SOFT)
     found = []
     for shift in SHIFTS:
-        second = centered(np.roll(other, shift, (1, 0)))
+        second = center(np.roll(other, shift, (1, 0)))
         spread = float((window * first**2).sum() * (window * second**2).sum())
         found.append(float((window * first * second).sum()) / np.sqrt(spread + 1e-6))
     return max(found)

@@ -84,7 +84,7 @@ def quick_scores_alone(
     """
     judges = Judges(recognizer)
 
-    def restored(case: LoneCase) -> Scores:
+    def score_case(case: LoneCase) -> Scores:
         return judge_alone(model, case, know(case.truth, None, judges), judges).none
 
     chosen = spread_over_kinds(photos, cases)
@@ -95,12 +95,12 @@ def quick_scores_alone(
         of_level: Sequence[Photo] = gray if level == "old" else chosen
         sums: dict[str, list[float]] = {}
         for photo in of_level:
-            judged = restored(degraded_case(photos, photo, level, seed))
+            judged = score_case(degraded_case(photos, photo, level, seed))
             for name in ("gain", "identity", "sharpness", "pattern"):
                 if name in judged and not (photo.kind is Kind.PROFILE and name in NOT_OF_PROFILES):
                     sums.setdefault(name, []).append(judged[name])
         scores |= {f"{level}/{name}": round(float(np.mean(v)), 4) for name, v in sums.items()}
-    clean = [restored(clean_case(p.file, p.person, photos.read_sharpest(p.file)))["psnr"] for p in chosen]
+    clean = [score_case(clean_case(p.file, p.person, photos.read_sharpest(p.file)))["psnr"] for p in chosen]
     scores["clean/psnr"] = round(float(np.mean(clean)), 4)
     return scores | {"score": round(_score_alone(scores, levels), 4)}
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activated
+from refstar_model.ganprior.mmrb import activate
 from refstar_model.layers.blocks import ChannelNorm
 
 
@@ -27,7 +27,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.project(self._attend(self._normalize(self.norm_read, self.read, x)))
-        return x + self.narrow(activated(self._normalize(self.norm_widen, self.widen, x)))
+        return x + self.narrow(activate(self._normalize(self.norm_widen, self.widen, x)))
 
     def _attend(self, read: Tensor) -> Tensor:
         """Queries, keys and values [N, 3 C, h, w] to [N, C, h, w]."""

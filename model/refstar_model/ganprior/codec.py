@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from refstar_model.backbone import Grids, Transfer
 from refstar_model.ganprior.attention import FaceAttention
 from refstar_model.ganprior.generator import Bending
-from refstar_model.ganprior.mmrb import activated, mmrb_blocks, start
+from refstar_model.ganprior.mmrb import activate, mmrb_blocks, start
 from refstar_model.ganprior.modulation import Equalized
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
 from refstar_model.layers.blocks import conv_unshuffled, naf_blocks
@@ -44,12 +44,12 @@ class Encoder(nn.Module):
         self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
 
     def forward(self, pictures: Tensor) -> Grids:
-        x = activated(conv_unshuffled(self.look, pictures * 2 - 1, 2))
+        x = activate(conv_unshuffled(self.look, pictures * 2 - 1, 2))
         for conv in self.stem:
-            x = activated(conv(x))
+            x = activate(conv(x))
         fine = self.fine(x)
-        middle = self.middle(activated(self.to_middle(fine)))
-        return Grids(fine, middle, self.coarse(activated(self.to_coarse(middle))))
+        middle = self.middle(activate(self.to_middle(fine)))
+        return Grids(fine, middle, self.coarse(activate(self.to_coarse(middle))))
 
 
 class ToCodes(nn.Module):
@@ -67,8 +67,8 @@ class ToCodes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.down:
-            x = activated(conv(x))
-        return self.out(activated(self.whole(x))).flatten(1).unflatten(1, self.shape)
+            x = activate(conv(x))
+        return self.out(activate(self.whole(x))).flatten(1).unflatten(1, self.shape)
 
 
 class Bend(nn.Module):
@@ -113,9 +113,9 @@ class FineBends(nn.Module):
 
     def forward(self, low_quality: Tensor) -> Bending:
         """low_quality [N, 3, H, W] in 0..1, whole or a window: what is returned bends the same part."""
-        seen = [activated(conv_unshuffled(self.look, low_quality * 2 - 1, 2))]
+        seen = [activate(conv_unshuffled(self.look, low_quality * 2 - 1, 2))]
         for conv in self.stem:
-            seen.append(activated(conv(seen[-1])))
+            seen.append(activate(conv(seen[-1])))
         looks = zip(self.grids, self.bends, seen[self.unseen :], strict=True)
         return {grid: bend(x) for grid, bend, x in looks}
 

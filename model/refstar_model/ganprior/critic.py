@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activated
+from refstar_model.ganprior.mmrb import activate
 from refstar_model.ganprior.modulation import Equalized
 from refstar_model.ganprior.params import CriticParams
 from refstar_model.layers.pyramid import down
@@ -29,7 +29,7 @@ class Halving(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Each leaky ReLU halves the energy; the sum of both branches, over sqrt 2, makes up for one of them.
-        return activated(self.second(down(activated(self.first(x))))) + self.skip(down(x))
+        return activate(self.second(down(activate(self.first(x))))) + self.skip(down(x))
 
 
 class Critic(nn.Module):
@@ -46,10 +46,10 @@ class Critic(nn.Module):
         self.out = Equalized(last, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = activated(self.look(F.pixel_unshuffle(pictures * 2 - 1, self.unshuffle)))
+        x = activate(self.look(F.pixel_unshuffle(pictures * 2 - 1, self.unshuffle)))
         x = self.halvings(x)
-        x = activated(self.judge(torch.cat([x, spread(x)], 1)))
-        x = activated(self.whole(x.flatten(1)[:, :, None, None]))
+        x = activate(self.judge(torch.cat([x, spread(x)], 1)))
+        x = activate(self.whole(x.flatten(1)[:, :, None, None]))
         return self.out(x).flatten().float()
 
 

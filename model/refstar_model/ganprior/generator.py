@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activated
+from refstar_model.ganprior.mmrb import activate
 from refstar_model.ganprior.modulation import Equalized, StyledConv, ToPicture
 from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.ganprior.window import Window
@@ -59,7 +59,7 @@ class Generator(nn.Module):
         """z to w, [B, style] both; z from a unit normal. In training the mean code follows."""
         w = (z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8))[:, :, None, None]
         for layer in self.mapping:
-            w = activated(layer(w)) * sqrt(2)
+            w = activate(layer(w)) * sqrt(2)
         w = w.flatten(1)
         if self.training:
             with torch.no_grad():

@@ -18,7 +18,7 @@ SLOPE = 0.2
 _SHARE = 0.5**0.5
 
 
-def activated(x: Tensor) -> Tensor:
+def activate(x: Tensor) -> Tensor:
     """Leaky ReLU as StyleGAN2 has it."""
     return F.leaky_relu(x, SLOPE)
 
@@ -49,18 +49,18 @@ class MixedPaths(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         point, near, far, wide = self._enter_paths(x)
-        near, wide = activated(self.near(near)), activated(self.wide(wide))
+        near, wide = activate(self.near(near)), activate(self.wide(wide))
         for conv in self.far:
-            far = activated(conv(far))
+            far = activate(conv(far))
         return torch.cat([point, near, far, wide], 1)
 
     def _enter_paths(self, x: Tensor) -> list[Tensor]:
         """The four paths' inputs. In evaluation each is a convolution of its own: no copies in onnxruntime."""
         if self.training:
-            return list(activated(self.enter(x)).chunk(4, 1))
+            return list(activate(self.enter(x)).chunk(4, 1))
         assert self.enter.bias is not None
         kernels, biases = self.enter.weight.chunk(4), self.enter.bias.chunk(4)
-        return [activated(F.conv2d(x, kernel, bias)) for kernel, bias in zip(kernels, biases, strict=True)]
+        return [activate(F.conv2d(x, kernel, bias)) for kernel, bias in zip(kernels, biases, strict=True)]
 
 
 class Mmrb(nn.Module):
@@ -77,7 +77,7 @@ class Mmrb(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.fuse(self.second(self.first(x)))
         # A pool and not a mean over (2, 3), for the reason that layers.blocks.ChannelNorm gives.
-        seen = activated(self.squeeze(F.avg_pool2d(y, y.shape[-2:])))
+        seen = activate(self.squeeze(F.avg_pool2d(y, y.shape[-2:])))
         # Hard, as in MobileNetV3 (arXiv 1905.02244): fp16 graphs compute sigmoids, and what they multiply, in fp32.
         return x * _SHARE + y * (F.hardsigmoid(self.excite(seen)) * (2 * _SHARE))
 

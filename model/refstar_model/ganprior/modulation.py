@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activated
+from refstar_model.ganprior.mmrb import activate
 
 
 class Equalized(nn.Module):
@@ -77,7 +77,7 @@ class StyledConv(nn.Module):
         if noisy:
             noise = torch.randn(y.shape[0], 1, *y.shape[2:], dtype=y.dtype, device=y.device)
             y = y + self.noise_strength * noise
-        return activated(y)
+        return activate(y)
 
 
 class ToPicture(nn.Module):

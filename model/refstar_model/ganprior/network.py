@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.ganprior.codec import Decoder, Encoder, FineBends
 from refstar_model.ganprior.generator import Generator
-from refstar_model.ganprior.mmrb import activated, start
+from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.blocks import conv_unshuffled
@@ -61,12 +61,12 @@ class Finest(nn.Module):
         x = x + self._climb(decoded)
         if self.sees_input:
             x = x + conv_unshuffled(self.look, low_quality * 2 - 1, 2)
-        return F.pixel_shuffle(self.out(activated(x)), 2)
+        return F.pixel_shuffle(self.out(activate(x)), 2)
 
     def _climb(self, x: Tensor) -> Tensor:
         *below, last = self.climb
         for conv in below:
-            x = up(activated(conv(x)))
+            x = up(activate(conv(x)))
         return up(last(x))
 
 

@@ -37,7 +37,7 @@ class Quantizer(nn.Module):
         """[N, h, w] to [N, C, h, w]."""
         return F.embedding(indices, self.codes).permute(0, 3, 1, 2)
 
-    def expected(self, logits: Tensor) -> Tensor:
+    def average(self, logits: Tensor) -> Tensor:
         """The mean code under softmax(logits); [N, count, h, w] to [N, C, h, w]. No gradient to the dictionary."""
         weights = torch.softmax(logits, 1)
         return F.conv2d(weights, self.codes.detach().T[:, :, None, None].to(weights.dtype))

@@ -49,7 +49,7 @@ class VqBackbone(nn.Module):
         if self.training:
             # The picture's gradient reaches the prediction through the mean code, and the dictionary not at all:
             # else codes of good faces would drift to what degraded ones need.
-            soft = self.quantizer.expected(logits)
+            soft = self.quantizer.average(logits)
             codes = soft + (codes - soft).detach()
         y, picture = self.decoder(
             self.from_code(codes),

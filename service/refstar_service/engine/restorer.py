@@ -62,7 +62,7 @@ class FaceRestorer(Protocol):
         """Names what the features come from, and changes when they would: features of one encoder fit no other. "" if
         the model takes no references."""
 
-    def cached(self, key: str) -> Features | None: ...
+    def recall(self, key: str) -> Features | None: ...
 
     def remember(self, key: str, features: Features) -> bool: ...
 
@@ -159,7 +159,7 @@ class Restorer:
                     f"{self.provider} in {self.precision} computes something else"
                 )
 
-    def cached(self, key: str) -> Features | None:
+    def recall(self, key: str) -> Features | None:
         """Features of a reference that was seen before. Whoever holds them keeps them alive past eviction."""
         return self.cache.get(self._cache_key(key))
 
@@ -246,7 +246,7 @@ class Restorer:
         pictures = [r for task in tasks for r in task.references if isinstance(r, ReferencePicture)]
         for picture in pictures:
             # It was unknown when the job was prepared; another job may have brought it since.
-            features = self._at_hand.get(picture) or self.cached(picture.key)
+            features = self._at_hand.get(picture) or self.recall(picture.key)
             if features is not None:
                 encoded[picture.key] = features
             else:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refstar_service.faces.sampling import low_pass, moved, reach, scale_of, warp
+from refstar_service.faces.sampling import low_pass, move_matrix, reach, scale_of, warp
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -109,7 +109,7 @@ def cut(pixels: Pixels, alignment: Alignment) -> Pixels:
     left, right = _span(corners[:, 0], margin, width)
     top, bottom = _span(corners[:, 1], margin, height)
     source, step = low_pass(pixels[top:bottom, left:right], scale)
-    matrix = moved(alignment.matrix, source=(left, top), step=step)
+    matrix = move_matrix(alignment.matrix, source=(left, top), step=step)
     # What is left after the low-pass is fine enough for a bilinear filter unless it nearly fills the crop's resolution.
     return np.asarray(warp(source, matrix, size, size, smooth=0.5 <= scale * step < 1), np.uint8)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refstar_service.faces.align import Alignment, cut
 from refstar_service.faces.color import fill_inside, tone_of
 from refstar_service.faces.mask import face_mask, foreign, give_way, smooth_step
-from refstar_service.faces.sampling import coarse, low_pass, moved, regrain, scale_of, to_bytes, warp
+from refstar_service.faces.sampling import coarse, low_pass, move_matrix, regrain, scale_of, to_bytes, warp
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -79,7 +79,7 @@ def lay_out(
     )
     if rows.start == rows.stop or columns.start == columns.stop:
         return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32)
-    place = _from(moved(matrix, step=step), columns.start, rows.start)
+    place = _from(move_matrix(matrix, step=step), columns.start, rows.start)
     size = (columns.stop - columns.start, rows.stop - rows.start)
     values = warp(low, place, *size, smooth=False, mirrored=False)
     return (rows, columns), np.clip(values, layer.min(), layer.max(), dtype=np.float32)
@@ -119,7 +119,7 @@ def _paste(canvas: Pixels, low_quality: Pixels, face: PastedFace, upscale: int) 
         place = _from(matrix, columns.start, top)
         shape = (width, strip.shape[0])
         share = np.asarray(warp(mask, coarse(place, grain), *shape, smooth=False, mirrored=False), np.float32)
-        laid = np.asarray(warp(source, moved(place, step=step), *shape), np.float32)
+        laid = np.asarray(warp(source, move_matrix(place, step=step), *shape), np.float32)
         if kept is not None:
             own = np.asarray(warp(kept, coarse(place, grain), *shape, smooth=False), np.float32)
             laid = cv2.add(laid, cv2.multiply(strip, cv2.merge([own] * 3), dtype=cv2.CV_32F))

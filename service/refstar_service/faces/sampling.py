@@ -94,7 +94,7 @@ def regrain(matrix: Matrix, scale: float) -> Matrix:
 
 def coarse(matrix: Matrix, step: float) -> Matrix:
     """The same map for a source whose pixels are ``step`` x ``step`` blocks of the former."""
-    return moved(matrix, source=(0.5 * step - 0.5, 0.5 * step - 0.5), step=step)
+    return move_matrix(matrix, source=(0.5 * step - 0.5, 0.5 * step - 0.5), step=step)
 
 
 def scale_of(matrix: Matrix) -> float:
@@ -102,7 +102,7 @@ def scale_of(matrix: Matrix) -> float:
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def moved(matrix: Matrix, *, source: tuple[float, float] = (0, 0), step: float = 1) -> Matrix:
+def move_matrix(matrix: Matrix, *, source: tuple[float, float] = (0, 0), step: float = 1) -> Matrix:
     """The same map for a source that is a part of the whole, beginning at ``source`` (x, y) with ``step``."""
     out = matrix.copy()
     out[:, 2] += matrix[:, :2] @ np.asarray(source, np.float64)

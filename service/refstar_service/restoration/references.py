@@ -77,7 +77,7 @@ class Looking:
     refuses a reference with several faces, "largest" uses the largest of them.
     """
 
-    cached: Callable[[str], Features | None]
+    recall: Callable[[str], Features | None]
     size: int
     detector: FaceDetector | None
     memory: ReferenceMemory
@@ -108,7 +108,7 @@ def inspect_reference(number: int, upload: Upload, looking: Looking, clock: Stop
     how = "aligned" if looking.detector is None else looking.detector.label
     key = f"{upload.sha256}/{how}"
     remembered = f"{key}/{looking.size}"
-    finding, features = looking.memory.get(remembered), looking.cached(key)
+    finding, features = looking.memory.get(remembered), looking.recall(key)
     pixels, crop = None, None
     work: tuple[str, ...] = ()
     if finding is None or features is None:

@@ -117,7 +117,7 @@ def prepare(
         else:
             raise ValueError(f"faces={knobs.faces} needs a detector")
     looking = Looking(
-        cached=model.restorer.cached,
+        recall=model.restorer.recall,
         size=model.size,
         detector=detector,
         memory=viewer.memory,

@@ -65,7 +65,7 @@ class Notices:
         values = [notice.job_id, notice.lease, after, int(tried)]
         await self._scripts.run(_PUT_BACK, [self._keys.notice(notice.job_id)], values)
 
-    async def owed(self, owner: str) -> int:
+    async def count_owed(self, owner: str) -> int:
         """How many of this owner's are not delivered yet."""
         return int(await self._redis.hget(self._keys.notices_owed, owner) or 0)
 

@@ -52,7 +52,7 @@ def cut_references(
     """Look at every reference and cut its face, [size, size]. Raises StepError, with the reports, for one that is not
     what it was taken for, or if none is of use."""
     looking = Looking(
-        cached=lambda key: None,  # the face itself is wanted
+        recall=lambda key: None,  # the face itself is wanted
         size=size,
         detector=None if request.aligned else viewer.detector,
         memory=ReferenceMemory(0),

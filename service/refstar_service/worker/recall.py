@@ -50,7 +50,7 @@ class Recall:
 
     async def share(self, person: StoredPerson, recalled: Sequence[Recalled], restorer: FaceRestorer) -> None:
         """Keep with the person what a job had to encode, for other workers and for later."""
-        fresh = {one.report.index: restorer.cached(one.key) for one in recalled if one.crop is not None}
+        fresh = {one.report.index: restorer.recall(one.key) for one in recalled if one.crop is not None}
         known = {index: features for index, features in fresh.items() if features is not None}
         if known and await self.people.will_store(person.id, restorer.encoder):
             await self.keep(person.id, restorer.encoder, known)
@@ -73,7 +73,7 @@ class Recall:
         """Of people who are gone, nothing stays in memory either."""
         for person_id, keys in list(self._remembered.items()):
             self._remembered[person_id] = {
-                key for key in keys if any(restorer.cached(key) is not None for restorer in restorers)
+                key for key in keys if any(restorer.recall(key) is not None for restorer in restorers)
             }
         known = list(self._remembered)
         present = await self.people.present(known)
@@ -92,7 +92,7 @@ class Recall:
             return Recalled(report, "", None, None, fetched=False)
         key = f"{crop.key}/{crop.sha256}"
         self._remembered.setdefault(person.id, set()).add(key)
-        features = restorer.cached(key)
+        features = restorer.recall(key)
         if features is not None:
             return Recalled(report, key, features, None, fetched=False)
         data = await self.blobs.get(features_key(person.id, report.index, restorer.encoder))

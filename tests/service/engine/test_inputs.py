@@ -51,7 +51,7 @@ def test_models_share_a_cache_and_each_finds_what_its_own_encoder_said(tmp_path:
     twin = Restorer(manifests["refstar"], threads=1, cache=cache)
     lone = Restorer(manifests["lone"], threads=1, cache=cache)
     first.encode([ReferencePicture("seen", FACE)])
-    assert twin.cached("seen") is first.cached("seen") is not None
-    assert lone.cached("seen") is None
+    assert twin.recall("seen") is first.recall("seen") is not None
+    assert lone.recall("seen") is None
     lone.forget("seen")
-    assert first.cached("seen") is not None
+    assert first.recall("seen") is not None

@@ -79,7 +79,7 @@ def test_features_that_went_around_by_way_of_bytes_give_the_same_face(restorer: 
     again = restorer.restore([replace(asked, references=known)])[0]
     assert np.array_equal(again.pixels, direct.pixels)
     restorer.forget("back")
-    assert restorer.cached("back") is None
+    assert restorer.recall("back") is None
 
 
 def test_features_of_another_model_are_not_taken(restorer: Restorer) -> None:
@@ -94,7 +94,7 @@ def test_features_of_another_model_are_not_taken(restorer: Restorer) -> None:
         {**good, name: good[name].astype(np.float16)},
     ):
         assert not restorer.remember("wrong", wrong)
-    assert restorer.cached("wrong") is None
+    assert restorer.recall("wrong") is None
     assert restorer.encoder.startswith(restorer.manifest.identity("encode_references"))
 
 
@@ -126,7 +126,7 @@ def test_fidelity_one_is_nearer_to_the_input_than_fidelity_zero(restorer: Restor
 
 def test_known_references_are_not_encoded_again(restorer: Restorer) -> None:
     first = restorer.restore([task(references=2)])[0]
-    features = [restorer.cached(f"0-{i}") for i in range(2)]
+    features = [restorer.recall(f"0-{i}") for i in range(2)]
     assert all(f is not None for f in features)
     again = FaceTask(degraded_face(), tuple(f for f in features if f is not None), 1.0, 0.5)
     assert np.array_equal(restorer.restore([again])[0].pixels, first.pixels)
@@ -134,7 +134,7 @@ def test_known_references_are_not_encoded_again(restorer: Restorer) -> None:
 
 def test_numbers_that_are_not_finite_are_reported(restorer: Restorer) -> None:
     restorer.restore([task()])
-    features = restorer.cached("0-0")
+    features = restorer.recall("0-0")
     assert features is not None
     broken = {name: np.full_like(a, np.nan) if a.dtype == np.float32 else a for name, a in features.items()}
     sick, healthy = restorer.restore([FaceTask(degraded_face(), (broken,), 1.0, 0.5), task()])

@@ -259,7 +259,7 @@ def test_a_folder_may_bring_a_graph_in_half_precision(folder: Path) -> None:
     half, full = (Restorer(manifest, precision=p, threads=1) for p in (Precision.FP16, Precision.FP32))
     for one, other in zip(half.restore(tasks(2)), full.restore(tasks(2)), strict=True):
         assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
-    known, wide = half.cached("2-0"), full.cached("2-0")
+    known, wide = half.recall("2-0"), full.recall("2-0")
     assert known is not None
     assert wide is not None
     assert known["features_picture"].dtype == np.float16  # kept as this graph takes them
@@ -277,7 +277,7 @@ def test_what_an_encoder_says_beyond_what_is_asked_is_passed_over(folder: Path) 
     restorer = Restorer(load_manifest(folder), threads=1)
     found = restorer.restore(tasks(2))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, wanted, strict=True))
-    known = restorer.cached("2-0")
+    known = restorer.recall("2-0")
     assert known is not None
     assert list(known) == ["features_picture"]
 

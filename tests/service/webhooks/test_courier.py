@@ -333,10 +333,14 @@ async def test_what_is_owed_is_counted_by_owner(
     for number in range(3):
         await ended(f"a-{number}", success, receiver.url, owner="a")
     await ended("b", success, receiver.url, owner="b")
-    assert (await notices.owed("a"), await notices.owed("b"), await notices.owed("c")) == (3, 1, 0)
+    assert (await notices.count_owed("a"), await notices.count_owed("b"), await notices.count_owed("c")) == (
+        3,
+        1,
+        0,
+    )
     async with courier():
         await nothing_owed(notices, redis)
-    assert (await notices.owed("a"), await notices.owed("b")) == (0, 0)
+    assert (await notices.count_owed("a"), await notices.count_owed("b")) == (0, 0)
 
 
 async def test_a_notice_is_due_the_moment_its_job_ends(

@@ -237,16 +237,16 @@ class Degrader:
     def _add_marks(self, x: Tensor, agings: list[Aging]) -> Tensor:
         side = x.shape[-1]
 
-        def placed(kind: MarkKind, marks: list[Mark]) -> Tensor:
+        def place(kind: MarkKind, marks: list[Mark]) -> Tensor:
             return self._place(kind, marks, side)
 
         drawn = zip(*(a.drawn_marks for a in agings), strict=True)  # kind by kind
-        marks = [placed(kind[0][0], [mark for _, mark in kind]) for kind in drawn]
-        coat = formulas.coated(
-            placed(MarkKind.FIELD, [a.exposure for a in agings]),
-            placed(MarkKind.FIELD, [a.fading for a in agings]),
+        marks = [place(kind[0][0], [mark for _, mark in kind]) for kind in drawn]
+        coat = formulas.compose_coat(
+            place(MarkKind.FIELD, [a.exposure for a in agings]),
+            place(MarkKind.FIELD, [a.fading for a in agings]),
             upload(np.array([a.paper for a in agings], np.float32), self.device)[:, :, None, None],
-            placed(MarkKind.STAIN, [a.stain for a in agings]),
+            place(MarkKind.STAIN, [a.stain for a in agings]),
             upload(np.array([a.stain_tint for a in agings], np.float32), self.device)[:, :, None, None],
             torch.stack(marks).sum(0),
         )

@@ -39,7 +39,7 @@ def print_screen(picture: Array, threshold: Array) -> Array:
     return ((picture - threshold) / SCREEN_SOFTNESS + 0.5).clip(0, 1)
 
 
-def coated(
+def compose_coat(
     exposure: Array | None,
     fading: Array | None,
     paper: Array,

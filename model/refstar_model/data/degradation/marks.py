@@ -106,10 +106,10 @@ class MarkBank:
             placed = placed[::-1]
         if mark.turn & MIRRORED:
             placed = placed[:, ::-1]
-        return signed(placed) * np.float32(mark.strength)
+        return center_overlay(placed) * np.float32(mark.strength)
 
 
-def signed(overlay: Overlay) -> Signed:
+def center_overlay(overlay: Overlay) -> Signed:
     return np.asarray((overlay.astype(np.float32) - np.float32(128)) * np.float32(1 / 127), np.float32)
 
 

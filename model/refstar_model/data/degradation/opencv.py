@@ -136,15 +136,15 @@ def _print_screen(picture: Pixels, aging: Aging) -> Pixels:
 def _add_marks(picture: Pixels, aging: Aging, bank: MarkBank) -> Pixels:
     side = picture.shape[0]
 
-    def placed(kind: MarkKind, mark: Mark) -> Float | None:
+    def place(kind: MarkKind, mark: Mark) -> Float | None:
         return bank.place(kind, mark, side)[None] if mark.strength else None
 
-    drawn = [m for m in (placed(kind, mark) for kind, mark in aging.drawn_marks) if m is not None]
-    coat = formulas.coated(
-        placed(MarkKind.FIELD, aging.exposure),
-        placed(MarkKind.FIELD, aging.fading),
+    drawn = [m for m in (place(kind, mark) for kind, mark in aging.drawn_marks) if m is not None]
+    coat = formulas.compose_coat(
+        place(MarkKind.FIELD, aging.exposure),
+        place(MarkKind.FIELD, aging.fading),
         _per_channel(aging.paper),
-        placed(MarkKind.STAIN, aging.stain),
+        place(MarkKind.STAIN, aging.stain),
         _per_channel(aging.stain_tint),
         np.asarray(sum(drawn), np.float32) if drawn else None,
     )

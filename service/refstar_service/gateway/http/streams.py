@@ -26,8 +26,8 @@ class Streams:
 
     @contextmanager
     def open(self, job_id: str, owner: str) -> Iterator[None]:
-        """A stream of this job for as long as it is open. Raises ProblemError when there are too many, or this owner has
-        its share of them."""
+        """A stream of this job for as long as it is open. Raises ProblemError when there are too many, or this owner
+        has its share."""
         match self._shares.take(owner):
             case Shortage.OWN:
                 raise _refuse(

@@ -28,7 +28,7 @@ async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
             "This webhook_url answered 410 Gone within the last seven days.",
             parameter="webhook_url",
         )
-    if await gateway.notices.owed(caller.owner) >= settings.webhook_backlog:
+    if await gateway.notices.count_owed(caller.owner) >= settings.webhook_backlog:
         raise ProblemError(
             ProblemType.TOO_MANY_WEBHOOKS,
             f"{settings.webhook_backlog} webhooks are still waiting to be delivered, which is the limit.",
