@@ -169,7 +169,9 @@ def test_training_stops_and_goes_on_and_is_read_back(cast: Cast, photos: PhotoSe
         points=np.stack([x.points for x in labels]),
         box=np.stack([x.box for x in labels]),
     )
-    how = DetectorTraining(network=SMALL, views=2, view_side=64, candidates=4, loaders=0, mistakes=5)
+    how = DetectorTraining(
+        network=SMALL, views=2, view_side=64, candidates=4, loaders=0, mistakes=5, patience=2
+    )
     for steps in (1, 2):
         short = replace(
             how, finder=replace(how.finder, steps=steps), refiner=replace(how.refiner, steps=steps)

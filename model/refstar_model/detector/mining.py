@@ -18,17 +18,24 @@ STUBBORN = 0.1  # the refiner's score from which a crop still is one of its mist
 
 
 def mine_mistakes(
-    finder: Finder, cast: Cast, count: int, seed: int, refiner: Refiner | None = None, side: int = 192
+    finder: Finder,
+    cast: Cast,
+    count: int,
+    seed: int,
+    patience: int,
+    refiner: Refiner | None = None,
+    side: int = 192,
 ) -> Pixels:
     """At most ``count`` crops [n, 64, 64, 3] of face-free pictures, cut where ``finder`` saw a face.
 
-    With a ``refiner`` only those that it takes for a face too. Gives up where views bring nothing any more.
+    With a ``refiner`` only those that it takes for a face too. Gives up after ``patience`` batches of views
+    that bring none.
     """
     rng = np.random.default_rng(seed)
     finder.eval()
     crops: list[Pixels] = []
     barren = 0
-    while len(crops) < count and barren < 50:
+    while len(crops) < count and barren < patience:
         before = len(crops)
         views = [_draw_view(cast, side, rng) for _ in range(AT_ONCE)]
         shown = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()

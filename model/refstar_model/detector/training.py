@@ -44,6 +44,7 @@ class DetectorTraining:
     view_side: int = 192
     candidates: int = 48  # a batch
     mistakes: int = 12_000  # of the finder, collected for the refiner
+    patience: int = 50  # batches of views without a mistake, after which no more are looked for
     seed: int = 0
     loaders: int = 1  # processes that draw samples; 0: this one does
 
@@ -154,14 +155,14 @@ def _collect_mistakes(actors: Cast, how: DetectorTraining, folder: Path, done: i
         raise FileNotFoundError(f"{folder / 'finder'}: no checkpoint; train the finder before the refiner")
     finder.load_state_dict(seen[0])
     if not first.is_file():
-        np.save(first, mine_mistakes(finder, actors, how.mistakes, how.seed + 9))
+        np.save(first, mine_mistakes(finder, actors, how.mistakes, how.seed + 9, how.patience))
     if not done:
         return first
     if not path.is_file():
         refiner = Refiner(how.network)
         if (learned := read_average(folder / "refiner")) is not None:
             refiner.load_state_dict(learned[0])
-        stubborn = mine_mistakes(finder, actors, how.mistakes // 5, how.seed + done, refiner)
+        stubborn = mine_mistakes(finder, actors, how.mistakes // 5, how.seed + done, how.patience, refiner)
         print(f"refiner: {len(stubborn)} mistakes of both networks")
         np.save(path, np.concatenate([np.load(first), *[stubborn] * 3]))
     return path
