@@ -4,6 +4,8 @@ PYTHON ?=
 export PYTHON
 # Processes that run the tests, at most one for each core: the tests start servers and measure times.
 PROCESSES ?= 2
+# Compiled once, not in every process: some images of Python say otherwise, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 # Official builds of onnxruntime report home unless told not to.
 export ORT_DISABLE_TELEMETRY = 1
 
