@@ -66,7 +66,7 @@ class Viewer:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedPicture:
     """A job ready for the model: a task for each candidate that has a crop, in their order."""
 
     picture: Picture
@@ -82,7 +82,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Composed:
+class ComposedPicture:
     result: Encoded
     selection: Encoded | None  # none when no reference was used, or it is not wanted
     faces: tuple[FaceReport, ...]
@@ -98,7 +98,7 @@ def prepare(
     viewer: Viewer,
     clock: Stopwatch | None = None,
     person: Sequence[Recalled] = (),
-) -> Prepared:
+) -> PreparedPicture:
     """Decode, find and cut everything the model needs. Raises RestorationError, with reports of what was found.
 
     ``person``: the references of a stored person instead of uploaded ones. ``clock`` keeps the times also of what was
@@ -145,16 +145,18 @@ def prepare(
     )
     steps = [step for reference in seen for step in reference.work]
     steps += ["encode" for reference in used if isinstance(reference, ReferencePicture)]
-    return Prepared(picture, knobs, plan.format, candidates, reports, tasks, clock.seconds, tuple(steps))
+    return PreparedPicture(
+        picture, knobs, plan.format, candidates, reports, tasks, clock.seconds, tuple(steps)
+    )
 
 
 def compose(
-    prepared: Prepared,
+    prepared: PreparedPicture,
     restored: Sequence[RestoredFace],
     *,
     selection: bool = True,
     clock: Stopwatch | None = None,
-) -> Composed:
+) -> ComposedPicture:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
     ``upscale``. Raises StepError when no face came out: the degraded picture is never handed back as a result.
 
@@ -201,7 +203,7 @@ def compose(
             overlay = _draw_selection(pixels, prepared.picture, good, knobs, used)
         with clock("encode"):
             shown = encode_indexed(overlay)
-    return Composed(result, shown, tuple(faces), prepared.references, clock.seconds)
+    return ComposedPicture(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
 def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: ImageLimits) -> ResultPlan:

@@ -11,7 +11,7 @@ from refstar_service.jobs.job import JobResult
 from refstar_service.jobs.request import Request, StoredFile
 from refstar_service.jobs.reservation import Started
 from refstar_service.restoration.errors import StepError
-from refstar_service.restoration.steps import Composed
+from refstar_service.restoration.steps import ComposedPicture
 from refstar_service.restoration.upload import Upload
 
 
@@ -37,7 +37,7 @@ class JobFiles:
             uploads.append(Upload(file.name, data, file.sha256))
         return uploads
 
-    async def keep(self, started: Started, composed: Composed, name: str) -> JobResult:
+    async def keep(self, started: Started, composed: ComposedPicture, name: str) -> JobResult:
         """Write the results of the picture with this file ``name``; do so before the outcome is recorded, so that a
         recorded one can be fetched. All of them or none."""
         image = await self._put(started, "result", composed.result, name)

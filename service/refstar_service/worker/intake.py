@@ -9,7 +9,7 @@ from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.recalled import Recalled
-from refstar_service.restoration.steps import Model, Prepared, Viewer, prepare
+from refstar_service.restoration.steps import Model, PreparedPicture, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.files import JobFiles
@@ -80,7 +80,7 @@ class Intake:
 
     async def _prepare(
         self, request: RestoreRequest, files: list[Upload], recalled: Sequence[Recalled], clock: Stopwatch
-    ) -> Prepared:
+    ) -> PreparedPicture:
         model = self._models.get(request.model)
         if model is None:
             raise StepError("unknown-model", f"No worker has the model {request.model!r} any more.")

@@ -12,7 +12,7 @@ from refstar_service.jobs.job import JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError
-from refstar_service.restoration.steps import Composed, Prepared, compose
+from refstar_service.restoration.steps import ComposedPicture, PreparedPicture, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
@@ -98,10 +98,10 @@ class Results:
             result, faces=composed.faces, timings=work.seconds, references=composed.references
         )
 
-    async def _compose(self, work: Work, prepared: Prepared) -> Composed:
+    async def _compose(self, work: Work, prepared: PreparedPicture) -> ComposedPicture:
         clock = Stopwatch()
         try:
-            composed: Composed = await self._pictures.run(
+            composed: ComposedPicture = await self._pictures.run(
                 partial(compose, prepared, work.faces_in_order, clock=clock)
             )
         finally:

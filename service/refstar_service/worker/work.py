@@ -11,7 +11,7 @@ from refstar_service.jobs.reservation import Started
 from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.recalled import Recalled
 from refstar_service.restoration.report import FaceReport, ReferenceReport
-from refstar_service.restoration.steps import Prepared
+from refstar_service.restoration.steps import PreparedPicture
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import Enrolled
 from refstar_service.worker.story import Story
@@ -28,7 +28,7 @@ class Work:
     timings: dict[str, float] = field(default_factory=dict)
     recalled: tuple[Recalled, ...] = ()  # the references of a stored person
     enrolled: Enrolled | None = None  # of an enrollment
-    prepared: Prepared | None = None
+    prepared: PreparedPicture | None = None
     turned: int = 0  # faces whose turn at the model has come
     restored: dict[int, RestoredFace] = field(default_factory=dict)  # by the number of their task
     failure: JobFailure | None = None

@@ -20,7 +20,7 @@ from refstar_service.restoration.finding import MOST_FACES, TOO_MANY_FACES
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.report import FaceAction
-from refstar_service.restoration.steps import NOT_FINITE, Composed, Model, Viewer, compose, prepare
+from refstar_service.restoration.steps import NOT_FINITE, ComposedPicture, Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 
 ALL = Knobs("all", format="png")
@@ -39,7 +39,7 @@ def restored(
     restorer: Inverting | None = None,
     size: int = 64,
     limits: ImageLimits | None = None,
-) -> Composed:
+) -> ComposedPicture:
     restorer = restorer or Inverting()
     viewer = Viewer(detector, ReferenceMemory(), limits or ImageLimits())
     prepared = prepare(image, references, knobs, Model(restorer, size), viewer)

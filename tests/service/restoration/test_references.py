@@ -15,7 +15,7 @@ from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import LEAST_EYE_DISTANCE, Finding, ReferenceMemory
 from refstar_service.restoration.report import FaceAction
-from refstar_service.restoration.steps import Model, Prepared, Viewer, compose, prepare
+from refstar_service.restoration.steps import Model, PreparedPicture, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 
 SHARP = skimage.data.astronaut()
@@ -42,7 +42,7 @@ class Bench:
         self.viewer = Viewer(self.detector, ReferenceMemory(), ImageLimits())
         self.model = Model(self.restorer, 128, needs_references)
 
-    def prepare(self, *references: np.ndarray, faces: str = "largest", face: str = "only") -> Prepared:
+    def prepare(self, *references: np.ndarray, faces: str = "largest", face: str = "only") -> PreparedPicture:
         uploads = [upload(pixels, f"{number}.png") for number, pixels in enumerate(references, 1)]
         knobs = Knobs(faces, format="png", reference_face=face)
         return prepare(upload(SHARP, "photo.png"), uploads, knobs, self.model, self.viewer)
