@@ -85,7 +85,7 @@ def form(fields: dict[str, str], files: list[tuple[str, bytes]]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoredPicture:
     """A restoration as its client saw it: the job when it had ended, and the picture."""
 
     job: dict[str, Any]
@@ -93,7 +93,7 @@ class Restored:
     refusals: int  # answers that said: not now
 
 
-async def restore(connection: Connection, body: bytes) -> Restored:
+async def restore(connection: Connection, body: bytes) -> RestoredPicture:
     """From the first byte sent to the picture in hand. Raises RuntimeError if it fails."""
     wait = b"Prefer: wait=%d\r\n" % LONGEST_WAIT
     refusals = 0
@@ -110,4 +110,4 @@ async def restore(connection: Connection, body: bytes) -> Restored:
     picture = await connection.get(job["links"]["image"])
     if picture.status != 200:
         raise RuntimeError(f"no picture: {picture.body[:500]!r}")
-    return Restored(job, picture.body, refusals)
+    return RestoredPicture(job, picture.body, refusals)

@@ -24,7 +24,7 @@ from refstar_model.data.photos import load_photos
 from refstar_model.detector.backgrounds import read_folder
 from refstar_model.detector.labels import Teachers, label_photos
 from refstar_model.detector.samples import Cast, angle
-from refstar_model.detector.scenes import Placed, place
+from refstar_model.detector.scenes import PlacedFace, place
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.yunet import YuNetDetector
@@ -36,7 +36,7 @@ CROP_PER_FACE = 512 / 321  # side of the aligned crop by side of the face's box
 @dataclass(frozen=True, eq=False)
 class Scene:
     pixels: Pixels
-    faces: list[Placed]
+    faces: list[PlacedFace]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Score:
     false: int = 0
     errors: list[float] | None = None
 
-    def add(self, truth: Sequence[Placed], found: Sequence[Face]) -> None:
+    def add(self, truth: Sequence[PlacedFace], found: Sequence[Face]) -> None:
         self.errors = self.errors if self.errors is not None else []
         left = list(found)
         for face in truth:
@@ -69,7 +69,7 @@ def make_scene(cast: Cast, rng: np.random.Generator, size: float) -> Scene:
     width, height = ((1280, 960), (1920, 1080))[int(rng.integers(2))]
     small = cast.background(height // 2, width // 2, rng)
     scene = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-    faces: list[Placed] = []
+    faces: list[PlacedFace] = []
     for _ in range(int(rng.integers(1, 7))):
         side = max(32.0, size * np.exp(rng.normal(0, 0.15)))
         for _ in range(20):

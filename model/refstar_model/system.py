@@ -23,7 +23,7 @@ SYSTEMS = {
 }
 
 
-class Trained(Protocol):
+class TrainedSystem(Protocol):
     """Networks that have been trained, as they leave training."""
 
     def export(self, folder: Path, photos: "PhotoSet | None" = None) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class System(Protocol):
         """Train as the options say; returns the path of the weights."""
         ...
 
-    def load(self, weights: Path) -> Trained:
+    def load(self, weights: Path) -> TrainedSystem:
         """What a training left in ``weights.pt``."""
         ...
 

@@ -23,7 +23,7 @@ from refstar_model.detector.samples import (
     Views,
     label_places,
 )
-from refstar_model.detector.scenes import Actor, Placed, place, vary_actor
+from refstar_model.detector.scenes import Actor, PlacedFace, place, vary_actor
 from refstar_model.detector.training import DetectorTraining, finder_step, load, train
 from refstar_model.export.graph import round_weights
 from refstar_model.training import Moment, Run
@@ -83,9 +83,9 @@ def test_a_varied_face_carries_its_points_along() -> None:
 
 
 def test_a_view_asks_for_faces_of_its_size_and_leaves_doubtful_ones_unjudged() -> None:
-    def face(size: float, x: float) -> Placed:
+    def face(size: float, x: float) -> PlacedFace:
         box = np.array([x - size / 2, 50 - size / 2, size, size], np.float32)
-        return Placed(np.full((5, 2), (x, 50), np.float32), box)
+        return PlacedFace(np.full((5, 2), (x, 50), np.float32), box)
 
     faces = [face(24, 40), face(7, 100), face(120, 190)]
     wanted, sizes = label_places(faces, 256)

@@ -20,7 +20,7 @@ from refstar_model.evaluation import (
     Extent,
     Judges,
     NetModel,
-    Restored,
+    RestoredPicture,
     Section,
     Sheets,
     evaluate,
@@ -73,14 +73,14 @@ class ColorRecognizer(Recognizer):
 
 def copier(
     low_quality: np.ndarray, references: Sequence[np.ndarray], strength: float = 1.0, fidelity: float = 0.5
-) -> Restored:
+) -> RestoredPicture:
     """A model that puts half of the references' mean over the input, and does not look at ``fidelity``."""
     if not references:
-        return Restored(low_quality, np.zeros((1, 4, 4), np.uint8), True)
+        return RestoredPicture(low_quality, np.zeros((1, 4, 4), np.uint8), True)
     share = 0.5 * strength
     mixed = (1 - share) * low_quality + share * np.mean(np.stack(references), 0)
     masks = np.full((len(references), 4, 4), round(255 * share / len(references)), np.uint8)
-    return Restored(np.rint(mixed).astype(np.uint8), masks, len(references) < 4)
+    return RestoredPicture(np.rint(mixed).astype(np.uint8), masks, len(references) < 4)
 
 
 def test_equal_pictures_score_best() -> None:

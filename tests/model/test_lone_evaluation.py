@@ -22,7 +22,7 @@ from refstar_model.evaluation import (
     FolderModel,
     Judges,
     NetModel,
-    Restored,
+    RestoredPicture,
     Section,
     Sheets,
     draw_quick_sheet,
@@ -49,21 +49,21 @@ Pixels = NDArray[np.uint8]
 
 def nothing(
     low_quality: Pixels, references: Sequence[Pixels], strength: float = 1.0, fidelity: float = 0.5
-) -> Restored:
+) -> RestoredPicture:
     """A model that changes nothing."""
     assert not references
-    return Restored(low_quality, np.zeros((0, 1, 1), np.uint8), True)
+    return RestoredPicture(low_quality, np.zeros((0, 1, 1), np.uint8), True)
 
 
 def printer(
     low_quality: Pixels, references: Sequence[Pixels], strength: float = 1.0, fidelity: float = 0.5
-) -> Restored:
+) -> RestoredPicture:
     """A model that prints a lattice over everything."""
     printed, height = low_quality.astype(int), 24 if low_quality.mean() < 128 else -24
     for y in range(2):
         for x in range(2):
             printed[y::8, x::8] += height
-    return Restored(np.clip(printed, 0, 255).astype(np.uint8), np.zeros((0, 1, 1), np.uint8), True)
+    return RestoredPicture(np.clip(printed, 0, 255).astype(np.uint8), np.zeros((0, 1, 1), np.uint8), True)
 
 
 class GrayLevel:

@@ -14,7 +14,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import (
     Extent,
     Judges,
-    Restored,
+    RestoredPicture,
     Section,
     Sheets,
     evaluate,
@@ -29,10 +29,10 @@ Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels], Pixels]
 
 
-def model(change: Change) -> Callable[..., Restored]:
-    def restore(low_quality: Pixels, references: Sequence[Pixels]) -> Restored:
+def model(change: Change) -> Callable[..., RestoredPicture]:
+    def restore(low_quality: Pixels, references: Sequence[Pixels]) -> RestoredPicture:
         assert not references
-        return Restored(change(low_quality), np.zeros((0, 1, 1), np.uint8), True)
+        return RestoredPicture(change(low_quality), np.zeros((0, 1, 1), np.uint8), True)
 
     return restore
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
-from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, Reservation, RestoreRequest, Started
+from refstar_service.jobs import Attempt, JobQueue, JobStatus, Outcome, Priority, Reservation, RestoreRequest
 
 WORKER = """
 import asyncio, json, sys
@@ -47,7 +47,7 @@ async def test_a_killed_workers_job_goes_to_another_and_its_late_outcome_is_refu
         await victim.communicate()
     killed_at = time.monotonic()
     [[name, fence, entry]] = json.loads(line)
-    late = Started(name, 1, fence, request_for_jobs, Reservation(name, Priority.NORMAL, entry, retried=False))
+    late = Attempt(name, 1, fence, request_for_jobs, Reservation(name, Priority.NORMAL, entry, retried=False))
 
     held: list[Reservation] = []
     while not held and time.monotonic() - killed_at < 8:

@@ -3,10 +3,10 @@
 import pickle
 from pathlib import Path
 
-from refstar_model.system import Trained, find_system
+from refstar_model.system import TrainedSystem, find_system
 
 
-def load_trained(system: str, weights: Path) -> Trained:
+def load_trained(system: str, weights: Path) -> TrainedSystem:
     """What ``weights`` hold of a system; leaves the program where they hold nothing of it."""
     if not weights.is_file():
         raise SystemExit(f"{weights} is not a file; name the weights.pt or best.pt of a training run")

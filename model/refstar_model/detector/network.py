@@ -41,7 +41,7 @@ def conv(inside: int, outside: int, side: int = 3, stride: int = 1, groups: int 
     )
 
 
-class Inverted(nn.Module):
+class InvertedResidual(nn.Module):
     """Widen, look around, narrow, add (MobileNetV2, arXiv 1801.04381); [N, C, h, w] in and out."""
 
     def __init__(self, channels: int, side: int) -> None:
@@ -63,11 +63,11 @@ class Finder(nn.Module):
         super().__init__()
         fine, coarse = params.fine, params.coarse
         self.stem = nn.ModuleList([conv(3, 16, 3, 2), conv(16, 32, 3, 2), conv(32, fine, 3, 2)])
-        self.near = nn.Sequential(Inverted(fine, 3), Inverted(fine, 3))
+        self.near = nn.Sequential(InvertedResidual(fine, 3), InvertedResidual(fine, 3))
         self.shrink = nn.ModuleList([conv(fine, fine, 3, 2, fine), conv(fine, coarse, 1)])
-        self.far = nn.Sequential(*(Inverted(coarse, 5) for _ in range(params.coarse_blocks)))
+        self.far = nn.Sequential(*(InvertedResidual(coarse, 5) for _ in range(params.coarse_blocks)))
         self.back = conv(coarse, fine, 1)
-        self.join = nn.Sequential(Inverted(fine, 3), Inverted(fine, 3))
+        self.join = nn.Sequential(InvertedResidual(fine, 3), InvertedResidual(fine, 3))
         self.head = nn.Conv2d(fine, OUTPUTS, 1)
         assert self.head.bias is not None
         with torch.no_grad():
@@ -95,9 +95,7 @@ class Refiner(nn.Module):
         inside = 3
         for index, channels in enumerate(params.refine):
             layers += [conv(inside, channels, 3, 2), nn.ReLU()]
-            layers += (
-                [Inverted(channels, 3)] * 0 if index == 0 else [Inverted(channels, 3), Inverted(channels, 3)]
-            )
+            layers += [InvertedResidual(channels, 3) for _ in range(2 if index else 0)]
             inside = channels
         self.body = nn.Sequential(*layers)
         side = CROP // 2 ** len(params.refine)

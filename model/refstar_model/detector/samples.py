@@ -17,7 +17,7 @@ from refstar_model.detector.backgrounds import draw_background, draw_patchwork, 
 from refstar_model.detector.geometry import CROP_TEMPLATE, cut_crop, similarity
 from refstar_model.detector.labels import SIDE, FaceLabel
 from refstar_model.detector.network import CROP, STRIDE, UNIT
-from refstar_model.detector.scenes import Actor, Placed, place, spoil, vary_actor
+from refstar_model.detector.scenes import Actor, PlacedFace, place, spoil, vary_actor
 
 Pixels = NDArray[np.uint8]
 SMALLEST, LARGEST = 9.0, 48.0  # side of the box in a view: what the finder must find
@@ -82,10 +82,10 @@ def angle(rng: np.random.Generator) -> float:
     return float(rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-STEEPEST, STEEPEST))
 
 
-def draw_view(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pixels, list[Placed]]:
+def draw_view(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pixels, list[PlacedFace]]:
     """A view [side, side, 3] and its faces, of sizes that the finder must, may and must not find."""
     scene = cast.background(side, side, rng)
-    placed: list[Placed] = []
+    placed: list[PlacedFace] = []
     kind = rng.random()
     count = 0 if kind < 0.15 else int(rng.integers(1, 4)) if kind < 0.7 else int(rng.integers(3, 9))
     common = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
@@ -106,7 +106,7 @@ def draw_view(cast: Cast, side: int, rng: np.random.Generator) -> tuple[Pixels, 
     return spoil(scene, rng, float(np.clip(detail, 10, 80))), placed
 
 
-def label_places(faces: Sequence[Placed], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def label_places(faces: Sequence[PlacedFace], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """[15, side / 8, side / 8] and sizes [side / 8, side / 8], as ``Views`` has them."""
     cells = side // STRIDE
     wanted = np.zeros((15, cells, cells), np.float32)

@@ -29,7 +29,7 @@ class Actor:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedFace:
     """A face in a scene: ``points`` [5, 2] and ``box`` (x, y, width, height) in the scene's pixels."""
 
     points: NDArray[np.float32]
@@ -43,12 +43,12 @@ class Placed:
     def iod(self) -> float:
         return float(np.linalg.norm(self.points[1] - self.points[0]))
 
-    def move(self, matrix: NDArray[np.float64]) -> "Placed":
+    def move(self, matrix: NDArray[np.float64]) -> "PlacedFace":
         """The same face after an affine map [2, 3] that scales x and y alike (turns keep the box's size)."""
         scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
         center = matrix[:, :2] @ (self.box[:2] + self.box[2:] / 2) + matrix[:, 2]
         size = self.box[2:] * scale
-        return Placed(
+        return PlacedFace(
             (self.points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
             np.concatenate([center - size / 2, size]).astype(np.float32),
         )
@@ -79,7 +79,7 @@ def place(
     size: float,
     angle: float,
     rng: np.random.Generator,
-) -> Placed:
+) -> PlacedFace:
     """Paint ``actor`` into ``scene`` in place: box center, side of the box and rotation (degrees) are given.
 
     The photograph's edge is soft, or an oval around the head, or as it is, so that no kind of edge means a face.
@@ -111,16 +111,16 @@ def place(
         part = scene[top:bottom, left:right]
         part[:] = np.rint(part + (face.astype(np.float32) - part) * cover[..., None]).astype(np.uint8)
     whole = np.column_stack([linear * shrunk, offset + linear @ np.full(2, (shrunk - 1) / 2)])
-    return _rotate_box(Placed(actor.points, actor.box).move(whole), actor, scale, radians)
+    return _rotate_box(PlacedFace(actor.points, actor.box).move(whole), actor, scale, radians)
 
 
-def _rotate_box(face: Placed, actor: Actor, scale: float, radians: float) -> Placed:
+def _rotate_box(face: PlacedFace, actor: Actor, scale: float, radians: float) -> PlacedFace:
     """The box of an oval that turned: the bounding box of the turned ellipse."""
     half_w, half_h = actor.box[2:] * scale / 2
     sine, cosine = np.sin(radians), np.cos(radians)
     half = np.array([np.hypot(half_w * cosine, half_h * sine), np.hypot(half_w * sine, half_h * cosine)])
     center = face.box[:2] + face.box[2:] / 2
-    return Placed(face.points, np.concatenate([center - half, 2 * half]).astype(np.float32))
+    return PlacedFace(face.points, np.concatenate([center - half, 2 * half]).astype(np.float32))
 
 
 def _opacity(side: int, actor: Actor, shrunk: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.options.photographs import MISSING, TEACHERS, find_model, open_named_photos
 from refstar_model.options.run import read_loop, read_run
-from refstar_model.system import System, Trained
+from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
     from refstar_model.detector.network import Finder, Refiner
@@ -46,7 +46,7 @@ class DetectorSystem:
         photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
         return train(photos, teachers, arguments.backgrounds, how, read_run(arguments), parts)
 
-    def load(self, weights: Path) -> Trained:
+    def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.detector.training import load
 
         return TrainedDetector(*load(weights))

@@ -12,14 +12,14 @@ from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.second_recognizer import find_second_recognizer
 from refstar_model.evaluation.sheets import Sheets
 from refstar_model.evaluation.study import Extent, Section, evaluate
-from refstar_model.export.restorers import FolderModel, NetModel, Restored, Restorer
+from refstar_model.export.restorers import FolderModel, NetModel, RestoredPicture, Restorer
 
 __all__ = [
     "Extent",
     "FolderModel",
     "Judges",
     "NetModel",
-    "Restored",
+    "RestoredPicture",
     "Restorer",
     "Section",
     "Sheets",

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedFace:
     """One face before and after."""
 
     picture: Pixels
@@ -27,14 +27,14 @@ class Judged:
     none: Scores  # with `gain`, the PSNR gained over the input
 
 
-def judge_alone(model: Restorer, case: LoneCase, known: Known, judges: Judges) -> Judged:
+def judge_alone(model: Restorer, case: LoneCase, known: Known, judges: Judges) -> JudgedFace:
     """The case restored without a reference; ``known`` is what judges know of its truth."""
     answer = model(case.low_quality, [])
     before, after = judge([case.low_quality, answer.picture], known, judges)
     if not answer.finite:
         after["failures"] = 1.0
     after["gain"] = after["psnr"] - before["psnr"]
-    return Judged(answer.picture, before, after)
+    return JudgedFace(answer.picture, before, after)
 
 
 def judge_old(

@@ -13,7 +13,7 @@ from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
 from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.scores import Judges, Known, Scores, embed, judge, know, tensor, truth_scores
 from refstar_model.evaluation.sheets import Show, identity_caption
-from refstar_model.export.restorers import Restored, Restorer, fit
+from refstar_model.export.restorers import RestoredPicture, Restorer, fit
 from refstar_model.judges import metrics
 from refstar_model.judges.landmarks import FaceMesh
 
@@ -76,7 +76,7 @@ def judge_level(
     return table, records
 
 
-def add_answer(scores: Scores, answer: Restored, has_mask: bool) -> None:
+def add_answer(scores: Scores, answer: RestoredPicture, has_mask: bool) -> None:
     """Mean mask (of several references: what all of them give together), and a failure where not finite."""
     if has_mask:
         scores["mean_mask"] = float(answer.selection.astype(np.float64).sum(0).mean()) / 255
@@ -84,7 +84,7 @@ def add_answer(scores: Scores, answer: Restored, has_mask: bool) -> None:
         scores["failures"] = 1.0
 
 
-def _answers(model: Restorer, case: Case, references: bool) -> dict[str, Restored]:
+def _answers(model: Restorer, case: Case, references: bool) -> dict[str, RestoredPicture]:
     """The model's answers to every kind of reference."""
     given: dict[str, list[Pixels]] = {"none": []}
     if references:

@@ -21,7 +21,7 @@ SIDE = 512
 REMEMBERED = 16  # encoded references kept by a folder's model, some 3 MB each
 
 
-class Restored(NamedTuple):
+class RestoredPicture(NamedTuple):
     picture: Pixels  # [512, 512, 3]
     selection: NDArray[np.uint8]  # [R, g, g], mean mask over the bands, 255 = all taken
     finite: bool
@@ -34,7 +34,7 @@ class Restorer(Protocol):
         references: Sequence[Pixels],
         strength: float = 1.0,
         fidelity: float = 0.5,
-    ) -> Restored:
+    ) -> RestoredPicture:
         """Restore a face [512, 512, 3] with references of that size; none is an empty list."""
         ...
 
@@ -76,7 +76,7 @@ class GraphModel:
         references: Sequence[Pixels],
         strength: float = 1.0,
         fidelity: float = 0.5,
-    ) -> Restored:
+    ) -> RestoredPicture:
         if references and not self.takes_references:
             raise ValueError(f"{len(references)} references for a model that takes none")
         if fidelity != 0.5 and not self.takes_fidelity:
@@ -97,7 +97,7 @@ class GraphModel:
             )
         answer = graph.run(values)
         selection = answer["selection"][0] if "selection" in answer else np.zeros((0, 1, 1), np.uint8)
-        return Restored(fit(answer["restored"][0]), selection, bool(answer["finite"][0]))
+        return RestoredPicture(fit(answer["restored"][0]), selection, bool(answer["finite"][0]))
 
     def encode_reference(self, picture: Pixels) -> dict[str, Values]:
         """Features [1, ...] by name of a reference [S, S, 3]; those of the last few are remembered."""
@@ -147,7 +147,7 @@ class NetModel(GraphModel):
         references: Sequence[Pixels],
         strength: float = 1.0,
         fidelity: float = 0.5,
-    ) -> Restored:
+    ) -> RestoredPicture:
         training = [module for module in self._module.modules() if module.training]
         self._module.eval()
         try:

@@ -26,7 +26,7 @@ TOLERANCE = 1.0
 
 @dataclass(frozen=True)
 class TrainedRestorer:
-    """Of a system that restores faces (`system.Trained`)."""
+    """Of a system that restores faces (`system.TrainedSystem`)."""
 
     views: RestoringViews
     card: ModelCard

@@ -15,7 +15,7 @@ from refstar_model.backbone import Grids, Transfer
 from refstar_model.ganprior.attention import FaceAttention
 from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.mmrb import activate, mmrb_blocks, start
-from refstar_model.ganprior.modulation import Equalized
+from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
 from refstar_model.layers.blocks import conv_unshuffled, naf_blocks
 from refstar_model.layers.pyramid import up
@@ -63,7 +63,7 @@ class ToCodes(nn.Module):
             start(nn.Conv2d(channels, channels, 3, stride=2, padding=1)) for _ in range(halvings)
         )
         self.whole = start(nn.Conv2d(channels, params.style, 4))
-        self.out = Equalized(params.style, params.codes * params.style, zero=True)
+        self.out = EqualizedConv(params.style, params.codes * params.style, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.down:
@@ -80,7 +80,7 @@ class Bend(nn.Module):
     def __init__(self, channels: int, prior_channels: int) -> None:
         super().__init__()
         self.bent = prior_channels // 2
-        self.conv = Equalized(channels, 2 * self.bent, 3, zero=True)
+        self.conv = EqualizedConv(channels, 2 * self.bent, 3, zero=True)
 
     def forward(self, seen: Tensor) -> Callable[[Tensor], Tensor]:
         """``seen`` [N, C, g, g]; returns what bends the generator's features [N, prior_channels, g, g]."""

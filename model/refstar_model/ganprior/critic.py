@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ganprior.mmrb import activate
-from refstar_model.ganprior.modulation import Equalized
+from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import CriticParams
 from refstar_model.layers.pyramid import down
 
@@ -23,9 +23,9 @@ class Halving(nn.Module):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
-        self.first = Equalized(channels, channels, 3)
-        self.second = Equalized(channels, out_channels, 3)
-        self.skip = Equalized(channels, out_channels)
+        self.first = EqualizedConv(channels, channels, 3)
+        self.second = EqualizedConv(channels, out_channels, 3)
+        self.skip = EqualizedConv(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         # Each leaky ReLU halves the energy; the sum of both branches, over sqrt 2, makes up for one of them.
@@ -38,12 +38,12 @@ class Critic(nn.Module):
     def __init__(self, params: CriticParams) -> None:
         super().__init__()
         self.unshuffle, widths = params.unshuffle, params.widths
-        self.look = Equalized(3 * params.unshuffle**2, widths[0], 3)
+        self.look = EqualizedConv(3 * params.unshuffle**2, widths[0], 3)
         self.halvings = nn.Sequential(*(Halving(a, b) for a, b in pairwise(widths)))
         last = widths[-1]
-        self.judge = Equalized(last + 1, last, 3)
-        self.whole = Equalized(last * 16, last)
-        self.out = Equalized(last, 1)
+        self.judge = EqualizedConv(last + 1, last, 3)
+        self.whole = EqualizedConv(last * 16, last)
+        self.out = EqualizedConv(last, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = activate(self.look(F.pixel_unshuffle(pictures * 2 - 1, self.unshuffle)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ganprior.mmrb import activate
-from refstar_model.ganprior.modulation import Equalized, StyledConv, ToPicture
+from refstar_model.ganprior.modulation import EqualizedConv, StyledConv, ToPicture
 from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.pyramid import up
@@ -28,7 +28,7 @@ _MAPPING_RATE = 0.01  # of the learning rate, as in StyleGAN
 _MEAN_SHARE = 0.005  # of a new batch in the mean code
 
 
-class Painted(NamedTuple):
+class Painting(NamedTuple):
     features: Tensor  # [B, prior_widths[-1], f, f] on the finest grid f
     colors: Tensor  # [B, 3, f/2, f/2] in -1..1, not clamped: the picture as far as the grid below
     coarse_colors: Tensor  # [B, 3, g, g], the same on the codec's fine grid g; never a window
@@ -44,7 +44,7 @@ class Generator(nn.Module):
         widths, style = params.prior_widths, params.style
         self.grids, self.codes, self.grid = params.prior_grids, params.codes, params.grid
         self.mapping = nn.ModuleList(
-            Equalized(style, style, rate=_MAPPING_RATE) for _ in range(params.mapping_layers)
+            EqualizedConv(style, style, rate=_MAPPING_RATE) for _ in range(params.mapping_layers)
         )
         self.register_buffer("mean_code", torch.zeros(style))
         self.constant = nn.Parameter(torch.randn(1, widths[0], 4, 4))
@@ -79,7 +79,7 @@ class Generator(nn.Module):
 
     def paint(
         self, codes: Tensor, bending: Bending, noisy: bool = False, window: Window | None = None
-    ) -> Painted:
+    ) -> Painting:
         """The finest features from W+ codes [B, codes, style]; each grid takes two of them, the first one.
 
         ``noisy`` adds noise after each convolution: detail that no code fixes, to be learnt with. A restored face must
@@ -98,7 +98,7 @@ class Generator(nn.Module):
                 coarse = colors
                 if window is not None:
                     x, colors = window.cut(x), window.cut(colors)
-        return Painted(x, colors, coarse)
+        return Painting(x, colors, coarse)
 
 
 def _code(codes: Tensor, index: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from refstar_model.ganprior.mmrb import activate
 
 
-class Equalized(nn.Module):
+class EqualizedConv(nn.Module):
     """A convolution with equalized learning rate; [N, C, h, w] to [N, D, h, w].
 
     ``rate`` scales the learning rate further, ``bias`` is where the bias starts; with ``zero`` the weights start at 0.
@@ -55,7 +55,7 @@ class StyledConv(nn.Module):
     def __init__(self, channels: int, out_channels: int, style: int, enlarge: bool = False) -> None:
         super().__init__()
         self.enlarge = enlarge
-        self.affine = Equalized(style, channels, bias=1.0)
+        self.affine = EqualizedConv(style, channels, bias=1.0)
         self.scale = 1 / sqrt(9 * channels)
         self.weight = nn.Parameter(torch.randn(out_channels, channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))
@@ -89,7 +89,7 @@ class ToPicture(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, style: int) -> None:
         super().__init__()
-        self.affine = Equalized(style, channels, bias=1.0)
+        self.affine = EqualizedConv(style, channels, bias=1.0)
         self.scale = 1 / sqrt(channels)
         self.weight = nn.Parameter(torch.randn(3, channels).repeat_interleave(out_channels // 3, 0))
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))

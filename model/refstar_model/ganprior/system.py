@@ -16,7 +16,7 @@ from refstar_model.options.restoration import (
     watch_restorer,
 )
 from refstar_model.options.run import read_loop, read_run
-from refstar_model.system import System, Trained
+from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ class GanPriorSystem:
         watch = watch_restorer(arguments, photos, view_network)
         return train(photos, open_recognizer(arguments), how, read_run(arguments), watch, reliefs)
 
-    def load(self, weights: Path) -> Trained:
+    def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.export.restoring import TrainedRestorer
         from refstar_model.ganprior.export_view import view_network
         from refstar_model.ganprior.training import load

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Quantized(NamedTuple):
+class QuantizedGrid(NamedTuple):
     values: Tensor  # [N, C, h, w], code vectors; their gradient goes to what was quantized
     indices: Tensor  # [N, h, w], int64
     loss: Tensor  # scalar
@@ -42,7 +42,7 @@ class Quantizer(nn.Module):
         weights = torch.softmax(logits, 1)
         return F.conv2d(weights, self.codes.detach().T[:, :, None, None].to(weights.dtype))
 
-    def forward(self, z: Tensor) -> Quantized:
+    def forward(self, z: Tensor) -> QuantizedGrid:
         """Quantize z [N, C, h, w] with the straight-through gradient.
 
         loss = |sg(z) - c|^2 + commitment * |z - sg(c)|^2, means over all entries; sg stops the gradient.
@@ -52,4 +52,4 @@ class Quantizer(nn.Module):
             indices = self.nearest(z)
         codes = self.look_up(indices)
         loss = F.mse_loss(codes, z.detach()) + self.commitment * F.mse_loss(z, codes.detach())
-        return Quantized(z + (codes - z).detach(), indices, loss)
+        return QuantizedGrid(z + (codes - z).detach(), indices, loss)

@@ -16,7 +16,7 @@ from refstar_model.options.restoration import (
     watch_restorer,
 )
 from refstar_model.options.run import read_loop, read_run
-from refstar_model.system import System, Trained
+from refstar_model.system import System, TrainedSystem
 
 CARD = ModelCard(
     name="refstar",
@@ -89,7 +89,7 @@ class RefStarSystem:
             watch = replace(watch, show=None)
         return train(photos, open_recognizer(arguments), how, read_run(arguments), watch)
 
-    def load(self, weights: Path) -> Trained:
+    def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.export.restoring import TrainedRestorer
         from refstar_model.refstar.export_view import view_network
         from refstar_model.refstar.weights import load

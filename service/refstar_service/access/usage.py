@@ -40,7 +40,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Charge:
     """`refused`: the policy that had no unit left; then none was taken of any."""
 
     standings: tuple[Standing, ...]
@@ -55,7 +55,7 @@ class Usage:
         self._keys = Keys(prefix)
         self._scripts = ScriptRunner(redis)
 
-    async def take(self, owner: str, policies: Sequence[Policy]) -> Taken:
+    async def take(self, owner: str, policies: Sequence[Policy]) -> Charge:
         """One unit of each policy, or of none if one is used up."""
         keys = [self._keys.usage(owner, policy.name) for policy in policies]
         values = [number for policy in policies for number in (policy.quota, policy.window * 1000)]
@@ -64,7 +64,7 @@ class Usage:
             Standing(policy, max(0, policy.quota - int(used)), math.ceil(int(milliseconds) / 1000))
             for policy, (used, milliseconds) in zip(policies, rows, strict=True)
         )
-        return Taken(standings, standings[int(refused) - 1] if refused else None)
+        return Charge(standings, standings[int(refused) - 1] if refused else None)
 
     async def give_back(self, owner: str, policy: Policy) -> None:
         """Return a unit that was taken for nothing."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from refstar_service.engine.manifest import ModelManifest, load_manifests
-from refstar_service.images import Encoded
+from refstar_service.images import EncodedPicture
 from refstar_service.restoration.errors import RequestError, RestorationError, StepError
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
@@ -71,7 +71,7 @@ class PictureReport:
 
 
 #: One picture through all the steps.
-Restore = Callable[[Upload, Knobs, PictureReport], tuple[Encoded, Encoded | None]]
+Restore = Callable[[Upload, Knobs, PictureReport], tuple[EncodedPicture, EncodedPicture | None]]
 
 
 def restore_files(settings: Settings, wanted: RestoreFiles) -> int:
@@ -154,7 +154,9 @@ def _load(
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
     viewer = Viewer(detector, ReferenceMemory(), image_limits(settings))
 
-    def restore(image: Upload, knobs: Knobs, entry: PictureReport) -> tuple[Encoded, Encoded | None]:
+    def restore(
+        image: Upload, knobs: Knobs, entry: PictureReport
+    ) -> tuple[EncodedPicture, EncodedPicture | None]:
         prepared = prepare(image, references, knobs, model, viewer)
         start = time.monotonic()
         faces = restorer.restore(prepared.tasks)
@@ -259,7 +261,7 @@ def _read(path: Path, settings: Settings) -> Upload:
     return Upload(path.name, data, hashlib.sha256(data).hexdigest())
 
 
-def _name_result(target: Path, result: Encoded) -> Path:
+def _name_result(target: Path, result: EncodedPicture) -> Path:
     """The target with a suffix that tells the truth."""
     kind = result.media_type.removeprefix("image/")
     if _FORMATS.get(target.suffix.lower()) == kind:

@@ -46,7 +46,7 @@ class FaceTask:
     fidelity: float  # 0..1
 
 
-class Staged(Protocol):
+class StagedBatch(Protocol):
     """Faces that were put together and uploaded, and wait for their turn. It ends once, by either."""
 
     def compute(self) -> list[RestoredFace]: ...
@@ -70,7 +70,7 @@ class FaceRestorer(Protocol):
 
     def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]: ...
 
-    def stage(self, tasks: Sequence[FaceTask]) -> Staged: ...
+    def stage(self, tasks: Sequence[FaceTask]) -> StagedBatch: ...
 
     def restore(self, tasks: Sequence[FaceTask]) -> list[RestoredFace]: ...
 

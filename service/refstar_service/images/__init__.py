@@ -4,17 +4,17 @@ from refstar_service.images.decode import decode
 from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS, resolve_format
-from refstar_service.images.picture import Encoded, ImageInfo, ImageLimits, Indexed, Picture
+from refstar_service.images.picture import EncodedPicture, ImageInfo, ImageLimits, IndexedPicture, Picture
 from refstar_service.images.probe import probe
 
 __all__ = [
     "MEDIA_TYPES",
     "OUTPUT_FORMATS",
-    "Encoded",
+    "EncodedPicture",
     "ImageError",
     "ImageInfo",
     "ImageLimits",
-    "Indexed",
+    "IndexedPicture",
     "Picture",
     "RefusalCode",
     "decode",

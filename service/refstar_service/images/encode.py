@@ -12,7 +12,7 @@ from refstar_service.images import exif, icc
 from refstar_service.images.containers import bmp, jpeg, png, tiff
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS
 from refstar_service.images.metadata import Metadata
-from refstar_service.images.picture import Encoded, Indexed, Picture
+from refstar_service.images.picture import EncodedPicture, IndexedPicture, Picture
 from refstar_service.images.texts import COMMENT
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,7 +32,7 @@ def encode(
     quality: int = 95,
     like: Picture | None = None,
     keep_location: bool = False,
-) -> Encoded:
+) -> EncodedPicture:
     """Encode RGB [H, W, 3] or gray [H, W] uint8 as one of OUTPUT_FORMATS.
 
     Of ``like`` are kept, as far as the format can hold them: gray (the result is one channel if it was),
@@ -52,12 +52,12 @@ def encode(
         pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     metadata = Metadata() if like is None else like.located if keep_location else like.metadata
     data = _WRITERS[format](pixels, _alpha(pixels, like), quality, _profile(pixels, like), metadata)
-    return Encoded(data, MEDIA_TYPES[format])
+    return EncodedPicture(data, MEDIA_TYPES[format])
 
 
-def encode_indexed(picture: Indexed) -> Encoded:
+def encode_indexed(picture: IndexedPicture) -> EncodedPicture:
     """As PNG, one byte a pixel before it is compressed."""
-    return Encoded(png.write_indexed(picture.indices, picture.palette), MEDIA_TYPES["png"])
+    return EncodedPicture(png.write_indexed(picture.indices, picture.palette), MEDIA_TYPES["png"])
 
 
 def _png(

@@ -64,7 +64,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Indexed:
+class IndexedPicture:
     """A picture of at most 256 colors."""
 
     indices: npt.NDArray[np.uint8]  # [H, W]
@@ -72,7 +72,7 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPicture:
     """A file's bytes and what they are."""
 
     data: bytes

@@ -13,9 +13,10 @@ from refstar_service.jobs.request import (
     StoredFile,
     StoredPerson,
 )
-from refstar_service.jobs.reservation import Held, Reservation, Started
+from refstar_service.jobs.reservation import Attempt, Held, Reservation
 
 __all__ = [
+    "Attempt",
     "Claim",
     "EnrollRequest",
     "Held",
@@ -35,7 +36,6 @@ __all__ = [
     "Request",
     "Reservation",
     "RestoreRequest",
-    "Started",
     "StoredFile",
     "StoredPerson",
     "WorkerInfo",

@@ -31,7 +31,7 @@ from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.record import RecordError
 from refstar_service.jobs.request import Request, RestoreRequest
-from refstar_service.jobs.reservation import Held, Reservation, Started
+from refstar_service.jobs.reservation import Attempt, Held, Reservation
 from refstar_service.redis.keys import GROUP, SCHEMA_VERSION, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import Call
@@ -281,7 +281,7 @@ class JobQueue:
                 partial(self._redis.xread, last_delivered, count=1, block=milliseconds)
             )
 
-    async def start(self, reservations: Sequence[Reservation]) -> list[Started | None]:
+    async def start(self, reservations: Sequence[Reservation]) -> list[Attempt | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
         worker's by now, out of attempts (then it is recorded as failed with code "worker-lost"), or its record cannot
         be read (then it is recorded as failed with code "record-unreadable").
@@ -293,15 +293,15 @@ class JobQueue:
         limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
         replies = await self._contact.run_all(_START, calls)
-        begun: list[Started | None] = []
-        failed: list[tuple[Started, Outcome]] = []
+        begun: list[Attempt | None] = []
+        failed: list[tuple[Attempt, Outcome]] = []
         for held, reply in zip(reservations, replies, strict=True):
             try:
-                begun.append(None if reply is None else Started.of(held, reply))
+                begun.append(None if reply is None else Attempt.of(held, reply))
             except RecordError as error:
                 begun.append(None)
                 failed.append(
-                    (Started.standing_in(held, reply), Outcome.failed(unreadable(error), timings={}))
+                    (Attempt.standing_in(held, reply), Outcome.failed(unreadable(error), timings={}))
                 )
         await self.finish(failed)
         return begun
@@ -312,7 +312,7 @@ class JobQueue:
         replies = await self._contact.run_all(_HEARTBEAT, [self._call(one) for one in held])
         return [one for one, kept in zip(held, replies, strict=True) if not kept]
 
-    async def finish(self, outcomes: Sequence[tuple[Started, Outcome]]) -> list[bool]:
+    async def finish(self, outcomes: Sequence[tuple[Attempt, Outcome]]) -> list[bool]:
         """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another): then
         delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
         ttls = [self.result_ttl, self.tombstone_ttl]
@@ -395,7 +395,7 @@ class JobQueue:
 
     def _call(self, held: Held, *more: Any) -> Call:
         """What all scripts about a held job begin with."""
-        reservation, fence = (held.reservation, held.fence) if isinstance(held, Started) else (held, "")
+        reservation, fence = (held.reservation, held.fence) if isinstance(held, Attempt) else (held, "")
         keys = [*self._of(held.job_id), self._keys.line(reservation.priority)]
         return keys, [held.job_id, GROUP, reservation.entry, self.worker, fence, *more]
 

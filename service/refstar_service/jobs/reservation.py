@@ -29,7 +29,7 @@ class Reservation:
 
 
 @dataclass(frozen=True)
-class Started:
+class Attempt:
     """The right to finish one job, until somebody starts it again. `attempt` counts from 1.
 
     `waited`: seconds from the job's acceptance to this start, by the clock of Redis.
@@ -43,7 +43,7 @@ class Started:
     waited: float = 0.0
 
     @classmethod
-    def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
+    def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Attempt:
         """From what the script says of a start. Raises RecordError if what is asked cannot be read."""
         attempt, fence, request, waited, schema = reply
         check_schema({"schema": read_text(schema)})
@@ -53,7 +53,7 @@ class Started:
         )
 
     @classmethod
-    def standing_in(cls, reservation: Reservation, reply: Sequence[Any]) -> Started:
+    def standing_in(cls, reservation: Reservation, reply: Sequence[Any]) -> Attempt:
         """The same for a job whose request cannot be read: good for ending it."""
         attempt, fence, request, waited, _ = reply
         asked = stand_in(read_text(request))
@@ -62,4 +62,4 @@ class Started:
         )
 
 
-Held = Reservation | Started
+Held = Reservation | Attempt

@@ -13,7 +13,7 @@ from refstar_service.restoration.upload import Upload
 
 
 @dataclass(frozen=True, eq=False)
-class Recalled:
+class StoredReference:
     """A reference of a stored person: its features, or else its aligned face, or neither if it is of no use."""
 
     report: ReferenceReport
@@ -23,7 +23,7 @@ class Recalled:
     fetched: bool  # the features came from the blob store
 
 
-def take_recalled(recalled: Recalled, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
+def take_recalled(recalled: StoredReference, size: int, limits: ImageLimits, clock: Stopwatch) -> Reference:
     """As the model takes it; ``size`` is the side of the model's crops."""
     if recalled.features is not None:
         return Reference(recalled.features, recalled.report, None, ("fetch",) if recalled.fetched else ())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refstar_service.faces.align import Alignment
 from refstar_service.faces.mask import face_mask
 from refstar_service.faces.paste import lay_out
-from refstar_service.images import Indexed
+from refstar_service.images import IndexedPicture
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -43,7 +43,7 @@ class FaceSelection:
     points: NDArray[np.float32]
 
 
-def draw_for_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
+def draw_for_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence[int]) -> IndexedPicture:
     """The result in gray, every reference's mask in its own color.
 
     pixels [S, S, 3]; selection [R, g, g], 255 = all taken from this reference, which has the color number in
@@ -57,7 +57,7 @@ def draw_for_crop(pixels: Pixels, selection: NDArray[np.uint8], colors: Sequence
 
 def draw_for_photograph(
     pixels: Pixels, size: tuple[int, int], faces: Sequence[FaceSelection], colors: Sequence[int]
-) -> Indexed:
+) -> IndexedPicture:
     """The same for a whole result [H, W, 3]; each face's masks lie where it was pasted, and nowhere else.
 
     ``size``: width and height of the photograph, which the result may exceed. The picture is of that size, or smaller
@@ -108,7 +108,7 @@ def _tint(shape: tuple[int, ...], layers: Iterable[NDArray[np.uint8]], strengths
     return tints
 
 
-def _paint(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> Indexed:
+def _paint(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> IndexedPicture:
     """[H, W, 3] in gray, under ``tints`` [H, W]."""
     strengths = _strengths(colors)
     shades = _COLORS // (1 + len(colors) * strengths)
@@ -125,4 +125,4 @@ def _paint(pixels: Pixels, tints: NDArray[np.uint8], colors: Sequence[int]) -> I
     first[: len(palette)] = np.arange(len(palette)) * shades
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     indices = cv2.add(cv2.LUT(gray, shade), cv2.LUT(tints, first))
-    return Indexed(np.asarray(indices, np.uint8), np.rint(np.concatenate(palette)).astype(np.uint8))
+    return IndexedPicture(np.asarray(indices, np.uint8), np.rint(np.concatenate(palette)).astype(np.uint8))

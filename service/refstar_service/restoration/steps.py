@@ -16,9 +16,9 @@ from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
 from refstar_service.images import (
-    Encoded,
+    EncodedPicture,
     ImageLimits,
-    Indexed,
+    IndexedPicture,
     Picture,
     encode,
     encode_indexed,
@@ -27,7 +27,7 @@ from refstar_service.restoration import selection_picture
 from refstar_service.restoration.candidates import Candidate, find_candidates, report_failed, take_whole
 from refstar_service.restoration.errors import RequestError, StepError
 from refstar_service.restoration.knobs import Knobs
-from refstar_service.restoration.recalled import Recalled, take_recalled
+from refstar_service.restoration.recalled import StoredReference, take_recalled
 from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 from refstar_service.restoration.rules import ResultPlan, plan_result
@@ -83,8 +83,8 @@ class PreparedPicture:
 
 @dataclass(frozen=True)
 class ComposedPicture:
-    result: Encoded
-    selection: Encoded | None  # none when no reference was used, or it is not wanted
+    result: EncodedPicture
+    selection: EncodedPicture | None  # none when no reference was used, or it is not wanted
     faces: tuple[FaceReport, ...]
     references: tuple[ReferenceReport, ...]
     timings: dict[str, float]  # seconds by stage: paste, encode
@@ -97,7 +97,7 @@ def prepare(
     model: Model,
     viewer: Viewer,
     clock: Stopwatch | None = None,
-    person: Sequence[Recalled] = (),
+    person: Sequence[StoredReference] = (),
 ) -> PreparedPicture:
     """Decode, find and cut everything the model needs. Raises RestorationError, with reports of what was found.
 
@@ -233,7 +233,7 @@ def _draw_selection(
     good: Sequence[tuple[Candidate, RestoredFace]],
     knobs: Knobs,
     colors: Sequence[int],
-) -> Indexed:
+) -> IndexedPicture:
     """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
     if knobs.aligned:
         ((_, face),) = good

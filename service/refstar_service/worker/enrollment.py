@@ -34,7 +34,7 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class Enrolled:
+class EnrolledFaces:
     """``features``: by encoder, then by the index of the reference."""
 
     cut: Cut
@@ -87,7 +87,7 @@ def encode_references(cut: Cut, model: Model) -> dict[int, Features]:
     return dict(zip(cut.pictures, model.restorer.encode(pictures), strict=True))
 
 
-async def keep(recall: Recall, person_id: str, enrolled: Enrolled) -> JobResult | None:
+async def keep(recall: Recall, person_id: str, enrolled: EnrolledFaces) -> JobResult | None:
     """Store everything, then say that the person is ready. None if the person is gone: then nothing is left."""
     cut, encoders = enrolled.cut, tuple(enrolled.features)
     person = await recall.people.get(person_id)

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from refstar_service.blobs.store import BlobStore, BlobsUnavailableError
-from refstar_service.images import Encoded
+from refstar_service.images import EncodedPicture
 from refstar_service.jobs.job import JobResult
 from refstar_service.jobs.request import Request, StoredFile
-from refstar_service.jobs.reservation import Started
+from refstar_service.jobs.reservation import Attempt
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.steps import ComposedPicture
 from refstar_service.restoration.upload import Upload
@@ -37,7 +37,7 @@ class JobFiles:
             uploads.append(Upload(file.name, data, file.sha256))
         return uploads
 
-    async def keep(self, started: Started, composed: ComposedPicture, name: str) -> JobResult:
+    async def keep(self, started: Attempt, composed: ComposedPicture, name: str) -> JobResult:
         """Write the results of the picture with this file ``name``; do so before the outcome is recorded, so that a
         recorded one can be fetched. All of them or none."""
         image = await self._put(started, "result", composed.result, name)
@@ -57,7 +57,7 @@ class JobFiles:
     async def drop_uploads(self, request: Request) -> None:
         await self.blobs.delete(*(file.key for file in request.files))
 
-    async def _put(self, started: Started, part: str, encoded: Encoded, name: str) -> StoredFile:
+    async def _put(self, started: Attempt, part: str, encoded: EncodedPicture, name: str) -> StoredFile:
         # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
         key = f"{started.job_id}/{part}-{started.fence}"
         await self.blobs.put(key, encoded.data, self.result_ttl)

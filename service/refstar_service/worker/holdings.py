@@ -7,7 +7,7 @@ from functools import partial
 
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import Outcome
-from refstar_service.jobs.reservation import Held, Started
+from refstar_service.jobs.reservation import Attempt, Held
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.worker.fleet import Fleet
 from refstar_service.worker.patience import GaveUpError, Patience
@@ -94,7 +94,7 @@ class Holdings:
         """Another worker has them at once, and no attempt is counted."""
         if not works:
             return
-        held: list[Started] = [work.started for work in works]
+        held: list[Attempt] = [work.started for work in works]
         for work in works:
             work.story.end("given_back")
         try:

@@ -8,7 +8,7 @@ from functools import partial
 from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
-from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.steps import Model, PreparedPicture, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
@@ -79,7 +79,11 @@ class Intake:
         self._metrics.observe(work.timings, "decode", "detect")
 
     async def _prepare(
-        self, request: RestoreRequest, files: list[Upload], recalled: Sequence[Recalled], clock: Stopwatch
+        self,
+        request: RestoreRequest,
+        files: list[Upload],
+        recalled: Sequence[StoredReference],
+        clock: Stopwatch,
     ) -> PreparedPicture:
         model = self._models.get(request.model)
         if model is None:

@@ -10,12 +10,12 @@ from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.people import blob_keys
 from refstar_service.restoration.errors import StepError
-from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
-from refstar_service.worker.enrollment import Enrolled, cut_references, encode_references, keep, refuse
+from refstar_service.worker.enrollment import EnrolledFaces, cut_references, encode_references, keep, refuse
 from refstar_service.worker.patience import Patience
 from refstar_service.worker.recall import PERSON_GONE, Recall
 from refstar_service.worker.threads import Threads
@@ -44,7 +44,7 @@ class StoredPeople:
         self._pictures, self._model = pictures, model
         self._failed_ttl, self._patience = failed_ttl, patience
 
-    async def recall_references(self, request: Request) -> tuple[Recalled, ...]:
+    async def recall_references(self, request: Request) -> tuple[StoredReference, ...]:
         """The references of the person whom a restoration names. Raises StepError, and the troubles of Redis and of
         the blob store."""
         model = self._models.get(request.model)
@@ -60,7 +60,7 @@ class StoredPeople:
 
     async def enroll(
         self, person_id: str, request: EnrollRequest, uploads: Sequence[Upload], clock: Stopwatch
-    ) -> Enrolled:
+    ) -> EnrolledFaces:
         """The references of a new person, cut, and encoded for every model that looks at references. Raises
         StepError."""
         size = max(model.size for model in self._models.values())  # a larger crop serves smaller models too
@@ -73,9 +73,9 @@ class StoredPeople:
                 if one.restorer.encoder:
                     encoded[one.restorer.encoder] = await self._model.run(encode_references, cut, one)
                     self.count(["encode"] * len(cut.pictures))
-        return Enrolled(cut, encoded)
+        return EnrolledFaces(cut, encoded)
 
-    async def keep(self, person_id: str, enrolled: Enrolled) -> JobResult:
+    async def keep(self, person_id: str, enrolled: EnrolledFaces) -> JobResult:
         """Store everything of a new person, then mark them as ready. Raises StepError (person-gone), GaveUpError and
         BlobsFullError; where it is the last, nothing is left of what was stored."""
         try:

@@ -14,7 +14,7 @@ from refstar_service.engine.restorer import FaceRestorer
 from refstar_service.jobs.request import StoredFile, StoredPerson
 from refstar_service.people import PeopleStore, features_key
 from refstar_service.restoration.errors import StepError
-from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.rules import leave_out_surplus
 from refstar_service.restoration.steps import Model
@@ -35,7 +35,7 @@ class Recall:
     blobs: BlobStore
     _remembered: dict[str, set[str]] = field(default_factory=dict)  # keys in memory by person
 
-    async def references(self, person: StoredPerson, model: Model) -> tuple[Recalled, ...]:
+    async def references(self, person: StoredPerson, model: Model) -> tuple[StoredReference, ...]:
         """The person's references, in their order; of more than the model takes, the best are used. Raises StepError
         (person-gone)."""
         if not await self.people.present([person.id]):
@@ -48,7 +48,9 @@ class Recall:
             ]
         )
 
-    async def share(self, person: StoredPerson, recalled: Sequence[Recalled], restorer: FaceRestorer) -> None:
+    async def share(
+        self, person: StoredPerson, recalled: Sequence[StoredReference], restorer: FaceRestorer
+    ) -> None:
         """Keep with the person what a job had to encode, for other workers and for later."""
         fresh = {one.report.index: restorer.recall(one.key) for one in recalled if one.crop is not None}
         known = {index: features for index, features in fresh.items() if features is not None}
@@ -87,21 +89,21 @@ class Recall:
 
     async def _reference(
         self, person: StoredPerson, report: ReferenceReport, crop: StoredFile | None, restorer: FaceRestorer
-    ) -> Recalled:
+    ) -> StoredReference:
         if crop is None or not report.used:
-            return Recalled(report, "", None, None, fetched=False)
+            return StoredReference(report, "", None, None, fetched=False)
         key = f"{crop.key}/{crop.sha256}"
         self._remembered.setdefault(person.id, set()).add(key)
         features = restorer.recall(key)
         if features is not None:
-            return Recalled(report, key, features, None, fetched=False)
+            return StoredReference(report, key, features, None, fetched=False)
         data = await self.blobs.get(features_key(person.id, report.index, restorer.encoder))
         features = await asyncio.to_thread(from_bytes, data) if data is not None else None
         if features is not None and restorer.remember(key, features):
-            return Recalled(report, key, features, None, fetched=True)
+            return StoredReference(report, key, features, None, fetched=True)
         if data is not None:
             log.warning("stored features of reference %d of person %s are damaged", report.index, person.id)
         picture = await self.blobs.get(crop.key)
         if picture is None or hashlib.sha256(picture).hexdigest() != crop.sha256:
             raise StepError(PERSON_GONE, f"Reference {report.index} of the person is no longer stored.")
-        return Recalled(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)
+        return StoredReference(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from refstar_service.engine.restorer import FaceTask, Staged
+from refstar_service.engine.restorer import FaceTask, StagedBatch
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model
 from refstar_service.worker.threads import Threads
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class _Ahead:
     model: str
     tasks: list[FaceTask]
-    staging: "asyncio.Task[Staged]"
+    staging: "asyncio.Task[StagedBatch]"
 
 
 class Rounds:
@@ -85,7 +85,7 @@ class Rounds:
             await asyncio.wait(self._discarding, timeout=patience)
         self._staging.end()
 
-    async def _take_staged(self, name: str, tasks: list[FaceTask]) -> Staged | None:
+    async def _take_staged(self, name: str, tasks: list[FaceTask]) -> StagedBatch | None:
         """What was put together ahead, if it is this round."""
         ahead = self._ahead
         if ahead is None or (ahead.model, ahead.tasks) != (name, tasks):

@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 from refstar_service import logs, tracing
 from refstar_service.jobs.job import Job, JobStatus, Outcome
 from refstar_service.jobs.record import UNREADABLE
-from refstar_service.jobs.reservation import Started
+from refstar_service.jobs.reservation import Attempt
 from refstar_service.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _inferences = count(1)
 class Story:
     """Of one started job. It ends once: recorded, not kept or given back."""
 
-    def __init__(self, started: Started) -> None:
+    def __init__(self, started: Attempt) -> None:
         self._started = started
         self._began = time.monotonic()
         self.span = tracing.tracer().start_span(

@@ -7,13 +7,13 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.jobs.job import JobFailure
 from refstar_service.jobs.request import Request
-from refstar_service.jobs.reservation import Started
+from refstar_service.jobs.reservation import Attempt
 from refstar_service.restoration.errors import RestorationError
-from refstar_service.restoration.recalled import Recalled
+from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import FaceReport, ReferenceReport
 from refstar_service.restoration.steps import PreparedPicture
 from refstar_service.restoration.upload import Upload
-from refstar_service.worker.enrollment import Enrolled
+from refstar_service.worker.enrollment import EnrolledFaces
 from refstar_service.worker.story import Story
 
 
@@ -21,13 +21,13 @@ from refstar_service.worker.story import Story
 class Work:
     """What is known of a job so far. ``pixels``: how many its pictures hold in memory from decoding to storing."""
 
-    started: Started
+    started: Attempt
     story: Story = field(init=False)
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
     timings: dict[str, float] = field(default_factory=dict)
-    recalled: tuple[Recalled, ...] = ()  # the references of a stored person
-    enrolled: Enrolled | None = None  # of an enrollment
+    recalled: tuple[StoredReference, ...] = ()  # the references of a stored person
+    enrolled: EnrolledFaces | None = None  # of an enrollment
     prepared: PreparedPicture | None = None
     turned: int = 0  # faces whose turn at the model has come
     restored: dict[int, RestoredFace] = field(default_factory=dict)  # by the number of their task

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.gateway.app import create_app
-from refstar_service.jobs import JobFailure, JobQueue, JobResult, JobStatus, Outcome, Started, StoredFile
+from refstar_service.jobs import Attempt, JobFailure, JobQueue, JobResult, JobStatus, Outcome, StoredFile
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 from refstar_service.settings import Settings
 
@@ -170,7 +170,7 @@ async def _everything(redis: Redis) -> dict[bytes, Any]:
 def worker(queue: JobQueue, blobs: RedisBlobs) -> Callable[..., AbstractAsyncContextManager[None]]:
     """`async with worker():` jobs succeed; `worker(failure)`: they fail with it."""
 
-    async def answer(started: Started, failure: JobFailure | None) -> Outcome:
+    async def answer(started: Attempt, failure: JobFailure | None) -> Outcome:
         sent, references = started.request.files[0], started.request.references
         seen = tuple(_seen(number, file.name) for number, file in enumerate(references, 1))
         skipped = FaceReport((40.0, 8.0, 12.0, 12.0), 0.7, FaceAction.SKIPPED, "face-too-small", ())

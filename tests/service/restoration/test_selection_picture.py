@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from pictures import degraded_face, pixels_of
-from refstar_service.images import Indexed, encode_indexed
+from refstar_service.images import IndexedPicture, encode_indexed
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.selection_picture import REFERENCE_COLORS, draw_for_crop
 
 GRAY = np.full((64, 64, 3), 128, np.uint8)
 
 
-def shown(picture: Indexed) -> np.ndarray:
+def shown(picture: IndexedPicture) -> np.ndarray:
     return picture.palette[picture.indices].astype(int)
 
 

@@ -11,7 +11,7 @@ import pytest
 from inverting import Inverting, InvertingLater
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.jobs import Priority, RestoreRequest
-from refstar_service.jobs.reservation import Reservation, Started
+from refstar_service.jobs.reservation import Attempt, Reservation
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.restoration.steps import Model
 from refstar_service.worker.rounds import Rounds
@@ -61,7 +61,7 @@ def work(request_for_jobs: RestoreRequest) -> Any:
         pixels = np.full((8, 8, 3), level, np.uint8)
         tasks = tuple(FaceTask(pixels, (), 1.0, 0.5) for _ in range(faces))
         prepared: Any = SimpleNamespace(tasks=tasks)
-        return Work(Started(f"job{level}", 1, "f", request_for_jobs, held), prepared=prepared)
+        return Work(Attempt(f"job{level}", 1, "f", request_for_jobs, held), prepared=prepared)
 
     return make
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from refstar_service.jobs import Priority, RestoreRequest
-from refstar_service.jobs.reservation import Reservation, Started
+from refstar_service.jobs.reservation import Attempt, Reservation
 from refstar_service.worker.work import Work, next_round, portions
 
 
@@ -16,7 +16,7 @@ def work(request_for_jobs: RestoreRequest) -> Any:
         request = replace(request_for_jobs, model=model)
         held = Reservation(name, Priority.NORMAL, "0-1", retried=False)
         prepared: Any = SimpleNamespace(tasks=tuple(range(faces)))
-        return Work(Started(name, 1, "f", request, held), prepared=prepared, pixels=pixels)
+        return Work(Attempt(name, 1, "f", request, held), prepared=prepared, pixels=pixels)
 
     return make
 

@@ -15,10 +15,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits, Picture
 from refstar_service.jobs import (
+    Attempt,
     JobQueue,
     JobStatus,
     Reservation,
-    Started,
     WorkerInfo,
 )
 from refstar_service.jobs.request import input_keys
@@ -301,7 +301,7 @@ async def test_jobs_that_were_reserved_when_redis_went_away_are_begun_when_it_is
         await bench.submit(f"job{level}", picture(level))
     start, away = bench.queue.start, 2
 
-    async def start_later(reservations: Sequence[Reservation]) -> list[Started | None]:
+    async def start_later(reservations: Sequence[Reservation]) -> list[Attempt | None]:
         nonlocal away
         if away:
             away -= 1
@@ -322,7 +322,7 @@ async def test_jobs_that_no_attempt_could_be_counted_for_are_left_to_others(
 
     tried = asyncio.Event()
 
-    async def fail(reservations: Sequence[Reservation]) -> list[Started | None]:
+    async def fail(reservations: Sequence[Reservation]) -> list[Attempt | None]:
         tried.set()
         raise RedisConnectionError("away")
 
