@@ -3,13 +3,20 @@
 import asyncio
 import base64
 import hashlib
+import json
 import re
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import httpx
 import pytest
+from refstar_service.engine.manifest import Ranks
+from refstar_service.gateway.routes.resources import Model
 from refstar_service.restoration.knobs import KNOBS, KnobKind
+from refstar_service.restoration.rules import choose_model
+
+from ..conftest import manifest
 
 PAGES = ["/", "/docs"]
 
@@ -74,3 +81,29 @@ async def test_the_script_is_valid(client: httpx.AsyncClient, path: str, tmp_pat
     file.write_text(script)
     process = await asyncio.create_subprocess_exec("node", "--check", str(file))
     assert await process.wait() == 0
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("references", [0, 2])
+async def test_the_page_knows_which_model_is_the_default(client: httpx.AsyncClient, references: int) -> None:
+    """Only that model's knobs are sent, so the page must choose as the service does."""
+    fitted = [
+        manifest("both", ranks=Ranks(1, 2)),
+        manifest("lone", 0, ranks=Ranks(None, 1), inputs=("low_quality",)),
+        manifest("greedy", 2, needs_references=True, ranks=Ranks()),
+        manifest("anonymous", ranks=Ranks()),
+    ]
+    html = (await client.get("/")).text
+    (function,) = re.findall(r"^function usedModel.*?^}", html, re.DOTALL | re.MULTILINE)
+    sets = list(permutations(fitted, 3))
+    listed = json.dumps([[Model.of(one).model_dump() for one in installed] for installed in sets])
+    script = f"""
+        let models;
+        const chosen = {{ references: Array({references}) }}, byId = () => ({{ value: "" }});
+        {function}
+        for (models of {listed}) console.log(usedModel().name);
+    """
+    process = await asyncio.create_subprocess_exec("node", "-e", script, stdout=asyncio.subprocess.PIPE)
+    shown, _ = await process.communicate()
+    chosen = [choose_model({one.name: one for one in installed}, None, references) for installed in sets]
+    assert shown.decode().split() == [model.name for model in chosen]
