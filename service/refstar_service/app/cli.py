@@ -269,7 +269,9 @@ def _list_models(settings: Settings, options: argparse.Namespace) -> int:
         print(
             f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"
         )
-        print(f"  faces of {manifest.input_size} px, up to {manifest.max_references} references")
+        most = manifest.max_references
+        references = "no references" if not most else f"up to {most} reference{'s' if most > 1 else ''}"
+        print(f"  faces of {manifest.input_size} px, {references}")
         for data in manifest.training_data:
             print(f"  trained on: {data}")
         for limit in manifest.limits:

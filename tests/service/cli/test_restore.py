@@ -303,7 +303,8 @@ def test_a_knob_that_the_default_model_does_not_have_is_refused(
 def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("refstar ")
+    assert "\nrefstar " in f"\n{said}"
+    assert "  faces of 512 px, up to 8 references\n" in said
     files = (Settings().models_dir / "refstar").iterdir()
     size = sum(file.stat().st_size for file in files if file.name != "model.json")
     assert f"  {size / 1e6:.1f} MB  " in said
