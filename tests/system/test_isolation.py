@@ -30,7 +30,7 @@ from refstar_service.restoration.steps import Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 from small_model import OWN, SIDE
 
-JOBS = 240
+JOBS = 300
 WITHIN = 240.0  # seconds, for a machine that is busy otherwise
 
 

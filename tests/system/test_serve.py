@@ -197,7 +197,10 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path, small_mo
     second = start(tmp_path, REFSTAR_STALE_AFTER="1", **models)
     done = second.ended(job)
     assert done["status"] == "succeeded"
-    assert pixels_of(second.client.get(done["links"]["image"]).content).shape == (SIDE, SIDE, 3)
+    again = second.ended(second.restore().json()["id"])
+    late, new = (second.client.get(one["links"]["image"]).content for one in (done, again))
+    assert late == new
+    assert pixels_of(late).shape == (SIDE, SIDE, 3)
     assert end(second) == 0
 
 
