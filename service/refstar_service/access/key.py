@@ -17,7 +17,11 @@ import re
 import secrets
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"refstar_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
@@ -44,17 +48,22 @@ class Token:
 
     id: str
     digest: str
-    created_at: float
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """`webhook_secrets`: the newest first; webhooks are signed with each of them."""
+    """`webhook_secrets`: the newest first; webhooks are signed with each of them.
+
+    `found`: the record that it was read from. Another version may have written more into it than is known here; that is
+    ignored, and written again when the key changes.
+    """
 
     name: str
     tokens: tuple[Token, ...] = ()
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = Limits()
+    found: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -94,17 +103,32 @@ class ApiKey:
         return ", ".join(token.id for token in self.tokens) or "none"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        found_tokens = {one["id"]: one for one in self.found.get("tokens", ())}
+        record = {
+            **self.found,
+            "name": self.name,
+            "tokens": [{**found_tokens.get(token.id, {}), **asdict(token)} for token in self.tokens],
+            "webhook_secrets": self.webhook_secrets,
+            "limits": {**self.found.get("limits", {}), **asdict(self.limits)},
+        }
+        return json.dumps(record, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> ApiKey:
-        data = json.loads(text)
-        return cls(
-            name=data["name"],
-            tokens=tuple(Token(**token) for token in data["tokens"]),
-            webhook_secrets=tuple(data["webhook_secrets"]),
-            limits=Limits(**data["limits"]),
-        )
+        """What `to_json` wrote, in this version or another: what is not known here is kept, what is missing has its
+        default. Raises ValueError, which never shows what is stored."""
+        try:
+            key = _KEY.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the record"
+        else:
+            return replace(key, found=json.loads(text))
+        # Not from within: the error that is being handled quotes the record.
+        raise ValueError(f"an API key cannot be read: {where} is missing or of another kind")
+
+
+_KEY = TypeAdapter(ApiKey)
 
 
 def token_id(token: str) -> str | None:

@@ -4,8 +4,11 @@ import asyncio
 import hashlib
 import json
 import stat
+import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -76,6 +79,60 @@ def test_limits_of_a_key_come_before_those_for_all() -> None:
     assert Limits(10, None, 0).or_else(Limits(600, 5, 200)) == Limits(10, 5, 0)
 
 
+OF_A_LATER_VERSION = {
+    "name": "ada",
+    "tokens": [{"id": "0123456789abcdef", "digest": "ab" * 32, "created_at": 1.0, "scope": ["read"]}],
+    "webhook_secrets": [],
+    "limits": {"requests_per_minute": 7, "gigabytes": 3},
+    "team": {"name": "lovelace"},
+}
+
+
+async def store_record(store: KeyStore, redis: Redis, record: dict[str, Any]) -> None:
+    if isinstance(store, FileKeys):
+        store.path.write_text(json.dumps({"keys": [record]}))
+    else:
+        await redis.hset("{refstar}:keys", "ada", json.dumps(record))
+        await redis.hset("{refstar}:key-tokens", "0123456789abcdef", "ada")
+
+
+async def read_record(store: KeyStore, redis: Redis) -> Any:
+    if isinstance(store, FileKeys):
+        return json.loads(store.path.read_text())["keys"][0]
+    return json.loads(await redis.hget("{refstar}:keys", "ada"))
+
+
+async def test_what_a_later_version_wrote_is_ignored_and_kept(new_store: NewStore, redis: Redis) -> None:
+    store = new_store()
+    await store_record(store, redis, OF_A_LATER_VERSION)
+    key = await store.of_token("0123456789abcdef")
+    assert key is not None
+    assert (key.tokens[0].digest, key.limits) == ("ab" * 32, Limits(requests_per_minute=7))
+
+    await store.change("ada", lambda found: found and replace(found, limits=Limits(3)).with_token(2.0)[0])
+    stored = await read_record(store, redis)
+    assert stored["team"] == {"name": "lovelace"}
+    assert (stored["limits"]["requests_per_minute"], stored["limits"]["gigabytes"]) == (3, 3)
+    assert stored["tokens"][0]["scope"] == ["read"]
+    assert len(stored["tokens"]) == 2
+
+
+@pytest.mark.parametrize("missing", ["tokens", "webhook_secrets", "limits"])
+async def test_what_a_key_lacks_has_its_default(missing: str, new_store: NewStore, redis: Redis) -> None:
+    record = {name: value for name, value in OF_A_LATER_VERSION.items() if name != missing}
+    await store_record(new_store(), redis, record)
+    key = await new_store().get("ada")
+    assert key is not None
+    assert getattr(key, missing) == getattr(ApiKey("ada"), missing)
+
+
+def test_a_record_that_is_no_key_is_an_error_that_does_not_show_it() -> None:
+    record = {**OF_A_LATER_VERSION, "webhook_secrets": [["whsec_secret"]]}
+    with pytest.raises(ValueError, match=r"webhook_secrets\.0 is missing or of another kind") as caught:
+        ApiKey.from_json(json.dumps(record))
+    assert "whsec_secret" not in "".join(traceback.format_exception(caught.value))
+
+
 async def test_what_one_process_changes_another_sees_at_once(new_store: NewStore) -> None:
     ours, theirs = new_store(), new_store()
     key, token = ApiKey("ada", limits=Limits(unfinished=3)).with_token(1.0)
@@ -130,7 +187,7 @@ async def test_the_file_is_its_owner_s_alone_and_never_half_written(tmp_path: Pa
     assert sorted(path.name for path in store.path.parent.iterdir()) == [".keys.json.lock", "keys.json"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"keys": [{"name": "ada"}]}', "whsec_secret"])
+@pytest.mark.parametrize("text", ["", "[]", '{"keys": [{"tokens": []}]}', "whsec_secret"])
 async def test_a_file_that_holds_no_keys_is_an_error_that_does_not_show_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
