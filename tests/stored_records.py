@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from refstar_service.access.key import ApiKey, Limits, Token
+from refstar_service.access.redis import RedisKeys
 from refstar_service.faces.select import FaceMode
 from refstar_service.jobs import (
     EnrollRequest,
@@ -70,11 +72,15 @@ SUCCESS = Outcome(
 )
 FAILURE = Outcome(JobStatus.FAILED, None, JobFailure("image-undecodable", "not this one"), (), {})
 
+KEY = ApiKey(
+    OWNER, (Token("0123456789abcdef", "ab" * 32, 1.0),), ("whsec_" + 43 * "A" + "=",), Limits(unfinished=3)
+)
+
 REQUESTS = {"plain": PLAIN, "naming": NAMING, "enrolling": ENROLLING}
 
 
 async def write_records(redis: Redis) -> None:
-    """One of each: jobs that ended well and badly, were given up and wait; people who are ready, failed and new."""
+    """One of each: jobs that ended well and badly, were given up and wait; people ready, failed and new; an API key."""
     queue, people = JobQueue(redis), PeopleStore(redis)
     for name, outcome in (("succeeded", SUCCESS), ("failed", FAILURE)):
         await queue.submit(name, PLAIN, owner=OWNER)
@@ -90,6 +96,7 @@ async def write_records(redis: Redis) -> None:
         await people.add(name, owner=OWNER, name="Ada", request_id="r-9", limit=9, ttl=600)
     await people.ready("known", REFERENCES, ["e1"])
     await people.fail("refused", JobFailure("several-faces", "two"), [PersonReference(BAD, None)], ttl=600)
+    await RedisKeys(redis).change(OWNER, lambda _: KEY)
     await queue.aclose()
 
 

@@ -54,6 +54,8 @@ class GatewayMetrics:
     jobs_in_flight: Gauge
     queue_oldest_timestamp: Gauge
     webhook_backlog: Gauge
+    stored_bytes: Gauge
+    storage_limit: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -112,6 +114,18 @@ class GatewayMetrics:
             webhook_backlog=Gauge(
                 "refstar_webhook_backlog",
                 f"Webhooks that have not been delivered yet. {shared}",
+                registry=registry,
+            ),
+            stored_bytes=Gauge(
+                "refstar_stored_bytes",
+                "Bytes of pictures, by kind: uploads (of restorations that have not ended), results, people, and "
+                f"promised (kept free for results to come). {shared}",
+                ["kind"],
+                registry=registry,
+            ),
+            storage_limit=Gauge(
+                "refstar_storage_limit_bytes",
+                "What all kinds of refstar_stored_bytes may take together.",
                 registry=registry,
             ),
         )

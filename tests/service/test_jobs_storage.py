@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from redis.asyncio import Redis
+from refstar_service.blobs.ledger import Ledger, StoredBytes
 from refstar_service.faces.select import FaceMode
 from refstar_service.gateway.requests.enrollments import limit_people
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
 from refstar_service.gateway.requests.shortage import report_shortage
 from refstar_service.images import ImageInfo
 from refstar_service.jobs import (
+    Claim,
     EnrollRequest,
     JobQueue,
     JobStatus,
@@ -124,6 +126,35 @@ async def test_what_is_said_is_when_room_comes_back(
         "limit": 3 * RESULT,
         "used_by_you": 2 * RESULT,
     }
+
+
+async def test_the_sums_say_of_what_kind_the_bytes_are(
+    new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome, redis: Redis
+) -> None:
+    queue, ledger, people = new_queue(result_ttl=0.2), Ledger(redis), PeopleStore(redis)
+    await people.add("p", owner="ada", name="", request_id="", limit=9, ttl=60)
+    good, bad = success.references
+    crop = StoredFile("p/0", "ab" * 32, "image/png", 1000, "crop.png", 4096)
+    await people.ready("p", [PersonReference(good, crop), PersonReference(bad, None)], [])
+    await restore(queue, request_for_jobs, success, "ended")
+    claim = await queue.claim("coming", uploads=10, results=5)
+    assert (await ledger.totals()).promised == 15
+    await queue.submit("coming", request_for_jobs, claim=claim)
+    held = StoredBytes(uploads=10, results=RESULT, people=BYTES_A_REFERENCE, promised=5)
+    assert await ledger.totals() == held
+    await asyncio.sleep(0.25)
+    await people.delete("p")
+    assert await ledger.totals() == StoredBytes(uploads=10, results=0, people=0, promised=5)
+
+
+async def test_what_an_older_version_held_is_let_go_like_the_rest(new_queue: NewQueue, redis: Redis) -> None:
+    queue = new_queue(byte_limit=100)
+    await queue.claim("old", owner="ada", uploads=50, results=0)
+    await redis.hset("{refstar}:stored", "old", "50 0 ada")
+    await redis.hdel("{refstar}:stored:totals", "uploads")
+    await queue.disclaim(Claim("old", 50, 0))
+    await queue.claim("new", uploads=100, results=0)
+    assert await Ledger(redis).totals() == StoredBytes(uploads=0, results=0, people=0, promised=100)
 
 
 async def test_what_has_expired_takes_no_room(

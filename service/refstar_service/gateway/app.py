@@ -12,6 +12,7 @@ from refstar_service import tracing
 from refstar_service.access import KeyStore
 from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
+from refstar_service.blobs.ledger import Ledger
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.auth import describe_access
@@ -112,6 +113,7 @@ def create_app(
         usage=Usage(redis),
         repeats=Repeats(redis),
         notices=Notices(redis),
+        ledger=Ledger(redis),
         store_check=StoreCheck(blobs),
         keys=keys,
     )

@@ -27,11 +27,13 @@ access
     {refstar}:unfinished:<name>         zset     ids of jobs that wait or run, as far as is known -> latest end
     {refstar}:repeat:<owner>:<digest>   hash     fingerprint, id, holder, until, done; of a client's idempotency key
 blobs
-    {refstar}:stored                    hash     id of a job or person -> "<bytes> <those yet to be written> <owner>"
+    {refstar}:stored                    hash     id of a job or person -> "<bytes> <those yet to be written> <owner>
+                                                 <kind>", a kind being uploads, results or people
     {refstar}:stored:ends               zset     the same ids -> when they are held no more, at the latest
     {refstar}:stored:fetched            zset     ids of jobs whose result was fetched -> when first
     {refstar}:stored:owners             hash     owner -> bytes that are held
-    {refstar}:stored:totals             hash     bytes and promised: the sums over all
+    {refstar}:stored:totals             hash     bytes: the sum over all; promised: of those yet to be written;
+                                                 uploads, results, people: of those that are written
     refstar:blob:<key>                  string   the bytes; expires
 
 Fields of a job: schema (below), status, priority, owner, request (JSON), outline (JSON; the tombstone's request),
@@ -129,6 +131,10 @@ class Keys:
         return self._tagged(f"repeat:{owner}:{digest}")
 
     # blobs
+
+    @property
+    def stored_totals(self) -> str:
+        return self._tagged("stored:totals")
 
     def blob(self, key: str) -> str:
         return f"{self.prefix}:blob:{key}"

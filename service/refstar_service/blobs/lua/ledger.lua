@@ -8,10 +8,12 @@ local function add_to(hash, field, amount)
   redis.call('HINCRBY', hash, field, string.format('%d', amount))
 end
 
--- bytes, those of them that are yet to be written, and the owner (nil if nothing is held under this id).
+-- bytes, those of them that are yet to be written, the owner (nil if nothing is held under this id), and what they are
+-- ('uploads', 'results' or 'people'; '' if the version that wrote it did not say).
 local function read_holding(id)
-  local bytes, promised, owner = string.match(redis.call('HGET', STORED, id) or '', '^(%d+) (%d+) (.*)$')
-  return tonumber(bytes or 0), tonumber(promised or 0), owner
+  local bytes, promised, owner, kind =
+    string.match(redis.call('HGET', STORED, id) or '', '^(%d+) (%d+) (%S*) ?(%a*)$')
+  return tonumber(bytes or 0), tonumber(promised or 0), owner, kind
 end
 
 local function read_totals()
@@ -20,7 +22,7 @@ local function read_totals()
 end
 
 local function let_go(id)
-  local bytes, promised, owner = read_holding(id)
+  local bytes, promised, owner, kind = read_holding(id)
   if not owner then
     return
   end
@@ -33,20 +35,24 @@ local function let_go(id)
   end
   add_to(TOTALS, 'bytes', -bytes)
   add_to(TOTALS, 'promised', -promised)
+  if kind ~= '' then
+    add_to(TOTALS, kind, promised - bytes)
+  end
   if read_totals() == 0 then
     redis.call('DEL', TOTALS)
   end
 end
 
 -- In the place of what was held under this id, until `ends_at` at the latest (seconds since 1970).
-local function hold(id, owner, bytes, promised, ends_at)
+local function hold(id, owner, kind, bytes, promised, ends_at)
   let_go(id)
   if bytes > 0 then
-    redis.call('HSET', STORED, id, string.format('%d %d %s', bytes, promised, owner))
+    redis.call('HSET', STORED, id, string.format('%d %d %s %s', bytes, promised, owner, kind))
     redis.call('ZADD', ENDS, ends_at, id)
     add_to(OWNERS, owner, bytes)
     add_to(TOTALS, 'bytes', bytes)
     add_to(TOTALS, 'promised', promised)
+    add_to(TOTALS, kind, bytes - promised)
     -- When nothing is held any more and nobody comes to see that, all of it goes at the same moment.
     local last = redis.call('ZREVRANGE', ENDS, 0, 0, 'WITHSCORES')[2]
     for _, key in ipairs({STORED, ENDS, FETCHED, OWNERS, TOTALS}) do

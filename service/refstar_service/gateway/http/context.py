@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from refstar_service.access import KeyStore
 from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
+from refstar_service.blobs.ledger import Ledger
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.connections import Connections
@@ -47,6 +48,7 @@ class Gateway:
     usage: Usage
     repeats: Repeats
     notices: Notices
+    ledger: Ledger
     store_check: StoreCheck
     keys: KeyStore | None = None
 

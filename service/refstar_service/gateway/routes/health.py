@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -72,12 +73,19 @@ async def scrape_metrics(request: Request, gateway: GatewayDep) -> Response:
 
 async def _read_queue(gateway: Gateway) -> None:
     gauges = gateway.metrics
-    labeled = (gauges.queue_depth, gauges.jobs_in_flight, gauges.queue_oldest_timestamp)
+    labeled = (
+        gauges.queue_depth,
+        gauges.jobs_in_flight,
+        gauges.queue_oldest_timestamp,
+        gauges.stored_bytes,
+    )
+    gauges.storage_limit.set(gateway.settings.storage_limit)
     try:
         async with asyncio.timeout(PATIENCE):
             lines = await gateway.queue.survey()
             workers = await gateway.queue.workers()
             owed = await gateway.notices.backlog()
+            stored = await gateway.ledger.totals()
     except (RedisError, TimeoutError):
         gauges.redis_up.set(0)
         for gauge in labeled:  # no figure is better than an old one
@@ -88,6 +96,8 @@ async def _read_queue(gateway: Gateway) -> None:
     gauges.redis_up.set(1)
     gauges.workers.set(len(workers))
     gauges.webhook_backlog.set(owed)
+    for kind, size in asdict(stored).items():
+        gauges.stored_bytes.labels(kind).set(size)
     gauges.queue_oldest_timestamp.clear()
     for priority, line in lines.items():
         gauges.queue_depth.labels(priority).set(line.depth)

@@ -19,5 +19,5 @@ local shortage = find_shortage(KEYS, ARGV[2], limits, asked, evicted)
 if shortage then
   return {evicted, shortage}
 end
-hold(id, ARGV[2], asked, asked, now() + tonumber(ARGV[11]))
+hold(id, ARGV[2], 'uploads', asked, asked, now() + tonumber(ARGV[11]))
 return {evicted}

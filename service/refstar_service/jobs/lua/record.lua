@@ -84,7 +84,7 @@ local function end_job(id, status, changes, ttl, memory, kept)
     owe_notice(id, url, owner, status)
   end
   if kept ~= 'as_it_is' then
-    hold(id, owner or '', tonumber(kept or 0), 0, now() + tonumber(ttl))
+    hold(id, owner or '', 'results', tonumber(kept or 0), 0, now() + tonumber(ttl))
   end
   commit_change(id, changes, ttl, memory)
 end

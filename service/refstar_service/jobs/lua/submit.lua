@@ -25,7 +25,7 @@ end
 local entry = redis.call('XADD', line, '*', 'job', id, 'uploads', ARGV[13], 'results', ARGV[14],
   'number', 1 + entry_number(redis.call('XREVRANGE', line, '+', '-', 'COUNT', 1)[1]), 'model', ARGV[15])
 -- A job may wait for its time and then run for as long; its uploads outlast that.
-hold(id, ARGV[6], uploads + results, results, now() + 2 * tonumber(ARGV[3]))
+hold(id, ARGV[6], 'uploads', uploads + results, results, now() + 2 * tonumber(ARGV[3]))
 local created_at = moment(now())
 local changes = {'schema', ARGV[16], 'status', 'queued', 'priority', ARGV[5], 'owner', ARGV[6], 'request', ARGV[7],
   'outline', ARGV[8], 'entry', entry, 'attempts', '0', 'created_at', created_at}

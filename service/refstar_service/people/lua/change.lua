@@ -8,7 +8,7 @@ end
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 if ARGV[3] ~= '' then
   local owner, expires_at = unpack(redis.call('HMGET', KEYS[1], 'owner', 'expires_at'))
-  hold(ARGV[1], owner or '', tonumber(ARGV[3]), 0, tonumber(expires_at) or now())
+  hold(ARGV[1], owner or '', 'people', tonumber(ARGV[3]), 0, tonumber(expires_at) or now())
 end
 if ARGV[2] ~= '' then
   local ttl = tonumber(ARGV[2])

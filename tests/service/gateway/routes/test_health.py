@@ -119,6 +119,9 @@ async def test_metrics_show_requests_and_the_queue(client: httpx.AsyncClient, po
     assert re.search(
         r'^refstar_queue_oldest_timestamp_seconds\{priority="high"\} 1\.\d+e\+09$', metrics, re.M
     )
+    assert re.search(r'^refstar_stored_bytes\{kind="uploads"\} [1-9]', metrics, re.M)
+    assert 'refstar_stored_bytes{kind="people"} 0.0' in metrics.splitlines()
+    assert re.search(r"^refstar_storage_limit_bytes [1-9]", metrics, re.M)
     assert "_created" not in metrics
 
 
