@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from refstar_service.restoration.report import FaceAction, FaceReport, Reference
 
 FOLDER = Path(__file__).parent / "service" / "records"
 OWNER = "ada"
+_ENTRY = re.compile(r"\d{13,}-\d+")  # of a stream, which is named by its moment
 
 
 def _file(name: str) -> StoredFile:
@@ -161,7 +163,7 @@ def _shape(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("{", "["):
         value = json.loads(value)
     if isinstance(value, dict):
-        return {name: _shape(member) for name, member in sorted(value.items())}
+        return {_ENTRY.sub("<entry>", name): _shape(member) for name, member in sorted(value.items())}
     return [_shape(member) for member in value] if isinstance(value, list) else type(value).__name__
 
 

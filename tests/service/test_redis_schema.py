@@ -19,6 +19,7 @@ async def test_all_rooms_write_what_the_schema_draws_and_nothing_else(
     redis: Redis, queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
     await queue.submit("ended", request_for_jobs, owner="ada", webhook="https://example.org/hook")
+    await queue.submit("next", request_for_jobs, owner="bob")
     [started] = await queue.start(await queue.reserve(1))
     assert started is not None
     assert await queue.finish([(started, success)]) == [True]

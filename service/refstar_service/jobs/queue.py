@@ -1,5 +1,7 @@
 """The queue: jobs wait in Redis Streams, workers reserve batches of them, each gets one recorded outcome.
 
+Those of one priority wait in one stream; from there they are taken in the turns of their owners (lua/turns.lua).
+
 Delivery is at least once. What makes the outcome single is the fence: every start gets a new one, and only
 the bearer of the latest can finish. Every change of a job is one Lua script (lua/*.lua), so nobody
 sees it half made; every script may be repeated, so a client that lost the reply simply sends it again.
@@ -36,6 +38,7 @@ from refstar_service.redis.keys import GROUP, SCHEMA_VERSION, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import Call
 from refstar_service.redis.script import load_script
+from refstar_service.restoration.report import FaceAction
 
 LONGEST_BLOCK = 2.0  # seconds
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
@@ -230,7 +233,8 @@ class JobQueue:
         return self._changes.watch(job_id, end_only=end_only)
 
     async def position(self, job_id: str) -> int | None:
-        """How many jobs come before it (0: next, or with a worker already); None unless it is queued."""
+        """How many jobs come before it by the turns of their owners, if they all are as much work (0: next, or with a
+        worker already); None unless it is queued."""
         return (await self.positions([job_id]))[0]
 
     async def positions(self, job_ids: Sequence[str]) -> tuple[int | None, ...]:
@@ -261,7 +265,8 @@ class JobQueue:
         """Up to `n` jobs; none after `block` seconds (at most 2) without work. Stop by a flag between calls,
         not by cancelling one: what a cancelled call has reserved is out of reach until `stale_after`.
 
-        A job whose earlier attempt did not end comes alone, before all others: it cannot take any with it.
+        Owners take turns, whoever queued how much and however long ago (turns.lua). A job whose earlier attempt did not
+        end comes alone, before all others: it cannot take any with it.
 
         `models`: those that this worker has (None: it takes any job). A job for another one is left to others: for one
         of the models `others` that they have, or, if that is None, for any. What nobody has comes to whoever asks.
@@ -271,14 +276,14 @@ class JobQueue:
         clock = asyncio.get_running_loop().time
         deadline = clock() + min(block, self._longest_block)
         while True:
-            taken, last_delivered = await self._take(n, models, others)
+            taken, last_added = await self._take(n, models, others)
             if taken or clock() >= deadline:
                 return taken
-            # Waits for an entry that no worker has got, and takes none: nothing is lost if this read is.
+            # Waits for a new entry, and takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
             milliseconds = max(1, round((deadline - clock()) * 1000))
             await self._contact.run_mended(
-                partial(self._redis.xread, last_delivered, count=1, block=milliseconds)
+                partial(self._redis.xread, last_added, count=1, block=milliseconds)
             )
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Attempt | None]:
@@ -317,7 +322,14 @@ class JobQueue:
         delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
         ttls = [self.result_ttl, self.tombstone_ttl]
         calls = [
-            self._call(held, outcome.status, outcome.to_json(), *ttls, _kept_bytes(held.request, outcome))
+            self._call(
+                held,
+                outcome.status,
+                outcome.to_json(),
+                *ttls,
+                _kept_bytes(held.request, outcome),
+                sum(face.action is FaceAction.RESTORED for face in outcome.faces),
+            )
             for held, outcome in outcomes
         ]
         return [bool(reply) for reply in await self._contact.run_all(_FINISH, calls)]

@@ -4,6 +4,11 @@ All keys but blobs share a hash tag, so that in a cluster a script may touch any
 
 jobs
     {refstar}:queue:<priority>          stream   jobs that wait or are held: job, uploads, results, number, model
+    {refstar}:queue:<priority>:turns    zset     owners of jobs that wait there -> their time, the least is next
+    {refstar}:queue:<priority>:of:<owner>  zset  "<entry> <model>" of their jobs that wait -> number of the entry
+    {refstar}:queue:<priority>:spent    zset     owners of none that waits -> their time, if it is ahead of the clock
+    {refstar}:queue:<priority>:state    hash     clock: the time of who was next last; sorted: last entry that was put
+                                                 into its owner's line
     {refstar}:job:<id>                  hash     the job while it can be read; fields below
     {refstar}:gone:<id>                 string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>              zset     ids of an owner's jobs -> microsecond of acceptance

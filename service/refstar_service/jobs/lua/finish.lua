@@ -1,11 +1,12 @@
 -- KEYS job gone line
 -- ARGV id group entry consumer fence status outcome ttl memory kept (as end_job has it)
+--   faces that were restored
 -- -> 1 recorded, 0 not kept
--- uses jobs.record, jobs.line, redis.memory
+-- uses jobs.record, jobs.line, jobs.turns, redis.memory
 local job, line = KEYS[1], KEYS[3]
 local id, group, entry = ARGV[1], ARGV[2], ARGV[3]
-local status, canceling, fence, own_entry, recorded =
-  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry', 'recorded'))
+local status, canceling, fence, own_entry, recorded, owner =
+  unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry', 'recorded', 'owner'))
 
 if not stands_for_work(entry, status, own_entry) then
   drop_entry(line, group, entry)
@@ -26,4 +27,5 @@ if canceling then
 end
 end_job(id, ARGV[6], {'outcome', ARGV[7], 'recorded', fence}, ARGV[8], ARGV[9], ARGV[10])
 drop_entry(line, group, entry)
+charge(line, owner or '', tonumber(ARGV[11]) - 1)
 return 1

@@ -10,8 +10,7 @@ local function entry_field(entry, name)
   return ''
 end
 
--- The number of a stream's entry, 0 for none. Entries that wait are numbered without gaps, since none of them is ever
--- deleted: so places in a line are differences, and nobody counts.
+-- The number of a stream's entry, 0 for none. Each has a higher one than all that are there when it is added.
 local function entry_number(entry)
   return entry and tonumber(entry_field(entry, 'number')) or 0
 end

@@ -2,8 +2,8 @@
 -- ARGV group consumer n stale_ms
 --   models (JSON list of those that this worker has; '' if it takes any job)
 --   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
--- -> {{index of line, entry, id, attempts before}, ...}, {last delivered entry of each line}
--- uses jobs.record, jobs.line
+-- -> {{index of line, entry, id, attempts before}, ...}, {last entry that was added to each line}
+-- uses jobs.record, jobs.line, jobs.turns
 local group, consumer, n, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local models, others = ARGV[5] ~= '' and cjson.decode(ARGV[5]), ARGV[6] ~= '' and cjson.decode(ARGV[6])
 local taken, retried = {}, nil
@@ -17,13 +17,10 @@ local function contains(list, name)
   return false
 end
 
--- Whether the job is for a worker that has another model. One whose model nobody has is for whoever finds it.
-local function is_for_another(entry)
-  local model = entry_field(entry, 'model') -- '' if any will do
-  if not models or model == '' or contains(models, model) then
-    return false
-  end
-  return not others or contains(others, model)
+-- Whether a job is not for a worker that has another model ('' if any will do). One whose model nobody has is for
+-- whoever finds it.
+local function is_for_us(model)
+  return not models or model == '' or contains(models, model) or others and not contains(others, model)
 end
 
 for index, line in ipairs(KEYS) do
@@ -32,7 +29,7 @@ for index, line in ipairs(KEYS) do
     local reply = redis.call('XAUTOCLAIM', line, group, consumer, stale, cursor, 'COUNT', n - #taken)
     for _, entry in ipairs(reply[2]) do
       -- Redis 6.2 answers a nil for an entry that somebody deleted by hand.
-      if entry and is_for_another(entry) then
+      if entry and not is_for_us(entry_field(entry, 'model')) then
         hand_over(line, group, entry[1], consumer)
       elseif entry then
         local id = entry_field(entry, 'job')
@@ -61,19 +58,8 @@ if retried then
 end
 
 for index, line in ipairs(KEYS) do
-  local more = true
-  while more and #taken < n do
-    local count = n - #taken
-    local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', line, '>')
-    local entries = reply and reply[1][2] or {}
-    more = #entries == count
-    for _, entry in ipairs(entries) do
-      if is_for_another(entry) then
-        hand_over(line, group, entry[1], consumer)
-      else
-        taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0}
-      end
-    end
+  for _, entry in ipairs(take_turns(line, group, consumer, n - #taken, is_for_us)) do
+    taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0}
   end
 end
 if #taken > 0 then
@@ -82,10 +68,11 @@ end
 
 local last = {}
 for index, line in ipairs(KEYS) do
-  local status = read_group(line, group)
-  if status.err then
-    return status
+  local stream = redis.call('XINFO', 'STREAM', line)
+  for i = 1, #stream, 2 do
+    if stream[i] == 'last-generated-id' then
+      last[index] = stream[i + 1]
+    end
   end
-  last[index] = status['last-delivered-id']
 end
 return {{}, last}

@@ -2,7 +2,7 @@
 -- ARGV id jobs ttl memory priority owner request outline lifetime webhook ('' if none)
 --   bytes quota uploads results model ('' if any will do) schema
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known, or {'full', a shortage as in claim}
--- uses jobs.record, jobs.room, redis.clock
+-- uses jobs.record, jobs.room, jobs.turns, redis.clock
 local id, line = ARGV[1], KEYS[3]
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
   return read_job(id)
@@ -34,6 +34,7 @@ if ARGV[10] ~= '' then
   changes[#changes + 1] = ARGV[10]
 end
 local version, expires_at = commit_change(id, changes, ARGV[3], ARGV[4])
+sort_in(line)
 if KEYS[5] then
   list_job(KEYS[5], id, ARGV[9])
 end
