@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, RestoreRequest, Started
+from refstar_service.jobs import Attempt, JobQueue, JobStatus, Outcome, Priority, RestoreRequest
 
 NewQueue = Callable[..., JobQueue]
 LINE = "{refstar}:queue:normal"
@@ -28,7 +28,7 @@ async def take(queue: JobQueue, count: int, models: Sequence[str] | None = None)
 async def work(queue: JobQueue, outcome: Outcome) -> str:
     """One job from its reservation to this outcome."""
     [started] = await queue.start(await queue.reserve(1))
-    assert isinstance(started, Started)
+    assert isinstance(started, Attempt)
     assert await queue.finish([(started, outcome)]) == [True]
     return started.job_id
 
