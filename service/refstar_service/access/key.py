@@ -53,7 +53,8 @@ class Token:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """`webhook_secrets`: the newest first; webhooks are signed with each of them.
+    """`webhook_secrets`: the newest first; webhooks are signed with each of them. `may_prioritize`: whether
+    restorations with high priority are taken.
 
     `found`: the record that it was read from. Another version may have written more into it than is known here; that is
     ignored, and written again when the key changes.
@@ -63,6 +64,7 @@ class ApiKey:
     tokens: tuple[Token, ...] = ()
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = Limits()
+    may_prioritize: bool = False
     found: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +112,7 @@ class ApiKey:
             "tokens": [{**found_tokens.get(token.id, {}), **asdict(token)} for token in self.tokens],
             "webhook_secrets": self.webhook_secrets,
             "limits": {**self.found.get("limits", {}), **asdict(self.limits)},
+            "may_prioritize": self.may_prioritize,
         }
         return json.dumps(record, separators=(",", ":"))
 

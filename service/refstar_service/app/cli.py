@@ -124,7 +124,7 @@ def _add_key_commands(parser: argparse.ArgumentParser) -> None:
         "--token", metavar="ID", help="revoke only the token with this ID, as shown by `list`"
     )
 
-    limit = actions.add_parser("limit", help="set the limits of a key")
+    limit = actions.add_parser("limit", help="set the limits and permissions of a key")
     limit.add_argument("name")
     _add_limit_options(limit)
 
@@ -151,6 +151,12 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         dest="limit_unfinished",
         help=f"restorations queued or running; {what}",
+    )
+    parser.add_argument(
+        "--may-prioritize",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the key may use priority=high; not unless you say so",
     )
 
 
@@ -243,6 +249,7 @@ def _manage_keys(settings: Settings, options: argparse.Namespace) -> int:
         name=getattr(options, "name", None) or "",
         token=getattr(options, "token", None),
         limits=limits,
+        may_prioritize=getattr(options, "may_prioritize", None),
         drop_old=getattr(options, "drop_old", False),
     )
     for line in asyncio.run(key_commands.run_command(settings, url, command)):

@@ -16,12 +16,14 @@ __all__ = ["Command", "new_webhook_secret", "run_command"]
 
 @dataclass(frozen=True)
 class Command:
-    """`token`: id of one token to revoke, None for the whole key. `drop_old`: of `secret`, keep the newest only."""
+    """`token`: id of one token to revoke, None for the whole key. `may_prioritize`: None leaves it as
+    it is. `drop_old`: of `secret`, keep the newest only."""
 
     action: Literal["add", "list", "revoke", "limit", "secret"]
     name: str = ""
     token: str | None = None
     limits: Limits | None = None
+    may_prioritize: bool | None = None
     drop_old: bool = False
 
 
@@ -37,31 +39,31 @@ async def run_command(settings: Settings, redis_url: str | None, command: Comman
             raise RuntimeError("open mode has no API keys; set REFSTAR_ACCESS=file or REFSTAR_ACCESS=redis")
         match command.action:
             case "add":
-                return await _add(keys, command.name, command.limits or Limits())
+                return await _add(keys, command)
             case "list":
                 return await _list(keys)
             case "revoke":
                 return await _revoke(keys, command.name, command.token)
             case "limit":
-                return await _limit(keys, command.name, command.limits or Limits())
+                return await _limit(keys, command)
             case "secret":
                 return await _secret(keys, command.name, command.drop_old)
 
 
-async def _add(keys: KeyStore, name: str, limits: Limits) -> list[str]:
+async def _add(keys: KeyStore, command: Command) -> list[str]:
     lines: list[str] = []
 
     def add(key: ApiKey | None) -> ApiKey:
         new = key is None
-        key = key or ApiKey(name, webhook_secrets=(new_webhook_secret(),))
-        key, token = replace(key, limits=limits.or_else(key.limits)).with_token(time.time())
+        key = key or ApiKey(command.name, webhook_secrets=(new_webhook_secret(),))
+        key, token = _permit(key, command).with_token(time.time())
         lines[:] = [f"token: {token}"]
         if new:
             lines.append(f"webhook secret: {key.webhook_secrets[0]}")
         lines.append("Save it now: only its hash is stored.")
         return key
 
-    await keys.change(name, add)
+    await keys.change(command.name, add)
     return lines
 
 
@@ -74,7 +76,8 @@ async def _list(keys: KeyStore) -> list[str]:
         limits = ", ".join(
             f"{what} {number}" for what, number in asdict(key.limits).items() if number is not None
         )
-        lines.append(f"{name}  {limits.replace('_', ' ') or 'default limits'}")
+        more = ", may use priority=high" if key.may_prioritize else ""
+        lines.append(f"{name}  {limits.replace('_', ' ') or 'default limits'}{more}")
         for token in key.tokens:
             made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(token.created_at))
             lines.append(f"  token {token.id}, created {made} UTC")
@@ -90,12 +93,16 @@ async def _revoke(keys: KeyStore, name: str, token: str | None) -> list[str]:
     return [f"Revoked {'token ' + token + ' of ' if token else ''}key {name}."]
 
 
-async def _limit(keys: KeyStore, name: str, limits: Limits) -> list[str]:
-    await keys.change(
-        name,
-        lambda key: replace(_require_key(key, name), limits=limits.or_else(_require_key(key, name).limits)),
-    )
+async def _limit(keys: KeyStore, command: Command) -> list[str]:
+    await keys.change(command.name, lambda key: _permit(_require_key(key, command.name), command))
     return await _list(keys)
+
+
+def _permit(key: ApiKey, command: Command) -> ApiKey:
+    """With what the command says of limits and permissions, and the rest as it is."""
+    limits = (command.limits or Limits()).or_else(key.limits)
+    may_prioritize = key.may_prioritize if command.may_prioritize is None else command.may_prioritize
+    return replace(key, limits=limits, may_prioritize=may_prioritize)
 
 
 async def _secret(keys: KeyStore, name: str, drop_old: bool) -> list[str]:

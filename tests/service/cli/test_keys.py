@@ -66,6 +66,24 @@ def test_limits_are_changed_one_by_one(keys: FileKeys, capsys: pytest.CaptureFix
     assert "requests per minute 9, restorations per day 5" in capsys.readouterr().out
 
 
+def test_a_key_may_prioritize_once_it_is_said(keys: FileKeys, capsys: pytest.CaptureFixture[str]) -> None:
+    def may(name: str) -> bool:
+        key = asyncio.run(keys.get(name))
+        assert key is not None
+        return key.may_prioritize
+
+    run(["keys", "add", "ada"])
+    assert not may("ada")
+    assert run(["keys", "limit", "ada", "--may-prioritize"]) == 0
+    assert "ada  default limits, may use priority=high" in capsys.readouterr().out
+    run(["keys", "add", "ada"])
+    assert may("ada"), "another token changes nothing else"
+    assert run(["keys", "limit", "ada", "--no-may-prioritize"]) == 0
+    assert not may("ada")
+    run(["keys", "add", "bob", "--may-prioritize"])
+    assert may("bob")
+
+
 def test_a_webhook_secret_is_changed_without_a_gap(
     keys: FileKeys, capsys: pytest.CaptureFixture[str]
 ) -> None:

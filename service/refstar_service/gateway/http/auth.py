@@ -36,6 +36,10 @@ class Caller:
     token_id: str = ""
     """Of the token that was shown; empty in open mode."""
 
+    @property
+    def may_prioritize(self) -> bool:
+        return self.key is None or self.key.may_prioritize
+
     def owns(self, owner: str) -> bool:
         return self.owner == owner
 

@@ -205,6 +205,12 @@ class ProblemType(Enum):
         "Without API keys, the service trusts the people at this machine, but not every page that is open in their "
         "browsers. Use the service's own page or a program, or list the origin of the page in `REFSTAR_CORS_ORIGINS`.",
     )
+    PRIORITY_NOT_PERMITTED = (
+        403,
+        "This API key may not use priority=high",
+        "Leave out `priority`: keys take turns, so nobody waits for everything that others have queued. The operator "
+        "of the service permits it with `refstar keys limit NAME --may-prioritize`.",
+    )
     WRONG_HOST = (
         421,
         "The request is for another host",

@@ -29,7 +29,8 @@ class RestorationOptions(BaseModel):
     """Name of a model from `GET /v1/models`. By default, the model that ranks first, with or without references."""
 
     priority: Literal["normal", "high"] = "normal"
-    """Restorations with `high` priority start first, but never block normal ones completely."""
+    """Restorations with `high` priority start first, but never block normal ones completely. Only for API keys that are
+    permitted to use it."""
 
     person: str | None = Field(None, max_length=64)
     """ID of a stored person whose references are used. Leave out `references`."""

@@ -12,6 +12,7 @@ from refstar_service.gateway.http.full_disk import outlast_full_disk
 from refstar_service.gateway.http.limits import charge_restoration
 from refstar_service.gateway.http.paging import Cursor, Limit, link_next_page, parse_cursor
 from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.representation import IfNoneMatch, omit_if_known, render_resource
 from refstar_service.gateway.http.responses import (
     IDEMPOTENCY_PROBLEMS,
@@ -44,7 +45,7 @@ from refstar_service.gateway.requests.submission import (
 )
 from refstar_service.gateway.requests.webhooks import check_webhook
 from refstar_service.gateway.routes.resources import Restoration, RestorationList
-from refstar_service.jobs import Job, JobStatus
+from refstar_service.jobs import Job, JobStatus, Priority
 from refstar_service.jobs.request import MOST_REFERENCES, input_keys
 
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
@@ -83,6 +84,7 @@ _LINKS = describe_links(
             *IDEMPOTENCY_PROBLEMS,
             *PICTURE_PROBLEMS,
             ProblemType.MISSING_IMAGE,
+            ProblemType.PRIORITY_NOT_PERMITTED,
             ProblemType.REFERENCES_REQUIRED,
             ProblemType.UNKNOWN_PERSON,
             ProblemType.PERSON_NOT_READY,
@@ -136,6 +138,12 @@ async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form
     submission = await scan_form(
         form, read_submission, form, gateway.models, gateway.settings, job_id, person
     )
+    if submission.priority is Priority.HIGH and not caller.may_prioritize:
+        raise ProblemError(
+            ProblemType.PRIORITY_NOT_PERMITTED,
+            "The restoration was not queued: this key may only use priority=normal.",
+            parameter="priority",
+        )
     if submission.webhook:
         await check_webhook(gateway, caller, submission.webhook)
     async with charge_restoration(request, gateway, caller.owner, caller.limits, job_id):

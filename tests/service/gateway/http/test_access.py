@@ -18,7 +18,7 @@ from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.app import create_app
-from refstar_service.jobs import JobQueue
+from refstar_service.jobs import JobQueue, Priority
 from refstar_service.settings import Settings
 
 Worker = Callable[..., AbstractAsyncContextManager[None]]
@@ -68,6 +68,26 @@ async def submit(client: httpx.AsyncClient, picture: Picture, token: str, **head
         files={"image": ("face.png", picture())},
         headers=bearer(token) | headers,
     )
+
+
+async def test_high_priority_is_for_keys_that_may(
+    outside: httpx.AsyncClient, picture: Picture, token: Token, redis: Redis, queue: JobQueue
+) -> None:
+    async def ask(token: str, priority: str) -> httpx.Response:
+        form = {"faces": "aligned", "priority": priority}
+        files = {"image": ("face.png", picture())}
+        return await outside.post("/v1/restorations", data=form, files=files, headers=bearer(token))
+
+    ada = await token("ada")
+    refusal = await ask(ada, "high")
+    assert (refusal.status_code, refusal.json()["type"]) == (403, "/problems/priority-not-permitted")
+    assert refusal.json()["parameter"] == "priority"
+    assert sum((await queue.depth()).values()) == 0
+    assert (await ask(ada, "normal")).status_code == 202
+
+    await RedisKeys(redis).change("ada", lambda key: key and replace(key, may_prioritize=True))
+    assert (await ask(ada, "high")).status_code == 202
+    assert (await queue.depth())[Priority.HIGH] == 1
 
 
 def _v1_calls(app: FastAPI) -> list[tuple[str, str]]:
