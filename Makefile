@@ -23,7 +23,7 @@ serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT;
 
 test: lint ## set up, then check style and types and run all tests (some of them: make test ARGS="tests/system -k queue")
 	@echo '==> pytest in $(PROCESSES) processes (all tests: about 8 minutes on two cores that have nothing else to do)'
-	@OMP_NUM_THREADS=1 exec $(bin)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@OMP_NUM_THREADS=1 exec $(bin)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/.ready-test ## set up, then check style and types only
 	@echo '==> ruff check'

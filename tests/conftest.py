@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from refstar_service.redis.embedded import EmbeddedRedis
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-#: Tests that share an expensive fixture of the session run in one process, one after the other.
+#: Files that share an expensive fixture of the session run in one process, one after the other.
 TOGETHER = {
     "test_export.py": "tiny_folder",
     "test_half_precision.py": "tiny_folder",
@@ -17,11 +20,21 @@ TOGETHER = {
 }
 
 
+class FileScheduling(LoadScopeScheduling):
+    """The tests of a file in one process, so that what a module's fixture makes is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return TOGETHER.get(Path(path).name, path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    return FileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones first, so that no process ends long before the other; and the tests of a file in one process."""
+    """The slow ones first, so that no process ends long before the other."""
     items.sort(key=lambda item: "system" not in item.path.parts)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(item.path.name, str(item.path))))
 
 
 @pytest.fixture(autouse=True)
