@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from refstar_service.redis.client import connect
 from refstar_service.redis.embedded import EmbeddedRedis
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -57,6 +58,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def redis(redis_server: str) -> AsyncIterator[Redis]:
     """A client of an empty database."""
-    async with Redis.from_url(redis_server) as client:
+    async with connect(redis_server) as client:
         await client.flushall()
         yield client

@@ -53,13 +53,13 @@ async def test_wait_ends_when_the_job_is_deleted(queue: JobQueue, request_for_jo
     assert await waiting is None
 
 
-async def test_many_clients_wait_on_one_connection(
+async def test_thousands_of_clients_wait_on_one_connection_and_are_woken_at_once(
     queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
     names = [f"job-{i}" for i in range(50)]
     for name in names:
         await queue.submit(name, request_for_jobs)
-    waiting = [asyncio.create_task(queue.wait(name, 10)) for name in names for _ in range(2)]
+    waiting = [asyncio.create_task(queue.wait(name, 10)) for name in names for _ in range(40)]
     await asyncio.sleep(0.2)
     [(_, subscribers)] = await redis.pubsub_numsub("{refstar}:changes")
     assert subscribers == 1
