@@ -14,7 +14,7 @@ from refstar_service.access import ApiKey
 from refstar_service.access.file import FileKeys
 from refstar_service.access.usage import Usage
 from refstar_service.app.processes import run_gateway
-from refstar_service.blobs import DirectoryBlobs
+from refstar_service.blobs import DirectoryBlobs, RedisBlobs
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.settings import Settings
 
@@ -103,6 +103,23 @@ async def test_delete_on_a_disk_that_stays_full_says_so_once_the_pictures_are_go
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-unavailable")
     assert "cannot write to its disk" in answer.json()["detail"]
     assert not _pictures(tmp_path)
+
+
+async def test_what_lies_in_a_redis_that_cannot_write_is_deleted_whole_or_not_at_all(
+    client: httpx.AsyncClient, app: FastAPI, post: Post, disk: Disk
+) -> None:
+    app.state.gateway = replace(app.state.gateway, blobs=RedisBlobs(disk.redis))
+    path = (await post()).headers["location"]
+    [picture] = await disk.redis.keys("refstar:blob:*")
+    await disk.fill()
+    answer = await client.delete(path)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-unavailable")
+    assert "cannot write to its disk" in answer.json()["detail"]
+    assert (await client.get(path)).json()["status"] == "queued"
+    assert await disk.redis.exists(picture)
+    await disk.clear()
+    assert (await client.delete(path)).status_code == 204
+    assert not await disk.redis.exists(picture)
 
 
 async def test_a_key_may_read_and_delete_while_nothing_can_be_counted(
