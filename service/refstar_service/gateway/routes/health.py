@@ -78,6 +78,7 @@ async def _read_queue(gateway: Gateway) -> None:
         gauges.jobs_in_flight,
         gauges.queue_oldest_timestamp,
         gauges.stored_bytes,
+        gauges.redis_info,
     )
     gauges.storage_limit.set(gateway.settings.storage_limit)
     try:
@@ -86,6 +87,7 @@ async def _read_queue(gateway: Gateway) -> None:
             workers = await gateway.queue.workers()
             owed = await gateway.notices.backlog()
             stored = await gateway.ledger.totals()
+            server = await gateway.redis.info("server")
     except (RedisError, TimeoutError):
         gauges.redis_up.set(0)
         for gauge in labeled:  # no figure is better than an old one
@@ -96,6 +98,9 @@ async def _read_queue(gateway: Gateway) -> None:
     gauges.redis_up.set(1)
     gauges.workers.set(len(workers))
     gauges.webhook_backlog.set(owed)
+    name = "valkey" if "valkey_version" in server else "redis"
+    gauges.redis_info.clear()
+    gauges.redis_info.labels(name, server.get(f"{name}_version", "")).set(1)
     for kind, size in asdict(stored).items():
         gauges.stored_bytes.labels(kind).set(size)
     gauges.queue_oldest_timestamp.clear()

@@ -93,7 +93,9 @@ async def test_alive_but_not_ready_without_redis(client: httpx.AsyncClient) -> N
     assert (response.status_code, response.json()["type"]) == (503, "/problems/not-ready")
 
 
-async def test_metrics_show_requests_and_the_queue(client: httpx.AsyncClient, post: Post) -> None:
+async def test_metrics_show_requests_and_the_queue(
+    client: httpx.AsyncClient, post: Post, redis: Redis
+) -> None:
     await post()
     await post(priority="high")
     await post(fidelity="9")
@@ -121,6 +123,13 @@ async def test_metrics_show_requests_and_the_queue(client: httpx.AsyncClient, po
     )
     assert re.search(r'^refstar_stored_bytes\{kind="uploads"\} [1-9]', metrics, re.M)
     assert 'refstar_stored_bytes{kind="people"} 0.0' in metrics.splitlines()
+    about = await redis.info("server")
+    version = about.get("valkey_version") or about["redis_version"]
+    assert re.search(
+        rf'^refstar_redis_info\{{server="(redis|valkey)",version="{re.escape(version)}"\}} 1.0$',
+        metrics,
+        re.M,
+    )
     assert re.search(r"^refstar_storage_limit_bytes [1-9]", metrics, re.M)
     assert "_created" not in metrics
 
