@@ -72,13 +72,13 @@ case $goal in
 serve)
     make_environment
     install_uv
-    say 'service: packages for the gateway, the worker on CPU and an embedded Redis'
-    install --editable 'service[cpu,embedded,heic]'
+    say 'service: packages for the gateway, the worker on CPU and an embedded Redis; and the client'
+    install --editable client --editable 'service[cpu,embedded,heic]'
     ;;
 test)
     install_torch
     say 'model and tools: training package, linters, type checker, test runner'
-    install --editable model --editable 'service[cpu,embedded,heic,s3,tracing]' --group dev
+    install --editable client --editable model --editable 'service[cpu,embedded,heic,s3,tracing]' --group dev
     ;;
 *) fail "unknown goal $goal" ;;
 esac

@@ -18,6 +18,9 @@ TOGETHER = {
     "test_export.py": "tiny_folder",
     "test_half_precision.py": "tiny_folder",
     "test_quantization.py": "tiny_folder",
+    "test_client.py": "service of the client",
+    "test_client_examples.py": "service of the client",
+    "test_submit.py": "service of the client",
 }
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def requirements() -> Iterator[str]:
-    for member in ("service", "model"):
+    for member in ("service", "client", "model"):
         project = tomllib.loads((ROOT / member / "pyproject.toml").read_text())
         yield from project["project"]["dependencies"]
         for extra in project["project"].get("optional-dependencies", {}).values():

@@ -1,0 +1,204 @@
+"""The client for programs that wait: every method returns when it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import httpx
+
+from refstar_client import operations
+from refstar_client.connection import TIMEOUT, Connection
+from refstar_client.events import Following
+from refstar_client.flows import Call, Flow, Patience, Pause
+from refstar_client.options import RestorationOptions
+from refstar_client.resources import Model, Person, PersonPage, Restoration, RestorationPage, Status
+from refstar_client.storing import write_file
+from refstar_client.uploads import Picture
+
+T = TypeVar("T")
+
+
+class Client:
+    """A service at an address. Use it in `with`, or `close()` it; several threads may share one.
+
+    ``url`` and ``api_key`` default to REFSTAR_URL (else http://127.0.0.1:8000) and REFSTAR_API_KEY. ``patience``: how
+    long a request is tried for while the service is away or says "later". ``http``: a client of httpx, for proxies and
+    certificates of your own; it stays open. Every method may raise ProblemError, UnreachableError and
+    UnexpectedAnswerError; see `refstar_client.errors`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        patience: Patience = Patience(),  # noqa: B008  frozen
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._connection = Connection.of(url, api_key, timeout)
+        self._patience = patience
+        self._owned = http is None
+        self._http = httpx.Client() if http is None else http
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._owned:
+            self._http.close()
+
+    def restore(
+        self,
+        image: Picture,
+        *,
+        references: Iterable[Picture] = (),
+        person: str | None = None,
+        within: float | None = None,
+        **options: Unpack[RestorationOptions],
+    ) -> bytes:
+        """The restored picture, as a file. Raises RestorationError if there is none, WaitError after ``within``
+        seconds (the restoration goes on)."""
+        return self._run(operations.restore(image, references, person, options, within, self._patience))
+
+    def create_restoration(
+        self,
+        image: Picture,
+        *,
+        references: Iterable[Picture] = (),
+        person: str | None = None,
+        wait: float = 0.0,
+        idempotency_key: str | None = None,
+        **options: Unpack[RestorationOptions],
+    ) -> Restoration:
+        """Submit a picture. ``wait``: seconds, up to 60, that the service may hold its answer until the restoration
+        has ended. With the same ``idempotency_key`` within 24 hours, nothing new is made; without one, a new key is
+        made for every call, so that its own repetitions are safe."""
+        return self._run(
+            operations.create_restoration(
+                image, references, person, options, wait, idempotency_key, self._patience
+            )
+        )
+
+    def read_restoration(self, restoration: str, *, wait: float = 0.0) -> Restoration:
+        return self._run(operations.read_restoration(restoration, wait, self._patience))
+
+    def wait_for_restoration(self, restoration: str, *, within: float | None = None) -> Restoration:
+        """The restoration once it has ended, however it did; raises WaitError after ``within`` seconds."""
+        return self._run(operations.wait_for_restoration(restoration, within, self._patience))
+
+    def stream_events(self, restoration: str) -> Iterator[Restoration]:
+        """Every state that the restoration comes to, from the present one to its end. Comes back by itself when a
+        stream breaks off. Raises DeletedError if it is deleted meanwhile."""
+        following = Following(restoration, self._patience)
+        path = operations.events_path(restoration)
+        while not following.over:
+            try:
+                arguments = self._connection.stream_arguments(path, following.headers())
+                with self._http.stream(**arguments) as response:
+                    if not response.is_success:
+                        response.read()
+                    if following.accept(response):
+                        for line in response.iter_lines():
+                            state = following.feed(line)
+                            if state is not None:
+                                yield state
+            except httpx.TransportError as error:
+                following.fail(error)
+            if not following.over:
+                time.sleep(following.pause())
+
+    def list_restorations(
+        self, *, status: Status | None = None, page_size: int = 100
+    ) -> Iterator[Restoration]:
+        """Yours, newest first. Pages are asked for as they are needed."""
+        call: Call | None = operations.first_restorations(status, page_size)
+        while call is not None:
+            page = self._run(operations.read_page(RestorationPage, call, self._patience))
+            yield from page.restorations
+            call = operations.next_page(page)
+
+    def cancel_restoration(self, restoration: str) -> Restoration:
+        return self._run(operations.cancel_restoration(restoration, self._patience))
+
+    def delete_restoration(self, restoration: str) -> None:
+        """Delete the restoration and its pictures now. One that does not exist is no error."""
+        self._run(operations.delete_restoration(restoration, self._patience))
+
+    def download_image(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
+        """The restored picture; with ``to``, also written there, whole or not at all."""
+        return self._download(restoration, "image", to)
+
+    def download_selection(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
+        """The picture of what was taken from which reference (PNG)."""
+        return self._download(restoration, "selection", to)
+
+    def create_person(
+        self,
+        references: Iterable[Picture],
+        *,
+        name: str | None = None,
+        aligned: bool | None = None,
+        reference_face: str | None = None,
+        wait: float = 0.0,
+        idempotency_key: str | None = None,
+    ) -> Person:
+        """Store a person's references once; restorations name the person by `id`."""
+        options = {"name": name, "aligned": aligned, "reference_face": reference_face}
+        return self._run(operations.create_person(references, options, wait, idempotency_key, self._patience))
+
+    def read_person(self, person: str, *, wait: float = 0.0) -> Person:
+        return self._run(operations.read_person(person, wait, self._patience))
+
+    def wait_for_person(self, person: str, *, within: float | None = None) -> Person:
+        """The person once restorations can name them. Raises PersonError if none of the references can be used,
+        WaitError after ``within`` seconds."""
+        return self._run(operations.wait_for_person(person, within, self._patience))
+
+    def list_people(self, *, page_size: int = 100) -> Iterator[Person]:
+        """Yours, newest first."""
+        call: Call | None = operations.first_people(page_size)
+        while call is not None:
+            page = self._run(operations.read_page(PersonPage, call, self._patience))
+            yield from page.people
+            call = operations.next_page(page)
+
+    def delete_person(self, person: str) -> None:
+        """Delete everything stored of the person now. One who does not exist is no error."""
+        self._run(operations.delete_person(person, self._patience))
+
+    def list_models(self) -> list[Model]:
+        return self._run(operations.list_models(self._patience))
+
+    def _download(self, restoration: str, what: str, to: str | PathLike[str] | None) -> bytes:
+        data = self._run(operations.download(restoration, what, self._patience))
+        if to is not None:
+            write_file(to, data)
+        return data
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = flow.send(None)
+                    continue
+                try:
+                    response = self._http.request(**self._connection.arguments(step))
+                except httpx.TransportError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(response)
+        except StopIteration as done:
+            result: T = done.value
+            return result

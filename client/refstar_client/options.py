@@ -1,0 +1,46 @@
+"""What a restoration may be asked for beside its pictures, as keyword arguments. The service checks the values, and
+its `/docs` explains them; docs/faces.md has the ones about faces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from refstar_client.resources import Box
+
+
+class RestorationOptions(TypedDict, total=False):
+    """Leave out what the service is to decide."""
+
+    faces: Literal["all", "largest", "center", "boxes", "aligned"]
+    boxes: Sequence[Box]
+    min_face: int
+    min_score: float
+    upscale: Literal[1, 2, 4]
+    reference_face: Literal["only", "largest"]
+    fidelity: float
+    reference_strength: float
+    format: str
+    quality: int
+    keep_location: bool
+    model: str
+    priority: Literal["normal", "high"]
+    webhook_url: str
+
+
+def form_fields(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as text fields of a form; those that are None are left out."""
+    return {name: _as_text(value) for name, value in options.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case Sequence():
+            return json.dumps(value)
+        case _:
+            return str(value)
