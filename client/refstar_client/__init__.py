@@ -31,6 +31,7 @@ from refstar_client.resources import (
     WebhookData,
     WebhookEvent,
 )
+from refstar_client.storing import PictureFile
 from refstar_client.webhooks import verify_webhook
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Patience",
     "Person",
     "PersonError",
+    "PictureFile",
     "Problem",
     "ProblemError",
     "Reference",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from os import PathLike
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -16,7 +15,7 @@ from refstar_client.events import Following
 from refstar_client.flows import Call, Flow, Patience, Pause
 from refstar_client.options import RestorationOptions
 from refstar_client.resources import Model, Person, PersonPage, Restoration, RestorationPage, Status
-from refstar_client.storing import write_file
+from refstar_client.storing import PictureFile
 from refstar_client.uploads import Picture
 
 T = TypeVar("T")
@@ -63,8 +62,8 @@ class AsyncClient:
         person: str | None = None,
         within: float | None = None,
         **options: Unpack[RestorationOptions],
-    ) -> bytes:
-        """The restored picture, as a file. Raises RestorationError if there is none, WaitError after ``within``
+    ) -> PictureFile:
+        """The restored picture. Raises RestorationError if there is none, WaitError after ``within``
         seconds (the restoration goes on)."""
         return await self._run(operations.restore(image, references, person, options, within, self._patience))
 
@@ -133,13 +132,13 @@ class AsyncClient:
         """Delete the restoration and its pictures now. One that does not exist is no error."""
         await self._run(operations.delete_restoration(restoration, self._patience))
 
-    async def download_image(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
-        """The restored picture; with ``to``, also written there, whole or not at all."""
-        return await self._download(restoration, "image", to)
+    async def download_image(self, restoration: str) -> PictureFile:
+        """The restored picture."""
+        return await self._run(operations.download(restoration, "image", self._patience))
 
-    async def download_selection(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
+    async def download_selection(self, restoration: str) -> PictureFile:
         """The picture of what was taken from which reference (PNG)."""
-        return await self._download(restoration, "selection", to)
+        return await self._run(operations.download(restoration, "selection", self._patience))
 
     async def create_person(
         self,
@@ -180,12 +179,6 @@ class AsyncClient:
 
     async def list_models(self) -> list[Model]:
         return await self._run(operations.list_models(self._patience))
-
-    async def _download(self, restoration: str, what: str, to: str | PathLike[str] | None) -> bytes:
-        data = await self._run(operations.download(restoration, what, self._patience))
-        if to is not None:
-            await asyncio.to_thread(write_file, to, data)
-        return data
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

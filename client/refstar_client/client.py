@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from os import PathLike
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -16,7 +15,7 @@ from refstar_client.events import Following
 from refstar_client.flows import Call, Flow, Patience, Pause
 from refstar_client.options import RestorationOptions
 from refstar_client.resources import Model, Person, PersonPage, Restoration, RestorationPage, Status
-from refstar_client.storing import write_file
+from refstar_client.storing import PictureFile
 from refstar_client.uploads import Picture
 
 T = TypeVar("T")
@@ -65,8 +64,8 @@ class Client:
         person: str | None = None,
         within: float | None = None,
         **options: Unpack[RestorationOptions],
-    ) -> bytes:
-        """The restored picture, as a file. Raises RestorationError if there is none, WaitError after ``within``
+    ) -> PictureFile:
+        """The restored picture. Raises RestorationError if there is none, WaitError after ``within``
         seconds (the restoration goes on)."""
         return self._run(operations.restore(image, references, person, options, within, self._patience))
 
@@ -134,13 +133,13 @@ class Client:
         """Delete the restoration and its pictures now. One that does not exist is no error."""
         self._run(operations.delete_restoration(restoration, self._patience))
 
-    def download_image(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
-        """The restored picture; with ``to``, also written there, whole or not at all."""
-        return self._download(restoration, "image", to)
+    def download_image(self, restoration: str) -> PictureFile:
+        """The restored picture."""
+        return self._run(operations.download(restoration, "image", self._patience))
 
-    def download_selection(self, restoration: str, to: str | PathLike[str] | None = None) -> bytes:
+    def download_selection(self, restoration: str) -> PictureFile:
         """The picture of what was taken from which reference (PNG)."""
-        return self._download(restoration, "selection", to)
+        return self._run(operations.download(restoration, "selection", self._patience))
 
     def create_person(
         self,
@@ -178,12 +177,6 @@ class Client:
 
     def list_models(self) -> list[Model]:
         return self._run(operations.list_models(self._patience))
-
-    def _download(self, restoration: str, what: str, to: str | PathLike[str] | None) -> bytes:
-        data = self._run(operations.download(restoration, what, self._patience))
-        if to is not None:
-            write_file(to, data)
-        return data
 
     def _run(self, flow: Flow[T]) -> T:
         try:

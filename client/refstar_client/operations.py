@@ -20,6 +20,7 @@ from refstar_client.resources import (
     Restoration,
     RestorationPage,
 )
+from refstar_client.storing import PictureFile
 from refstar_client.uploads import Picture, form_file
 
 RESTORATIONS = "/v1/restorations"
@@ -63,7 +64,7 @@ def restore(
     options: Mapping[str, Any],
     within: float | None,
     patience: Patience,
-) -> Flow[bytes]:
+) -> Flow[PictureFile]:
     began = time.monotonic()
     first = LONGEST_WAIT if within is None else min(within, LONGEST_WAIT)
     made = yield from create_restoration(image, references, person, options, first, None, patience)
@@ -75,9 +76,9 @@ def restore(
     return (yield from download(made.id, "image", patience))
 
 
-def download(restoration: str, what: str, patience: Patience) -> Flow[bytes]:
+def download(restoration: str, what: str, patience: Patience) -> Flow[PictureFile]:
     response = yield from attempt(Call("GET", _path(RESTORATIONS, restoration, what)), patience)
-    return response.content
+    return PictureFile(response.content, response.headers.get("content-type", "").partition(";")[0])
 
 
 def cancel_restoration(restoration: str, patience: Patience) -> Flow[Restoration]:

@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that come from the service, and how files are written: whole or not at all."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -16,3 +17,15 @@ def write_file(path: str | PathLike[str], data: bytes) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture as a file: its bytes, and what kind of file it is, such as `image/jpeg`."""
+
+    data: bytes
+    media_type: str
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write it under this name, whatever that ends in; makes missing folders. Raises OSError."""
+        write_file(path, self.data)

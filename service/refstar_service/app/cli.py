@@ -1,4 +1,4 @@
-"""refstar: serve | gateway | worker | courier | keys | restore | models."""
+"""refstar: serve | gateway | worker | courier | keys | restore | submit | models."""
 
 import argparse
 import asyncio
@@ -100,6 +100,12 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     _add_engine_options(restore)
     restore.set_defaults(run=_restore)
 
+    submit = commands.add_parser(
+        "submit", help="restore folders and manifests of photographs on a running service"
+    )
+    if command == "submit":
+        _add_submit_options(submit)
+
     models = commands.add_parser("models", help="list the installed models")
     models.add_argument(
         "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
@@ -176,6 +182,17 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--provider", choices=["cpu", "cuda", "tensorrt"], help="what runs the models (default: cpu)"
     )
     parser.add_argument("--threads", type=int, help="CPU threads for inference (default: all cores)")
+
+
+def _add_submit_options(parser: argparse.ArgumentParser) -> None:
+    """Those of `refstar-client submit`: whoever has the client only has the same command."""
+    try:
+        from refstar_client.submit import command
+    except ModuleNotFoundError:
+        raise SystemExit("refstar: `submit` needs the package refstar-client (folder client/)") from None
+    parser.description = command.EXPLANATION
+    command.add_flags(parser)
+    parser.set_defaults(run=lambda settings, options: command.run_submission(options))
 
 
 def _parse_count(text: str) -> int:

@@ -1,0 +1,1 @@
+"""Folders and manifests of photographs, restored by a service: planned, journaled, run, reported."""
