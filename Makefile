@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export ORT_DISABLE_TELEMETRY = 1
 
 bin := .venv/bin
-pins := constraints.txt scripts/setup.sh service/pyproject.toml client/pyproject.toml
+pins := constraints.txt hashes.txt scripts/setup.sh service/pyproject.toml client/pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint format setup clean

@@ -7,18 +7,19 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 WORKDIR /build
-COPY constraints.txt ./
+COPY hashes.txt ./
 RUN python3 -m venv /opt/installer \
-    && /opt/installer/bin/pip install --no-cache-dir -c constraints.txt uv \
+    && sed -n '/^uv==/,/[^\\]$/p' hashes.txt > uv.txt \
+    && /opt/installer/bin/pip install --no-cache-dir --require-hashes -r uv.txt \
     && python3 -m venv --without-pip /opt/refstar
 ENV UV_NO_CACHE=1 \
     UV_COMPILE_BYTECODE=1 \
     VIRTUAL_ENV=/opt/refstar
 # The dependencies first: this layer lasts until a pin changes.
 COPY service/pyproject.toml service/pyproject.toml
-RUN /opt/installer/bin/uv pip install -c constraints.txt -r service/pyproject.toml --extra cpu --extra heic --extra s3 --extra tracing
+RUN /opt/installer/bin/uv pip install -c hashes.txt -r service/pyproject.toml --extra cpu --extra heic --extra s3 --extra tracing
 COPY service service
-RUN /opt/installer/bin/uv pip install --no-deps -b constraints.txt ./service
+RUN /opt/installer/bin/uv pip install --no-deps -b hashes.txt ./service
 
 FROM ${BASE}
 RUN groupadd --gid 10001 refstar \

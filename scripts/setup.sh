@@ -42,7 +42,9 @@ install_uv() {
     say 'installer: uv'
     # Not uv's own pip: environments made by others may lack pip.
     $bin/python -m pip --version >/dev/null 2>&1 || $bin/python -m ensurepip >/dev/null
-    $bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+    # As a requirement, not a constraint: only so does pip look at hashes.
+    sed -n '/^uv==/,/[^\\]$/p' hashes.txt > .venv/uv.txt
+    $bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
 }
 
 # uv reads no PIP_* variable, and separates folders by commas where pip has spaces.
@@ -50,7 +52,7 @@ UV_FIND_LINKS=${UV_FIND_LINKS:-$(printf '%s' "${PIP_FIND_LINKS:-}" | tr -s ' ' '
 export UV_FIND_LINKS
 
 install() {
-    $bin/uv pip install --quiet --python $bin/python --constraint constraints.txt --build-constraints constraints.txt "$@"
+    $bin/uv pip install --quiet --python $bin/python --constraint hashes.txt --build-constraints hashes.txt "$@"
 }
 
 install_torch() {

@@ -23,3 +23,22 @@ def test_every_requirement_is_pinned_without_host_path_or_build_tag() -> None:
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
     pinned = {line.partition("==")[0] for line in lines}
     assert {re.split(r"[^\w-]", requirement)[0] for requirement in requirements()} <= pinned
+
+
+def test_every_pin_has_its_hashes_but_those_of_several_indexes() -> None:
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    hashed: dict[str, list[str]] = {}
+    pin = ""
+    for line in (ROOT / "hashes.txt").read_text().splitlines():
+        if line.startswith("    "):
+            hashed[pin].append(line)
+        elif not line.startswith("#"):
+            pin = line.removesuffix(" \\")
+            hashed[pin] = []
+    assert sorted(hashed) == sorted(pins), "run scripts/pin.sh"
+    assert [pin.partition("==")[0] for pin, hashes in hashed.items() if not hashes] == ["torch"]
+    assert all(
+        re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line)
+        for hashes in hashed.values()
+        for line in hashes
+    )
