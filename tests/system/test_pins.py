@@ -42,3 +42,13 @@ def test_every_pin_has_its_hashes_but_those_of_several_indexes() -> None:
         for hashes in hashed.values()
         for line in hashes
     )
+
+
+def test_the_licenses_are_listed_of_the_versions_that_are_pinned() -> None:
+    rows = re.findall(
+        r"^\| ([\w.-]+) \| ([0-9][\w.]*) \| (\S.*?) \|", (ROOT / "docs" / "licenses.md").read_text(), re.M
+    )
+    listed = {f"{re.sub('[-_.]+', '-', name).lower()}=={version}" for name, version, _ in rows}
+    assert len(listed) > 30
+    pins = set((ROOT / "constraints.txt").read_text().splitlines())
+    assert listed <= pins, "run scripts/list_licenses.py, as docs/licenses.md says"
