@@ -9,13 +9,14 @@ from refstar_service.blobs.ledger import Ledger, StoredBytes
 from refstar_service.faces.select import FaceMode
 from refstar_service.gateway.requests.enrollments import limit_people
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
-from refstar_service.gateway.requests.shortage import report_shortage
+from refstar_service.gateway.requests.shortage import report_misfit, report_shortage
 from refstar_service.images import ImageInfo
 from refstar_service.jobs import (
     Claim,
     EnrollRequest,
     JobQueue,
     JobStatus,
+    JobTooLargeError,
     Limit,
     Outcome,
     PersonReference,
@@ -65,6 +66,31 @@ async def test_in_open_mode_all_is_one_persons(new_queue: NewQueue) -> None:
     with pytest.raises(QueueFullError) as refusal:
         await queue.claim("two", uploads=1, results=0)
     assert (refusal.value.what, refusal.value.own) == (Limit.BYTES, 1000)
+
+
+@pytest.mark.parametrize(
+    ("owner", "asked", "reached", "limit"),
+    [("", 1001, "bytes", 1000), ("a", 301, "quota", 300), ("b", 301, "quota", 300)],
+)
+async def test_what_never_fits_is_refused_for_good(
+    new_queue: NewQueue, redis: Redis, owner: str, asked: int, reached: str, limit: int
+) -> None:
+    queue = new_queue(byte_limit=1000, owner_byte_limit=300)
+    with pytest.raises(JobTooLargeError) as refusal:
+        await queue.claim("never", owner=owner, uploads=asked, results=0)
+    problem = report_misfit(refusal.value)
+    assert problem.type.slug == "request-too-large"
+    assert "Retry-After" not in problem.headers
+    assert (problem.extensions["reached"], problem.extensions["limit"]) == (reached, limit)
+    assert await redis.keys("*never*") == []
+
+
+async def test_half_of_the_store_is_the_most_for_one_job_of_a_key(new_queue: NewQueue) -> None:
+    queue = new_queue(byte_limit=1000)
+    with pytest.raises(JobTooLargeError) as refusal:
+        await queue.claim("one", owner="a", uploads=501, results=0)
+    assert (refusal.value.what, refusal.value.limit) == (Limit.SHARE, 500)
+    await queue.claim("two", owner="a", uploads=500, results=0)
 
 
 async def test_a_quota_counts_what_one_key_holds(new_queue: NewQueue) -> None:

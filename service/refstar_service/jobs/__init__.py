@@ -1,6 +1,6 @@
 """A job's life: the values, and the queue on Redis Streams."""
 
-from refstar_service.jobs.admission import Claim, Limit, QueueFullError
+from refstar_service.jobs.admission import Claim, JobTooLargeError, Limit, QueueFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult, JobStatus, Outcome, Priority
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
@@ -26,6 +26,7 @@ __all__ = [
     "JobQueue",
     "JobResult",
     "JobStatus",
+    "JobTooLargeError",
     "Limit",
     "LineStatus",
     "Outcome",

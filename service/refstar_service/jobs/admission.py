@@ -45,6 +45,16 @@ class QueueFullError(Exception):
         self.evicted = evicted
 
 
+class JobTooLargeError(Exception):
+    """A job that an empty store would not have room for either: it may need `asked` bytes, of `limit` (`what`)."""
+
+    def __init__(self, asked: int, limit: int, what: Limit) -> None:
+        super().__init__(f"a job of {asked} bytes, of {limit} ({what})")
+        self.asked = asked
+        self.limit = limit
+        self.what = what
+
+
 @dataclass(frozen=True)
 class Claim:
     """Room kept free for one job: bytes of its uploads, and bytes that its results may have at the most. `evicted`:

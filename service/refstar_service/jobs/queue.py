@@ -25,7 +25,14 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.typing import KeyT, StreamIdT
 
-from refstar_service.jobs.admission import CLAIM_HOLDS, FETCHED_STAYS, Claim, Limit, QueueFullError
+from refstar_service.jobs.admission import (
+    CLAIM_HOLDS,
+    FETCHED_STAYS,
+    Claim,
+    JobTooLargeError,
+    Limit,
+    QueueFullError,
+)
 from refstar_service.jobs.changes import Changes
 from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority, unreadable
@@ -135,7 +142,9 @@ class JobQueue:
     async def claim(self, job_id: str, *, owner: str = "", uploads: int, results: int) -> Claim:
         """Room for a job, before its uploads are stored: then neither they nor its results (bytes, at the most) meet a
         full store. Where room is scarce, results that were fetched longest ago expire for it; their blobs are the
-        caller's to delete. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFullError."""
+        caller's to delete. Hand it to `submit` or `disclaim`; else it lapses after a minute. Raises QueueFullError,
+        and JobTooLargeError for one that will never fit."""
+        self._refuse_misfit(owner, uploads + results)
         limits = [
             self.limit,
             self.byte_limit,
@@ -149,6 +158,17 @@ class JobQueue:
         if full:
             raise _full(full[0], evicted)
         return Claim(job_id, uploads, results, evicted)
+
+    def _refuse_misfit(self, owner: str, asked: int) -> None:
+        """Before anything makes room for it in vain. The limits are those of `jobs/lua/room.lua`."""
+        if owner and 0 < self.owner_byte_limit < asked:
+            raise JobTooLargeError(asked, self.owner_byte_limit, Limit.QUOTA)
+        if self.byte_limit <= 0:
+            return
+        if asked > self.byte_limit:
+            raise JobTooLargeError(asked, self.byte_limit, Limit.BYTES)
+        if owner and 2 * asked > self.byte_limit:  # as much must be left for somebody else
+            raise JobTooLargeError(asked, self.byte_limit // 2, Limit.SHARE)
 
     async def disclaim(self, claim: Claim) -> None:
         """The job was not queued after all."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
-from refstar_service.jobs import Limit, QueueFullError
+from refstar_service.jobs import JobTooLargeError, Limit, QueueFullError
 
 _SETTINGS = {
     Limit.BYTES: "REFSTAR_STORAGE_BYTES",
@@ -42,6 +42,19 @@ def report_shortage(error: QueueFullError) -> ProblemError:
         used=error.depth,
         limit=error.limit,
         used_by_you=error.own,
+    )
+
+
+def report_misfit(error: JobTooLargeError) -> ProblemError:
+    """As a problem: `request-too-large`, since no waiting helps."""
+    whose = "one request" if error.what is Limit.BYTES else "one request of an API key"
+    return ProblemError(
+        ProblemType.REQUEST_TOO_LARGE,
+        f"The pictures and their result may take {_show_bytes(error.asked)} of storage, and {whose} may take "
+        f"{_show_bytes(error.limit)}. Send smaller pictures or a smaller `upscale`, or a format that compresses.",
+        reached=error.what.value,
+        setting=_SETTINGS[error.what],
+        limit=error.limit,
     )
 
 

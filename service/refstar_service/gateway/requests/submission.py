@@ -20,9 +20,18 @@ from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload
 from refstar_service.gateway.requests.options import describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
-from refstar_service.gateway.requests.shortage import report_shortage
+from refstar_service.gateway.requests.shortage import report_misfit, report_shortage
 from refstar_service.images import ImageError, ImageInfo, ImageLimits, probe
-from refstar_service.jobs import Claim, Job, Priority, QueueFullError, Request, RestoreRequest, StoredFile
+from refstar_service.jobs import (
+    Claim,
+    Job,
+    JobTooLargeError,
+    Priority,
+    QueueFullError,
+    Request,
+    RestoreRequest,
+    StoredFile,
+)
 from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
 from refstar_service.restoration.errors import RequestError
@@ -141,6 +150,8 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
     except QueueFullError as error:
         await _delete_evicted(gateway, error.evicted)
         raise report_shortage(error) from error
+    except JobTooLargeError as error:
+        raise report_misfit(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
     try:
