@@ -83,19 +83,32 @@ async def test_a_queue_that_fills_in_between_leaves_no_pictures(
 
 
 async def test_a_job_over_the_byte_limit_is_refused_before_it_is_stored(
+    post: Post, picture: Picture, queue: JobQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.byte_limit = 20_000_000  # there may be 12 million and more of the first one's results
+    assert (await post(image=("first.png", picture(2000, 2000)), faces="all")).status_code == 202
+    monkeypatch.delattr(RedisBlobs, "put")
+    before = set(await redis.keys())
+    response = await post(image=("large.png", picture(2000, 2000)), faces="all")
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (429, "/problems/storage-full")
+    assert set(await redis.keys()) == before
+    assert "of 19.1 MiB are in use or reserved" in problem["detail"]
+    assert (problem["limit"], problem["setting"]) == (20_000_000, "REFSTAR_STORAGE_BYTES")
+    assert problem["used"] == problem["used_by_you"] > 12_000_000
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_job_that_never_fits_is_not_to_be_sent_again(
     post: Post, picture: Picture, queue: JobQueue, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.byte_limit = 10_000_000  # an aligned picture of 512 x 512 pixels has at most one of 0.9 million
     monkeypatch.delattr(RedisBlobs, "put")
     response = await post(image=("large.png", picture(2000, 2000)), faces="all")
-    problem = await refused(response, 429, "storage-full")
-    assert "0 bytes of 9.5 MiB are in use or reserved, 0 bytes of them by you" in problem["detail"]
-    assert (problem["limit"], problem["used_by_you"], problem["setting"]) == (
-        10_000_000,
-        0,
-        "REFSTAR_STORAGE_BYTES",
-    )
-    assert int(response.headers["retry-after"]) > 0
+    problem = await refused(response, 413, "request-too-large")
+    assert "one request may take 9.5 MiB" in problem["detail"]
+    assert (problem["limit"], problem["setting"]) == (10_000_000, "REFSTAR_STORAGE_BYTES")
+    assert "retry-after" not in response.headers
 
 
 async def test_a_redis_that_fills_up_is_never_full_to_those_who_are_admitted(
