@@ -94,16 +94,16 @@ async def test_after_an_outage_the_held_jobs_of_the_living_are_left_to_them(
 async def test_after_an_outage_the_jobs_of_the_dead_are_taken_over_a_stale_time_later(
     server: RedisProcess, connected: Callable[..., JobQueue], request_for_jobs: RestoreRequest
 ) -> None:
-    dead, looking = (connected(server.url, stale_after=0.3) for _ in range(2))
+    dead, looking = (connected(server.url, stale_after=1.0) for _ in range(2))
     await dead.submit("one", request_for_jobs)
     await dead.start(await dead.reserve(1))
     server.kill()
     with pytest.raises(RedisConnectionError):
         await looking.reserve(1, block=0)
     server.start()
-    await asyncio.sleep(0.31)
+    await asyncio.sleep(1.01)
     assert await looking.reserve(1, block=0) == []
-    await asyncio.sleep(0.31)
+    await asyncio.sleep(1.01)
     assert [one.job_id for one in await looking.reserve(1, block=0)] == ["one"]
 
 
