@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from refstar_model.export.card import Publication
 from refstar_model.export.restoring import TrainedRestorer
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar
@@ -17,5 +18,5 @@ def published(params: RefStarParams, target: Path) -> Path:
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.02)
-    TrainedRestorer(view_network(net), CARD, 0).export(target)
+    TrainedRestorer(view_network(net), CARD, 0).export(target, Publication("refstar"))
     return target

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from refstar_model.data.photos import PhotoSet
+    from refstar_model.export.card import Publication
     from refstar_model.export.restorers import GraphModel
 
 #: Where the module ``system`` of each is.
@@ -26,8 +27,9 @@ SYSTEMS = {
 class TrainedSystem(Protocol):
     """Networks that have been trained, as they leave training."""
 
-    def export(self, folder: Path, photos: "PhotoSet | None" = None) -> dict[str, Any]:
-        """Write the model folder, parity checked with faces of ``photos`` where given; returns the manifest.
+    def export(self, folder: Path, model: "Publication", photos: "PhotoSet | None" = None) -> dict[str, Any]:
+        """Write the model folder as ``model`` calls it, parity checked with faces of ``photos`` where given; returns
+        the manifest.
 
         Raises ParityError, and leaves ``folder`` as it was.
         """

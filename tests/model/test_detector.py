@@ -25,6 +25,7 @@ from refstar_model.detector.samples import (
 )
 from refstar_model.detector.scenes import Actor, PlacedFace, place, vary_actor
 from refstar_model.detector.training import DetectorTraining, finder_step, load, train
+from refstar_model.export.card import Publication
 from refstar_model.export.graph import round_weights
 from refstar_model.training import Moment, Run
 from refstar_service.engine.manifest import load_manifest
@@ -187,7 +188,9 @@ def test_training_stops_and_goes_on_and_is_read_back(cast: Cast, photos: PhotoSe
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     target = tmp_path_factory.mktemp("zoo") / "detector"
-    export_detector(Finder(SMALL).eval(), Refiner(SMALL).eval(), 0, target)
+    export_detector(
+        Finder(SMALL).eval(), Refiner(SMALL).eval(), Publication("refstar-detector", "0.1.0"), 0, target
+    )
     return target
 
 

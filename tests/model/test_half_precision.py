@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden, restoring
+from refstar_model.export.card import Publication
 from refstar_model.export.graph import Graph, ParityError, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.half_types import element_types, emulate_halves, halve_types
@@ -190,7 +191,7 @@ def test_nothing_is_published_of_a_net_that_halves_spoil(
     monkeypatch.setattr(restoring, "add_half_graphs", refused)
     views = view_network(RefStar(replace(TINY, size=128, unshuffle=8)))
     with pytest.raises(ParityError):
-        restoring.export_restorer(views, CARD, 1, tmp_path / "model")
+        restoring.export_restorer(views, CARD, Publication("refstar"), 1, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 

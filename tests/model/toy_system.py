@@ -8,7 +8,7 @@ import torch
 from refstar_model.data.batch import Batch
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
-from refstar_model.export.card import ModelCard, Ranks
+from refstar_model.export.card import Ranks, SystemCard
 from refstar_model.export.restoring import TrainedRestorer
 from refstar_model.export.views import view_picture_network
 from refstar_model.layers.precision import autocast
@@ -21,7 +21,7 @@ from refstar_model.training.processes import Course
 from torch import Tensor, nn
 
 SIZE = 512
-CARD = ModelCard("toy", "1.0.0", "toy", ("drawn faces",), ("It does next to nothing.",), ranks=Ranks(None, 1))
+CARD = SystemCard("toy", ("It does next to nothing.",), ranks=Ranks(None, 1))
 
 
 class Sharpen(nn.Module):

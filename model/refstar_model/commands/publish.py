@@ -1,14 +1,21 @@
 """``export`` and ``quantize``: weights to a model folder, and int8 graphs beside its others."""
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from refstar_model.commands.weights import load_trained
-from refstar_model.data.photos import PhotoSet, roots_from_environment
+from refstar_model.data.credits import credit_photos, is_complete, read_record
+from refstar_model.data.pack import open_photos
+from refstar_model.data.photos import PhotoSet, PhotoWeights, roots_from_environment
+from refstar_model.export.card import NO_LICENSE, NO_VERSION, Publication
 from refstar_model.options.photographs import add_data, open_named_photos
 from refstar_model.system import SYSTEMS
+
+#: What a request can ask for, and a folder can be called anywhere.
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 def add(commands: Any) -> None:
@@ -17,6 +24,33 @@ def add(commands: Any) -> None:
     export.add_argument("weights", type=Path, help="weights.pt or best.pt of a training run")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
     add_data(export, "real faces to check the graphs with")
+    export.add_argument("--name", help="what requests ask for (default: the name of the folder --out)")
+    export.add_argument(
+        "--version", default=NO_VERSION, help=f"of this model, such as 1.2.0 (default: {NO_VERSION})"
+    )
+    export.add_argument(
+        "--license", default=NO_LICENSE, help=f"of the weights, by its SPDX name (default: {NO_LICENSE!r})"
+    )
+    export.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="SENTENCE",
+        help="a limitation that users should know; may be given several times",
+    )
+    export.add_argument(
+        "--trained-on",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="data folder that the weights were trained on; for weights from before this was recorded",
+    )
+    export.add_argument(
+        "--unranked",
+        action="store_true",
+        help="never the default of a service: only for requests that name the model",
+    )
     export.set_defaults(run=export_weights)
 
     quantize = commands.add_parser("quantize", help="add int8 graphs to a model folder, for CPUs")
@@ -27,10 +61,33 @@ def add(commands: Any) -> None:
 
 def export_weights(arguments: argparse.Namespace) -> None:
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
-    manifest = load_trained(arguments.system, arguments.weights).export(arguments.out, photos)
+    trained = load_trained(arguments.system, arguments.weights)
+    manifest = trained.export(arguments.out, describe_publication(arguments), photos)
+    print(f"{manifest['name']} {manifest['version']}, license {manifest['license']}, trained on:")
+    for sentence in manifest["training_data"]:
+        print(f"  {sentence}")
     for name, graph in manifest["graphs"].items():
         print(f"{name}: parity {graph['parity']:.1e}")
     _print_size(arguments.out)
+
+
+def describe_publication(arguments: argparse.Namespace) -> Publication:
+    """What the options and the record in the weights say; leaves the program where they contradict each other."""
+    name = arguments.name or arguments.out.resolve().name
+    if not NAME.fullmatch(name):
+        raise SystemExit(
+            f"a model's name has lower-case letters, digits and hyphens, up to 64: not {name!r}; use --name"
+        )
+    record = read_record(arguments.weights)
+    if arguments.trained_on:
+        if is_complete(record):
+            raise SystemExit(f"{arguments.weights} has its training data on record: leave out --trained-on")
+        record = credit_photos(open_photos(arguments.trained_on).split("train"), PhotoWeights())
+    elif not is_complete(record):
+        print(f"{arguments.weights}: what it was trained on is not on record; --trained-on DATA names it")
+    return Publication(
+        name, arguments.version, arguments.license, record, tuple(arguments.limit), not arguments.unranked
+    )
 
 
 def quantize_folder(arguments: argparse.Namespace) -> None:

@@ -1,17 +1,118 @@
-"""Whose photographs a model was trained on, as its ``model.json`` names them."""
+"""Whose photographs a model was trained on: recorded with its weights, and told by its ``model.json``.
 
-#: 716 photographs of 560 people: what `detector` and `refstar` were trained on.
-FIRST_FACES = (
-    "Face Research Lab London Set v5, DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0",
-    "Young Adult White Faces with Manipulated Versions v1, DeBruine & Jones 2017, doi 10.6084/m9.figshare.4220517.v1, "
-    "CC BY 4.0",
-    "Self-portraits of L. DeBruine (webmorphR.stim), CC0 1.0",
-    "Official portraits of members of the US Congress and presidents, US government works, presumed public domain",
-)
-#: With the second folder of photographs; its synthetic faces are for evaluation only.
-ALL_FACES = (
-    *FIRST_FACES,
-    "Portraits of staff and fellows on sites of the US government (Presidential Innovation Fellows, Digital Corps, "
-    "18F), public domain or CC0 1.0",
-    "Stock pictures collected in cjdowner/interfaces, offered as CC0 1.0",
-)
+The record is made of the rows of ``faces.csv`` that training may draw. Weights that begin at others inherit theirs.
+"""
+
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refstar_model.data.photos import Kind, Photo, PhotoSet, PhotoWeights
+
+#: The key of the record in a file of weights.
+RECORD = "data"
+_WORDS = {
+    Kind.FRONT: "from the front",
+    Kind.TURNED: "turned",
+    Kind.PROFILE: "in profile",
+    Kind.GRAY: "gray",
+    Kind.SYNTHETIC: "synthetic",
+}
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What one source gave under one license. ``kinds``: photographs by `Kind`. Without photographs: a source of which
+    no more is known."""
+
+    source: str
+    license: str
+    photographs: int = 0
+    people: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """As ``training_data`` in ``model.json`` has it."""
+        named = ", ".join(filter(None, (self.source, self.license)))
+        if not self.photographs:
+            return named
+        whose = f" of {_count(self.people, 'person', 'people')}" if self.people else ""
+        return f"{named}: {_count(self.photographs, 'photograph')}{whose}"
+
+
+def credit_photos(photos: PhotoSet, weights: PhotoWeights | None = None) -> tuple[Credit, ...]:
+    """Of the photographs that may be drawn, the largest source first. ``weights``: None draws all of them."""
+    drawn = [photo for photo in photos.photos if weights is None or getattr(weights, photo.kind.value) > 0]
+    groups: dict[tuple[str, str], list[Photo]] = {}
+    for photo in drawn:
+        groups.setdefault((photo.source, photo.license), []).append(photo)
+    found = (
+        Credit(
+            source,
+            license_,
+            len(group),
+            len({photo.person for photo in group}),
+            dict(Counter(photo.kind.value for photo in group)),
+        )
+        for (source, license_), group in groups.items()
+    )
+    return tuple(sorted(found, key=lambda one: (-one.photographs, one.source, one.license)))
+
+
+def record_training(own: Sequence[Credit], earlier: Iterable[Path | None]) -> list[dict[str, Any]]:
+    """Plain values for a file of weights: ``own`` credits, and those of the weights that the training began at.
+
+    Where both have a source, the larger numbers stay: whether the photographs are the same, nobody knows.
+    """
+    merged = {(one.source, one.license): one for one in own}
+    for path in filter(None, earlier):
+        for one in read_record(path) or (_unknown(path),):
+            mine = merged.get((one.source, one.license))
+            if mine is None or mine.photographs < one.photographs:
+                merged[one.source, one.license] = one
+    return [asdict(one) for one in merged.values()]
+
+
+def read_record(weights: Path) -> tuple[Credit, ...]:
+    """The record of a file of weights; empty where it has none: it was made before there were any."""
+    import torch
+
+    try:
+        state = torch.load(weights, weights_only=True, map_location="cpu", mmap=True)
+    except (RuntimeError, pickle.UnpicklingError):
+        return ()  # whoever loads the weights themselves says what is wrong
+    return tuple(Credit(**one) for one in state.get(RECORD, ()))
+
+
+def is_complete(record: Sequence[Credit]) -> bool:
+    """Whether every part of the training is on record."""
+    return bool(record) and all(one.photographs for one in record)
+
+
+def describe_credits(record: Sequence[Credit]) -> str:
+    """A sentence of how many photographs of whom there were; people of several sources count in each."""
+    kinds = Counter[str]()
+    for one in record:
+        kinds.update(one.kinds)
+    photographs, people = sum(one.photographs for one in record), sum(one.people for one in record)
+    shown = [f"{kinds[kind]} {_WORDS[kind]}" for kind in Kind if kinds[kind]]
+    lacking = [
+        word for kind, word in ((Kind.PROFILE, "profiles"), (Kind.GRAY, "gray ones")) if not kinds[kind]
+    ]
+    none = f"; no {' and no '.join(lacking)}" if lacking else ""
+    return (
+        f"Trained on {_count(photographs, 'photograph')} of {_count(people, 'person', 'people')}: "
+        f"{', '.join(shown)}{none}."
+    )
+
+
+def _unknown(path: Path) -> Credit:
+    return Credit(f"what {path.name}, where the training began, was trained on: not on record", "")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

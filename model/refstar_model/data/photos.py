@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_model.data.sources import UNNAMED, name_source
+
 Pixels = NDArray[np.uint8]
 SPLITS = ("train", "val")
 LISTS = ("faces.csv", "pairs.csv")
@@ -64,6 +66,7 @@ class Photo:
     yaw: float = 0.0  # >= 0, see TURNED_FROM
     age: int | None = None  # years, where the source says it
     eye_distance: float | None = None  # pixels in the source, for a head that looks at us
+    source: str = UNNAMED
 
     @property
     def sharp_size(self) -> int:
@@ -308,6 +311,7 @@ def _photo(row: Mapping[str, str], place: str) -> Photo:
             yaw=abs(float(row.get("yaw") or 0)),
             age=int(float(row["age_hint"])) if row.get("age_hint") else None,
             eye_distance=float(value) if (value := row.get("iod_eff") or row.get("iod_px")) else None,
+            source=name_source(row),
         )
     except ValueError as error:
         raise DataError(f"{place}: {error}") from None

@@ -8,35 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refstar_model.data.credits import FIRST_FACES
 from refstar_model.data.photos import PhotoSet
 from refstar_model.detector.export_view import Detect, Refine
 from refstar_model.detector.network import CROP, Finder, Refiner
-from refstar_model.export.card import ModelCard
+from refstar_model.export.card import Publication, SystemCard, describe_model
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.views import count_parameters
 
-CARD = ModelCard(
-    name="refstar-detector",
-    version="0.1.0",
+CARD = SystemCard(
     system="detector",
-    training_data=(
-        *FIRST_FACES,
-        "Face-free pictures that scikit-image ships (brick, chelsea, coffee, grass, gravel, hubble deep field, moon, "
-        "retina), CC0 or public domain; the raccoon of SciPy, public domain",
-        "china.jpg by danielbuechele and flower.jpg by vultilion, of scikit-learn, CC BY 2.0",
-    ),
     limits=(
-        "Trained on composites of 716 photographs of 560 adults, mostly frontal: no profiles, no children, tilted by "
-        "at most 35 degrees.",
+        "Trained on composites: heads are tilted by at most 35 degrees.",
         "It says where a face is, never whose.",
     ),
 )
 
 
 def export_detector(
-    finder: Finder, refiner: Refiner, steps: int, folder: Path, photos: PhotoSet | None = None
+    finder: Finder,
+    refiner: Refiner,
+    model: Publication,
+    steps: int,
+    folder: Path,
+    photos: PhotoSet | None = None,
 ) -> dict[str, Any]:
     """Export both (weights rounded to fp16) into ``folder``; returns the manifest. Raises ParityError."""
     detect, refine = Detect(finder).eval(), Refine(refiner).eval()
@@ -51,8 +46,13 @@ def export_detector(
         Graph("refine", refine, {"crops": crops}, ("scores", "points")),
     ]
     golden_points = [[round(float(v), 2) for v in p] for p in points]
-    description = CARD.describe(
-        steps, CROP, count_parameters((detect, refine)), {"points": golden_points, "tolerance": 0.5}
+    description = describe_model(
+        CARD,
+        model,
+        steps,
+        CROP,
+        count_parameters((detect, refine)),
+        {"points": golden_points, "tolerance": 0.5},
     )
     return write_folder(folder, graphs, description)
 

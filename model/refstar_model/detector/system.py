@@ -12,6 +12,7 @@ from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
     from refstar_model.detector.network import Finder, Refiner
+    from refstar_model.export.card import Publication
 
 
 class DetectorSystem:
@@ -58,10 +59,10 @@ class TrainedDetector:
     refiner: "Refiner"
     steps: int
 
-    def export(self, folder: Path, photos: PhotoSet | None = None) -> dict[str, Any]:
+    def export(self, folder: Path, model: "Publication", photos: PhotoSet | None = None) -> dict[str, Any]:
         from refstar_model.detector.publishing import export_detector
 
-        return export_detector(self.finder, self.refiner, self.steps, folder, photos)
+        return export_detector(self.finder, self.refiner, model, self.steps, folder, photos)
 
     def open_restorer(self) -> None:
         return None

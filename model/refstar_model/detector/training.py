@@ -9,14 +9,16 @@ docs/training.md has the figures.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from refstar_model.data.credits import RECORD, Credit, credit_photos, record_training
 from refstar_model.data.loading import open_loader
 from refstar_model.data.photos import PhotoSet
+from refstar_model.detector.backgrounds import SUFFIXES
 from refstar_model.detector.labels import FaceLabel, Teachers, label_photos
 from refstar_model.detector.losses import finder_loss, refiner_loss
 from refstar_model.detector.mining import mine_mistakes
@@ -90,7 +92,8 @@ def train(
             return Task(module, open_batches, refiner_step(module), weights=_read_start(run.start, "refiner"))
 
         train_network(build_refiner, how.refiner, run.below("refiner"), how.seed)
-    return _gather_weights(how, run)
+    given = (*credit_photos(people), *_credit_backgrounds(backgrounds))
+    return _gather_weights(how, run, record_training(given, (run.start, run.previous)))
 
 
 def _read_start(path: Path | None, name: str) -> dict[str, Tensor] | None:
@@ -102,11 +105,17 @@ def _draw_seed(how: DetectorTraining, course: Course) -> int:
     return how.seed + 1_000_003 * course.start
 
 
-def _gather_weights(how: DetectorTraining, run: Run) -> Path:
+def _credit_backgrounds(folder: Path | None) -> Iterator[Credit]:
+    if folder is not None:
+        count = sum(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+        yield Credit(f"photographs without faces from a folder {folder.name}", "license not on record", count)
+
+
+def _gather_weights(how: DetectorTraining, run: Run, record: list[dict[str, Any]]) -> Path:
     """Both networks' averages in one file; one that was never trained is new."""
     torch.manual_seed(how.seed)
     networks: dict[str, nn.Module] = {"finder": Finder(how.network), "refiner": Refiner(how.network)}
-    state: dict[str, object] = {"params": how.network.to_dict()}
+    state: dict[str, object] = {"params": how.network.to_dict(), RECORD: record}
     for name, network in networks.items():
         average, done = read_average(run.folder / name) or (network.state_dict(), 0)
         state[name], state[f"{name}_steps"] = average, done

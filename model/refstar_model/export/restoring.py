@@ -11,7 +11,7 @@ from torch import Tensor
 
 from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
-from refstar_model.export.card import ModelCard
+from refstar_model.export.card import Publication, SystemCard, describe_model
 from refstar_model.export.folder import prepare_folder
 from refstar_model.export.golden import block_means, golden_picture
 from refstar_model.export.graph import Graph, round_weights, write_folder
@@ -29,18 +29,23 @@ class TrainedRestorer:
     """Of a system that restores faces (`system.TrainedSystem`)."""
 
     views: RestoringViews
-    card: ModelCard
+    card: SystemCard
     steps: int
 
-    def export(self, folder: Path, photos: PhotoSet | None = None) -> dict[str, Any]:
-        return export_restorer(self.views, self.card, self.steps, folder, photos)
+    def export(self, folder: Path, model: Publication, photos: PhotoSet | None = None) -> dict[str, Any]:
+        return export_restorer(self.views, self.card, model, self.steps, folder, photos)
 
     def open_restorer(self) -> NetModel:
         return NetModel(self.views)
 
 
 def export_restorer(
-    views: RestoringViews, card: ModelCard, steps: int, folder: Path, photos: PhotoSet | None = None
+    views: RestoringViews,
+    card: SystemCard,
+    model: Publication,
+    steps: int,
+    folder: Path,
+    photos: PhotoSet | None = None,
 ) -> dict[str, Any]:
     """Write the model folder, the networks' weights rounded to fp16 in place; returns the manifest.
 
@@ -62,7 +67,7 @@ def export_restorer(
         for name, view in views.by_name.items()
     ]
     parameters = count_parameters(views.module)
-    description = card.describe(steps, views.size, parameters, _golden_answers(views))
+    description = describe_model(card, model, steps, views.size, parameters, _golden_answers(views))
     given = {g.name: {name: value.numpy() for name, value in g.inputs.items()} for g in graphs}
     with prepare_folder(folder) as part:
         write_folder(part, graphs, description)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.photo_stream import PhotoStream
 from refstar_model.data.photos import PhotoSet, PhotoWeights
 from refstar_model.ganprior.face_adversary import FaceAdversary, FaceAdversaryParams
@@ -66,7 +67,8 @@ def train_prior(photos: PhotoSet, how: PriorTraining, run: Run, watch: Watch | N
             return take_prior_step(generator, photographs, adversary, how.mixing)
 
         weights = read_generator(run.start, how.network) if run.start else None
-        about = {"params": how.network.to_dict()}
+        record = record_training(credit_photos(photos.split("train"), how.weights), (run.start, run.previous))
+        about = {"params": how.network.to_dict(), RECORD: record}
         return Task(generator, open_batches, step, about, adversary, weights=weights)
 
     return train_network(build, how.loop, run, how.seed, watch).write(run.weights)

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refstar_model.data.credits import ALL_FACES
-from refstar_model.export.card import ModelCard, Ranks
+from refstar_model.export.card import Ranks, SystemCard
 from refstar_model.options.photographs import TEACHERS, find_model, open_named_photos
 from refstar_model.options.restoration import (
     add_restoration_options,
@@ -24,13 +23,9 @@ if TYPE_CHECKING:
     from refstar_model.data.photos import PhotoSet
     from refstar_model.data.reliefs import Reliefs
 
-CARD = ModelCard(
-    name="ganprior",
-    version="0.1.0",
+CARD = SystemCard(
     system="ganprior",
-    training_data=ALL_FACES,
     limits=(
-        "Trained on photographs of 1,140 people, most of them officials of the US, adult and well lit; no children.",
         "Detail may be invented. Not for identification or evidence.",
         "References are not looked at.",
     ),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
+from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import TOGETHER, Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
@@ -100,7 +101,10 @@ def train(
             return training_step(draw, module, batch, how.losses, adversary, judge, sharpening, window)
 
         weights = find_first_weights(module, run.start, how.prior)
-        return Task(module, open_batches, step, {"params": how.network.to_dict()}, adversary, weights=weights)
+        given = credit_photos(photos.split("train"), how.stream.mix.weights)
+        record = record_training(given, (run.start, how.prior, run.previous))
+        about = {"params": how.network.to_dict(), RECORD: record}
+        return Task(module, open_batches, step, about, adversary, weights=weights)
 
     return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
 

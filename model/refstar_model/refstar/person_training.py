@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.degradation import degrade, draw_recipe
 from refstar_model.data.loading import open_loader
 from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces, SeenFaces
@@ -80,7 +81,8 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     loop = train_network(build, how.loop, run, how.seed)
     net.gate.encoder.load_state_dict(loop.average)
     fit_gate(net.gate.eval(), people, held, how)
-    state = {"params": net.params.to_dict(), "step": steps, "weights": net.state_dict()}
+    record = record_training(credit_photos(people), (run.start, run.previous))
+    state = {"params": net.params.to_dict(), RECORD: record, "step": steps, "weights": net.state_dict()}
     write_whole(run.weights, state)
     return run.weights
 

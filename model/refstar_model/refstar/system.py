@@ -4,9 +4,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from refstar_model.data.credits import FIRST_FACES
 from refstar_model.data.photos import Kind
-from refstar_model.export.card import ModelCard, Ranks
+from refstar_model.export.card import Ranks, SystemCard
 from refstar_model.options.photographs import open_named_photos
 from refstar_model.options.restoration import (
     add_restoration_options,
@@ -18,13 +17,9 @@ from refstar_model.options.restoration import (
 from refstar_model.options.run import read_loop, read_run
 from refstar_model.system import System, TrainedSystem
 
-CARD = ModelCard(
-    name="refstar",
-    version="0.3.2",
+CARD = SystemCard(
     system="refstar",
-    training_data=FIRST_FACES,
     limits=(
-        "Trained on 716 photographs of 560 adults, mostly frontal, smiling, well lit; no profiles, no children.",
         "Detail may be invented or carried over from the reference (expression, glasses, beard, age). "
         "Not for identification or evidence.",
         "Another person's reference is mostly, but not always, recognized as such and left alone.",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
+from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
@@ -66,7 +67,7 @@ def train(
     """
 
     def build(device: torch.device) -> Task[Batch]:
-        return _build_task(photos.split("train"), recognizer, how, run.start, device)
+        return _build_task(photos.split("train"), recognizer, how, run, device)
 
     return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
 
@@ -75,7 +76,7 @@ def _build_task(
     people: PhotoSet,
     recognizer: Recognizer | None,
     how: RefStarTraining,
-    start: Path | None,
+    run: Run,
     device: torch.device,
 ) -> Task[Batch]:
     module = RefStar(how.network)
@@ -108,15 +109,16 @@ def _build_task(
             how.cycle_every if moment.done % how.cycle_every == 0 else 0,
         )
 
+    record = record_training(credit_photos(people, how.stream.mix.weights), (run.start, run.previous))
     weights = None
-    if start is not None:
-        state = torch.load(start, weights_only=True, map_location="cpu")
+    if run.start is not None:
+        state = torch.load(run.start, weights_only=True, map_location="cpu")
         weights = upgrade(state, how.network)["weights"]
     return Task(
         module,
         open_batches,
         step,
-        {"params": how.network.to_dict()},
+        {"params": how.network.to_dict(), RECORD: record},
         critics.adversary,
         weights=weights,
         show=lambda net: draw_sheet(cast(RefStar, net), shown[max(shown)]),

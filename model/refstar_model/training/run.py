@@ -8,6 +8,7 @@ from typing import Generic
 import torch
 from torch import Tensor, nn
 
+from refstar_model.training.checkpoint import CHECKPOINT
 from refstar_model.training.loop import B, Loop, Rival, Step, Watch
 from refstar_model.training.params import LoopParams
 from refstar_model.training.processes import Course, Processes
@@ -27,6 +28,11 @@ class Run:
     def weights(self) -> Path:
         """The file of the averaged weights at the end."""
         return self.folder / "weights.pt"
+
+    @property
+    def previous(self) -> Path | None:
+        """The weights of an earlier slice, where this one goes on from its checkpoint."""
+        return self.weights if (self.folder / CHECKPOINT).is_file() and self.weights.is_file() else None
 
     def below(self, name: str) -> "Run":
         """Of one part of a system that has several, each in a folder of its own."""
