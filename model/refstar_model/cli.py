@@ -1,8 +1,8 @@
-"""refstar-model: train, export, quantize, evaluate, sample."""
+"""refstar-model: prepare, train, export, quantize, evaluate, sample."""
 
 import argparse
 
-from refstar_model.commands import evaluate, photographs, publish, sample, train
+from refstar_model.commands import evaluate, photographs, prepare, publish, sample, train
 from refstar_model.data.photos import DataError
 from refstar_model.training.parcel import ParcelError
 
@@ -10,7 +10,7 @@ from refstar_model.training.parcel import ParcelError
 def main() -> None:
     parser = argparse.ArgumentParser(prog="refstar-model", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for module in (train, publish, photographs, evaluate, sample):
+    for module in (prepare, photographs, train, publish, evaluate, sample):
         module.add(commands)
     arguments = parser.parse_args()
     try:

@@ -20,10 +20,21 @@ ALLOWED = {
     "export": {"layers", "data"},
     "evaluation": {"layers", "judges", "data", "export"},
     "options": {"layers", "judges", "data", "training", "export", "evaluation"},
+    "preparing": {"layers", "judges", "data", "detector.geometry", "detector.network"},
     "ganprior": {*SHARED, "options", "system"},
     "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params"},
     "detector": {*SHARED, "options", "system"},
-    "commands": {"layers", "judges", "data", "training", "export", "evaluation", "options", "system"},
+    "commands": {
+        "layers",
+        "judges",
+        "data",
+        "training",
+        "export",
+        "evaluation",
+        "options",
+        "system",
+        "preparing",
+    },
 }
 
 
