@@ -5,6 +5,7 @@ No ids, names or paths as labels: every label has a handful of values. Durations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Protocol, Self
 
 from prometheus_client import (
@@ -24,9 +25,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the process's own figures (memory, CPU, open files) and nothing else yet."""
+    """A registry with the process's own figures (memory, CPU, open files), its version, and nothing else yet."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    build = Gauge(
+        "refstar_build_info",
+        "Always 1. The version of this process: several at once during an update.",
+        ["version"],
+        registry=registry,
+    )
+    build.labels(version("refstar-service")).set(1)
     return registry
 
 
@@ -147,7 +155,7 @@ class CourierMetrics:
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
-        return cls(
+        metrics = cls(
             deliveries=Counter(
                 "refstar_webhook_deliveries_total",
                 "Attempts to deliver a webhook: delivered, failed (will be repeated), given_up (after the last), "
@@ -162,6 +170,9 @@ class CourierMetrics:
                 registry=registry,
             ),
         )
+        # Prometheus sees no increase in a series that begins with 1, so what alerts count begins with 0.
+        metrics.deliveries.labels("given_up")
+        return metrics
 
 
 @dataclass(frozen=True)
@@ -183,7 +194,7 @@ class WorkerMetrics:
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
-        return cls(
+        metrics = cls(
             jobs_finished=Counter(
                 "refstar_jobs_finished_total",
                 "Jobs that ended: succeeded, failed, dead (every attempt lost its worker), canceled, expired, deleted, "
@@ -260,6 +271,9 @@ class WorkerMetrics:
                 registry=registry,
             ),
         )
+        metrics.jobs_finished.labels("succeeded", "")  # as in CourierMetrics
+        metrics.jobs_finished.labels("dead", "worker-lost")
+        return metrics
 
     def watch_ceiling(self, model: str, ceiling: HasValue) -> None:
         """`ceiling` is asked whenever the metrics are scraped."""

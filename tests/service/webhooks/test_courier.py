@@ -92,11 +92,12 @@ def ended(queue: JobQueue, request_for_jobs: RestoreRequest) -> Callable[..., An
 
 
 def outcomes(registry: CollectorRegistry) -> dict[str, float]:
+    """How many attempts ended in each way that occurred."""
     return {
         sample.labels["outcome"]: sample.value
         for metric in registry.collect()
         for sample in metric.samples
-        if sample.name == "refstar_webhook_deliveries_total"
+        if sample.name == "refstar_webhook_deliveries_total" and sample.value
     }
 
 
