@@ -13,10 +13,10 @@ bin := .venv/bin
 pins := constraints.txt hashes.txt scripts/setup.sh service/pyproject.toml client/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format setup clean
+.PHONY: help serve test deploy-check lint format setup clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT; more options: make serve ARGS="--port 9000")
 	@exec $(bin)/refstar serve $(ARGS)
@@ -24,6 +24,10 @@ serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT;
 test: lint ## set up, then check style and types and run all tests (some of them: make test ARGS="tests/system -k queue")
 	@echo '==> pytest in $(PROCESSES) processes (all tests: about 5 minutes on two cores that have nothing else to do)'
 	@OMP_NUM_THREADS=1 exec $(bin)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+deploy-check: .venv/.ready-test ## check images, compose, Kubernetes and alerts as far as that needs no cluster (part of make test)
+	@echo '==> pytest (with kubectl and promtool more is checked; what is skipped is listed)'
+	@exec $(bin)/python -m pytest --numprocesses 0 -rs tests/system/test_deployment.py tests/system/test_monitoring.py
 
 lint: .venv/.ready-test ## set up, then check style and types only
 	@echo '==> ruff check'

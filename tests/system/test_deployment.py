@@ -26,10 +26,11 @@ DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 COMPOSE = ROOT / "docker-compose.yml"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PROMETHEUS = ROOT / "deploy" / "monitoring" / "prometheus.yml"
-# kustomize and KEDA bring schemas of their own; those files are checked by what they say.
+# kustomize, KEDA and the Prometheus operator bring schemas of their own; those files are checked by what they say.
 KUSTOMIZATIONS = sorted(KUBERNETES.glob("*/kustomization.yaml"))
 SCALED_OBJECT = KUBERNETES / "keda" / "scaled-object.yaml"
-MANIFESTS = sorted(set(KUBERNETES.glob("*/*.yaml")) - set(KUSTOMIZATIONS) - {SCALED_OBJECT})
+OPERATED = {SCALED_OBJECT, *KUBERNETES.glob("monitoring/*.yaml")}
+MANIFESTS = sorted(set(KUBERNETES.glob("*/*.yaml")) - set(KUSTOMIZATIONS) - OPERATED)
 WORKER_PORT = 9100
 
 Document = dict[str, Any]
