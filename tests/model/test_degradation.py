@@ -10,6 +10,7 @@ from pictures import aligned_face, psnr
 from refstar_model.data.degradation import (
     CHAINS,
     LEVELS,
+    LONE_LEVELS,
     TABLE,
     Chain,
     Family,
@@ -72,10 +73,43 @@ def test_families_are_drawn_as_often_as_the_table_says() -> None:
     numbers = rng()
     drawn = Counter(draw_recipe(numbers).family for _ in range(2000))
     shares = TABLE.shares
-    wanted = (shares.light, shares.present, shares.second_order, shares.old, shares.phone)
+    wanted = (
+        shares.light,
+        shares.present,
+        shares.second_order,
+        shares.old,
+        shares.phone,
+        shares.independent,
+    )
     for family, share in zip(Family, wanted, strict=True):
         assert drawn[family] / 2000 == pytest.approx(share, abs=0.04)
     assert {draw_recipe(numbers, CHAINS).family for _ in range(100)} == {Family.PRESENT, Family.SECOND_ORDER}
+
+
+def test_independent_faults_come_with_and_without_each_other() -> None:
+    numbers = rng()
+    chains = [draw_family(numbers, Family.INDEPENDENT).last for _ in range(400)]
+    small, noisy = (
+        np.array(values) for values in ([c.down >= 4 for c in chains], [c.noise >= 8 for c in chains])
+    )
+    blurred, coarse = np.array([c.blur > 0 for c in chains]), np.array([c.jpeg is not None for c in chains])
+    whole = np.array([c.down == 1 for c in chains])
+    for alone in (small & ~noisy & ~blurred, whole & noisy & ~blurred, whole & coarse & ~noisy & ~blurred):
+        assert alone.mean() > 0.04
+    assert (small & noisy & blurred & coarse).any()
+
+
+def test_a_small_picture_is_crisp_at_its_own_size_and_a_noisy_one_keeps_its_edges() -> None:
+    picture = aligned_face()
+    thumbnail = degrade(picture, LONE_LEVELS["small"](rng()), rng())
+    reduced, wanted = (cv2.resize(x, (64, 64), interpolation=cv2.INTER_AREA) for x in (thumbnail, picture))
+    assert psnr(reduced, wanted) > psnr(thumbnail, picture) + 4
+    numbers = rng()
+    noisy = [degrade(picture, LONE_LEVELS["noisy"](numbers), numbers).astype(np.float32) for _ in range(24)]
+    assert (
+        psnr(np.clip(np.mean(noisy, 0), 0, 255).astype(np.uint8), picture)
+        > psnr(noisy[0].astype(np.uint8), picture) + 6
+    )
 
 
 def test_every_family_repeats_with_its_seed() -> None:

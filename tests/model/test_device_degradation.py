@@ -12,7 +12,7 @@ import torch
 from pictures import aligned_face, psnr
 from refstar_model.data.batch_views import apply_tones, relight, warp
 from refstar_model.data.degradation import (
-    LEVELS,
+    LONE_LEVELS,
     Chain,
     Family,
     Jpeg,
@@ -23,6 +23,7 @@ from refstar_model.data.degradation import (
     draw_recipe,
     draw_tone,
     old,
+    severe,
 )
 from refstar_model.data.degradation.device import Degrader
 from refstar_model.data.degradation.jpeg import quantization_tables, through_jpeg
@@ -41,8 +42,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 CPU = torch.device("cpu")
 DRAWS: dict[str, Callable[[np.random.Generator], Recipe]] = {
     **{family.name: partial(draw_family, family=family) for family in Family},
-    "OLD LEVEL": old,
-    **LEVELS,
+    **{f"{level} level": draw for level, draw in LONE_LEVELS.items()},
 }
 
 
@@ -225,7 +225,7 @@ def test_nothing_waits_for_the_device(degrader: Degrader) -> None:
 
 
 def test_a_batch_repeats_with_its_generator_and_is_rounded(degrader: Degrader) -> None:
-    recipes = [old(np.random.default_rng(2)), LEVELS["severe"](np.random.default_rng(2))]
+    recipes = [old(np.random.default_rng(2)), severe(np.random.default_rng(2))]
     one, two = (on_device(degrader, [face(256)] * 2, recipes) for _ in range(2))
     assert torch.equal(one, two)
     assert torch.allclose(one * 255, (one * 255).round(), atol=1e-4)

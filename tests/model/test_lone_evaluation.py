@@ -212,7 +212,7 @@ def test_a_few_photographs_are_of_all_kinds(varied: PhotoSet) -> None:
     assert len(spread_over_kinds(val, 12)) == 4
     assert spread_over_kinds(varied.of_kinds(Kind.SYNTHETIC), 3) == []
     sheet = draw_quick_sheet(nothing, val, faces=3)
-    assert sheet.shape == (3, 3 * 192, 7 * 192)
+    assert sheet.shape == (3, 3 * 192, 11 * 192)
     clean = sheet[:, :192, :192]
     assert torch.equal(clean, sheet[:, :192, 192:384])  # the model changes nothing
     assert torch.equal(clean, sheet[:, :192, -192:])
@@ -264,7 +264,7 @@ def test_quick_scores_alone_make_harm_and_pattern_cost(varied: PhotoSet, recogni
     idle, printed = (quick_scores_alone(model, val, recognizer, cases=3) for model in (nothing, printer))
     assert idle["severe/gain"] == idle["old/gain"] == 0
     assert idle["clean/psnr"] == 100
-    levels = ("severe", "moderate", "old")
+    levels = ("severe", "moderate", "old", "small", "noisy")
     assert idle["score"] == pytest.approx(
         np.mean([idle[f"{n}/identity"] / 2 + min(idle[f"{n}/sharpness"], 0.65) / 5 for n in levels]), abs=1e-3
     )

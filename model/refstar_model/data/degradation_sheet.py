@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refstar_model.data.degradation.marks import Mark, MarkKind, draw_mark
 from refstar_model.data.degradation.opencv import degrade
 from refstar_model.data.degradation.recipe import (
-    LEVELS,
+    LONE_LEVELS,
     Aging,
     Chain,
     Family,
@@ -21,7 +21,6 @@ from refstar_model.data.degradation.recipe import (
     Jpeg,
     Recipe,
     draw_family,
-    old,
 )
 from refstar_model.data.degradation.table import TABLE, Range, Table
 from refstar_model.data.degradation.tone import apply_tone, draw_tone
@@ -92,7 +91,7 @@ def _families(table: Table) -> Iterator[tuple[str, Callable[[Pixels, np.random.G
     for family in Family:
         draw = partial(draw_family, family=family, table=table)
         yield family.name.lower().replace("_", " "), partial(ruin, draw)
-    for level, draw_level in (LEVELS | {"old": old}).items():
+    for level, draw_level in LONE_LEVELS.items():
         yield f"level {level}", partial(ruin, draw_level)
     yield "tones", draw_toned
     aged = partial(draw_family, family=Family.OLD, table=table)

@@ -1,7 +1,7 @@
 """What is restored without a reference: single photographs, degraded or as they are."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from zlib import crc32
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_model.data.degradation import LEVELS, Recipe, degrade, old
+from refstar_model.data.degradation import LONE_LEVELS, degrade
 from refstar_model.data.photos import Kind, Photo, PhotoSet, PictureError
 from refstar_model.export.restorers import fit
 
@@ -18,8 +18,6 @@ Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 
 REAL_KINDS = (Kind.FRONT, Kind.TURNED, Kind.PROFILE, Kind.GRAY)
-#: Beside those of the pairs: old photographs.
-LONE_LEVELS: dict[str, Callable[[np.random.Generator], Recipe]] = {**LEVELS, "old": old}
 
 
 @dataclass(frozen=True, eq=False)

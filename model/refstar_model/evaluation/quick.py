@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refstar_model.data.degradation import LEVELS
+from refstar_model.data.degradation import LEVELS, LONE_LEVELS
 from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.kinds import NOT_OF_PROFILES
@@ -75,7 +75,7 @@ def quick_scores_alone(
     as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity`` and ``pattern`` (not of profiles),
     ``sharpness``; of clean ones ``psnr``.
 
-    ``score`` (higher is better) is the mean over the levels, ``old`` among them, of
+    ``score`` (higher is better) is the mean over all levels without references of
 
         gain / 20 + identity / 2 + min(sharpness, 0.65) / 5 - max(0, pattern - 4) / 40,
 
@@ -90,7 +90,7 @@ def quick_scores_alone(
     chosen = spread_over_kinds(photos, cases)
     gray = spread(photos.of_kinds(Kind.GRAY).photos, max(1, cases // 3))
     scores: dict[str, float] = {}
-    levels = [level for level in (*sorted(LEVELS), "old") if level != "old" or gray]
+    levels = [level for level in sorted(LONE_LEVELS) if level != "old" or gray]
     for level in levels:
         of_level: Sequence[Photo] = gray if level == "old" else chosen
         sums: dict[str, list[float]] = {}

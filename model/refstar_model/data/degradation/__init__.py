@@ -3,6 +3,7 @@
 from refstar_model.data.degradation.opencv import degrade
 from refstar_model.data.degradation.recipe import (
     LEVELS,
+    LONE_LEVELS,
     Chain,
     Family,
     Jpeg,
@@ -19,6 +20,7 @@ from refstar_model.data.degradation.tone import Tone, apply_tone, draw_tone
 __all__ = [
     "CHAINS",
     "LEVELS",
+    "LONE_LEVELS",
     "TABLE",
     "Chain",
     "Family",

@@ -13,12 +13,15 @@ import numpy as np
 from refstar_model.data.degradation.marks import NO_MARK, Mark, MarkKind, draw_mark
 from refstar_model.data.degradation.table import (
     MODERATE,
+    NOISY,
     OLD,
     SEVERE,
+    SMALL,
     TABLE,
     ChainLevel,
     EarlierTable,
     Fault,
+    IndependentTable,
     LightTable,
     OldTable,
     PhoneTable,
@@ -36,6 +39,7 @@ class Family(Enum):
     SECOND_ORDER = auto()  # the same twice
     OLD = auto()
     PHONE = auto()
+    INDEPENDENT = auto()  # faults of the chain, each with or without the others
 
 
 class Interpolation(IntEnum):
@@ -128,7 +132,16 @@ class Recipe:
 def draw_recipe(rng: np.random.Generator, table: Table = TABLE, colorless: bool = False) -> Recipe:
     """What happens to one picture. Copies of a ``colorless`` photograph are gray as often as the table says."""
     shares = table.shares
-    weights = np.array([shares.light, shares.present, shares.second_order, shares.old, shares.phone])
+    weights = np.array(
+        [
+            shares.light,
+            shares.present,
+            shares.second_order,
+            shares.old,
+            shares.phone,
+            shares.independent,
+        ]
+    )
     recipe = draw_family(rng, list(Family)[int(rng.choice(len(weights), p=weights / weights.sum()))], table)
     return replace(recipe, gray=True) if colorless and rng.random() < table.gray_scan else recipe
 
@@ -148,6 +161,8 @@ def draw_family(rng: np.random.Generator, family: Family, table: Table = TABLE) 
             return _draw_old(rng, table)
         case Family.PHONE:
             return Recipe(family, _draw_phone(rng, table.phone))
+        case Family.INDEPENDENT:
+            return Recipe(family, _draw_independent(rng, table.independent))
 
 
 def _draw_light(rng: np.random.Generator, table: LightTable) -> Chain:
@@ -237,11 +252,7 @@ def _draw_scan(rng: np.random.Generator, old: OldTable, light: LightTable) -> Ch
 
 def _draw_phone(rng: np.random.Generator, table: PhoneTable) -> Chain:
     """A thumbnail, sharpened and coded, perhaps twice."""
-    grow = rng.random()
-    if grow < table.nearest:
-        grown = Interpolation.NEAREST
-    else:
-        grown = Interpolation.CUBIC if grow < table.nearest + table.cubic else Interpolation.LINEAR
+    grown = _draw_enlargement(rng, table.nearest, table.cubic)
     full_chroma = bool(rng.random() < table.full_chroma)
     again = _amount(rng, table.again)
     offset = (int(rng.integers(8)), int(rng.integers(8)))
@@ -257,6 +268,30 @@ def _draw_phone(rng: np.random.Generator, table: PhoneTable) -> Chain:
         second_jpeg=Jpeg(round(again), full_chroma, offset) if again else None,
         grow=grown,
     )
+
+
+def _draw_independent(rng: np.random.Generator, table: IndependentTable) -> Chain:
+    """Any of the faults; none in one picture of thirty."""
+    quality = _amount(rng, table.jpeg)
+    return Chain(
+        blur=_amount(rng, table.blur),
+        down=_amount(rng, table.down) or 1.0,
+        shrink=(Interpolation.AREA, Interpolation.LINEAR, Interpolation.CUBIC)[int(rng.integers(3))],
+        noise=_amount(rng, table.noise),
+        gray_noise=bool(rng.random() < table.gray_noise),
+        halo=_amount(rng, table.halo),
+        halo_width=table.halo_width.draw(rng),
+        jpeg=Jpeg(round(quality), bool(rng.random() < table.full_chroma)) if quality else None,
+        grow=_draw_enlargement(rng, table.nearest, table.cubic),
+    )
+
+
+def _draw_enlargement(rng: np.random.Generator, nearest: float, cubic: float) -> Interpolation:
+    """``nearest`` and ``cubic``: their shares; the others are linear."""
+    part = rng.random()
+    if part < nearest:
+        return Interpolation.NEAREST
+    return Interpolation.CUBIC if part < nearest + cubic else Interpolation.LINEAR
 
 
 def moderate(rng: np.random.Generator) -> Recipe:
@@ -293,7 +328,22 @@ def old(rng: np.random.Generator) -> Recipe:
     return Recipe(Family.OLD, Chain(blur=blur, down=down, noise=OLD.noise.draw(rng), jpeg=jpeg), aging)
 
 
+def small(rng: np.random.Generator) -> Recipe:
+    """The small test level: a crisp thumbnail of 64 to 128 pixels, enlarged."""
+    down, jpeg = SMALL.down.draw(rng), Jpeg(SMALL.jpeg.draw_whole(rng))
+    thumbnail = Chain(down=down, shrink=Interpolation.AREA, jpeg=jpeg, grow=Interpolation.CUBIC)
+    return Recipe(Family.INDEPENDENT, thumbnail)
+
+
+def noisy(rng: np.random.Generator) -> Recipe:
+    """The noisy test level: a sharp photograph taken with too little light."""
+    noise, jpeg = NOISY.noise.draw(rng), Jpeg(NOISY.jpeg.draw_whole(rng))
+    return Recipe(Family.INDEPENDENT, Chain(noise=noise, jpeg=jpeg))
+
+
 LEVELS = {"moderate": moderate, "severe": severe}
+#: Of photographs without references.
+LONE_LEVELS = {**LEVELS, "old": old, "small": small, "noisy": noisy}
 
 
 def _amount(rng: np.random.Generator, fault: Fault) -> float:

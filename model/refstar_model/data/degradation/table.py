@@ -54,11 +54,12 @@ class Fault:
 class FamilyShares:
     """Of all pictures; they need not sum to 1."""
 
-    light: float = 0.25
-    present: float = 0.28
-    second_order: float = 0.12
-    old: float = 0.22
-    phone: float = 0.13
+    light: float = 0.22
+    present: float = 0.22
+    second_order: float = 0.1
+    old: float = 0.18
+    phone: float = 0.1
+    independent: float = 0.18
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,26 @@ class PhoneTable:
 
 
 @dataclass(frozen=True)
+class IndependentTable:
+    """Faults of the chain, each with or without the others: a crisp small picture, noise on a sharp one, a coarse JPEG.
+
+    In the other families a small picture is mostly blurred too, and a noisy one small. A network that saw no others
+    took whatever is crisp for whole, and gave real thumbnails back as they were.
+    """
+
+    down: Fault = Fault(0.65, Range(1.5, 14, Spread.LOG))
+    blur: Fault = Fault(0.25, Range(0.5, 6, Spread.LOG))
+    noise: Fault = Fault(0.4, Range(2, 30, Spread.LOG))
+    gray_noise: float = 0.4
+    halo: Fault = Fault(0.35, Range(0.2, 1.5, Spread.LOG))
+    halo_width: Range = Range(0.6, 1.6)
+    full_chroma: float = 0.35
+    jpeg: Fault = Fault(0.6, Range(10, 95))
+    nearest: float = 0.05  # of the enlargements
+    cubic: float = 0.7
+
+
+@dataclass(frozen=True)
 class ToneTable:
     """What input and truth alike are given."""
 
@@ -173,13 +194,14 @@ class Table:
     earlier: EarlierTable = EarlierTable()
     old: OldTable = OldTable()
     phone: PhoneTable = PhoneTable()
+    independent: IndependentTable = IndependentTable()
     tone: ToneTable = ToneTable()
     gray_scan: float = 0.7  # of the copies of colorless photographs: gray too
 
 
 TABLE = Table()
 #: Only the chain of published blind face restoration and its second order: for nets that tell faces, not mend them.
-CHAINS = Table(FamilyShares(light=0, present=0.85, second_order=0.15, old=0, phone=0))
+CHAINS = Table(FamilyShares(light=0, present=0.85, second_order=0.15, old=0, phone=0, independent=0))
 
 
 #: The test levels. They never change: figures of different versions would not compare.
@@ -217,3 +239,25 @@ class OldLevel:
 
 
 OLD = OldLevel()
+
+
+@dataclass(frozen=True)
+class SmallLevel:
+    """A thumbnail: reduced by the mean over areas, coded, enlarged. Crisp at its own size."""
+
+    down: Range = Range(4, 8)
+    jpeg: Range = Range(80, 95)
+
+
+SMALL = SmallLevel()
+
+
+@dataclass(frozen=True)
+class NoisyLevel:
+    """A sharp photograph taken with too little light."""
+
+    noise: Range = Range(10, 25)
+    jpeg: Range = Range(60, 90)
+
+
+NOISY = NoisyLevel()
