@@ -23,6 +23,7 @@ class RestorationOptions(TypedDict, total=False):
     reference_strength: float
     format: str
     quality: int
+    keep: bool
     keep_location: bool
     model: str
     priority: Literal["normal", "high"]

@@ -46,7 +46,7 @@ class Face(Resource):
     score: float
     points: list[tuple[float, float]]
     """Eyes, nose and mouth corners in pixels of the upright picture."""
-    action: Literal["restored", "skipped", "failed"]
+    action: Literal["restored", "kept", "skipped", "failed"]
     reason: str | None
     """Why it was skipped or failed."""
     selected: list[float]

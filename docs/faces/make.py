@@ -26,7 +26,12 @@ Pixels = NDArray[np.uint8]
 HERE = Path(__file__).parent
 HEIGHT, WIDEST = 240, 460  # a picture is fitted into these
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-COLORS = {"restored": (60, 170, 60), "skipped": (230, 160, 30), "failed": (215, 50, 50)}
+COLORS = {
+    "restored": (60, 170, 60),
+    "kept": (60, 120, 200),
+    "skipped": (230, 160, 30),
+    "failed": (215, 50, 50),
+}
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ class WorkerMetrics:
             ),
             faces=Counter(
                 "refstar_faces_total",
-                "Faces in the reports of recorded jobs, by action (restored, skipped, failed) and reason, as in "
+                "Faces in the reports of recorded jobs, by action (restored, kept, skipped, failed) and reason, as in "
                 "`faces`; empty for restored faces.",
                 ["action", "reason"],
                 registry=registry,

@@ -180,6 +180,14 @@ class Knobs:
             """How much is taken from the references, from 0 (nothing) to 1 (as much as the model finds fitting).""",
         ),
     )
+    keep: bool = field(
+        default=True,
+        metadata=_declare(
+            KnobKind.SWITCH,
+            """Keep a face as it was if its restoration is no better: `already-sharp` or `not-plausible`. With `false`,
+            whatever the model draws is put in.""",
+        ),
+    )
     format: str = field(
         default="same",
         metadata=_choice(

@@ -9,6 +9,7 @@ from refstar_service.faces.face import Box
 class FaceAction(StrEnum):
     RESTORED = "restored"
     SKIPPED = "skipped"  # found, but not chosen by the request; `reason` says why
+    KEPT = "kept"  # chosen, but left as it was, since its restoration is no better; `reason` says why
     FAILED = "failed"  # chosen, but left as it was; `reason` says why
 
 

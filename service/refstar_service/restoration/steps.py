@@ -30,6 +30,7 @@ from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.recalled import StoredReference, take_recalled
 from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.review import find_objection
 from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
@@ -158,7 +159,8 @@ def compose(
     clock: Stopwatch | None = None,
 ) -> ComposedPicture:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
-    ``upscale``. Raises StepError when no face came out: the degraded picture is never handed back as a result.
+    ``upscale``. A face whose restoration is no better is kept as it was, and with all kept the picture is. Raises
+    StepError when no face came out: a degraded picture is never handed back as restored.
 
     The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less. ``clock``
     keeps the times also of what was refused.
@@ -172,15 +174,15 @@ def compose(
         report = candidate.report
         if candidate.crop is not None:
             face = next(outputs)
+            action, reason = _review(candidate.crop, face, knobs)
             selected = [0.0] * len(prepared.references)
-            for index, mask in zip(used, face.selection, strict=False):
-                selected[index] = float(mask.mean()) / 255
-            action, reason = (FaceAction.RESTORED, None) if face.finite else (FaceAction.FAILED, NOT_FINITE)
-            report = replace(report, action=action, reason=reason, selected=tuple(selected))
-            if face.finite:
+            if action is FaceAction.RESTORED:
                 good.append((candidate, face))
+                for index, mask in zip(used, face.selection, strict=False):
+                    selected[index] = float(mask.mean()) / 255
+            report = replace(report, action=action, reason=reason, selected=tuple(selected))
         faces.append(report)
-    if not good:
+    if not any(report.action in (FaceAction.RESTORED, FaceAction.KEPT) for report in faces):
         raise StepError(
             "inference-failed",
             "The model gave no usable picture: its values are not finite.",
@@ -188,7 +190,7 @@ def compose(
             prepared.references,
         )
     with clock("paste"):
-        pixels = _put_back(prepared.picture, good, knobs)
+        pixels = _put_back(prepared, good)
     with clock("encode"):
         result = encode(
             pixels,
@@ -206,6 +208,14 @@ def compose(
     return ComposedPicture(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
+def _review(crop: Pixels, face: RestoredFace, knobs: Knobs) -> tuple[FaceAction, str | None]:
+    """What is done with a face, and why it is left as it was."""
+    if not face.finite:
+        return FaceAction.FAILED, NOT_FINITE
+    objection = find_objection(crop, cool(face.pixels, crop)) if knobs.keep else None
+    return (FaceAction.RESTORED, None) if objection is None else (FaceAction.KEPT, objection)
+
+
 def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: ImageLimits) -> ResultPlan:
     """The same as the gateway's, by the decoded picture."""
     try:
@@ -214,10 +224,11 @@ def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: Imag
         raise StepError(error.code, f"{image.describe('image')}: {error.detail}") from error
 
 
-def _put_back(picture: Picture, good: Sequence[tuple[Candidate, RestoredFace]], knobs: Knobs) -> Pixels:
+def _put_back(prepared: PreparedPicture, good: Sequence[tuple[Candidate, RestoredFace]]) -> Pixels:
+    picture, knobs = prepared.picture, prepared.knobs
     if knobs.aligned:
-        ((candidate, face),) = good
-        pixels = face.pixels if candidate.crop is None else cool(face.pixels, candidate.crop)
+        (crop,) = (candidate.crop for candidate in prepared.candidates if candidate.crop is not None)
+        pixels = cool(good[0][1].pixels, crop) if good else crop
         return pixels if knobs.upscale == 1 else enlarge(pixels, knobs.upscale)
     pasted = [
         PastedFace(face.pixels, candidate.alignment, candidate.face.points)

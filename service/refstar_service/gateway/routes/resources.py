@@ -23,16 +23,16 @@ class FaceResource(Resource):
     points: list[tuple[float, float]]
     """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, from left to right. Empty if no face was
     searched for or found."""
-    action: Literal["restored", "skipped", "failed"]
-    """What was done with this face. `skipped`: unchanged, because it was not requested. `failed`: requested, but left
-    unchanged."""
+    action: Literal["restored", "kept", "skipped", "failed"]
+    """What was done with this face. `kept`: unchanged, because its restoration was no better. `skipped`: unchanged,
+    because it was not requested. `failed`: requested, but left unchanged."""
     reason: str | None
-    """Why the face was skipped or failed. Skipped: `not-largest`, `not-center`, `not-in-boxes`, `face-too-small`,
-    `too-many-faces`. Failed: `no-face-found` (a box without a face), `points-unusable`, `not-finite`, or the
-    type of problem that made the whole restoration fail."""
+    """Why the face was not restored. Kept: `already-sharp`, `not-plausible`. Skipped: `not-largest`, `not-center`,
+    `not-in-boxes`, `face-too-small`, `too-many-faces`. Failed: `no-face-found` (a box without a face),
+    `points-unusable`, `not-finite`, or the type of problem that made the whole restoration fail."""
     selected: list[float]
     """For each reference in the request, the mean share of this face that was taken from it, 0 to 1; 0 for a reference
-    that was left out. Empty if the face was not given to the model."""
+    that was left out, and for all if the face is unchanged. Empty if the face was not given to the model."""
 
     @classmethod
     def of(cls, report: FaceReport) -> Self:

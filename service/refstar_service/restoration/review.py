@@ -1,0 +1,97 @@
+"""Whether a restored face may replace the one in the picture: it must agree with that, and be no worse.
+
+Thresholds were set on 1,836 pairs of a face and its restoration by refstar 0.3.2 (degraded, old, clean, with things
+before the face) and, of those without references, by another network; docs/faces.md has the shares of each kind.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from refstar_service.faces.sharpness import finest_sharpness
+from refstar_service.faces.texture import face_weights, measure_texture
+
+Pixels = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+#: Why a face is left as it was.
+ALREADY_SHARP, NOT_PLAUSIBLE = "already-sharp", "not-plausible"
+
+_LEAST_SIDE = 256  # of a crop: a smaller one has no detail that could be judged
+
+_SHARP = 0.15  # `finest_sharpness` of a face that can be sharp already: 98 of 100 moderately degraded ones have less
+_SHARPER = 1.1  # by so much the result must be sharper than such a face
+#: A face whose texture grew by so much was coarsely coded, and is smooth no longer; one whose strong noise fell by so
+#: much has been cleaned. Both are better, though no sharper.
+_GROWN, _NOISE, _CLEANED = 1.5, 6.0, 0.6
+
+_COARSE_SIDE, _BLUR, _SURROUNDINGS = (
+    128,
+    4.0,
+    16.0,
+)  # structure is compared at this side, between these sigmas
+_AGREEMENT = 0.9  # its correlation in the face: 0.97 at least on severely degraded ones, 0.79 behind bars
+#: Height, in gray levels, of a tile that repeats all over the change: at most 3.5 and 18 on degraded faces (the
+#: networks of 0.3 print 16 pixels' worth of lattice), 9 to 50 behind bars.
+_TILES = {8: 6.0, 16: 25.0}
+_CALM = 16.0  # variance of light, gray levels squared, beyond which a place says little about a tile
+
+
+def find_objection(before: Pixels, after: Pixels) -> str | None:
+    """Why the face [S, S, 3] must stay as it was ``before``; None where ``after`` is plausible and better.
+
+    Not of crops below 256 pixels.
+    """
+    if len(before) < _LEAST_SIDE:
+        return None
+    light, restored = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (before, after))
+    if not _is_same_structure(light, restored) or _has_pattern(light, restored):
+        return NOT_PLAUSIBLE
+    return ALREADY_SHARP if _was_sharp(light, restored) else None
+
+
+def _was_sharp(light: Map, restored: Map) -> bool:
+    sharpness = finest_sharpness(light)
+    if sharpness < _SHARP or finest_sharpness(restored) >= _SHARPER * sharpness:
+        return False
+    texture, left = measure_texture(light), measure_texture(restored)
+    cleaned = texture > _NOISE and left < _CLEANED * texture
+    return left < _GROWN * texture and not cleaned
+
+
+def _is_same_structure(light: Map, restored: Map) -> bool:
+    """Whether what is larger than a lip lies where it lay: light and dark may not change places."""
+    weights = face_weights(_COARSE_SIDE)
+    a, b = (_take_structure(each, weights) for each in (light, restored))
+    together, ours, theirs = (float((weights * x * y).sum()) for x, y in ((a, b), (a, a), (b, b)))
+    return together >= _AGREEMENT * math.sqrt(ours * theirs)
+
+
+def _take_structure(light: Map, weights: Map) -> Map:
+    small = cv2.resize(light, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA)
+    band = cv2.GaussianBlur(small, (0, 0), _BLUR) - cv2.GaussianBlur(small, (0, 0), _SURROUNDINGS)
+    return np.asarray(band - (weights * band).sum() / weights.sum(), np.float32)
+
+
+def _has_pattern(light: Map, restored: Map) -> bool:
+    """Whether the restoration printed something that repeats every 8 or 16 pixels."""
+    detail = light - cv2.blur(light, (16, 16))
+    weights = face_weights(len(light)) / (1 + cv2.blur(detail * detail, (16, 16)) / _CALM)
+    change = restored - light
+    return any(_tile_height(change, weights, period) > most for period, most in _TILES.items())
+
+
+def _tile_height(change: Map, weights: Map, period: int) -> float:
+    """Peak to trough of the weighted mean tile [period, period] of a change [S, S]."""
+    fine = change - cv2.blur(change, (period, period))
+    total, weight = (_fold(each, period) for each in (weights * fine, weights))
+    return float(np.ptp(total / weight))
+
+
+def _fold(values: Map, period: int) -> Map:
+    """The sum over all tiles of a map [S, S]; what is over at the right and below is left out."""
+    tiles = len(values) // period
+    whole = values[: tiles * period, : tiles * period]
+    return np.asarray(whole.reshape(tiles, period, tiles, period).sum((0, 2)), np.float32)

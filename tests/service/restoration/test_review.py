@@ -1,0 +1,141 @@
+"""Which restored faces may replace the picture's: with drawn changes to one sharp photograph."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from inverting import Inverting
+from known_faces import KnownFaces, astronauts
+from pictures import Pixels, aligned_face, degraded_face, file_of, pixels_of
+from refstar_service.engine.restorer import FaceTask, RestoredFace
+from refstar_service.images import ImageLimits
+from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.references import ReferenceMemory
+from refstar_service.restoration.report import FaceAction
+from refstar_service.restoration.review import ALREADY_SHARP, NOT_PLAUSIBLE, find_objection
+from refstar_service.restoration.steps import ComposedPicture, Model, Viewer, compose, prepare
+from refstar_service.restoration.upload import Upload
+
+SHARP = aligned_face()
+
+
+def blurred(picture: Pixels, sigma: float = 2.0) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+
+
+def noisy(picture: Pixels, sigma: float) -> Pixels:
+    noise = np.random.default_rng(1).normal(0, sigma, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def printed(picture: Pixels, period: int, height: int) -> Pixels:
+    """With a dot of 2 x 2 pixels in every tile."""
+    dots = picture.astype(int)
+    for row in (0, 1):
+        for column in (0, 1):
+            dots[row::period, column::period] += height
+    return np.clip(dots, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (degraded_face(), SHARP),
+        (degraded_face(3, 5), SHARP),
+        (degraded_face(), blurred(SHARP, 3)),
+        (
+            cv2.resize(cv2.resize(SHARP, (96, 96), interpolation=cv2.INTER_AREA), (512, 512)),
+            blurred(SHARP, 1),
+        ),
+        (noisy(SHARP, 25), SHARP),
+        (cv2.bilateralFilter(SHARP, 9, 80, 5), SHARP),
+    ],
+    ids=["severe", "moderate", "severe and still soft", "thumbnail", "noise", "flattened skin"],
+)
+def test_a_degraded_face_is_restored(before: Pixels, after: Pixels) -> None:
+    assert find_objection(before, after) is None
+
+
+@pytest.mark.parametrize(
+    "after",
+    [SHARP, blurred(SHARP, 1), blurred(SHARP, 3), degraded_face(3, 5)],
+    ids=["same", "1", "3", "worse"],
+)
+def test_a_sharp_face_that_gets_no_sharper_stays(after: Pixels) -> None:
+    assert find_objection(SHARP, after) == ALREADY_SHARP
+
+
+def test_film_grain_is_no_fault_that_softness_would_mend() -> None:
+    grainy = noisy(SHARP, 4)
+    assert find_objection(grainy, blurred(SHARP, 1)) == ALREADY_SHARP
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        255 - SHARP,
+        np.ascontiguousarray(SHARP[::-1]),
+        np.roll(SHARP, 60, 1),
+        printed(SHARP, 8, 40),
+        printed(SHARP, 16, 90),
+        np.random.default_rng(2).integers(0, 256, SHARP.shape, np.uint8),
+    ],
+    ids=["negative", "upside down", "beside itself", "dots every 8", "dots every 16", "confetti"],
+)
+def test_what_does_not_fit_the_picture_is_not_plausible(after: Pixels) -> None:
+    assert find_objection(degraded_face(), after) == NOT_PLAUSIBLE
+
+
+def test_contrast_and_brightness_may_change() -> None:
+    for after in (SHARP // 2, SHARP // 2 + 120, np.full_like(SHARP, 30) + SHARP // 4):
+        assert find_objection(degraded_face(), after) is None
+
+
+def test_small_crops_are_not_judged() -> None:
+    small = cv2.resize(SHARP, (128, 128), interpolation=cv2.INTER_AREA)
+    assert find_objection(small, 255 - small) is None
+
+
+class Softening(Inverting):
+    """Blurs what it is given."""
+
+    def restore(self, tasks: list[FaceTask]) -> list[RestoredFace]:  # type: ignore[override]
+        return [
+            RestoredFace(blurred(task.low_quality), np.zeros((0, 4, 4), np.uint8), True) for task in tasks
+        ]
+
+
+def softened(picture: Pixels, knobs: Knobs, detector: KnownFaces | None = None) -> ComposedPicture:
+    restorer, data = Softening(), file_of(picture)
+    viewer = Viewer(detector, ReferenceMemory(), ImageLimits())
+    prepared = prepare(Upload("photo.png", data, "1"), [], knobs, Model(restorer, 512), viewer)
+    return compose(prepared, restorer.restore(list(prepared.tasks)))
+
+
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_with_every_face_kept_the_photograph_is_unchanged_and_the_report_says_so(upscale: int) -> None:
+    picture, faces = astronauts(2)
+    large = np.asarray(cv2.resize(picture, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
+    enlarged = [
+        replace(f, box=tuple(4 * side for side in f.box), points=np.asarray(4 * f.points + 1.5, np.float32))
+        for f in faces
+    ]
+    done = softened(
+        large, Knobs("all", format="png", upscale=upscale), KnownFaces({large.shape[1::-1]: enlarged})
+    )
+    assert [(f.action, f.reason) for f in done.faces] == [(FaceAction.KEPT, ALREADY_SHARP)] * 2
+    after = pixels_of(done.result.data)
+    assert after.shape == (2048 * upscale, 4096 * upscale, 3)
+    if upscale == 1:
+        assert np.array_equal(after, large)
+    assert done.selection is None
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_aligned_face_is_kept_unless_the_request_says_no(keep: bool) -> None:
+    done = softened(SHARP, Knobs("aligned", format="png", keep=keep))
+    assert done.faces[0].action is (FaceAction.KEPT if keep else FaceAction.RESTORED)
+    expected: Callable[[Pixels], Pixels] = (lambda p: p) if keep else blurred
+    assert np.array_equal(pixels_of(done.result.data), expected(SHARP))
