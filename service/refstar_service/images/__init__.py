@@ -4,8 +4,15 @@ from refstar_service.images.decode import decode
 from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS, resolve_format
-from refstar_service.images.picture import EncodedPicture, ImageInfo, ImageLimits, IndexedPicture, Picture
-from refstar_service.images.probe import probe
+from refstar_service.images.picture import (
+    EncodedPicture,
+    ImageInfo,
+    ImageLimits,
+    IndexedPicture,
+    LimitNames,
+    Picture,
+)
+from refstar_service.images.probe import probe, refuse_bytes
 
 __all__ = [
     "MEDIA_TYPES",
@@ -15,11 +22,13 @@ __all__ = [
     "ImageInfo",
     "ImageLimits",
     "IndexedPicture",
+    "LimitNames",
     "Picture",
     "RefusalCode",
     "decode",
     "encode",
     "encode_indexed",
     "probe",
+    "refuse_bytes",
     "resolve_format",
 ]

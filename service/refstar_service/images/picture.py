@@ -13,6 +13,16 @@ MOST_PIXELS = 89_000_000
 
 
 @dataclass(frozen=True)
+class LimitNames:
+    """What changes each limit, as whoever reads a refusal knows it: a setting, or an option of a command."""
+
+    max_bytes: str = "max_bytes"
+    max_pixels: str = "max_pixels"
+    max_side: str = "max_side"
+    min_side: str = "min_side"
+
+
+@dataclass(frozen=True)
 class ImageLimits:
     """What is taken. ``max_side`` and ``min_side`` are pixels; both hold for width and for height."""
 
@@ -20,6 +30,7 @@ class ImageLimits:
     max_pixels: int = 52_000_000  # phones with 50 megapixels make 8192 x 6144 and 8320 x 6240
     max_side: int = 16384
     min_side: int = 16
+    names: LimitNames = LimitNames()
 
     def __post_init__(self) -> None:
         if not 0 < self.max_pixels <= MOST_PIXELS:

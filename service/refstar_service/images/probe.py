@@ -39,8 +39,7 @@ def inspect(
     if not data:
         raise ImageError(RefusalCode.EMPTY, "The file is empty.")
     if len(data) > limits.max_bytes:
-        detail = f"The file has {len(data)} bytes; the limit is {limits.max_bytes}."
-        raise ImageError(RefusalCode.TOO_MANY_BYTES, detail)
+        raise refuse_bytes(len(data), limits)
     found = sniff(data)
     if claims_no_image(claimed_media_type):
         detail = (
@@ -69,17 +68,24 @@ def inspect(
     ), header
 
 
+def refuse_bytes(size: int, limits: ImageLimits) -> ImageError:
+    """What is said of a file of so many bytes, also by those who do not even read it."""
+    detail = f"The file has {size} bytes; the limit is {limits.max_bytes} ({limits.names.max_bytes})."
+    return ImageError(RefusalCode.TOO_MANY_BYTES, detail)
+
+
 def _hold(header: Header, limits: ImageLimits) -> None:
     size = f"The picture has {header.width} x {header.height} pixels"
+    names = limits.names
     if max(header.width, header.height) > limits.max_side:
-        detail = f"{size}; the limit is {limits.max_side} pixels per side."
+        detail = f"{size}; the limit is {limits.max_side} pixels per side ({names.max_side})."
         raise ImageError(RefusalCode.TOO_MANY_PIXELS, detail)
     if header.width * header.height > limits.max_pixels or header.work > _MOST_WORK * limits.max_pixels:
-        raise ImageError(RefusalCode.TOO_MANY_PIXELS, f"{size}; the limit is {limits.max_pixels} pixels.")
+        detail = f"{size}; the limit is {limits.max_pixels} pixels ({names.max_pixels})."
+        raise ImageError(RefusalCode.TOO_MANY_PIXELS, detail)
     if min(header.width, header.height) < limits.min_side:
-        raise ImageError(
-            RefusalCode.TOO_SMALL, f"{size}; each side must have at least {limits.min_side} pixels."
-        )
+        detail = f"{size}; each side must have at least {limits.min_side} pixels ({names.min_side})."
+        raise ImageError(RefusalCode.TOO_SMALL, detail)
     if header.frames > 1:
         raise ImageError(RefusalCode.ANIMATED, "The file has several frames or pages. Send a single picture.")
     if not header.complete:

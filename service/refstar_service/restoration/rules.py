@@ -9,7 +9,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.faces.align import is_square
 from refstar_service.faces.face import Box
 from refstar_service.faces.select import FaceMode
-from refstar_service.images import ImageError, ImageInfo, ImageLimits, resolve_format
+from refstar_service.images import ImageError, ImageInfo, ImageLimits, LimitNames, resolve_format
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
@@ -39,6 +39,12 @@ def image_limits(settings: Settings) -> ImageLimits:
         max_pixels=settings.max_image_pixels,
         max_side=settings.max_image_side,
         min_side=settings.min_image_side,
+        names=LimitNames(
+            "REFSTAR_MAX_IMAGE_BYTES",
+            "REFSTAR_MAX_IMAGE_PIXELS",
+            "REFSTAR_MAX_IMAGE_SIDE",
+            "REFSTAR_MIN_IMAGE_SIDE",
+        ),
     )
 
 
@@ -114,9 +120,9 @@ def plan_result(info: ImageInfo, knobs: Knobs, side: int, limits: ImageLimits) -
     width, height = knobs.upscale * width, knobs.upscale * height
     limit, unit = (0, "")
     if width * height > limits.max_pixels:
-        limit, unit = limits.max_pixels, "pixels"
+        limit, unit = limits.max_pixels, f"pixels ({limits.names.max_pixels})"
     elif max(width, height) > limits.max_side:
-        limit, unit = limits.max_side, "pixels per side"
+        limit, unit = limits.max_side, f"pixels per side ({limits.names.max_side})"
     if limit and knobs.upscale > 1:
         size = f"{width} x {height} pixels"
         detail = f"With upscale={knobs.upscale} the result would have {size}; the limit is {limit} {unit}."

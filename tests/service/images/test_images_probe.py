@@ -13,6 +13,7 @@ from refstar_service.images import (
     ImageError,
     ImageInfo,
     ImageLimits,
+    LimitNames,
     decode,
     formats,
     probe,
@@ -101,6 +102,14 @@ def test_limits_are_inclusive(photo, save) -> None:
     assert refusal(data, ImageLimits(max_pixels=72 * 96 - 1)) == "image-too-many-pixels"
     assert refusal(data, ImageLimits(max_side=95)) == "image-too-many-pixels"
     assert refusal(data, ImageLimits(min_side=73)) == "image-too-small"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("max_bytes", 100), ("max_pixels", 6911), ("max_side", 95), ("min_side", 73)]
+)
+def test_a_refusal_names_what_changes_the_limit(photo, save, name, limit) -> None:
+    with pytest.raises(ImageError, match=rf"{limit}.* \(--{name}\)\."):
+        probe(save(photo, "PNG"), ImageLimits(**{name: limit}, names=LimitNames(**{name: f"--{name}"})))
 
 
 def test_limits_beyond_what_pillow_guards_are_a_mistake() -> None:

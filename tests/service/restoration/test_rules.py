@@ -1,5 +1,6 @@
 """The rules that gateway, worker and command line share."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from refstar_service.restoration.rules import (
     ResultPlan,
     check_square,
     choose_model,
+    image_limits,
     leave_out_surplus,
     plan_result,
     settle_knobs,
     settle_reference_face,
 )
+from refstar_service.settings import Settings
 
 ALL_INPUTS = ("low_quality", "features_fine", "reference_weight", "fidelity")
 LIMITS = ImageLimits(max_pixels=40_000, max_side=1000)
@@ -151,9 +154,19 @@ def test_a_result_is_planned_within_the_limits() -> None:
     info = ImageInfo("png", "image/png", 120, 90, "RGB", 1, 1, False, 8)
     assert plan_result(info, Knobs(FaceMode.ALL, format="jpeg"), 512, LIMITS) == ResultPlan("jpeg", 120, 90)
     assert plan_result(info, Knobs(FaceMode.ALIGNED), 512, LIMITS) == ResultPlan("png", 512, 512)
-    with pytest.raises(RequestError, match="240 x 180 pixels; the limit is 40000 pixels") as refused:
+    with pytest.raises(
+        RequestError, match=r"240 x 180 pixels; the limit is 40000 pixels \(max_pixels"
+    ) as refused:
         plan_result(info, Knobs(FaceMode.ALL, upscale=2), 512, LIMITS)
     assert (refused.value.code, refused.value.parameter) == ("result-too-large", "upscale")
+
+
+def test_the_limits_of_a_picture_are_called_by_their_settings() -> None:
+    names = asdict(image_limits(Settings()).names)
+    assert {name.removeprefix("REFSTAR_").lower() for name in names.values()} <= Settings.model_fields.keys()
+    assert {limit: name.replace("_IMAGE", "") for limit, name in names.items()} == {
+        limit: f"REFSTAR_{limit.upper()}" for limit in names
+    }
 
 
 def test_an_aligned_face_is_nearly_square() -> None:
