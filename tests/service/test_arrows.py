@@ -154,9 +154,16 @@ def test_only_the_command_line_puts_gateway_and_worker_together() -> None:
 
 
 def test_the_command_line_restores_without_the_worker_and_the_queue() -> None:
-    rooms = {module.split(".")[0] for module in imports(ROOT / "app" / "restore.py")}
-    assert rooms == {"app", "engine", "faces", "images", "restoration", "settings"}
-    assert "app.processes" not in imports(ROOT / "app" / "restore.py")
+    modules = set().union(*map(imports, (ROOT / "app" / "restore").glob("*.py")))
+    assert {module.split(".")[0] for module in modules} == {
+        "app",
+        "engine",
+        "faces",
+        "images",
+        "restoration",
+        "settings",
+    }
+    assert "app.processes" not in modules
 
 
 @pytest.mark.parametrize(
@@ -169,8 +176,8 @@ def test_the_command_line_restores_without_the_worker_and_the_queue() -> None:
         ("refstar_service.gateway.app", "onnxruntime"),
         ("refstar_service.app.cli", "onnxruntime"),
         ("refstar_service.app.cli", "cv2"),
-        ("refstar_service.app.restore", "redis"),
-        ("refstar_service.app.restore", "onnxruntime"),
+        ("refstar_service.app.restore.run", "redis"),
+        ("refstar_service.app.restore.run", "onnxruntime"),
     ],
 )
 def test_a_module_does_not_load(module: str, unwanted: str) -> None:

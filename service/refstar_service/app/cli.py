@@ -94,7 +94,7 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
         "restore", help="restore a picture or a folder of pictures, without a server"
     )
     if command == "restore":  # else it would load half of the service to list flags that nobody reads
-        from refstar_service.app.restore_flags import add_flags
+        from refstar_service.app.restore.flags import add_flags
 
         add_flags(restore)
     _add_engine_options(restore)
@@ -281,8 +281,8 @@ def _require_redis_url(settings: Settings) -> str:
 
 
 def _restore(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.app.restore import restore_files
-    from refstar_service.app.restore_flags import read_flags
+    from refstar_service.app.restore.flags import read_flags
+    from refstar_service.app.restore.run import restore_files
 
     return restore_files(settings, read_flags(options))
 

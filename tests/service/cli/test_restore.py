@@ -47,7 +47,7 @@ def test_a_folder_goes_on_after_a_bad_file_and_says_so(
         (pictures / name).write_bytes(file_of(degraded_face()[::4, ::4]))
     (pictures / "b.png").write_bytes(b"not a picture")
     assert restore(pictures, "-o", folder / "out") == 1
-    assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in (folder / "out").glob("*.png")) == ["a.png", "c.png"]
     said = capsys.readouterr().err
     assert "b.png: failed: not-an-image" in said
     assert "2 restored, 1 failed (1 not-an-image), " in said
@@ -124,6 +124,18 @@ def test_a_picture_without_a_face_fails_and_nothing_is_written(
     assert entry["faces"][0]["reason"] == "face-too-small"
 
 
+def test_a_reference_with_several_faces_is_refused_unless_its_largest_is_meant(
+    photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "sharp.png").write_bytes(file_of(astronauts(2)[0]))
+    arguments = ["one.png", "-o", "out.png", "-r", "sharp.png"]
+    assert whole(*arguments) == 1
+    assert "failed: several-faces: " in capsys.readouterr().err
+    assert whole(*arguments, "--reference-face", "largest", "--report", "report.json") == 0
+    (entry,) = json.loads((folder / "report.json").read_text())
+    assert entry["references"][0]["used"]
+
+
 def test_a_folder_of_photographs_is_summed_up(
     photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,8 +148,8 @@ def test_a_folder_of_photographs_is_summed_up(
     said = capsys.readouterr().err
     assert "[1/3] coffee.jpg: failed: no-face-found" in said
     assert "[3/3] two.png: 1 of 2 faces restored (1 not-largest)" in said
-    assert "2 restored, 1 failed (1 no-face-found), 2 other files or folders skipped, " in said
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["one.png", "two.png"]
+    assert "2 restored, 1 failed (1 no-face-found), 2 passed over, " in said
+    assert sorted(path.name for path in (folder / "out").glob("*.png")) == ["one.png", "two.png"]
     assert photographs.asked.count((512, 512)) == 2  # one.png, and the reference once
 
 
@@ -146,7 +158,7 @@ def test_two_pictures_of_one_name_do_not_end_in_one_file(photographs: KnownFaces
     for name in ("a.png", "a.jpg"):
         (folder / "in" / name).write_bytes(file_of(skimage.data.astronaut(), name[1:]))
     assert whole("in", "-o", "out", "--format", "jpeg") == 0
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.jpg", "a.png.jpg"]
+    assert sorted(path.name for path in (folder / "out").glob("*.jpg")) == ["a.jpg", "a.png.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +204,7 @@ def test_a_picture_that_breaks_something_does_not_end_a_folder(
         (folder / name).rename(folder / "in" / name)
     assert whole("in", "-o", "out") == 1
     assert "two.png: failed: inference-failed: RuntimeError: odd" in capsys.readouterr().err
-    assert len(list((folder / "out").iterdir())) == 2
+    assert len(list((folder / "out").glob("*.png"))) == 2
 
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "1,1,0,5", "1,1,nan,5"])
