@@ -1,11 +1,15 @@
-"""refstar: serve | gateway | worker | courier | keys | restore | submit | models."""
+"""refstar: serve | gateway | worker | courier | keys | restore | submit | models | completion."""
 
 import argparse
 import asyncio
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +17,7 @@ from refstar_service import logs, tracing
 from refstar_service.app import event_loop as loop
 from refstar_service.app.installed import installed_models
 from refstar_service.engine.errors import EngineError
+from refstar_service.engine.manifest import ModelManifest
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
@@ -27,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The same, returning the exit status: 0 done, 1 failed, 2 wrong use, 78 no model or no detector runs here."""
+    if "_ARGCOMPLETE" in os.environ:
+        from refstar_service.app import completion
+
+        completion.answer(_build_parser(completion.named_command()))
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _build_parser(next(iter(arguments), "")).parse_args(arguments)
     chosen = {
@@ -61,6 +70,9 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
         prog="refstar",
         description="Restore degraded faces, using reference pictures of the same person.",
         epilog="Every setting is also an environment variable with the prefix REFSTAR_.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"refstar {metadata.version('refstar-service')}"
     )
     commands = parser.add_subparsers(metavar="command", required=True)
 
@@ -110,7 +122,14 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     models.add_argument(
         "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
     )
+    models.add_argument("--json", action="store_true", help="as JSON")
     models.set_defaults(run=_list_models)
+
+    completion = commands.add_parser(
+        "completion", help="print a script that lets a shell complete commands, options and files"
+    )
+    if command == "completion":
+        _add_completion_options(completion)
     return parser
 
 
@@ -193,6 +212,19 @@ def _add_submit_options(parser: argparse.ArgumentParser) -> None:
     parser.description = command.EXPLANATION
     command.add_flags(parser)
     parser.set_defaults(run=lambda settings, options: command.run_submission(options))
+
+
+def _add_completion_options(parser: argparse.ArgumentParser) -> None:
+    from refstar_service.app import completion
+
+    def print_script(settings: Settings, options: argparse.Namespace) -> int:
+        print(completion.write_script(options.shell))
+        return 0
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = completion.HOW_TO_USE
+    parser.add_argument("shell", choices=completion.SHELLS)
+    parser.set_defaults(run=print_script)
 
 
 def _parse_count(text: str) -> int:
@@ -288,11 +320,13 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
-    for manifest in installed_models(settings).values():
-        size = sum((manifest.folder / described.file).stat().st_size for described in manifest.files)
-        print(
-            f"{manifest.name} {manifest.version}  {size / 1e6:.1f} MB  {manifest.license}  {manifest.precision}"
-        )
+    models = installed_models(settings).values()
+    if options.json:
+        print(json.dumps([_describe_model(manifest) for manifest in models], indent=1, ensure_ascii=False))
+        return 0
+    for manifest in models:
+        size = _size_of(manifest) / 1e6
+        print(f"{manifest.name} {manifest.version}  {size:.1f} MB  {manifest.license}  {manifest.precision}")
         most = manifest.max_references
         references = "no references" if not most else f"up to {most} reference{'s' if most > 1 else ''}"
         print(f"  faces of {manifest.input_size} px, {references}")
@@ -301,6 +335,26 @@ def _list_models(settings: Settings, options: argparse.Namespace) -> int:
         for limit in manifest.limits:
             print(f"  limit: {limit}")
     return 0
+
+
+def _describe_model(manifest: ModelManifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "license": manifest.license,
+        "precision": manifest.precision,
+        "bytes": _size_of(manifest),
+        "input_size": manifest.input_size,
+        "max_references": manifest.max_references,
+        "needs_references": manifest.needs_references,
+        "knobs": sorted(manifest.knobs),
+        "training_data": list(manifest.training_data),
+        "limits": list(manifest.limits),
+    }
+
+
+def _size_of(manifest: ModelManifest) -> int:
+    return sum((manifest.folder / described.file).stat().st_size for described in manifest.files)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`refstar restore` and `refstar models`, with the shipped model, and a detector that knows the astronaut."""
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -322,6 +323,25 @@ def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixt
     assert f"  {size / 1e6:.1f} MB  " in said
     assert "trained on:" in said
     assert "limit:" in said
+
+
+def test_models_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)
+    assert (model["name"], model["input_size"], model["max_references"]) == ("refstar", 512, 8)
+    assert model["bytes"] == sum(
+        file.stat().st_size
+        for file in (Settings().models_dir / "refstar").iterdir()
+        if file.name != "model.json"
+    )
+    assert set(model["knobs"]) <= KNOBS.keys()
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"refstar {metadata.version('refstar-service')}\n"
 
 
 def test_a_worker_alone_needs_a_redis(

@@ -136,7 +136,10 @@ def _add_knob(parser: argparse.ArgumentParser, knob: Knob) -> None:
         case _:
             default = "" if knob.default is None else f" (default: {knob.default})"
             metavar = "|".join(map(str, knob.choices)) or "N"
-            parser.add_argument(flag, type=partial(_parse, knob), metavar=metavar, help=text + default)
+            action = parser.add_argument(
+                flag, type=partial(_parse, knob), metavar=metavar, help=text + default
+            )
+            action.choices = knob.choices or None  # for shells: what is none of them, `_parse` refuses
 
 
 def _parse(knob: Knob, text: str) -> Any:
