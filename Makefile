@@ -27,7 +27,7 @@ test: lint ## set up, then check style and types and run all tests (some of them
 
 deploy-check: .venv/.ready-test ## check images, compose, Kubernetes and alerts as far as that needs no cluster (part of make test)
 	@echo '==> pytest (with kubectl and promtool more is checked; what is skipped is listed)'
-	@exec $(bin)/python -m pytest --numprocesses 0 -rs tests/system/test_deployment.py tests/system/test_monitoring.py
+	@exec $(bin)/python -m pytest --numprocesses 0 -rs tests/system/deployment
 
 lint: .venv/.ready-test ## set up, then check style and types only
 	@echo '==> ruff check'

@@ -1,9 +1,10 @@
 """What the tests of whole systems share."""
 
+import os
 from pathlib import Path
 
 import pytest
-from refstar_service.settings import Settings
+from refstar_service.settings import PREFIX, Settings
 from small_model import write_small_model
 
 
@@ -14,3 +15,10 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_small_model(folder)
     (folder / "detector").symlink_to(Settings().models_dir / "detector")
     return folder
+
+
+@pytest.fixture
+def defaults(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    return Settings()

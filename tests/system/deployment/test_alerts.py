@@ -24,7 +24,7 @@ from refstar_service.metrics import (
     new_registry,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 OPERATED = ROOT / "deploy" / "kubernetes" / "monitoring"
 RULES: list[dict[str, Any]] = [

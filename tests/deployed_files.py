@@ -1,0 +1,93 @@
+"""The files around the code, as the tests of tests/system/deployment read them."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from refstar_service.settings import PREFIX
+
+ROOT = Path(__file__).parents[1]
+TOOLS = Path(sys.executable).parent
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+COMPOSE = ROOT / "docker-compose.yml"
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+PROMETHEUS = ROOT / "deploy" / "monitoring" / "prometheus.yml"
+# kustomize, KEDA and the Prometheus operator bring schemas of their own; those files are checked by what they say.
+KUSTOMIZATIONS = sorted(KUBERNETES.glob("*/kustomization.yaml"))
+SCALED_OBJECT = KUBERNETES / "keda" / "scaled-object.yaml"
+OPERATED = {SCALED_OBJECT, *KUBERNETES.glob("monitoring/*.yaml")}
+MANIFESTS = sorted(set(KUBERNETES.glob("*/*.yaml")) - set(KUSTOMIZATIONS) - OPERATED)
+WORKER_PORT = 9100
+
+Document = dict[str, Any]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def load(path: Path) -> Document:
+    document = yaml.safe_load(path.read_text())
+    assert isinstance(document, dict)
+    return document
+
+
+def documents(*paths: Path) -> Iterator[Document]:
+    for path in paths:
+        yield from yaml.safe_load_all(path.read_text())
+
+
+def workloads() -> dict[str, Document]:
+    """Every Deployment and StatefulSet, by folder and name."""
+    return {
+        f"{path.parent.name}/{document['metadata']['name']}": document
+        for path in MANIFESTS
+        for document in documents(path)
+        if document["kind"] in ("Deployment", "StatefulSet")
+    }
+
+
+def pod(workload: Document) -> Document:
+    spec = workload["spec"]["template"]["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def container(workload: Document) -> Document:
+    (only,) = pod(workload)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def mebibytes(text: str) -> float:
+    return float(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+
+
+def given_settings() -> dict[str, dict[str, str]]:
+    """What each file sets, as name -> value; values that only the cluster knows are left out."""
+    given: dict[str, dict[str, str]] = {}
+    for dockerfile in DOCKERFILES:
+        given[named(dockerfile)] = dict(
+            re.findall(rf"^[^#]*?\b({PREFIX}\w+)=(\S+)", dockerfile.read_text(), re.M)
+        )
+    for name, service in load(COMPOSE)["services"].items():
+        given[f"compose {name}"] = {
+            key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))  # as without a file .env
+            for key, value in service.get("environment", {}).items()
+        }
+    for document in documents(*MANIFESTS):
+        if document["kind"] == "ConfigMap":
+            given["ConfigMap"] = document["data"]
+    for name, workload in workloads().items():
+        variables = container(workload).get("env", [])
+        given[name] = {variable["name"]: variable["value"] for variable in variables if "value" in variable}
+    return {name: values for name, values in given.items() if values}

@@ -1,0 +1,47 @@
+"""The images, as far as that can be told without building one."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from deployed_files import DOCKERFILES, ROOT, TOOLS, named, run
+from refstar_service.settings import PREFIX
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=named)
+def test_dockerfile_passes_hadolint(dockerfile: Path) -> None:
+    run(TOOLS / "hadolint", dockerfile)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=named)
+def test_final_stage_is_bare_and_runs_without_root(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    assert text.startswith("ARG BASE="), "the base image is the first thing one may want to replace"
+    final = text.rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (.*)$", final, re.M) == ["10001:10001"]
+    assert re.search(r'^CMD \["refstar", ', final, re.M)
+    assert re.search(r"^HEALTHCHECK ", final, re.M)
+    assert not re.search(r"\b(gcc|apt-get|pip|uv)\b", final)
+    if "worker" in dockerfile.name:  # onnxruntime reports home unless told not to
+        assert "ORT_DISABLE_TELEMETRY=1" in final
+        assert f"{PREFIX}WORKER_METRICS_HOST=0.0.0.0" in final
+
+
+def test_dockerignore_lets_in_what_the_dockerfiles_copy() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = [
+        source
+        for dockerfile in DOCKERFILES
+        for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile.read_text(), re.M)
+        for source in line.split()[:-1]
+    ]
+    assert copies
+    for source in copies:
+        assert (ROOT / source).exists()
+        assert any(source == name or source.startswith(f"{name}/") for name in allowed), source
+
+
+def test_gateway_runs_where_onnxruntime_is_not_installed() -> None:
+    without = "import sys; sys.modules['onnxruntime'] = None; import refstar_service.gateway.app"
+    run(sys.executable, "-c", without)
