@@ -58,6 +58,8 @@ class GatewayMetrics:
     event_streams: Gauge
     redis_up: Gauge
     redis_info: Gauge
+    redis_memory: Gauge
+    redis_memory_limit: Gauge
     workers: Gauge
     queue_depth: Gauge
     jobs_in_flight: Gauge
@@ -108,6 +110,14 @@ class GatewayMetrics:
                 "refstar_redis_info",
                 "Always 1. Which server the queue is in, redis or valkey, and its version.",
                 ["server", "version"],
+                registry=registry,
+            ),
+            redis_memory=Gauge(
+                "refstar_redis_memory_bytes", f"Memory that Redis uses. {shared}", registry=registry
+            ),
+            redis_memory_limit=Gauge(
+                "refstar_redis_memory_limit_bytes",
+                f"The maxmemory of Redis; NaN if it has none. {shared}",
                 registry=registry,
             ),
             workers=Gauge("refstar_workers", f"Running workers. {shared}", registry=registry),

@@ -87,15 +87,22 @@ async def _read_queue(gateway: Gateway) -> None:
             workers = await gateway.queue.workers()
             owed = await gateway.notices.backlog()
             stored = await gateway.ledger.totals()
-            server = await gateway.redis.info("server")
+            server = await gateway.redis.info()
     except (RedisError, TimeoutError):
         gauges.redis_up.set(0)
         for gauge in labeled:  # no figure is better than an old one
             gauge.clear()
-        gauges.workers.set(math.nan)
-        gauges.webhook_backlog.set(math.nan)
+        for figure in (
+            gauges.workers,
+            gauges.webhook_backlog,
+            gauges.redis_memory,
+            gauges.redis_memory_limit,
+        ):
+            figure.set(math.nan)
         return
     gauges.redis_up.set(1)
+    gauges.redis_memory.set(server["used_memory"])
+    gauges.redis_memory_limit.set(server["maxmemory"] or math.nan)
     gauges.workers.set(len(workers))
     gauges.webhook_backlog.set(owed)
     name = "valkey" if "valkey_version" in server else "redis"

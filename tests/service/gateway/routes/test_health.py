@@ -131,7 +131,19 @@ async def test_metrics_show_requests_and_the_queue(
         re.M,
     )
     assert re.search(r"^refstar_storage_limit_bytes [1-9]", metrics, re.M)
+    assert re.search(r"^refstar_redis_memory_bytes [1-9]", metrics, re.M)
     assert "_created" not in metrics
+
+
+async def test_metrics_show_how_much_memory_redis_may_take(client: httpx.AsyncClient, redis: Redis) -> None:
+    most = (await redis.config_get("maxmemory"))["maxmemory"]
+    try:
+        for limit, shown in (("0", "NaN"), (str(2**30), "1.073741824e+09")):
+            await redis.config_set("maxmemory", limit)
+            lines = (await client.get("/metrics")).text.splitlines()
+            assert f"refstar_redis_memory_limit_bytes {shown}" in lines
+    finally:
+        await redis.config_set("maxmemory", most)
 
 
 async def test_metrics_say_when_redis_is_away(client: httpx.AsyncClient, app: FastAPI) -> None:
@@ -140,7 +152,8 @@ async def test_metrics_say_when_redis_is_away(client: httpx.AsyncClient, app: Fa
     app.state.gateway = replace(app.state.gateway, queue=JobQueue(away))
     metrics = (await client.get("/metrics")).text
     assert "refstar_redis_up 0.0" in metrics.splitlines()
-    assert "refstar_workers NaN" in metrics.splitlines()
+    for figure in ("refstar_workers", "refstar_redis_memory_bytes", "refstar_redis_memory_limit_bytes"):
+        assert f"{figure} NaN" in metrics.splitlines()
     assert "refstar_queue_depth{" not in metrics
 
 
