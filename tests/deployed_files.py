@@ -13,6 +13,7 @@ from refstar_service.settings import PREFIX
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+VARIABLES = sorted((ROOT / "docker").glob("*.env"))
 COMPOSE = ROOT / "docker-compose.yml"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PROMETHEUS = ROOT / "deploy" / "monitoring" / "prometheus.yml"
@@ -72,6 +73,12 @@ def mebibytes(text: str) -> float:
     return float(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
 
 
+def read_variables(path: Path) -> dict[str, str]:
+    """What a file of variables (``docker/*.env``) sets."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
 def given_settings() -> dict[str, dict[str, str]]:
     """What each file sets, as name -> value; values that only the cluster knows are left out."""
     given: dict[str, dict[str, str]] = {}
@@ -83,6 +90,11 @@ def given_settings() -> dict[str, dict[str, str]]:
         given[f"compose {name}"] = {
             key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))  # as without a file .env
             for key, value in service.get("environment", {}).items()
+            if key.startswith(PREFIX)
+        }
+    for path in VARIABLES:
+        given[named(path)] = {
+            key: value for key, value in read_variables(path).items() if key.startswith(PREFIX)
         }
     for document in documents(*MANIFESTS):
         if document["kind"] == "ConfigMap":

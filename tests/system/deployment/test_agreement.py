@@ -67,7 +67,12 @@ def test_ports_agree_everywhere(defaults: Settings) -> None:
         for entry in load(PROMETHEUS)["scrape_configs"]
         for name in entry["dns_sd_configs"][0]["names"]
     }
-    assert scraped == {"gateway": defaults.port, "worker": WORKER_PORT, "worker-gpu": WORKER_PORT}
+    assert scraped == {
+        "gateway": defaults.port,
+        "worker": WORKER_PORT,
+        "worker-gpu": WORKER_PORT,
+        "courier": WORKER_PORT,
+    }
     told = f"{PREFIX}WORKER_METRICS_PORT"
     assert {values[told] for values in given_settings().values() if told in values} == {str(WORKER_PORT)}
 
