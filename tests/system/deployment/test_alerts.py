@@ -11,18 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from exported_series import EXPORTED, check_expression, find_series
 from fastapi.routing import APIRoute
-from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.metrics import MetricWrapperBase
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.routes import health
-from refstar_service.metrics import (
-    DURATION_BUCKETS,
-    CourierMetrics,
-    GatewayMetrics,
-    WorkerMetrics,
-    new_registry,
-)
+from refstar_service.metrics import DURATION_BUCKETS
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -34,34 +27,6 @@ RULES: list[dict[str, Any]] = [
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-ADDED_BY_PROMETHEUS = {"instance", "job"}
-
-
-def collect_labels() -> dict[str, set[str]]:
-    """Every series that the code exports, with its labels."""
-    labels: dict[str, set[str]] = {}
-    registry: CollectorRegistry = new_registry()
-    for kind in (GatewayMetrics, CourierMetrics, WorkerMetrics):
-        kind.on(registry)
-    for collector in set(registry._names_to_collectors.values()):
-        if not isinstance(collector, MetricWrapperBase):
-            continue
-        own = set(collector._labelnames)
-        (metric,) = collector.describe()
-        if isinstance(collector, Histogram):
-            labels |= {f"{metric.name}_{part}": own for part in ("sum", "count")}
-            labels[f"{metric.name}_bucket"] = own | {"le"}
-        else:
-            labels[f"{metric.name}_total" if metric.type == "counter" else metric.name] = own
-    return labels
-
-
-EXPORTED = collect_labels()
-
-
-def find_series(expression: str) -> list[tuple[str, str]]:
-    """(name, what its braces hold) of every series of this service that a PromQL expression names."""
-    return re.findall(r"\b(refstar[:_][\w:]+)(?:\{(.*?)\})?", expression)
 
 
 def test_the_code_exports_what_is_expected_of_it() -> None:
@@ -72,16 +37,7 @@ def test_the_code_exports_what_is_expected_of_it() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rule_names_series_and_labels_of_the_code(rule: dict[str, Any]) -> None:
-    found = find_series(rule["expr"])
-    assert found
-    known: set[str] = set(ADDED_BY_PROMETHEUS)
-    for name, matchers in found:
-        assert name in EXPORTED or name in RECORDED, name
-        own = EXPORTED.get(name, set())
-        assert set(re.findall(r"(\w+)\s*[=!]~?", re.sub(r'".*?"', "", matchers))) <= own, name
-        known |= own
-    for listed in re.findall(r"\bby\s*\((.*?)\)", rule["expr"]):
-        assert set(re.split(r",\s*", listed)) <= known, listed
+    known = check_expression(rule["expr"], RECORDED)
     for label in re.findall(r"\$labels\.(\w+)", str(rule.get("annotations"))):
         assert label in known, label
 

@@ -143,3 +143,6 @@ def test_grafana_is_given_prometheus_and_the_folder_of_dashboards() -> None:
     assert set(services()["grafana"]["networks"]) & set(services()[address.hostname]["networks"])
     (provider,) = load(provisioning / "dashboards" / "refstar.yml")["providers"]
     assert provider["options"]["path"] == mounts["./deploy/monitoring/dashboards"]
+    home = services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home.startswith(provider["options"]["path"] + "/")
+    assert (ROOT / "deploy" / "monitoring" / "dashboards" / home.rpartition("/")[2]).is_file()
