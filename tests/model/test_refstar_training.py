@@ -22,6 +22,7 @@ from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.target import Target
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
 from refstar_model.training import Loop, LoopParams, Run
+from refstar_model.training.clock import Clock
 
 #: The shortest run that shows a fall of the loss.
 HOW = RefStarTraining(
@@ -68,7 +69,7 @@ def test_a_batch_without_references_teaches_the_same_the_short_way(photos: Photo
 
 
 def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) -> None:
-    train(photos, None, HOW, Run(tmp_path, minutes=0.0))
+    train(photos, None, HOW, Run(tmp_path, Clock(0.0)))
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["done"] == 0
     here = replace(
         HOW, stream=replace(HOW.stream, loaders=0)

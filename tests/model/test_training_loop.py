@@ -16,6 +16,7 @@ import pytest
 import torch
 from refstar_model.training import Loop, LoopParams, Loss, Moment, Watch
 from refstar_model.training.clock import Clock
+from refstar_model.training.progress import describe_progress
 from torch import Tensor, nn
 
 PARAMS = LoopParams(steps=8, warmup=2, save_every=4, sheet_every=0)
@@ -267,7 +268,7 @@ def test_a_run_by_the_clock_ends_in_time_and_with_a_low_rate(tmp_path: Path) -> 
 
     watch = Watch(lambda module: {"score": 1.0}, lambda module: torch.zeros(3, 8, 8))
     began = time.monotonic()
-    trainee.loop.run(stream(0, 10**9), step, minutes=0.01, watch=watch)
+    trainee.loop.run(stream(0, 10**9), step, Clock(0.01), watch)
     assert time.monotonic() - began < 5
     assert rates[0] < max(rates)
     assert rates[-1] < 0.2 * max(rates)
@@ -290,7 +291,7 @@ def test_what_was_learned_by_the_clock_is_safe_before_anybody_looks_at_it(tmp_pa
         return {"score": 1.0}
 
     with pytest.raises(KeyboardInterrupt):
-        trainee.loop.run(stream(0, 10**9), trainee.step, minutes=0.005, watch=Watch(judge))
+        trainee.loop.run(stream(0, 10**9), trainee.step, Clock(0.005), Watch(judge))
     assert json.loads((tmp_path / "travel/parcel.json").read_text())["about"]["done"] == looks[1]
     again = Trainee(tmp_path)
     assert again.loop.resume()
@@ -304,3 +305,54 @@ def test_time_is_left_for_what_comes_at_the_end() -> None:
         time.sleep(0.45)
     assert clock.over  # 0.15 s are left, which would not do for another one
     assert clock.share == 1.0
+
+
+def test_no_step_is_begun_that_would_end_after_the_time() -> None:
+    clock = Clock(0.01)
+    with clock.step():
+        time.sleep(0.35)
+    assert clock.over  # 0.25 s are left
+
+
+def test_the_console_says_how_long_it_will_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainee = Trainee(tmp_path, replace(PARAMS, line_seconds=0.0))
+    trainee.loop.run(stream(0), trainee.step, watch=Watch(lambda module: {"score": 0.5}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 1 of 8, ")
+    assert " left: loss " in lines[0]
+    assert "step 8, on val faces (the best so far, kept as best.pt): score 0.5" in lines
+    assert lines[-1].startswith("done after 8 steps, ")
+    trainee = Trainee(tmp_path / "stopped")
+    trainee.loop.run(stream(0), trainee.step, Clock(0.0))
+    assert "the time of this call is over at step 0 of 8" in capsys.readouterr().out
+
+
+def test_weights_are_not_judged_where_that_would_take_longer_than_the_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainee, looks = Trainee(tmp_path, replace(PARAMS, judge_every=4)), []
+
+    def judge(module: nn.Module) -> dict[str, float]:
+        looks.append(trainee.loop.done)
+        time.sleep(0.4)
+        return {"score": 0.5}
+
+    trainee.loop.run(stream(0), trainee.step, Clock(1 / 60), Watch(judge))
+    assert looks == [4]
+    assert trainee.loop.done < 8 or "too little time is left to judge" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds_left", "said"),
+    [
+        (4200, float("inf"), "step 120 of 4,200, 2.0 s each, 2 h 16 min left"),
+        (4200, 3420, "step 120 of 4,200, 2.0 s each, 57 min left in this call, which ends near step 1,830"),
+        (None, 30, "step 120, 2.0 s each, 30 s left"),
+        (None, float("inf"), "step 120, 2.0 s each"),
+        (10**6, float("inf"), "step 120 of 1,000,000, 2.0 s each, 23 d 3 h left"),
+    ],
+)
+def test_time_left_is_that_of_the_steps_or_of_the_call(
+    steps: int | None, seconds_left: float, said: str
+) -> None:
+    assert describe_progress(120, steps, 0.5, seconds_left) == said

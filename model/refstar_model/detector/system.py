@@ -31,6 +31,7 @@ class DetectorSystem:
         )
 
     def train(self, arguments: argparse.Namespace) -> Path:
+        run = read_run(arguments)
         from refstar_model.detector.labels import Teachers
         from refstar_model.detector.training import PARTS, DetectorTraining, train
 
@@ -45,7 +46,7 @@ class DetectorSystem:
         parts = (arguments.part,) if arguments.part else PARTS
         # The teachers' points are good on heads that look at us only.
         photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
-        return train(photos, teachers, arguments.backgrounds, how, read_run(arguments), parts)
+        return train(photos, teachers, arguments.backgrounds, how, run, parts)
 
     def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.detector.training import load

@@ -61,7 +61,7 @@ def train(
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    Goes on where the folder of ``run`` holds checkpoints; its minutes bound each of the ``parts``. ``backgrounds`` is a
+    Goes on where the folder of ``run`` holds checkpoints; the ``parts`` share its time. ``backgrounds`` is a
     folder of face-free photographs, whose textures make the negatives richer. ``teachers`` are asked once, and their
     labels kept.
     """
@@ -79,7 +79,8 @@ def train(
             module = Finder(how.network)
             return Task(module, open_batches, finder_step(module), weights=_read_start(run.start, "finder"))
 
-        train_network(build_finder, how.finder, run.below("finder"), how.seed)
+        share = 0.5 if "refiner" in parts else 1.0
+        train_network(build_finder, how.finder, run.below("finder", share), how.seed)
     if "refiner" in parts:
 
         def build_refiner(device: torch.device) -> Task[Candidates]:

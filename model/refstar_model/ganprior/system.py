@@ -68,6 +68,7 @@ class GanPriorSystem:
         photos = open_named_photos(arguments)
         reliefs = _measure_reliefs(arguments, photos)  # before there are several processes: one for all
         spread_out(arguments)
+        run = read_run(arguments)
         from refstar_model.ganprior.export_view import view_network
         from refstar_model.ganprior.params import BASE, SMALL
         from refstar_model.ganprior.training import GanPriorTraining, train
@@ -81,7 +82,7 @@ class GanPriorSystem:
         stream = replace(stream, mix=replace(stream.mix, turned=arguments.turned))
         how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
         watch = watch_restorer(arguments, photos, view_network)
-        return train(photos, open_recognizer(arguments), how, read_run(arguments), watch, reliefs)
+        return train(photos, open_recognizer(arguments), how, run, watch, reliefs)
 
     def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.export.restoring import TrainedRestorer
@@ -106,6 +107,7 @@ SYSTEM: System = GanPriorSystem()
 
 def _train_prior(arguments: argparse.Namespace) -> Path:
     spread_out(arguments)
+    run = read_run(arguments)
     from refstar_model.ganprior.params import BASE, SMALL
     from refstar_model.ganprior.people import draw_people_sheet
     from refstar_model.ganprior.pretraining import PriorTraining, train_prior
@@ -116,7 +118,7 @@ def _train_prior(arguments: argparse.Namespace) -> Path:
     )
     how = replace(how, loop=read_loop(arguments, how.loop), batch=arguments.batch or how.batch)
     watch = Watch(show=lambda generator: draw_people_sheet(generator, 9, how.seed))
-    return train_prior(open_named_photos(arguments), how, read_run(arguments), watch)
+    return train_prior(open_named_photos(arguments), how, run, watch)
 
 
 def _measure_reliefs(arguments: argparse.Namespace, photos: "PhotoSet") -> "Reliefs | None":

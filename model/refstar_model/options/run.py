@@ -45,9 +45,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_run(arguments: argparse.Namespace) -> "Run":
+    """The run; its time starts now, so this comes before anything that takes long."""
     from refstar_model.training import Run
+    from refstar_model.training.clock import Clock
 
-    return Run(arguments.out, arguments.minutes, arguments.device, arguments.init, arguments.travel)
+    return Run(arguments.out, Clock(arguments.minutes), arguments.device, arguments.init, arguments.travel)
 
 
 def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams":
@@ -57,7 +59,7 @@ def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams"
     if arguments.by_clock:
         if arguments.minutes == float("inf"):
             raise SystemExit("--by-clock needs --minutes")
-        loop = replace(loop, by_clock=True, steps=BY_CLOCK_STEPS, line_seconds=5.0, save_minutes=2.0)
+        loop = replace(loop, by_clock=True, steps=BY_CLOCK_STEPS, save_minutes=2.0)
     if arguments.precision:
         loop = replace(loop, precision=Precision(arguments.precision))
     if arguments.rate:

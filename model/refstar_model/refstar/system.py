@@ -63,6 +63,7 @@ class RefStarSystem:
         if arguments.part == "person":
             return _train_person(arguments)
         spread_out(arguments)
+        run = read_run(arguments)
         from refstar_model.refstar.export_view import view_network
         from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
         from refstar_model.refstar.training import RefStarTraining, train
@@ -82,7 +83,7 @@ class RefStarSystem:
         watch = watch_restorer(arguments, photos, view_network)
         if not arguments.travel:  # the sheets of its own show the references too
             watch = replace(watch, show=None)
-        return train(photos, open_recognizer(arguments), how, read_run(arguments), watch)
+        return train(photos, open_recognizer(arguments), how, run, watch)
 
     def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.export.restoring import TrainedRestorer
@@ -104,7 +105,8 @@ def _train_person(arguments: argparse.Namespace) -> Path:
         raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
     if arguments.processes != 1:
         raise SystemExit("--part person runs in one process; leave --processes out")
+    run = read_run(arguments)
     how = PersonTraining(seed=arguments.seed)
     how = replace(how, loop=read_loop(arguments, how.loop))
     photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
-    return train_person(photos, recognizer, how, read_run(arguments))
+    return train_person(photos, recognizer, how, run)

@@ -32,7 +32,7 @@ from refstar_model.refstar.target import Target
 from refstar_model.refstar.weights import load as load
 from refstar_model.refstar.weights import upgrade
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
-from refstar_model.training.processes import Course
+from refstar_model.training.processes import Course, read_rank
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,11 @@ def _build_task(
     shown: dict[bool, Batch] = {}  # the first batch without references, and the first with some
 
     def open_batches(course: Course) -> Iterator[Batch]:
-        alike = find_lookalikes(people, critics.recognizer) if critics.recognizer is not None else {}
+        alike = {}
+        if critics.recognizer is not None:
+            if read_rank() == 0:
+                print(f"looking for look-alikes among {len(people.photos):,} photographs", flush=True)
+            alike = find_lookalikes(people, critics.recognizer)
         labels = SelectionLabels.load(how.labels) if how.labels is not None else None
         return open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
 

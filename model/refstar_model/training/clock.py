@@ -10,14 +10,24 @@ _MARGIN = 1.5  # times what the closing work took last; the disk may be slower t
 class Clock:
     """Started when it is made. ``minutes`` may be infinite."""
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float = float("inf")) -> None:
         self._started, self._seconds = time.monotonic(), 60 * minutes
         self._closing: dict[str, float] = {}
+        self._slowest = 0.0
+
+    def part(self, share: float) -> "Clock":
+        """Another one, started now, with a share of the time that is left."""
+        return Clock(share * self.left / 60)
 
     @property
     def spent(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        """Seconds to train that are left; infinite where the time is."""
+        return max(0.0, self._seconds - self._reserve - self.spent)
 
     @property
     def share(self) -> float:
@@ -26,8 +36,19 @@ class Clock:
 
     @property
     def over(self) -> bool:
-        """Whether only the time for the closing work is left."""
-        return self.spent >= self._seconds - self._reserve
+        """Whether only the time for the closing work is left, or less than the slowest step so far took."""
+        return self.left <= self._slowest
+
+    def fits(self, work: str) -> bool:
+        """Whether some work that was timed before can be done now and still be done at the end."""
+        return self._closing.get(work, 0.0) * _MARGIN <= self.left
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Time one step: none is begun that may not end in time."""
+        began = time.monotonic()
+        yield
+        self._slowest = max(self._slowest, time.monotonic() - began)
 
     @contextmanager
     def closing(self, work: str) -> Iterator[None]:

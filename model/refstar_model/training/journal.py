@@ -33,13 +33,18 @@ class Journal:
         if self.board is not None:
             self.board.close()
 
-    def line(self, step: int, values: dict[str, float]) -> None:
+    def say(self, text: str) -> None:
+        """A line on the console only."""
+        if self.speaks:
+            print(text, flush=True)
+
+    def line(self, step: int, values: dict[str, float], said: str) -> None:
+        """``values`` for programs, and the same in words for who looks at the console."""
         if self.log is None:
             return
-        line = {"step": step, **values}
-        self.log.write(json.dumps(line) + "\n")
+        self.log.write(json.dumps({"step": step, **values}) + "\n")
         self.log.flush()
-        print(line, flush=True)
+        self.say(said)
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)

@@ -21,6 +21,7 @@ from refstar_model.training.journal import Journal, carry_journal
 from refstar_model.training.optimizers import GroupedAdamW
 from refstar_model.training.params import LoopParams
 from refstar_model.training.processes import Course, Processes
+from refstar_model.training.progress import describe_progress, describe_seconds, describe_values
 
 B = TypeVar("B")
 Loss = tuple[Tensor, dict[str, float]]  # what is minimized, and its parts for the log
@@ -107,39 +108,51 @@ class Loop:
         self,
         batches: Iterator[B],
         step: Step[B],
-        minutes: float = float("inf"),
+        clock: Clock | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """Train until all steps are done or the time is over; the state is saved either way, within the time.
+        """Train until all steps are done or the time of ``clock`` is over; the state is saved either way, within it.
 
         A step with a loss or gradient that is not finite is left out.
         """
-        params, watch, clock = self.params, watch or Watch(), Clock(minutes)
+        params, watch, clock = self.params, watch or Watch(), clock or Clock()
         self.folder.mkdir(parents=True, exist_ok=True)
         for module in self._modules():
             self.processes.share(module)
             module.train()
-        first, sums, counted = self.done, dict[str, float](), 0
+        first, began, sums, counted = self.done, clock.spent, dict[str, float](), 0
         self._began = first if params.by_clock else 0
         lines, saves = Ticker(params.line_seconds), Ticker(60 * params.save_minutes)
         looks = params.by_clock  # once halfway: it also tells how long the look at the end will take
         with compute_in(params.precision), Journal(self.folder, self.done, self.processes.first) as journal:
-            while self.done < params.steps and not self.processes.any(clock.over):
-                for name, value in self._step(batches, step, self._progress(clock)).items():
+            # By the clock at least one step is taken: else there would be nothing to bring home.
+            while self.done < params.steps and (
+                (params.by_clock and self.done == first) or not self.processes.any(clock.over)
+            ):
+                with clock.step():
+                    parts = self._step(batches, step, self._progress(clock))
+                for name, value in parts.items():
                     sums[name] = sums.get(name, 0.0) + value
                 self.done += 1
                 counted += 1
                 last = self.done == params.steps
                 if lines.due() or last:
-                    speed = (self.done - first) / clock.spent
-                    line = {"minutes": round(clock.spent / 60, 2), "steps_per_second": round(speed, 3)}
-                    line |= {name: round(value / counted, 5) for name, value in sums.items()}
-                    journal.line(self.done, line)
+                    speed = (self.done - first) / max(1e-9, clock.spent - began)
+                    means = {name: round(value / counted, 5) for name, value in sums.items()}
+                    line = {
+                        "minutes": round(clock.spent / 60, 2),
+                        "steps_per_second": round(speed, 3),
+                        **means,
+                    }
+                    journal.line(self.done, line, self._describe(speed, clock, means))
                     sums, counted = {}, 0
                 if watch.show and params.sheet_every and self.done % params.sheet_every == 0:
                     self._show(watch.show, journal, clock)
                 if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
-                    self._judge(watch.judge, journal, clock)
+                    if clock.fits("judge"):
+                        self._judge(watch.judge, journal, clock)
+                    else:
+                        journal.say(f"step {self.done:,}: too little time is left to judge the weights")
                 if looks and clock.share >= 0.5:
                     looks = False
                     self._look(watch, journal, clock)
@@ -151,7 +164,21 @@ class Loop:
                 with clock.closing("save"):
                     self.save()
                 self._look(watch, journal, clock)
-        self.save()
+            self.save()
+            journal.say(self._describe_end(clock))
+
+    def _describe_end(self, clock: Clock) -> str:
+        if self.done >= self.params.steps or self.params.by_clock:
+            return f"done after {self.done:,} steps, {describe_seconds(clock.spent)} in this call"
+        return (
+            f"the time of this call is over at step {self.done:,} of {self.params.steps:,}; the same command goes on "
+            "from here"
+        )
+
+    def _describe(self, speed: float, clock: Clock, means: Mapping[str, float]) -> str:
+        steps = None if self.params.by_clock else self.params.steps
+        said = describe_progress(self.done, steps, speed, clock.left)
+        return f"{said}: {describe_values(means)}" if means else said
 
     def _progress(self, clock: Clock) -> float:
         """How far the schedule is, 0..1; the same in all processes."""
@@ -207,10 +234,16 @@ class Loop:
     def _judge(self, judge: Callable[[nn.Module], dict[str, float]], journal: Journal, clock: Clock) -> None:
         if not self.processes.first:
             return
+        journal.say(f"step {self.done:,}: restoring val faces to judge the weights")
         with clock.closing("judge"), self.use_average() as module:
             scores = judge(module)
-        journal.line(self.done, {f"val_{name}": round(value, 4) for name, value in scores.items()})
-        if scores["score"] > self.best:
+        better = scores["score"] > self.best
+        values = {f"val_{name}": round(value, 4) for name, value in scores.items()}
+        found = "the best so far, kept as best.pt" if better else f"not better than {self.best:.4g}"
+        journal.line(
+            self.done, values, f"step {self.done:,}, on val faces ({found}): {describe_values(scores)}"
+        )
+        if better:
             self.best = scores["score"]
             self.write(self.folder / "best.pt", {"scores": scores})
 
@@ -274,7 +307,8 @@ class Loop:
         """Go on from the folder; where it holds nothing yet, begin, at ``weights`` if there are any."""
         if self.resume():
             if self.processes.first:
-                print(f"resuming at step {self.done} of {self.params.steps}")
+                of = "" if self.params.by_clock else f" of {self.params.steps:,}"
+                print(f"resuming at step {self.done:,}{of}", flush=True)
             return
         if weights is not None:
             self.start_from(weights)

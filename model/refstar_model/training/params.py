@@ -18,7 +18,7 @@ class LoopParams:
     average: float = 0.997  # decay of the averaged weights
     save_minutes: float = 3.0
     save_every: int = 0  # steps; 0: only by the minutes
-    line_seconds: float = 30.0
+    line_seconds: float = 5.0
     accumulate: int = 1  # batches whose mean gradient makes one step
     rival_rate: float = 4e-4  # the rival's learning rate; follows the same curve
     judge_every: int = 0  # steps; 0: only at the end

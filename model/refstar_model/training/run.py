@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.training.checkpoint import CHECKPOINT
+from refstar_model.training.clock import Clock
 from refstar_model.training.loop import B, Loop, Rival, Step, Watch
 from refstar_model.training.params import LoopParams
 from refstar_model.training.processes import Course, Processes
@@ -19,7 +20,7 @@ class Run:
     """One call: where it leaves its files, and for how long it may go on."""
 
     folder: Path
-    minutes: float = float("inf")
+    clock: Clock = field(default_factory=Clock)
     device: str | None = None  # cpu or cuda; a GPU where there is one
     start: Path | None = None  # weights.pt of another run to begin from, with a fresh schedule
     travel: Path | None = None  # folder that also gets what can travel of every checkpoint (parcel.py)
@@ -34,10 +35,10 @@ class Run:
         """The weights of an earlier slice, where this one goes on from its checkpoint."""
         return self.weights if (self.folder / CHECKPOINT).is_file() and self.weights.is_file() else None
 
-    def below(self, name: str) -> "Run":
-        """Of one part of a system that has several, each in a folder of its own."""
+    def below(self, name: str, share: float = 1.0) -> "Run":
+        """Of one part of a system that has several, each in a folder of its own, with a share of the time left."""
         travel = self.travel / name if self.travel is not None else None
-        return replace(self, folder=self.folder / name, travel=travel)
+        return replace(self, folder=self.folder / name, clock=self.clock.part(share), travel=travel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,5 +80,5 @@ def train_network(
         )
         loop.begin(seed, task.weights)
         batches = task.open_batches(loop.course()) if loop.done < params.steps else iter(())
-        loop.run(batches, task.step, run.minutes, Watch(watch.judge, watch.show or task.show))
+        loop.run(batches, task.step, run.clock, Watch(watch.judge, watch.show or task.show))
         return loop

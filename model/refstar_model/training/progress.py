@@ -1,0 +1,40 @@
+"""What a run says on the console: how far it is, how long it will take, and what it just measured."""
+
+from collections.abc import Mapping
+from math import isfinite
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def describe_progress(done: int, steps: int | None, speed: float, seconds_left: float) -> str:
+    """``steps``: of the whole run, None where only the clock ends it; ``speed``: steps a second; ``seconds_left``: of
+    this call, infinite where it has no limit."""
+    said = f"step {done:,}" + ("" if steps is None else f" of {steps:,}")
+    said += f", {speed:.2f} a second" if speed >= 1 else f", {1 / max(speed, 1e-9):.1f} s each"
+    whole = float("inf") if steps is None else (steps - done) / max(speed, 1e-9)
+    if isfinite(whole) and whole <= seconds_left:
+        return f"{said}, {describe_seconds(whole)} left"
+    if not isfinite(seconds_left):
+        return said
+    said += f", {describe_seconds(seconds_left)} left"
+    if steps is None:
+        return said
+    return f"{said} in this call, which ends near step {done + int(seconds_left * speed):,}"
+
+
+def describe_seconds(seconds: float) -> str:
+    """The two largest units: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < _DAY:
+        minutes = round(seconds / _MINUTE)
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / _HOUR)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def describe_values(values: Mapping[str, float]) -> str:
+    """Names and numbers, separated by commas."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
