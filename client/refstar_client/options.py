@@ -23,6 +23,7 @@ class RestorationOptions(TypedDict, total=False):
     reference_strength: float
     format: str
     quality: int
+    grain: bool
     keep: bool
     keep_location: bool
     model: str

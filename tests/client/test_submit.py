@@ -19,7 +19,7 @@ from refstar_client import Client
 from refstar_client.cli import main
 from refstar_client.submit.command import JOURNAL
 from refstar_client.submit.plan import SUFFIXES
-from refstar_service.app import restore
+from refstar_service.app.restore import sources
 from refstar_service.app.cli import run as run_service_command
 from scripted_service import Answer, Script, problem
 
@@ -273,4 +273,4 @@ def test_refstar_submit_is_the_same_command(scans: Path, tmp_path: Path, url: st
 
 
 def test_the_names_of_pictures_are_those_of_refstar_restore() -> None:
-    assert SUFFIXES == restore.SUFFIXES
+    assert SUFFIXES == sources.SUFFIXES

@@ -180,6 +180,13 @@ class Knobs:
             """How much is taken from the references, from 0 (nothing) to 1 (as much as the model finds fitting).""",
         ),
     )
+    grain: bool = field(
+        default=True,
+        metadata=_declare(
+            KnobKind.SWITCH,
+            """Give restored faces the grain or noise of the photograph around them, so that they do not stand out.""",
+        ),
+    )
     keep: bool = field(
         default=True,
         metadata=_declare(

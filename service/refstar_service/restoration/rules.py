@@ -19,7 +19,7 @@ from refstar_service.settings import Settings
 SURPLUS = "reference-surplus"
 
 #: What is not needed where nothing is searched.
-_OF_PHOTOGRAPHS = ("min_face", "min_score", "reference_face")
+_OF_PHOTOGRAPHS = ("min_face", "min_score", "reference_face", "grain")
 _NOT_FOR_ALIGNED = "applies to whole photographs, not to aligned faces; leave it out"
 
 

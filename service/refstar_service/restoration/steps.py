@@ -14,6 +14,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.restorer import FaceRestorer, FaceTask, ReferencePicture
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
+from refstar_service.faces.grain import match_grain
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
 from refstar_service.images import (
     EncodedPicture,
@@ -231,9 +232,13 @@ def _put_back(prepared: PreparedPicture, good: Sequence[tuple[Candidate, Restore
         pixels = cool(good[0][1].pixels, crop) if good else crop
         return pixels if knobs.upscale == 1 else enlarge(pixels, knobs.upscale)
     pasted = [
-        PastedFace(face.pixels, candidate.alignment, candidate.face.points)
+        PastedFace(
+            match_grain(face.pixels, candidate.crop) if knobs.grain else face.pixels,
+            candidate.alignment,
+            candidate.face.points,
+        )
         for candidate, face in good
-        if candidate.alignment is not None and candidate.face is not None
+        if candidate.alignment is not None and candidate.face is not None and candidate.crop is not None
     ]
     return paste_faces(picture.pixels, pasted, knobs.upscale)
 

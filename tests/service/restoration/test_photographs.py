@@ -132,9 +132,7 @@ def test_a_photograph_without_a_face_to_restore_is_refused(
 
 def test_the_background_grows_by_lanczos_and_the_face_with_it() -> None:
     picture = skimage.data.astronaut()
-    done = restored(
-        upload(picture), replace(ALL, upscale=2), KnownFaces(), upload(picture), size=256
-    )
+    done = restored(upload(picture), replace(ALL, upscale=2), KnownFaces(), upload(picture), size=256)
     after = pixels_of(done.result.data)
     large = enlarge(picture, 2)
     assert after.shape == (1024, 1024, 3)
