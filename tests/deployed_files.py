@@ -1,12 +1,15 @@
 """The files around the code, as the tests of tests/system/deployment read them."""
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import yaml
 from refstar_service.settings import PREFIX
 
@@ -17,11 +20,11 @@ VARIABLES = sorted((ROOT / "docker").glob("*.env"))
 COMPOSE = ROOT / "docker-compose.yml"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PROMETHEUS = ROOT / "deploy" / "monitoring" / "prometheus.yml"
-# kustomize, KEDA and the Prometheus operator bring schemas of their own; those files are checked by what they say.
 KUSTOMIZATIONS = sorted(KUBERNETES.glob("*/kustomization.yaml"))
+MANIFESTS = sorted(set(KUBERNETES.glob("*/*.yaml")) - set(KUSTOMIZATIONS))
 SCALED_OBJECT = KUBERNETES / "keda" / "scaled-object.yaml"
-OPERATED = {SCALED_OBJECT, *KUBERNETES.glob("monitoring/*.yaml")}
-MANIFESTS = sorted(set(KUBERNETES.glob("*/*.yaml")) - set(KUSTOMIZATIONS) - OPERATED)
+# Operators bring schemas of their own; what is for them is checked by what it says.
+OPERATED = ("keda.sh/", "monitoring.coreos.com/")
 WORKER_PORT = 9100
 
 Document = dict[str, Any]
@@ -36,6 +39,7 @@ def run(*command: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@cache
 def load(path: Path) -> Document:
     document = yaml.safe_load(path.read_text())
     assert isinstance(document, dict)
@@ -47,6 +51,33 @@ def documents(*paths: Path) -> Iterator[Document]:
         yield from yaml.safe_load_all(path.read_text())
 
 
+def validate(document: Document) -> None:
+    """By the strict schema of the newest Kubernetes that is known."""
+    if not document["apiVersion"].startswith(OPERATED):
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def kustomize(folder: Path, workers: str = "cpu", *components: str) -> dict[tuple[str, str], Document]:
+    """An overlay of these workers and components, written to ``folder`` and rendered: documents by kind and name."""
+    at = folder.resolve()
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "resources": [os.path.relpath(KUBERNETES / workers, at)],
+                "components": [os.path.relpath(KUBERNETES / component, at) for component in components],
+            }
+        )
+    )
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return by_name(yaml.safe_load_all(done.stdout))
+
+
+def by_name(found: Iterable[Document]) -> dict[tuple[str, str], Document]:
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
+
+
+@cache
 def workloads() -> dict[str, Document]:
     """Every Deployment and StatefulSet, by folder and name."""
     return {
@@ -79,6 +110,7 @@ def read_variables(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
+@cache
 def given_settings() -> dict[str, dict[str, str]]:
     """What each file sets, as name -> value; values that only the cluster knows are left out."""
     given: dict[str, dict[str, str]] = {}

@@ -1,7 +1,6 @@
 """What is scraped and what raises an alert: names and labels are those of the code, and every alert has an entry in the
 runbook. promtool tests what the expressions do."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from deployed_files import kustomize
 from exported_series import EXPORTED, check_expression, find_series
 from fastapi.routing import APIRoute
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -109,19 +109,12 @@ def test_prometheus_rule_has_the_groups_of_the_rules() -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_an_overlay_with_the_component_renders(tmp_path: Path) -> None:
-    (tmp_path / "kustomization.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "resources": [os.path.relpath(OPERATED.parent / "cpu", tmp_path.resolve())],
-                "components": [os.path.relpath(OPERATED, tmp_path.resolve())],
-            }
-        )
-    )
-    done = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    kinds = [document["kind"] for document in yaml.safe_load_all(done.stdout)]
+def test_the_component_brings_monitors_rules_and_dashboards(tmp_path: Path) -> None:
+    rendered = kustomize(tmp_path, "cpu", "monitoring")
+    kinds = [kind for kind, _ in rendered]
     assert (kinds.count("PodMonitor"), kinds.count("PrometheusRule")) == (2, 1)
+    dashboards = rendered["ConfigMap", "dashboards"]["data"]
+    assert dashboards.keys() == {path.name for path in (MONITORING / "dashboards").glob("*.json")}
 
 
 def test_pod_monitors_find_every_pod_that_has_metrics() -> None:
