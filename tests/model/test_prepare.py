@@ -96,3 +96,12 @@ def test_people_to_judge_by_have_two_photographs_and_leave_two_to_train_on() -> 
     splits = split_people("abcd", {"c"}, 0.1)
     assert [person for person, split in splits.items() if split == "val"] == ["c"]
     assert set(split_people("abcd", {"c"}, 0.0).values()) == {"train"}
+
+
+def test_what_resembles_a_face_from_one_point_of_view_is_none() -> None:
+    detector = find_detector()
+    assert detector is not None
+    grass = np.ascontiguousarray(np.rot90(np.stack([skimage.data.grass()] * 3, -1), 3))
+    search = FaceSearch(detector)
+    assert search.find(grass) == []
+    assert [face.score > 0.9 for face in search.find(skimage.data.astronaut())] == [True]

@@ -9,18 +9,19 @@ import refstar_model
 ROOT = Path(refstar_model.__file__).parent
 
 #: What each room may import of the others, also inside functions. ``backbone`` and ``system`` are modules.
-SHARED = {"layers", "judges", "data", "losses", "training", "export", "backbone"}
+SHARED = {"layers", "judges", "data", "losses", "training", "export", "backbone", "progress"}
 ALLOWED = {
     "layers": set(),
+    "progress": set(),
     "backbone": set(),
     "judges": {"layers"},
     "data": {"layers", "judges", "training.processes"},
     "losses": {"layers", "judges"},
-    "training": {"layers"},
+    "training": {"layers", "progress"},
     "export": {"layers", "data"},
-    "evaluation": {"layers", "judges", "data", "export"},
+    "evaluation": {"layers", "judges", "data", "export", "progress"},
     "options": {"layers", "judges", "data", "training", "export", "evaluation"},
-    "preparing": {"layers", "judges", "data", "detector.geometry", "detector.network"},
+    "preparing": {"layers", "judges", "data", "progress", "detector.geometry", "detector.network"},
     "ganprior": {*SHARED, "options", "system"},
     "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params"},
     "detector": {*SHARED, "options", "system"},

@@ -5,20 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refstar_model.commands.weights import load_trained
-from refstar_model.options.photographs import (
-    JUDGE,
-    MISSING,
-    TEACHER,
-    TEACHERS,
-    add_data,
-    find_model,
-    open_named_photos,
-)
+from refstar_model.options.photographs import add_data, open_named_photos
+from refstar_model.options.teachers import JUDGE, MESH, RECOGNIZER, YUNET, find_teachers, in_folder
 from refstar_model.system import SYSTEMS
 
 if TYPE_CHECKING:
     from refstar_model.evaluation import Section
     from refstar_model.export.restorers import GraphModel
+
+
+NO_JUDGE = "identity is not measured: nothing says whether a face is still that of the person"
+NO_LOOKALIKES = "no reference of a look-alike is tried"
+NO_MESH = "landmarks, mouth, eyes and skin tones are not measured"
+NO_YUNET = "a face that YuNet no longer finds is not counted as a failure"
 
 
 def add(commands: Any) -> None:
@@ -27,16 +26,16 @@ def add(commands: Any) -> None:
     evaluate.add_argument("--system", choices=list(SYSTEMS), help="the system of the weights")
     add_data(evaluate, "folder with faces.csv and pictures, or a folder of such folders")
     evaluate.add_argument(
-        "--judge", type=Path, default=find_model(JUDGE), help="face recognizer that measures identity (ONNX)"
+        "--judge", type=Path, default=JUDGE.find(), help="face recognizer that measures identity (ONNX)"
     )
     evaluate.add_argument(
         "--lookalikes",
         type=Path,
-        default=find_model(TEACHER),
+        default=RECOGNIZER.find(),
         help="face recognizer that finds the look-alikes; should not be the judge",
     )
     evaluate.add_argument(
-        "--teachers", type=Path, default=find_model(TEACHERS), help="folder that holds yunet/ and mediapipe/"
+        "--teachers", type=Path, default=find_teachers(), help="folder that holds yunet/ and mediapipe/"
     )
     evaluate.add_argument("--lpips", type=Path, help="LPIPS as ONNX (docs/training.md); not measured without")
     evaluate.add_argument(
@@ -76,9 +75,10 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     from refstar_model.judges.landmarks import FaceFinder, FaceMesh
     from refstar_model.judges.recognition import Recognizer
 
-    if arguments.judge is None:
-        raise SystemExit(f"--judge is missing {MISSING}")
-    photos, judge = open_named_photos(arguments), Recognizer(arguments.judge)
+    photos = open_named_photos(arguments)
+    judge, lookalikes = (
+        None if path is None else Recognizer(path) for path in _choose_recognizers(arguments)
+    )
     model = _open_model(arguments)
     if arguments.quick:
         if arguments.write or arguments.only:
@@ -87,11 +87,12 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
         for name, value in quick(model, photos.split("val"), judge).items():
             print(f"{name}: {value:.3f}")
         return
-    teachers = arguments.teachers
+    mesh = MESH.choose(in_folder(MESH, arguments.teachers), "--teachers", NO_MESH)
+    yunet = YUNET.choose(in_folder(YUNET, arguments.teachers), "--teachers", NO_YUNET)
     judges = evaluation.Judges(
         judge,
-        FaceMesh(teachers / "mediapipe/face_landmark.tflite") if teachers else None,
-        FaceFinder(teachers / "yunet/face_detection_yunet_2023mar.onnx") if teachers else None,
+        FaceMesh(mesh) if mesh else None,
+        FaceFinder(yunet) if yunet else None,
         PerceptualDistance(arguments.lpips) if arguments.lpips else None,
         Inception(arguments.inception) if arguments.inception else None,
         evaluation.find_second_recognizer(),
@@ -101,7 +102,7 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
         model,
         photos,
         judges,
-        Recognizer(arguments.lookalikes) if arguments.lookalikes else None,
+        lookalikes,
         evaluation.Extent(
             seed=arguments.seed,
             sections=arguments.only or frozenset(evaluation.Section),
@@ -117,6 +118,14 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
         evaluation.write_report(arguments.report, table, records)
     if arguments.write:
         evaluation.write_quality(arguments.model, table, arguments.precision)
+
+
+def _choose_recognizers(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """The judge and who finds look-alikes, who are not asked where there is ``--quick``."""
+    judge = JUDGE.choose(arguments.judge, "--judge", NO_JUDGE)
+    if arguments.quick:
+        return judge, None
+    return judge, RECOGNIZER.choose(arguments.lookalikes, "--lookalikes", NO_LOOKALIKES)
 
 
 def _open_model(arguments: argparse.Namespace) -> "GraphModel":

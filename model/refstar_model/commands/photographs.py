@@ -7,7 +7,8 @@ from typing import Any
 from refstar_model.data.inventory import describe_photos
 from refstar_model.data.pack import open_photos, write_pack
 from refstar_model.data.photos import Kind
-from refstar_model.options.photographs import TEACHERS, add_data, find_model, open_named_photos
+from refstar_model.options.photographs import add_data, open_named_photos
+from refstar_model.options.teachers import MESH, find_teachers, in_folder
 
 
 def add(commands: Any) -> None:
@@ -15,7 +16,7 @@ def add(commands: Any) -> None:
     add_data(data, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
     data.add_argument(
-        "--teachers", type=Path, default=find_model(TEACHERS), help="folder of mediapipe/, for turned faces"
+        "--teachers", type=Path, default=find_teachers(), help="folder of mediapipe/, for turned faces"
     )
     data.set_defaults(run=describe)
 
@@ -44,11 +45,13 @@ def describe(arguments: argparse.Namespace) -> None:
         pictures = [train.read(p.file, 512) for p in sharp if p is not None]
         for file in draw_sheet(pictures, arguments.sheet):
             print(file)
-        if arguments.teachers is not None and pictures:
+        place = in_folder(MESH, arguments.teachers)
+        if pictures and MESH.choose(place, "--teachers", "no sheet of turned faces is drawn"):
             from refstar_model.data.turning_sheet import draw_turning_sheet
             from refstar_model.judges.landmarks import FaceMesh
 
-            mesh = FaceMesh(arguments.teachers / "mediapipe/face_landmark.tflite")
+            assert place is not None
+            mesh = FaceMesh(place)
             print(draw_turning_sheet(pictures, mesh, arguments.sheet))
 
 

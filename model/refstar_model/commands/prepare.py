@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from refstar_model.data.photos import DataError, load_photos
-from refstar_model.options.photographs import TEACHER, find_model
+from refstar_model.options.teachers import RECOGNIZER
 
-FEWEST_PEOPLE = 3  # two to train on, one to judge by
+FEWEST_PEOPLE = 4  # two to train on and two to judge by, each with the other's photograph as a stranger's
 
 
 def add(commands: Any) -> None:
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     prepare.add_argument(
         "--recognizer",
         type=Path,
-        default=find_model(TEACHER),
+        default=RECOGNIZER.find(),
         help="face recognizer (ONNX) that measures likeness and finds strangers; works without",
     )
     prepare.set_defaults(run=prepare_album)
@@ -86,21 +86,19 @@ def prepare_album(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {len(people)} faces; what was left out, and why: {arguments.out / LEFT_OUT}")
     if len(set(people)) < FEWEST_PEOPLE:
         print(
-            f"with fewer than {FEWEST_PEOPLE} people there is nobody to judge by: evaluate needs a val person"
+            f"with fewer than {FEWEST_PEOPLE} people, results cannot be judged: that takes two val people with two "
+            "photographs each"
         )
 
 
 def _open_recognizer(path: Path | None) -> Any:
-    if path is None or not path.is_file():
-        missing = "no --recognizer is given" if path is None else f"{path} is missing"
-        print(
-            f"{missing}: strangers in a folder are not noticed, and every pair counts as of one sitting "
-            "(emb_sim 1). docs/training.md says where to get one."
-        )
+    lost = "strangers in a folder are not noticed, and every pair counts as of one sitting (emb_sim 1)"
+    chosen = RECOGNIZER.choose(path, "--recognizer", lost)
+    if chosen is None:
         return None
     from refstar_model.judges.recognition import Recognizer
 
-    return Recognizer(path)
+    return Recognizer(chosen)
 
 
 def _shorten(reason: str) -> str:

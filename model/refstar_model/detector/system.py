@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refstar_model.data.photos import Kind, PhotoSet
-from refstar_model.options.photographs import MISSING, TEACHERS, find_model, open_named_photos
+from refstar_model.options.photographs import open_named_photos
 from refstar_model.options.run import read_loop, read_run
+from refstar_model.options.teachers import MESH, YUNET, find_teachers, in_folder
 from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class DetectorSystem:
         parser.add_argument(
             "--teachers",
             type=Path,
-            default=find_model(TEACHERS),
+            default=find_teachers(),
             help="folder that holds yunet/ and mediapipe/",
         )
         parser.add_argument("--backgrounds", type=Path, help="folder of photographs without faces")
@@ -35,12 +36,8 @@ class DetectorSystem:
         from refstar_model.detector.labels import Teachers
         from refstar_model.detector.training import PARTS, DetectorTraining, train
 
-        if arguments.teachers is None:
-            raise SystemExit(f"--teachers is missing {MISSING}")
-        teachers = Teachers(
-            arguments.teachers / "yunet/face_detection_yunet_2023mar.onnx",
-            arguments.teachers / "mediapipe/face_landmark.tflite",
-        )
+        yunet, mesh = (t.require(in_folder(t, arguments.teachers), "--teachers") for t in (YUNET, MESH))
+        teachers = Teachers(yunet, mesh)
         how = DetectorTraining(seed=arguments.seed)
         how = replace(how, finder=read_loop(arguments, how.finder), refiner=read_loop(arguments, how.refiner))
         parts = (arguments.part,) if arguments.part else PARTS

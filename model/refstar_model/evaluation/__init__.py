@@ -5,6 +5,7 @@ section by section, ``bars`` holds it against what is wanted, ``report`` writes 
 ``quick_scores_alone`` are the small versions for choosing checkpoints.
 """
 
+from refstar_model.evaluation.cases import has_cases
 from refstar_model.evaluation.quick import quick_scores, quick_scores_alone
 from refstar_model.evaluation.quick_sheet import draw_quick_sheet
 from refstar_model.evaluation.report import markdown, write_quality, write_report
@@ -26,6 +27,7 @@ __all__ = [
     "draw_quick_sheet",
     "evaluate",
     "find_second_recognizer",
+    "has_cases",
     "markdown",
     "quick_scores",
     "quick_scores_alone",

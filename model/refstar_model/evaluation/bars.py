@@ -48,8 +48,7 @@ def _severe(of: dict[str, Any]) -> list[Bar]:
     right, none, given = of["right"], of["none"], of["input"]
     level = "severe"
     made = [
-        Bar(level, "identity", right["identity"], 0.78),
-        Bar(level, "identity over none", right["identity"] - none["identity"], 0.35),
+        *_identity(level, right, none, 0.78, 0.35),
         Bar(level, "PSNR over the input", right["psnr"] - given["psnr"], 2.5),
         Bar(level, "PSNR over none", right["psnr"] - none["psnr"], 0),
     ]
@@ -66,9 +65,18 @@ def _severe(of: dict[str, Any]) -> list[Bar]:
 def _moderate(of: dict[str, Any]) -> list[Bar]:
     right, none, given = of["right"], of["none"], of["input"]
     return [
-        Bar("moderate", "identity", right["identity"], 0.90),
-        Bar("moderate", "identity over none", right["identity"] - none["identity"], 0),
+        *_identity("moderate", right, none, 0.90, 0),
         Bar("moderate", "PSNR over the input", right["psnr"] - given["psnr"], 2),
+    ]
+
+
+def _identity(level: str, right: dict[str, Any], none: dict[str, Any], bar: float, over: float) -> list[Bar]:
+    """None where no recognizer judged."""
+    if "identity" not in right:
+        return []
+    return [
+        Bar(level, "identity", right["identity"], bar),
+        Bar(level, "identity over none", right["identity"] - none["identity"], over),
     ]
 
 
@@ -82,8 +90,10 @@ def _both(table: dict[str, Any], level: str) -> list[Bar]:
     for kind in ("wrong", "look-alike"):
         if kind in of:
             wrong = of[kind]
+            if "identity" in wrong:
+                lost = wrong["identity"] - none["identity"]
+                made.append(Bar(level, f"{kind}: identity over none", lost, -0.02))
             made += [
-                Bar(level, f"{kind}: identity over none", wrong["identity"] - none["identity"], -0.02),
                 Bar(level, f"{kind}: PSNR over none", wrong["psnr"] - none["psnr"], -0.15),
                 Bar(
                     level,

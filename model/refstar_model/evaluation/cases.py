@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from refstar_model.data.degradation import LEVELS, degrade
-from refstar_model.data.photos import Kind, PhotoSet, PictureError
+from refstar_model.data.photos import DataError, Kind, PhotoSet, PictureError
 from refstar_model.export.restorers import fit
 from refstar_model.judges.recognition import Recognizer
 
@@ -60,8 +60,9 @@ def cases(
     """All test cases of a level (``moderate`` or ``severe``) over the photos' pairs, both directions.
 
     Only pairs of two frontal photographs in color, so that the cases stay the same whatever else there is.
+    Raises DataError where fewer than two people have such a pair.
     """
-    photos = photos.of_kinds(Kind.FRONT)
+    photos = _check_pairs(photos)
     return [
         _case(photos, index, direction, level, seed, lookalikes)
         for index in range(len(photos.pairs))
@@ -72,11 +73,27 @@ def cases(
 def few_cases(
     photos: PhotoSet, level: str, count: int, seed: int = 7, lookalikes: Mapping[str, str] | None = None
 ) -> list[Case]:
-    """At most ``count`` of the cases, spread evenly over the pairs, directions taken in turns."""
-    photos = photos.of_kinds(Kind.FRONT)
+    """At most ``count`` of the cases, spread evenly over the pairs, directions taken in turns; raises as `cases`."""
+    photos = _check_pairs(photos)
     pairs = len(photos.pairs)
     chosen = sorted({int(i) for i in np.linspace(0, pairs - 1, min(count, pairs))})
     return [_case(photos, index, turn % 2, level, seed, lookalikes) for turn, index in enumerate(chosen)]
+
+
+def has_cases(photos: PhotoSet) -> bool:
+    """Whether two people have a pair of frontal photographs in color: a case takes one's, and the other's as a
+    stranger's."""
+    return len({pair.person for pair in photos.of_kinds(Kind.FRONT).pairs}) > 1
+
+
+def _check_pairs(photos: PhotoSet) -> PhotoSet:
+    if not has_cases(photos):
+        raise DataError(
+            "a test case takes two people with two frontal color photographs each, of people that training does not "
+            "see, and there are fewer: prepare an album of more people (--val says how many are put aside), or name "
+            "sections that need no pairs (evaluate --only harm,old,kinds)"
+        )
+    return photos.of_kinds(Kind.FRONT)
 
 
 def _case(

@@ -10,6 +10,7 @@ from refstar_model.evaluation.records import mean_scores, worst_tenth
 from refstar_model.evaluation.scores import Judges, Scores, judge, know, skin_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.export.restorers import Restorer
+from refstar_model.progress import follow
 
 #: Everything is measured against the input. Eyes and expression say nothing new here.
 MEASURES = ("psnr", "ssim", "identity", "second", "sharpness", "sharpness_outside", "pattern", "failures")
@@ -38,7 +39,7 @@ def measure_harm(
 
 
 def _clean(photos: PhotoSet, count: int | None) -> Iterator[LoneCase]:
-    for photo in spread(photos.photos, count):
+    for photo in follow(spread(photos.photos, count), "do no harm"):
         yield clean_case(photo.file, photo.person, photos.read_sharpest(photo.file))
 
 
@@ -58,7 +59,9 @@ def _measure(
             kept["input_pattern"] = own["pattern"]
         scores.append(kept)
         tiles.append(sum_tiles(answer.picture, known.skin))
-        said = f"{case.name}   PSNR {kept['psnr']:.1f}, identity {kept['identity']:.2f} to itself"
+        said = f"{case.name}   PSNR {kept['psnr']:.1f}"
+        if "identity" in kept:
+            said += f", identity {kept['identity']:.2f} to itself"
         worst.add(kept["psnr"], said, [case.low_quality, answer.picture, case.truth])
     worst.close()
     return scores, tiles
@@ -66,7 +69,7 @@ def _measure(
 
 def _row(scores: list[Scores], tiles: list[Tile]) -> dict[str, Any]:
     row: dict[str, Any] = {"cases": len(scores), **mean_scores(scores)}
-    row |= {f"worst_{m}": round(worst_tenth([s[m] for s in scores]), 4) for m in WORST}
+    row |= {f"worst_{m}": round(worst_tenth([s[m] for s in scores]), 4) for m in WORST if m in row}
     if (common := common_pattern(tiles)) is not None:
         row["common_pattern"] = round(common, 4)
     return row

@@ -15,6 +15,7 @@ from refstar_model.evaluation.scores import Judges, Scores, know
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
 from refstar_model.export.restorers import Restorer
+from refstar_model.progress import follow
 
 MEASURES = ("gain", "psnr", "identity", "second", "second_same", "sharpness", "pattern", "failures")
 #: A recognizer says little about a profile, and the places of smooth skin are beside the face.
@@ -42,7 +43,7 @@ def judge_kinds(
     chosen = {p.file: p for members in groups.values() for p in members}
     worst = {level: WorstRows(show, f"kinds-{level}-worst-alone") for level in levels}
     scored: dict[tuple[str, str], Scores] = {}
-    for photo in chosen.values():
+    for photo in follow(chosen.values(), "by kind"):
         known = know(photos.read_sharpest(photo.file), None, judges)
         left_out = NOT_OF_PROFILES if photo.kind is Kind.PROFILE else ()
         for level in levels:

@@ -11,6 +11,7 @@ from refstar_model.evaluation.pair_level import add_answer
 from refstar_model.evaluation.records import Record, means
 from refstar_model.evaluation.scores import Judges, judge, know
 from refstar_model.export.restorers import Restorer
+from refstar_model.progress import follow
 
 Pixels = NDArray[np.uint8]
 
@@ -25,7 +26,7 @@ def turn_knobs(
     ``change`` is the mean distance from the default's picture in levels of 255.
     """
     records: list[Record] = []
-    for case in made:
+    for case in follow(made, "knobs"):
         known = know(case.truth, case.right, judges)
         default = model(case.low_quality, [case.right])
         answers = {"default": default, "reference_strength 0": model(case.low_quality, [])}

@@ -14,6 +14,7 @@ from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.scores import Judges, Known, Scores, judge, know, truth_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.export.restorers import Restorer
+from refstar_model.progress import follow
 
 Pixels = NDArray[np.uint8]
 
@@ -46,7 +47,7 @@ def judge_old(
     """
     chosen = spread(photos.of_kinds(Kind.GRAY).photos, count)
     return judge_lone_level(
-        model, (degraded_case(photos, p, "old", seed) for p in chosen), judges, "old", show
+        model, (degraded_case(photos, p, "old", seed) for p in follow(chosen, "old")), judges, "old", show
     )
 
 
@@ -66,7 +67,9 @@ def judge_lone_level(
         for name, picture in pictures.items():
             tiles.setdefault(name, []).append(sum_tiles(picture, known.skin))
         gain = judged.none["gain"]
-        said = f"{case.name}   PSNR {gain:+.2f}, identity {judged.none['identity']:.2f}"
+        said = f"{case.name}   PSNR {gain:+.2f}"
+        if "identity" in judged.none:
+            said += f", identity {judged.none['identity']:.2f}"
         worst.add(gain, said, list(pictures.values()))
     if not records:
         return {}

@@ -19,6 +19,7 @@ from refstar_model.evaluation.records import mean_scores, worst_tenth
 from refstar_model.evaluation.scores import Judges, Scores, embed, face_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.export.restorers import Restorer, fit
+from refstar_model.progress import follow
 
 Pixels = NDArray[np.uint8]
 
@@ -35,7 +36,7 @@ def judge_occlusion(
     for kind in OccluderKind if chosen else ():
         worst = WorstRows(show, f"occluded-{kind}-alone")
         scores = []
-        for photo in chosen:
+        for photo in follow(chosen, f"behind {kind}"):
             truth = fit(photos.read_sharpest(photo.file))
             occluder = draw_occluder(kind, np.random.default_rng([seed, crc32(photo.file.encode())]))
             given = occluder.draw(truth)
@@ -67,9 +68,12 @@ def _compare(given: Pixels, picture: Pixels, truth: Pixels, judges: Judges) -> S
         "gain": after - before,
         "no_worse": float(after - before >= -ALLOWED),
         "to_input": _psnr(picture, given, face),
-        "input_identity": float(vectors[1] @ vectors[0]),
-        "identity": float(vectors[2] @ vectors[0]),
     }
+    if vectors is not None:
+        scores |= {
+            "input_identity": float(vectors[1] @ vectors[0]),
+            "identity": float(vectors[2] @ vectors[0]),
+        }
     if seen.any():
         scores["between"] = _psnr(picture, truth, seen)
     return scores | {"failures": face_scores(picture, None, judges)["failures"]}

@@ -16,6 +16,7 @@ from refstar_model.evaluation.sheets import Show, identity_caption
 from refstar_model.export.restorers import RestoredPicture, Restorer, fit
 from refstar_model.judges import metrics
 from refstar_model.judges.landmarks import FaceMesh
+from refstar_model.progress import follow
 
 Pixels = NDArray[np.uint8]
 Curve = list[tuple[float, float]]
@@ -37,7 +38,7 @@ def judge_level(
     steps: dict[str, list[Curve]] = {}
     features: dict[str, list[NDArray[np.float64]]] = {}
     tiles: dict[str, list[Tile]] = {}
-    for case in made:
+    for case in follow(made, level):
         known = know(case.truth, case.right, judges)
         answers = _answers(model, case, references)
         pictures = {"input": case.low_quality, **{name: a.picture for name, a in answers.items()}}
@@ -122,18 +123,23 @@ def _controls(case: Case, none: Pixels) -> dict[str, Pixels]:
 
 
 def _curves(case: Case, none: Pixels, known: Known, judges: Judges) -> dict[str, Curve]:
-    """(PSNR, identity) of the controls of one case, by growing gain."""
+    """(PSNR, identity) of the controls of one case, by growing gain; none without a recognizer."""
+    if judges.identity is None or known.truth_vector is None:
+        return {}
     given = case.low_quality
     transfer = [given, *(controls.band_transfer(given, case.right, gain=g) for g in controls.GAINS)]
     mask = [none, *(controls.fixed_mask(none, case.right, g) for g in controls.GAINS)]
-    return {"band transfer": _curve(transfer, known, judges), "fixed mask": _curve(mask, known, judges)}
+    curves: dict[str, Curve] = {}
+    for name, pictures in {"band transfer": transfer, "fixed mask": mask}.items():
+        vectors = embed(pictures, judges.identity)
+        assert vectors is not None
+        curves[name] = _curve(pictures, (vectors @ known.truth_vector[0]).tolist(), known.truth)
+    return curves
 
 
-def _curve(pictures: Sequence[Pixels], known: Known, judges: Judges) -> Curve:
-    vectors = embed(pictures, judges.identity)
-    seen = tensor([fit(p, len(known.truth)) for p in pictures])
-    identities = (vectors @ known.truth_vector[0]).tolist()
-    return list(zip(metrics.psnr(seen, tensor([known.truth])).tolist(), identities, strict=True))
+def _curve(pictures: Sequence[Pixels], identities: Sequence[float], truth: Pixels) -> Curve:
+    seen = tensor([fit(p, len(truth)) for p in pictures])
+    return list(zip(metrics.psnr(seen, tensor([truth])).tolist(), identities, strict=True))
 
 
 def _against(right: Scores, curve: Curve) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from refstar_model.evaluation.scores import Judges, Scores, embed, face_scores, 
 from refstar_model.evaluation.sheets import Show, identity_caption
 from refstar_model.export.restorers import Restorer, fit
 from refstar_model.judges import metrics
+from refstar_model.progress import follow
 
 #: Whose they are: figures of trained people flatter, and only like may stand beside like.
 GROUPS = ("val people", "trained people", "trained people without a reference")
@@ -30,7 +31,7 @@ def judge_portraits(
     else (inside the face only: backgrounds differ) to the reference.
     """
     groups: dict[str, list[Record]] = {name: [] for name in GROUPS}
-    for case in found:
+    for case in follow(found, "real portraits"):
         known = [p for p in (case.right, case.same_photo) if p is not None]
         vectors = embed(known, judges.identity)
         answers = {"none": model(case.low_quality, [])}
@@ -45,12 +46,13 @@ def judge_portraits(
         )
         own = embed(list(pictures.values()), judges.identity)
         captioned: dict[str, Scores] = {}
-        for (name, picture), vector in zip(pictures.items(), own, strict=True):
+        for index, (name, picture) in enumerate(pictures.items()):
             scores = face_scores(picture, points, judges)
-            if case.right is not None:
-                scores["identity_to_reference"] = float(vector @ vectors[0])
-            if case.same_photo is not None:
-                scores["identity"] = float(vector @ vectors[-1])
+            if vectors is not None and own is not None:
+                if case.right is not None:
+                    scores["identity_to_reference"] = float(own[index] @ vectors[0])
+                if case.same_photo is not None:
+                    scores["identity"] = float(own[index] @ vectors[-1])
             seen = tensor([fit(picture, 256)])
             inside, outside = metrics.sharpness(seen, tensor([sharp]))
             scores["sharpness"] = float(inside)

@@ -14,6 +14,7 @@ from refstar_model.evaluation.scores import Judges, Scores, embed, know, tensor
 from refstar_model.export.restorers import Restorer, fit
 from refstar_model.judges import metrics
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.progress import follow
 
 PATTERN_ALLOWED = 4.0  # gray levels: clean photographs have 3 to 4
 CLEAN_WANTED = 38.0  # dB of a clean photograph to itself
@@ -21,11 +22,12 @@ SHARP_ENOUGH = 0.65
 
 
 def quick_scores(
-    model: Restorer, photos: PhotoSet, recognizer: Recognizer, cases: int = 12
+    model: Restorer, photos: PhotoSet, recognizer: Recognizer | None, cases: int = 12
 ) -> dict[str, float]:
     """Means over ``cases`` cases at each level, as ``{"severe/identity/right": value, ...}``, and one ``score``.
 
-    ``photos`` are people that training does not see; ``recognizer`` one that the losses do not use. Measures: ``psnr``,
+    ``photos`` are people that training does not see; ``recognizer`` one that the losses do not use, without which
+    nothing is said or scored of identity. Measures: ``psnr``,
     ``identity``, ``sharpness`` (right only), ``mask``; variants: ``input``, ``right``, ``wrong``, ``none``.
 
     ``score`` (higher is better) is the mean over the levels of identity + PSNR / 20 + sharpness / 5 (up to 0.65) with
@@ -36,7 +38,7 @@ def quick_scores(
     shares = []
     for level in sorted(LEVELS):
         sums: dict[str, list[float]] = {}
-        for case in few_cases(photos, level, cases):
+        for case in follow(few_cases(photos, level, cases), level):
             answers = {
                 "right": model(case.low_quality, [case.right]),
                 "wrong": model(case.low_quality, [case.wrong]),
@@ -45,10 +47,11 @@ def quick_scores(
             pictures = {"input": case.low_quality} | {name: a.picture for name, a in answers.items()}
             vectors = embed([case.truth, *pictures.values()], recognizer)
             truth = tensor([case.truth])
-            for (name, picture), vector in zip(pictures.items(), vectors[1:], strict=True):
+            for index, (name, picture) in enumerate(pictures.items(), 1):
                 seen = tensor([fit(picture, len(case.truth))])
                 sums.setdefault(f"psnr/{name}", []).append(float(metrics.psnr(seen, truth)))
-                sums.setdefault(f"identity/{name}", []).append(float(vector @ vectors[0]))
+                if vectors is not None:
+                    sums.setdefault(f"identity/{name}", []).append(float(vectors[index] @ vectors[0]))
                 if name == "right":
                     sums.setdefault("sharpness/right", []).append(float(metrics.sharpness(seen, truth)[0]))
             for name in ("right", "wrong"):
@@ -57,16 +60,16 @@ def quick_scores(
         of = {name: float(np.mean(values)) for name, values in sums.items()}
         scores |= {f"{level}/{name}": round(value, 4) for name, value in of.items()}
         shares.append(
-            of["identity/right"]
+            of.get("identity/right", 0.0)
             + of["psnr/right"] / 20
             + min(of["sharpness/right"], SHARP_ENOUGH) / 5
-            - max(0.0, of["identity/none"] - of["identity/wrong"])
+            - max(0.0, of.get("identity/none", 0.0) - of.get("identity/wrong", 0.0))
         )
     return scores | {"score": round(float(np.mean(shares)), 4)}
 
 
 def quick_scores_alone(
-    model: Restorer, photos: PhotoSet, recognizer: Recognizer, cases: int = 12, seed: int = 7
+    model: Restorer, photos: PhotoSet, recognizer: Recognizer | None, cases: int = 12, seed: int = 7
 ) -> dict[str, float]:
     """The same for a model without references: ``{"severe/gain": value, ..., "clean/psnr": value, "score": value}``.
 
@@ -94,7 +97,7 @@ def quick_scores_alone(
     for level in levels:
         of_level: Sequence[Photo] = gray if level == "old" else chosen
         sums: dict[str, list[float]] = {}
-        for photo in of_level:
+        for photo in follow(of_level, level):
             judged = score_case(degraded_case(photos, photo, level, seed))
             for name in ("gain", "identity", "sharpness", "pattern"):
                 if name in judged and not (photo.kind is Kind.PROFILE and name in NOT_OF_PROFILES):

@@ -86,7 +86,7 @@ def markdown(table: dict[str, Any]) -> str:
     """The whole table as Markdown."""
     cases = f"{table['cases']} cases of {table['people']} people, " if table["cases"] else ""
     parts = [
-        f"{cases}seed {table['seed']}. LPIPS: {table['lpips']}. FID: {table['fid']}. "
+        f"{cases}seed {table['seed']}. Identity: {table['identity']}. LPIPS: {table['lpips']}. FID: {table['fid']}. "
         f"Second recognizer: {table['second_recognizer']}."
     ]
     parts += [level_table(table, level) for level in LEVELS if level in table]

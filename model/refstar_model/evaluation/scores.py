@@ -27,7 +27,7 @@ Scores = dict[str, float]
 class Judges:
     """Who judges. What is None is reported as off."""
 
-    identity: Recognizer  # one that training has not used
+    identity: Recognizer | None = None  # one that training has not used
     mesh: FaceMesh | None = None
     finder: FaceFinder | None = None
     perceptual: PerceptualDistance | None = None
@@ -40,7 +40,7 @@ class Known:
     """What a restored face is compared with, looked at once per case."""
 
     truth: Pixels  # at the size of the comparison
-    truth_vector: Tensor  # [1, D]
+    truth_vector: Tensor | None  # [1, D]
     reference_vector: Tensor | None  # [1, D]
     truth_points: NDArray[np.float32] | None
     truth_second: Vector | None
@@ -53,7 +53,12 @@ def know(truth: Pixels, reference: Pixels | None, judges: Judges) -> Known:
     points = judges.mesh.points(truth) if judges.mesh is not None else None
     second = judges.second.embed(truth) if judges.second is not None else None
     return Known(
-        truth, vectors[:1], None if reference is None else vectors[1:], points, second, smooth_skin(truth)
+        truth,
+        None if vectors is None else vectors[:1],
+        None if vectors is None or reference is None else vectors[1:],
+        points,
+        second,
+        smooth_skin(truth),
     )
 
 
@@ -71,13 +76,14 @@ def judge(pictures: Sequence[Pixels], known: Known, judges: Judges) -> list[Scor
     measured = {
         "psnr": metrics.psnr(seen, wanted),
         "ssim": metrics.ssim(seen, wanted),
-        "identity": vectors @ known.truth_vector[0],
         "sharpness": inside,
         "sharpness_outside": outside,
         "psnr_at_256": metrics.psnr(seen_256, wanted_256),
         "sharpness_at_256": metrics.sharpness(seen_256, wanted_256)[0],
     }
-    if known.reference_vector is not None:
+    if vectors is not None and known.truth_vector is not None:
+        measured["identity"] = vectors @ known.truth_vector[0]
+    if vectors is not None and known.reference_vector is not None:
         measured["identity_to_reference"] = vectors @ known.reference_vector[0]
     scored = []
     for index, picture in enumerate(pictures):
@@ -121,8 +127,10 @@ def skin_scores(picture: Pixels, skin: Mask) -> Scores:
     return {} if pattern is None else {"pattern": pattern}
 
 
-def embed(pictures: Sequence[Pixels], recognizer: Recognizer) -> Tensor:
-    """Unit vectors [N, D] of square pictures, all looked at in 256."""
+def embed(pictures: Sequence[Pixels], recognizer: Recognizer | None) -> Tensor | None:
+    """Unit vectors [N, D] of square pictures, all looked at in 256; None without a recognizer."""
+    if recognizer is None:
+        return None
     halves = [down(tensor([p])) if len(p) == 512 else tensor([fit(p, 256)]) for p in pictures]
     with torch.no_grad():
         return recognizer.embed(torch.cat(halves))

@@ -71,9 +71,11 @@ class WorstRows:
 
 
 def identity_caption(name: str, scored: dict[str, Scores], variants: Sequence[str]) -> str:
-    values = ((v, scored.get(v, {})) for v in variants)
-    said = (f"{v} {s.get('identity', s.get('identity_to_reference', 0.0)):.2f}" for v, s in values if s)
-    return f"{name}   identity: " + ", ".join(said)
+    """The name; behind it the identity of each variant, where a recognizer judged."""
+    values = {v: scored.get(v, {}) for v in variants}
+    found = {v: s.get("identity", s.get("identity_to_reference")) for v, s in values.items()}
+    said = ", ".join(f"{v} {value:.2f}" for v, value in found.items() if value is not None)
+    return f"{name}   identity: {said}" if said else name
 
 
 def _line(text: str, width: int) -> Pixels:

@@ -26,6 +26,8 @@ from refstar_model.evaluation.super_resolution import judge_super_resolution
 from refstar_model.export.restorers import Restorer
 from refstar_model.judges.recognition import Recognizer
 
+IDENTITY_OFF = "off (no --judge)"
+
 
 class Section(StrEnum):
     """What can be asked for alone."""
@@ -114,6 +116,7 @@ def evaluate(
         table["super_resolution"] = judge_super_resolution(model, val, judges, extent.lone_cases, show)
     if Section.OCCLUDED in wanted:
         table["occluded"] = judge_occlusion(model, val, judges, extent.seed, extent.per_group, show)
+    table["identity"] = "on" if judges.identity is not None else IDENTITY_OFF
     table["lpips"] = "on" if judges.perceptual is not None else perceptual.OFF
     table["fid"] = "on" if judges.inception is not None else perceptual.OFF
     table["second_recognizer"] = "on" if judges.second is not None else second_recognizer.OFF

@@ -5,6 +5,7 @@ literature's x4, x8 and x16 are. Nothing else ruins them, so that the figures ca
 PSNR and SSIM over RGB.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from refstar_model.evaluation.lone_level import judge_lone_level
 from refstar_model.evaluation.scores import Judges, tensor
 from refstar_model.evaluation.sheets import Show
 from refstar_model.export.restorers import SIDE, Restorer
+from refstar_model.progress import follow
 
 Pixels = NDArray[np.uint8]
 
@@ -35,12 +37,14 @@ def judge_super_resolution(
     sharp = spread([p for p in photos.of_kinds(*REAL_KINDS).photos if p.sharp_at_512], count)
     if not sharp:
         return {}
-    return {
-        f"x{factor}": judge_lone_level(
-            model, (small_case(photos, p, factor) for p in sharp), judges, f"super-resolution-x{factor}", show
-        )
-        for factor in FACTORS
-    }
+    return {f"x{factor}": _judge_factor(model, photos, sharp, factor, judges, show) for factor in FACTORS}
+
+
+def _judge_factor(
+    model: Restorer, photos: PhotoSet, sharp: Sequence[Photo], factor: int, judges: Judges, show: Show | None
+) -> dict[str, Any]:
+    small = (small_case(photos, photo, factor) for photo in follow(sharp, f"x{factor}"))
+    return judge_lone_level(model, small, judges, f"super-resolution-x{factor}", show)
 
 
 def small_case(photos: PhotoSet, photo: Photo, factor: int) -> LoneCase:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refstar_model.export.card import Ranks, SystemCard
-from refstar_model.options.photographs import TEACHERS, find_model, open_named_photos
+from refstar_model.options.photographs import open_named_photos
 from refstar_model.options.restoration import (
     add_restoration_options,
     open_recognizer,
@@ -15,6 +15,7 @@ from refstar_model.options.restoration import (
     watch_restorer,
 )
 from refstar_model.options.run import read_loop, read_run
+from refstar_model.options.teachers import MESH, find_teachers, in_folder
 from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class GanPriorSystem:
             help="share of the faces whose head is turned a little further, with the face mesh of --teachers",
         )
         parser.add_argument(
-            "--teachers", type=Path, default=find_model(TEACHERS), help="folder of mediapipe/, for --turned"
+            "--teachers", type=Path, default=find_teachers(), help="folder of mediapipe/, for --turned"
         )
         parser.add_argument(
             "--compiled",
@@ -81,7 +82,7 @@ class GanPriorSystem:
         stream = read_stream(arguments, how.stream)
         stream = replace(stream, mix=replace(stream.mix, turned=arguments.turned))
         how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
-        watch = watch_restorer(arguments, photos, view_network)
+        watch = watch_restorer(arguments, photos, view_network, references=False)
         return train(photos, open_recognizer(arguments), how, run, watch, reliefs)
 
     def load(self, weights: Path) -> TrainedSystem:
@@ -129,5 +130,4 @@ def _measure_reliefs(arguments: argparse.Namespace, photos: "PhotoSet") -> "Reli
         return None
     from refstar_model.data.reliefs import measure_reliefs
 
-    mesh = arguments.teachers / "mediapipe/face_landmark.tflite" if arguments.teachers else None
-    return measure_reliefs(photos.split("train"), mesh, arguments.out)
+    return measure_reliefs(photos.split("train"), in_folder(MESH, arguments.teachers), arguments.out)

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refstar_model.options.photographs import JUDGE, TEACHER, find_model
+from refstar_model.options.teachers import JUDGE, RECOGNIZER
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from refstar_model.data.photos import PhotoSet
     from refstar_model.data.stream import StreamParams
     from refstar_model.export.views import RestoringViews
@@ -17,16 +19,26 @@ if TYPE_CHECKING:
     from refstar_model.training import Watch
 
 
+NO_RECOGNIZER = (
+    "no loss asks for the person's likeness, and wrong references are drawn at random instead of from look-alikes: "
+    "results are less like the person"
+)
+NO_JUDGE = "best.pt is chosen by PSNR and sharpness alone, and nothing says whether the person is recognized"
+
+
 def add_restoration_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, help="faces in a batch; 32 to 64 on a GPU")
     parser.add_argument(
-        "--recognizer", type=Path, default=find_model(TEACHER), help="face recognizer for the losses (ONNX)"
+        "--recognizer",
+        type=Path,
+        default=RECOGNIZER.find(),
+        help="face recognizer for the losses (ONNX); works without",
     )
     parser.add_argument(
         "--judge",
         type=Path,
-        default=find_model(JUDGE),
-        help="face recognizer that scores val faces for best.pt; should not be --recognizer",
+        default=JUDGE.find(),
+        help="face recognizer that scores val faces for best.pt (ONNX), not that of the losses; works without",
     )
     parser.add_argument(
         "--processes",
@@ -58,29 +70,47 @@ def read_stream(arguments: argparse.Namespace, stream: "StreamParams") -> "Strea
 
 
 def open_recognizer(arguments: argparse.Namespace) -> "Recognizer | None":
-    """That of the losses, where there is one."""
+    """That of the losses, where there is one; else a line says what is lost."""
+    path = RECOGNIZER.choose(arguments.recognizer, "--recognizer", NO_RECOGNIZER)
+    if path is None:
+        return None
     from refstar_model.judges.recognition import Recognizer
 
-    return Recognizer(arguments.recognizer) if arguments.recognizer else None
+    return Recognizer(path)
 
 
 def watch_restorer(
-    arguments: argparse.Namespace, photos: "PhotoSet", view: Callable[[Any], "RestoringViews"]
+    arguments: argparse.Namespace,
+    photos: "PhotoSet",
+    view: Callable[[Any], "RestoringViews"],
+    references: bool,
 ) -> "Watch":
-    """Who scores the network on val faces, where there is a judge, and draws sheets of them.
+    """Who scores the network on val faces, and draws sheets of them; nobody where there are none to do it with.
 
-    ``view``: the network as the graphs that it is to become.
+    ``view``: the network as the graphs that it is to become; ``references``: whether it takes any.
     """
-    from refstar_model.evaluation import NetModel, draw_quick_sheet, quick_scores, quick_scores_alone
+    from refstar_model.evaluation import (
+        NetModel,
+        draw_quick_sheet,
+        has_cases,
+        quick_scores,
+        quick_scores_alone,
+    )
     from refstar_model.judges.recognition import Recognizer
     from refstar_model.training import Watch
+    from refstar_model.training.processes import read_rank
 
     val = photos.split("val")
-    scorer = Recognizer(arguments.judge) if arguments.judge else None
+    judged = has_cases(val) if references else bool(val.photos)
+    if not judged and read_rank() == 0:
+        print("too few val people to judge by: no best.pt is kept", flush=True)
+    path = JUDGE.choose(arguments.judge, "--judge", NO_JUDGE)
+    scorer = Recognizer(path) if path is not None else None
 
     def judge(net: Any) -> dict[str, float]:
-        assert scorer is not None
-        model = NetModel(view(net))
-        return (quick_scores if model.takes_references else quick_scores_alone)(model, val, scorer)
+        return (quick_scores if references else quick_scores_alone)(NetModel(view(net)), val, scorer)
 
-    return Watch(judge if scorer else None, lambda net: draw_quick_sheet(NetModel(view(net)), val))
+    def show(net: Any) -> "Tensor":
+        return draw_quick_sheet(NetModel(view(net)), val)
+
+    return Watch(judge if judged else None, show if val.photos else None)

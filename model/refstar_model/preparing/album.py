@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import numpy as np
 from refstar_model.data.photos import DataError
 from refstar_model.preparing.finder import FaceSearch
 from refstar_model.preparing.portrait import Portrait, PortraitError, cut_portrait
+from refstar_model.progress import follow
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-EVERY = 5.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +48,16 @@ def find_photographs(album: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def read_album(
-    photographs: list[tuple[str, Path]], search: FaceSearch, say: Callable[[str], None] = print
-) -> Iterator[Entry]:
-    """What becomes of each, one by one. ``say`` gets a line every few seconds."""
+def read_album(photographs: list[tuple[str, Path]], search: FaceSearch) -> Iterator[Entry]:
+    """What becomes of each, one by one."""
     seen: dict[str, Path] = {}
-    began = spoke = time.monotonic()
-    for number, (person, path) in enumerate(photographs, 1):
+    for person, path in follow(photographs, "photographs"):
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         if (other := seen.setdefault(digest, path)) is not path:
             yield Entry(path, person, reason=f"the same file as {other}")
         else:
             yield _read_entry(path, person, data, digest, search)
-        now = time.monotonic()
-        if now - spoke >= EVERY:
-            spoke, left = now, (now - began) / number * (len(photographs) - number)
-            say(f"{number} of {len(photographs)} photographs, {left / 60:.1f} minutes left")
 
 
 def _read_entry(path: Path, person: str, data: bytes, digest: str, search: FaceSearch) -> Entry:

@@ -27,6 +27,10 @@ CANDIDATE = 0.15  # finder's score from which a place is looked at again
 LEAST_SCORE = 0.5
 MOST_CANDIDATES = 100
 SAME_PLACE = 0.5  # distances of the eyes: two finds whose middles are nearer are one face
+#: As in the service's search: how finds are looked at again (turn in radians, scale), the mean score from which one
+#: stays a face then, and how far its points may move, in distances of the eyes.
+OTHERWISE = ((0.3, 1.0), (-0.3, 1.0), (0.0, 1.25), (0.0, 0.8))
+STEADY, STILL = 0.4, 0.07
 MIRRORED = [1, 0, 2, 4, 3]  # the five points' order in a mirrored picture
 
 
@@ -55,12 +59,28 @@ class FaceSearch:
         for _ in range(2):  # the second look starts from the first one's points
             points, second = self._look_closer(picture, points)
         scores = np.sqrt(first * second)
+        likely = scores >= LEAST_SCORE
+        scores[likely] *= self._measure_steadiness(picture, points[likely])
         kept: list[FoundFace] = []
         for i in np.argsort(-scores, kind="stable"):
             face = FoundFace(points[i], float(scores[i]))
             if face.score >= LEAST_SCORE and not any(_one_face(face, other) for other in kept):
                 kept.append(face)
         return kept
+
+    def _measure_steadiness(self, picture: Pixels, points: Points) -> NDArray[np.float64]:
+        """Of finds at ``points`` [n, 5, 2], 0..1: whether they stay faces, and their points in place, seen otherwise.
+
+        What only resembles a face does so from one point of view.
+        """
+        logs, apart = np.zeros(len(points)), np.zeros(len(points))
+        width = np.maximum(np.linalg.norm(points[:, 1] - points[:, 0], axis=1), 1e-6)
+        for tilt, scale in OTHERWISE:
+            seen, scores = self._look_closer(picture, _turn(points, tilt, scale))
+            logs += np.log(scores + 1e-6) / len(OTHERWISE)
+            apart += np.linalg.norm(seen - points, axis=2).mean(1) / width / len(OTHERWISE)
+        held = np.minimum(1, np.exp(logs) / STEADY) * np.minimum(1, STILL / np.maximum(apart, 1e-6))
+        return np.asarray(np.sqrt(held))
 
     def _look(self, picture: Pixels) -> tuple[Points, NDArray[np.float64]]:
         """Places [n, 5, 2] that may be faces, and their scores [n], of all views."""
@@ -111,6 +131,13 @@ def _views(picture: Pixels) -> Iterator[tuple[Pixels, NDArray[np.float64]]]:
         view = cv2.copyMakeBorder(source, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(127, 127, 127))
         yield np.asarray(view, np.uint8), np.array([width / size[0], height / size[1]])
         scale /= 2
+
+
+def _turn(points: Points, tilt: float, scale: float) -> Points:
+    """Points [n, 5, 2] turned by ``tilt`` and scaled around the middle of their face."""
+    cosine, sine = scale * np.cos(tilt), scale * np.sin(tilt)
+    middle = points.mean(1, keepdims=True)
+    return np.asarray((points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle)
 
 
 def _one_face(face: FoundFace, surer: FoundFace) -> bool:

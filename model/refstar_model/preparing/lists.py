@@ -35,12 +35,12 @@ def split_people(people: Iterable[str], paired: set[str], share: float) -> dict[
     """``train`` or ``val`` of each person.
 
     ``val`` gets ``share`` of those who are ``paired`` (have two photographs), by a hash of their names, and at least
-    one of them, as long as two people are left to train on.
+    two of them (each is given the other's photograph as a stranger's), as long as two people are left to train on.
     """
     everyone = sorted(set(people))
     order = sorted(paired, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     most = max(0, len(everyone) - 2)
-    count = min(most, max(1, round(share * len(paired)))) if share > 0 else 0
+    count = min(most, max(2, round(share * len(paired)))) if share > 0 else 0
     judged = set(order[:count])
     return {person: "val" if person in judged else "train" for person in everyone}
 

@@ -80,7 +80,7 @@ class RefStarSystem:
         )
         how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
         photos = open_named_photos(arguments)
-        watch = watch_restorer(arguments, photos, view_network)
+        watch = watch_restorer(arguments, photos, view_network, references=True)
         if not arguments.travel:  # the sheets of its own show the references too
             watch = replace(watch, show=None)
         return train(photos, open_recognizer(arguments), how, run, watch)

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.layers.precision import compute_in
+from refstar_model.progress import describe_seconds
 from refstar_model.training.checkpoint import Checkpoint, Standing, write_whole
 from refstar_model.training.clock import Clock, Ticker
 from refstar_model.training.journal import Journal, carry_journal
 from refstar_model.training.optimizers import GroupedAdamW
 from refstar_model.training.params import LoopParams
 from refstar_model.training.processes import Course, Processes
-from refstar_model.training.progress import describe_progress, describe_seconds, describe_values
+from refstar_model.training.progress import describe_progress, describe_values
 
 B = TypeVar("B")
 Loss = tuple[Tensor, dict[str, float]]  # what is minimized, and its parts for the log

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import isfinite
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+from refstar_model.progress import describe_seconds
 
 
 def describe_progress(done: int, steps: int | None, speed: float, seconds_left: float) -> str:
@@ -20,19 +20,6 @@ def describe_progress(done: int, steps: int | None, speed: float, seconds_left: 
     if steps is None:
         return said
     return f"{said} in this call, which ends near step {done + int(seconds_left * speed):,}"
-
-
-def describe_seconds(seconds: float) -> str:
-    """The two largest units: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    if seconds < _DAY:
-        minutes = round(seconds / _MINUTE)
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(seconds / _HOUR)
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def describe_values(values: Mapping[str, float]) -> str:
