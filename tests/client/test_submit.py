@@ -19,8 +19,8 @@ from refstar_client import Client
 from refstar_client.cli import main
 from refstar_client.submit.command import JOURNAL
 from refstar_client.submit.plan import SUFFIXES
-from refstar_service.app.restore import sources
 from refstar_service.app.cli import run as run_service_command
+from refstar_service.app.restore import sources
 from scripted_service import Answer, Script, problem
 
 

@@ -13,7 +13,7 @@ from refstar_client.options import RestorationOptions
 
 #: Names of files that are taken for pictures. What they really are, the service sees.
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
     | {".heic", ".heif", ".hif", ".jp2", ".j2k", ".gif"}
 )
 OPTIONS = frozenset(RestorationOptions.__annotations__)
