@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.faces.texture import face_weights
+from refstar_service.faces.close_up import cut_close_up, weigh_close_up, weigh_face
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -16,6 +16,7 @@ _SIGMAS = (0.0, 1.0, 2.0, 4.0)  # between each two lies a band; coarser grain th
 _BLOCK = 16  # pixels of a crop
 #: Of the blocks by their energy: grain is everywhere, and where there is least of all else it is alone.
 _ALONE = 1 / 3
+_LEAST_SIDE = 256  # of a crop: a smaller one tells nothing of grain
 _FEWEST = 24  # blocks outside the face that tell what the grain is
 _LEAST, _MOST = 0.7, 14.0  # gray levels that are added
 _RANGE = 24.0  # gray levels next to black and white in which grain fades
@@ -29,10 +30,12 @@ def match_grain(restored: Pixels, crop: Pixels) -> Pixels:
     face of a size, so that results repeat.
     """
     side = len(crop)
+    if side < _LEAST_SIDE:
+        return restored
     light, drawn = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (crop, restored))
-    weights = face_weights(side)
+    weights = weigh_face(side)
     wanted = _measure(light, weights < 0.02)
-    present = _measure(drawn, weights > 0.9)
+    present = _measure(cut_close_up(drawn), weigh_close_up() > 0.9)
     if wanted is None or present is None:
         return restored
     missing = np.sqrt(np.maximum(wanted**2 - present**2, 0))

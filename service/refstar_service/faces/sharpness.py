@@ -1,6 +1,5 @@
 """How sharp a face is: whether a reference has anything to give."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -17,15 +16,9 @@ Pixels = NDArray[np.uint8]
 LEAST_SHARPNESS = 0.3
 
 
-@dataclass(frozen=True)
-class _Scale:
-    side: int  # the crop is measured at this side
-    fine: float  # sigmas of the two gradients, pixels of that side
-    coarse: float
-
-
-_PERSON = _Scale(256, 1.0, 3.5)  # detail that shows who it is
-_FINEST = _Scale(512, 0.7, 2.0)  # detail that only a sharp photograph has
+_SIDE = 256  # the crop is measured at this side: finer detail of a 512 crop tells nothing of the person
+_FINE, _COARSE = 1.0, 3.5  # sigmas of the two gradients, pixels of that side
+_FINEST, _FINER = 0.7, 2.0  # the same at 512, for detail that only a sharp photograph has
 _WINDOW = 0.18  # of the side: sigma around the middle of the points that is looked at
 #: Of the fine to the coarse energy, in the middle of the photographs that are called sharp; 1 is no detail at all.
 _CRISP = 3.4
@@ -41,47 +34,41 @@ def sharpness(crop: Pixels) -> float:
     as much along n as along t, and drops out.
     """
     light = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return float(np.clip(_crispness(light, _PERSON), 0, 1))
+    method = cv2.INTER_AREA if light.shape[0] > _SIDE else cv2.INTER_LINEAR
+    light = cv2.resize(light, (_SIDE, _SIDE), interpolation=method)
+    return float(np.clip(_measure(light, _FINE, _COARSE, _window()), 0, 1))
 
 
-def finest_sharpness(light: NDArray[np.float32]) -> float:
-    """The same measure at twice the resolution, of the light [S, S] of an aligned crop, and not cut to 1.
+def finest_sharpness(light: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
+    """The same measure of finer detail in a close-up at 512 (`cut_close_up`), with its weights, and not cut to 1.
 
     Severely degraded faces have 0.01 to 0.03, moderately degraded ones 0.04 to 0.13, enlarged thumbnails 0.1 to 0.35,
-    clean photographs at 512 0.28 to 0.75.
+    clean photographs 0.28 to 0.75.
     """
-    return _crispness(light, _FINEST)
+    return _measure(light, _FINEST, _FINER, weights)
 
 
-def _crispness(light: NDArray[np.float32], scale: _Scale) -> float:
-    side = scale.side
-    method = cv2.INTER_AREA if light.shape[0] > side else cv2.INTER_LINEAR
-    light = cv2.resize(light, (side, side), interpolation=method)
-    fine, coarse = _gradient(light, scale.fine), _gradient(light, scale.coarse)
-    strength = (coarse**2).sum(0)
-    along = (fine * coarse).sum(0) ** 2
-    across = (fine[0] * coarse[1] - fine[1] * coarse[0]) ** 2
-    weight = _window(side)
+def _measure(light: NDArray[np.float32], fine: float, coarse: float, weights: NDArray[np.float32]) -> float:
+    (fine_x, fine_y), (x, y) = _gradient(light, fine), _gradient(light, coarse)
+    strength = x * x + y * y
+    along, across = fine_x * x + fine_y * y, fine_x * y - fine_y * x
     # With n = coarse / |coarse|, weighting by |coarse|^2 leaves the products as they are.
-    found = float((weight * (along - across)).sum())
-    expected = float((weight * strength**2).sum())
-    if expected <= 1e-3:
-        return 0.0
-    return (found / expected - 1) / (_CRISP - 1)
+    found = float((weights * (along * along - across * across)).sum())
+    expected = float((weights * strength * strength).sum())
+    return (found / expected - 1) / (_CRISP - 1) if expected > 1e-3 else 0.0
 
 
-def _gradient(light: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Derivatives in x and y [2, n, n] of the picture blurred by ``sigma``."""
+def _gradient(light: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Derivatives in x and y [n, n] of the picture blurred by ``sigma``."""
     blurred = cv2.GaussianBlur(light, (0, 0), sigma)
-    return np.stack(
-        [cv2.Sobel(blurred, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(blurred, cv2.CV_32F, 0, 1, ksize=1)]
-    )
+    x, y = (cv2.Sobel(blurred, cv2.CV_32F, across, 1 - across, ksize=1) for across in (1, 0))
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
 @cache
-def _window(side: int) -> NDArray[np.float32]:
-    """Weights [side, side]: brows, eyes, nose and mouth; hair, which has detail of its own, hardly."""
-    x, y = TEMPLATE.mean(0) * side / TEMPLATE_SIZE
-    places = np.arange(side)
+def _window() -> NDArray[np.float32]:
+    """Weights [n, n]: brows, eyes, nose and mouth; hair, which has detail of its own, hardly."""
+    x, y = TEMPLATE.mean(0) * _SIDE / TEMPLATE_SIZE
+    places = np.arange(_SIDE)
     away = (places[None] - x) ** 2 + (places[:, None] - y) ** 2
-    return np.asarray(np.exp(-away / (2 * (_WINDOW * side) ** 2)), np.float32)
+    return np.asarray(np.exp(-away / (2 * (_WINDOW * _SIDE) ** 2)), np.float32)

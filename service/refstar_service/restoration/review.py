@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_service.faces.close_up import cut_close_up, weigh_close_up, weigh_face, weigh_middle
 from refstar_service.faces.sharpness import finest_sharpness
-from refstar_service.faces.texture import face_weights, measure_texture
+from refstar_service.faces.texture import measure_texture
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -47,23 +48,30 @@ def find_objection(before: Pixels, after: Pixels) -> str | None:
     if len(before) < _LEAST_SIDE:
         return None
     light, restored = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (before, after))
-    if not _is_same_structure(light, restored) or _has_pattern(light, restored):
+    if not _is_same_structure(light, restored):
         return NOT_PLAUSIBLE
-    return ALREADY_SHARP if _was_sharp(light, restored) else None
+    near, near_restored = cut_close_up(light), cut_close_up(restored)
+    if _has_pattern(near, near_restored):
+        return NOT_PLAUSIBLE
+    if _is_sharper(near, near_restored) or _is_better_skin(light, restored):
+        return None
+    return ALREADY_SHARP
 
 
-def _was_sharp(light: Map, restored: Map) -> bool:
-    sharpness = finest_sharpness(light)
-    if sharpness < _SHARP or finest_sharpness(restored) >= _SHARPER * sharpness:
-        return False
+def _is_sharper(near: Map, near_restored: Map) -> bool:
+    middle = weigh_middle()
+    sharpness = finest_sharpness(near, middle)
+    return sharpness < _SHARP or finest_sharpness(near_restored, middle) >= _SHARPER * sharpness
+
+
+def _is_better_skin(light: Map, restored: Map) -> bool:
     texture, left = measure_texture(light), measure_texture(restored)
-    cleaned = texture > _NOISE and left < _CLEANED * texture
-    return left < _GROWN * texture and not cleaned
+    return left >= _GROWN * texture or (texture > _NOISE and left < _CLEANED * texture)
 
 
 def _is_same_structure(light: Map, restored: Map) -> bool:
     """Whether what is larger than a lip lies where it lay: light and dark may not change places."""
-    weights = face_weights(_COARSE_SIDE)
+    weights = weigh_face(_COARSE_SIDE)
     a, b = (_take_structure(each, weights) for each in (light, restored))
     together, ours, theirs = (float((weights * x * y).sum()) for x, y in ((a, b), (a, a), (b, b)))
     return together >= _AGREEMENT * math.sqrt(ours * theirs)
@@ -78,7 +86,7 @@ def _take_structure(light: Map, weights: Map) -> Map:
 def _has_pattern(light: Map, restored: Map) -> bool:
     """Whether the restoration printed something that repeats every 8 or 16 pixels."""
     detail = light - cv2.blur(light, (16, 16))
-    weights = face_weights(len(light)) / (1 + cv2.blur(detail * detail, (16, 16)) / _CALM)
+    weights = weigh_close_up() / (1 + cv2.blur(detail * detail, (16, 16)) / _CALM)
     change = restored - light
     return any(_tile_height(change, weights, period) > most for period, most in _TILES.items())
 
