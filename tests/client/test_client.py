@@ -187,8 +187,7 @@ async def test_a_webhook_of_the_service_is_verified(url: str, photograph: Path, 
 
 
 def test_the_options_are_those_that_the_service_knows(url: str) -> None:
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
-    form = paths["/v1/restorations"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]["RestorationForm"]
     offered = set(get_type_hints(RestorationOptions))
     assert set(KNOBS) <= offered <= set(form["properties"])
 

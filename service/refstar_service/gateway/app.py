@@ -19,6 +19,7 @@ from refstar_service.gateway.http.auth import describe_access
 from refstar_service.gateway.http.connections import Connections, allow_connections
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.cors import allow_origins
+from refstar_service.gateway.http.description import complete_description
 from refstar_service.gateway.http.edge import PROBES, Edge
 from refstar_service.gateway.http.handlers import install_handlers
 from refstar_service.gateway.http.hosts import HostNames
@@ -27,6 +28,7 @@ from refstar_service.gateway.http.shares import Shares
 from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
+from refstar_service.gateway.requests.options import FORMS
 from refstar_service.gateway.routes import (
     events,
     health,
@@ -122,6 +124,7 @@ def create_app(
     app.add_middleware(Edge, metrics=metrics, names=HostNames.of(settings))
     for router in (restorations, results, events, people, model_routes, problem_pages, health, page):
         app.include_router(router.router)
+    complete_description(app, FORMS)
     if keys is not None:
         describe_access(app)
     return app

@@ -38,7 +38,7 @@ request-timeout = 3
 """
 
 # Most of the pictures are fit to be restored, so that there are jobs to ask for, cancel and delete.
-HOOKS = """
+HOOKS = '''
 import io
 import schemathesis
 from hypothesis import strategies
@@ -49,9 +49,18 @@ def picture(kind):
     Image.linear_gradient("L").resize((64, 64)).save(written, kind)
     return written.getvalue()
 
+@schemathesis.hook
+def before_load_schema(context, description):
+    """The description has a schema of the stream, which is a text; here that of an event is wanted."""
+    events = description["paths"]["/v1/restorations/{job_id}/events"]["get"]["responses"]["200"]["content"]
+    assert events["text/event-stream"]["schema"]["type"] == "string"
+    data = {"type": "string", "contentMediaType": "application/json"}
+    event = {"type": "object", "properties": {"id": {"type": "string"}, "data": data}, "required": ["data"]}
+    events["text/event-stream"]["schema"] = event
+
 good = strategies.sampled_from([picture(kind) for kind in ("png", "jpeg", "webp")])
 schemathesis.openapi.format("binary", good | good | good | strategies.binary(max_size=99))
-"""
+'''
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,10 @@ def gateway(redis_server: str, tmp_path: Path) -> Iterator[Gateway]:
     }
     refstar = [sys.executable, "-m", "refstar_service.app.cli"]
     made = subprocess.run(
-        [*refstar, "keys", "add", "test"], env=environment, stdout=subprocess.PIPE, check=True
+        [*refstar, "keys", "add", "test", "--may-prioritize"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
     )
     token = made.stdout.decode().partition("token: ")[2].split()[0]
     log = tmp_path / "log"

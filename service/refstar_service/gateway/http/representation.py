@@ -7,7 +7,10 @@ from fastapi import Header, Response
 
 from refstar_service.gateway.http.resource import Resource
 
-IfNoneMatch = Annotated[str | None, Header()]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(alias="If-None-Match", description="An `ETag`: what has not changed since is not sent again."),
+]
 
 
 def render_resource(

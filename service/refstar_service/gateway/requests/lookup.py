@@ -1,6 +1,9 @@
 """The restoration or person that a request names, if it is the caller's: what is somebody else's does not exist."""
 
 import re
+from typing import Annotated
+
+from fastapi import Path
 
 from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
@@ -8,6 +11,9 @@ from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.jobs import Job, RestoreRequest
 from refstar_service.people import Person
+
+RestorationId = Annotated[str, Path(description="ID of the restoration.")]
+PersonId = Annotated[str, Path(description="ID of the person.")]
 
 # Ids are made here, and become part of blob keys: anything else is not even looked up.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

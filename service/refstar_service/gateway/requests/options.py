@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.validation import report_invalid_parameters
+from refstar_service.jobs.request import MOST_REFERENCES
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, MOST_BOXES, Knob, KnobKind
 from refstar_service.webhooks.endpoint import LONGEST_URL
@@ -109,22 +110,6 @@ def _check_name(name: str, known: list[str], files: tuple[str, ...]) -> None:
         )
 
 
-def form_schema(max_references: int) -> dict[str, Any]:
-    """The whole form of a restoration as JSON Schema, for OpenAPI."""
-    image = {
-        **_PICTURE,
-        "description": "The degraded photograph, or a square face crop with `faces=aligned`.",
-    }
-    files = {"image": image, "references": _references_schema(0, max_references)}
-    return _form_schema("RestorationForm", files, KNOBS.values(), RestorationOptions, ["image"])
-
-
-def person_schema(max_references: int) -> dict[str, Any]:
-    """The same of a person."""
-    files = {"references": _references_schema(1, max_references)}
-    return _form_schema("PersonForm", files, PERSON_KNOBS.values(), PersonOptions, ["references"])
-
-
 _PICTURE = {"type": "string", "format": "binary"}
 
 
@@ -152,7 +137,8 @@ def _form_schema(
         shown = {key: value for key, value in option.items() if value is not None} | (
             choices[0] if choices else {}
         )
-        properties[name] = shown | {"description": " ".join(option["description"].split())}
+        text = " ".join(option["description"].split())
+        properties[name] = shown | {"description": _tell_default(text, shown.pop("default", None))}
     return {
         "title": title,
         "type": "object",
@@ -162,10 +148,16 @@ def _form_schema(
     }
 
 
+def _tell_default(text: str, default: Any) -> str:
+    """As a sentence. Programs that make clients would send a `default`, or ask for it, where nothing was chosen."""
+    if default in (None, ""):
+        return text
+    return f"{text} Default: {str(default).lower() if isinstance(default, bool) else default}."
+
+
 def _knob_schema(knob: Knob) -> dict[str, Any]:
-    schema: dict[str, Any] = {"description": knob.help}
-    if knob.default is not None and knob.kind is not KnobKind.BOXES:  # an empty list may not be sent
-        schema["default"] = knob.default
+    default = None if knob.kind is KnobKind.BOXES else knob.default  # an empty list may not be sent
+    schema: dict[str, Any] = {"description": _tell_default(knob.help, default)}
     match knob.kind:
         case KnobKind.CHOICE:
             kind = "integer" if isinstance(knob.choices[0], int) else "string"
@@ -190,3 +182,30 @@ _BOXES_SCHEMA = {
         "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
     },
 }
+
+
+def _describe_forms() -> dict[str, dict[str, Any]]:
+    image = {
+        **_PICTURE,
+        "description": "The degraded photograph, or a square face crop with `faces=aligned`.",
+    }
+    files = {"image": image, "references": _references_schema(0, MOST_REFERENCES)}
+    of_person = {"references": _references_schema(1, MOST_REFERENCES)}
+    return {
+        "RestorationForm": _form_schema(
+            "RestorationForm", files, KNOBS.values(), RestorationOptions, ["image"]
+        ),
+        "PersonForm": _form_schema(
+            "PersonForm", of_person, PERSON_KNOBS.values(), PersonOptions, ["references"]
+        ),
+    }
+
+
+#: The forms as JSON Schema, for OpenAPI, by name.
+FORMS = _describe_forms()
+
+
+def describe_form(name: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route whose body is one of `FORMS`."""
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -16,7 +16,7 @@ from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.responses import describe_problems
-from refstar_service.gateway.requests.lookup import find_restoration
+from refstar_service.gateway.requests.lookup import RestorationId, find_restoration
 from refstar_service.gateway.routes.resources import Restoration
 from refstar_service.jobs import Job, JobStatus
 
@@ -32,15 +32,13 @@ router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
 _STREAM = {
     "description": "Each event carries the restoration. The stream closes after the event that tells of its end.",
-    # Of one event: OpenAPI 3.1 has no word for a sequence of them.
+    # The stream as text: OpenAPI 3.1 has no word for a sequence of events.
     "content": {
         "text/event-stream": {
             "schema": {
-                "type": "object",
-                "properties": {
-                    "id": {"type": "string"},
-                    "data": {"type": "string", "contentMediaType": "application/json"},
-                },
+                "type": "string",
+                "description": "Events as the HTML standard has them. `data` is a Restoration as JSON; of the event "
+                "`deleted`, which tells that the restoration was deleted, it is `{}`. No event is without data.",
             }
         }
     },
@@ -61,13 +59,16 @@ _STREAM = {
     },
 )
 async def stream_events(
-    job_id: str,
+    job_id: RestorationId,
     gateway: GatewayDep,
     caller: CallerDep,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="The last event that the client got.")
+    ] = None,
 ) -> Response:
-    """Follow a restoration as server-sent events: its current state first, then every change and every move in the
-    queue, until it ends. With `Last-Event-ID`, which browsers send when they reconnect, events are not repeated."""
+    """Follow a restoration as server-sent events. They tell of its current state first, then of every change and every
+    move in the queue, until it ends. With `Last-Event-ID`, which browsers send when they reconnect, events are not
+    repeated."""
     job = await find_restoration(gateway, caller, job_id)
     if job.status.terminal and last_event_id == _event_id(job, None):
         return Response(status_code=204)  # which also keeps a browser from coming back
@@ -92,7 +93,8 @@ class _Events(Response):
         ):
             async with queue.watch(self._job_id) as changed, watching as revoked:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await self._send(send, f"retry: {RECONNECT_AFTER}\n\n")
+                # No empty line behind it, nor behind the comment below: some clients would take them for events.
+                await self._send(send, f"retry: {RECONNECT_AFTER}\n")
                 await self._tell(receive, send, changed, revoked)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -129,7 +131,7 @@ class _Events(Response):
                     if job.status is JobStatus.QUEUED:
                         pause = MOVES_EVERY
                 if clock() - spoke >= HEARTBEAT:
-                    await self._send(send, ":\n\n")
+                    await self._send(send, ":\n")
                     spoke = clock()
                 change = asyncio.create_task(changed.wait())
                 await asyncio.wait(

@@ -24,14 +24,14 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/healthz")
 async def check_health() -> Liveness:
-    """Liveness: this process responds. Nothing else is checked, so an outage of Redis does not restart gateways."""
+    """Check that this process responds. Nothing else is checked, so an outage of Redis does not restart gateways."""
     return Liveness(status="ok")
 
 
 @router.get("/readyz", responses=describe_problems(ProblemType.NOT_READY))
 async def check_readiness(gateway: GatewayDep) -> Readiness:
-    """Readiness: Redis answers and can write, API keys can be read, pictures can be stored, a model is installed, and a
-    running worker has loaded it and warmed it up."""
+    """Check that pictures can be restored. Redis answers and can write, API keys can be read, pictures can be stored, a
+    model is installed, and a running worker has loaded it and warmed it up."""
     if gateway.stopping.is_set():
         raise _report_not_ready("The service is stopping.")
     if not gateway.models:
@@ -64,9 +64,13 @@ async def check_readiness(gateway: GatewayDep) -> Readiness:
     return Readiness(status="ready", workers=able)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def scrape_metrics(request: Request, gateway: GatewayDep) -> Response:
-    """Metrics for Prometheus. Queue metrics are read from Redis on every scrape, so no worker is needed."""
+    """Read metrics, for Prometheus. Queue metrics are read from Redis on every scrape, so no worker is needed."""
     await _read_queue(gateway)
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 

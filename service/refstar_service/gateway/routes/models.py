@@ -12,5 +12,6 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models", responses=describe_problems())
 async def list_models(gateway: GatewayDep, caller: CallerDep) -> ModelList:
-    """List the installed models: where each comes from, what it accepts, and how well it was measured to work."""
+    """List the installed models. The response says where each comes from, what it accepts, and how well it was measured
+    to work."""
     return ModelList(models=[Model.of(gateway.models[name]) for name in sorted(gateway.models)])

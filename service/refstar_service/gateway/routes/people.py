@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
@@ -32,23 +31,17 @@ from refstar_service.gateway.requests.enrollments import (
 )
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
-from refstar_service.gateway.requests.lookup import find_person, find_person_or_none
-from refstar_service.gateway.requests.options import person_schema
+from refstar_service.gateway.requests.lookup import PersonId, find_person, find_person_or_none
+from refstar_service.gateway.requests.options import describe_form
 from refstar_service.gateway.requests.submission import submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
-from refstar_service.jobs.request import MOST_REFERENCES, reference_keys
+from refstar_service.jobs.request import reference_keys
 from refstar_service.people import PeopleFullError, Person, PersonStatus, blob_keys
 
 POLL_DELAY = 2  # seconds; an enrollment is quick
 
 router = APIRouter(prefix="/v1/people", tags=["people"])
 
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": person_schema(MOST_REFERENCES)}},
-    }
-}
 _LINKS = describe_links("person_id", "read_person", "delete_person")
 
 
@@ -57,7 +50,7 @@ _LINKS = describe_links("person_id", "read_person", "delete_person")
     status_code=202,
     response_model=PersonResource,
     response_description="The references were accepted; a worker has yet to look at them.",
-    openapi_extra=_REQUEST_BODY,
+    openapi_extra=describe_form("PersonForm"),
     responses={
         201: {
             "model": PersonResource,
@@ -81,7 +74,7 @@ async def create_person(
     prefer: PreferHeader = None,
     key: IdempotencyKeyHeader = None,
 ) -> Response:
-    """Store a person's references once, so that restorations can name the person. A worker checks the photographs,
+    """Store a person's references once. Then restorations can name the person. A worker checks the photographs,
     crops the faces and encodes them; the photographs themselves are not kept."""
 
     async def create(form: Form, creation: Creation) -> Person:
@@ -116,24 +109,25 @@ async def list_people(
     },
 )
 async def read_person(
-    person_id: str,
+    person_id: PersonId,
     request: Request,
     gateway: GatewayDep,
     caller: CallerDep,
     prefer: PreferHeader = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Get a stored person: what was found in each reference, and whether restorations can name the person."""
+    """Get a stored person. The response says what was found in each reference, and whether restorations can name the
+    person."""
     with hold_wait(gateway, caller, prefer) as seconds:
         person = await _read_settled(request, gateway, caller, person_id, seconds)
     return omit_if_known(_render(person, 200, seconds), if_none_match)
 
 
 @router.delete("/{person_id}", status_code=204, responses=describe_problems(ProblemType.QUEUE_UNAVAILABLE))
-async def delete_person(person_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
-    """Delete everything stored of a person now: the record, the faces, the encoded features, and any photograph that
-    no worker has looked at yet. Restorations that name the person and have not started will fail. Deleting a person
-    who does not exist succeeds, so it is safe to repeat."""
+async def delete_person(person_id: PersonId, gateway: GatewayDep, caller: CallerDep) -> Response:
+    """Delete everything stored of a person now. That is the record, the faces, the encoded features, and any
+    photograph that no worker has looked at yet. Restorations that name the person and have not started will fail.
+    Deleting a person who does not exist succeeds, so it is safe to repeat."""
     person = await find_person_or_none(gateway, caller, person_id)
     if person is not None:
         # The blobs first: if this is cut short, repeating it still finds them. Then those that were stored in between;
@@ -186,7 +180,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
 
 
 async def _read_settled(
-    request: Request, gateway: Gateway, caller: Caller, person_id: str, seconds: int | None
+    request: Request, gateway: Gateway, caller: Caller, person_id: PersonId, seconds: int | None
 ) -> Person:
     """The person, after a wait for a worker if one was asked for."""
     person = await find_person(gateway, caller, person_id)

@@ -1,12 +1,16 @@
 """`/problems/<slug>`: the address that is a problem's type explains it."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import ProblemExplanation, ProblemList
+
+Slug = Annotated[str, Path(description="Name of the problem: the last part of its `type`.")]
 
 router = APIRouter(prefix="/problems", tags=["problems"])
 
@@ -24,8 +28,8 @@ async def list_problems() -> ProblemList:
 
 
 @router.get("/{slug}", response_model=ProblemExplanation, responses=describe_problems(ProblemType.NOT_FOUND))
-async def explain_problem(slug: str, request: Request) -> Response | ProblemExplanation:
-    """Explain a problem type and what to do about it: plain text for browsers, JSON for everything else."""
+async def explain_problem(slug: Slug, request: Request) -> Response | ProblemExplanation:
+    """Explain a problem type and what to do about it. Browsers get plain text, everything else JSON."""
     problem = ProblemType.of(slug)
     if problem is None:
         raise ProblemError(ProblemType.NOT_FOUND, f"No such problem type: {slug[:80]!r}.")

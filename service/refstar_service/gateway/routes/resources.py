@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.resource import ProblemDetails, Resource
@@ -15,12 +15,23 @@ from refstar_service.people import Person
 from refstar_service.restoration.report import FaceReport, ReferenceReport
 
 
+def _describe_numbers(count: int) -> WithJsonSchema:
+    """`prefixItems`, which tuples have otherwise, mean little to most programs that make clients."""
+    return WithJsonSchema(
+        {"type": "array", "items": {"type": "number"}, "minItems": count, "maxItems": count}
+    )
+
+
+BoxSides = Annotated[tuple[float, float, float, float], _describe_numbers(4)]
+Point = Annotated[tuple[float, float], _describe_numbers(2)]
+
+
 class FaceResource(Resource):
-    box: tuple[float, float, float, float]
+    box: BoxSides
     """x, y, width and height in pixels of the upright picture."""
     score: float
     """Confidence of the face detector, 0 to 1. 1 for an aligned picture, 0 for a box without a face."""
-    points: list[tuple[float, float]]
+    points: list[Point]
     """Eyes, nose and mouth corners (x, y) in pixels of the upright picture, from left to right. Empty if no face was
     searched for or found."""
     action: Literal["restored", "kept", "skipped", "failed"]
@@ -53,7 +64,7 @@ class ReferenceResource(Resource):
     """1 is the first reference in the request."""
     name: str
     """Sanitized file name of the upload; may be empty."""
-    box: tuple[float, float, float, float] | None
+    box: BoxSides | None
     """The face that is used: x, y, width and height in pixels of the upright reference."""
     score: float | None
     """Confidence of the face detector, 0 to 1."""

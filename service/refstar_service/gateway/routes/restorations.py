@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -32,11 +32,12 @@ from refstar_service.gateway.requests.enrollments import find_ready_person
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
 from refstar_service.gateway.requests.lookup import (
+    RestorationId,
     find_restoration,
     find_restoration_or_none,
     own_restoration,
 )
-from refstar_service.gateway.requests.options import form_schema
+from refstar_service.gateway.requests.options import describe_form
 from refstar_service.gateway.requests.submission import (
     form_limits,
     read_submission,
@@ -46,16 +47,10 @@ from refstar_service.gateway.requests.submission import (
 from refstar_service.gateway.requests.webhooks import check_webhook
 from refstar_service.gateway.routes.resources import Restoration, RestorationList
 from refstar_service.jobs import Job, JobStatus, Priority
-from refstar_service.jobs.request import MOST_REFERENCES, input_keys
+from refstar_service.jobs.request import input_keys
 
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": form_schema(MOST_REFERENCES)}},
-    }
-}
 _LINKS = describe_links(
     "job_id",
     "read_restoration",
@@ -71,7 +66,7 @@ _LINKS = describe_links(
     status_code=202,
     response_model=Restoration,
     response_description="The restoration was accepted and is queued or running.",
-    openapi_extra=_REQUEST_BODY,
+    openapi_extra=describe_form("RestorationForm"),
     responses={
         201: {
             "model": Restoration,
@@ -185,14 +180,14 @@ async def list_restorations(
     },
 )
 async def read_restoration(
-    job_id: str,
+    job_id: RestorationId,
     request: Request,
     gateway: GatewayDep,
     caller: CallerDep,
     prefer: PreferHeader = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Get the status of a restoration and, once it has ended, its outcome."""
+    """Get the status of a restoration. Once it has ended, the response also tells its outcome."""
     job = await find_restoration(gateway, caller, job_id)
     with hold_wait(gateway, caller, prefer) as seconds:
         if seconds:  # only now: how long an answer takes must not tell of other people's restorations
@@ -207,7 +202,7 @@ async def read_restoration(
     response_model=Restoration,
     responses=describe_problems(ProblemType.UNKNOWN_RESTORATION, ProblemType.QUEUE_UNAVAILABLE),
 )
-async def cancel_restoration(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
+async def cancel_restoration(job_id: RestorationId, gateway: GatewayDep, caller: CallerDep) -> Response:
     """Cancel a restoration. A queued one ends at once, a running one as soon as its worker notices. Canceling one
     that has ended changes nothing, so it is safe to repeat."""
     await find_restoration(gateway, caller, job_id)
@@ -218,8 +213,8 @@ async def cancel_restoration(job_id: str, gateway: GatewayDep, caller: CallerDep
 
 
 @router.delete("/{job_id}", status_code=204, responses=describe_problems(ProblemType.QUEUE_UNAVAILABLE))
-async def delete_restoration(job_id: str, gateway: GatewayDep, caller: CallerDep) -> Response:
-    """Delete a restoration and its pictures now, whatever its status. Deleting one that does not exist succeeds,
+async def delete_restoration(job_id: RestorationId, gateway: GatewayDep, caller: CallerDep) -> Response:
+    """Delete a restoration and its pictures now. Its status does not matter. Deleting one that does not exist succeeds,
     so it is safe to repeat."""
     job = await find_restoration_or_none(gateway, caller, job_id)
     if job is not None:

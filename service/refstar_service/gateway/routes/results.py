@@ -15,7 +15,7 @@ from refstar_service.gateway.http.representation import IfNoneMatch, match_etag
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.http.waiting import estimate_poll_delay
-from refstar_service.gateway.requests.lookup import find_restoration
+from refstar_service.gateway.requests.lookup import RestorationId, find_restoration
 from refstar_service.jobs import Job, JobResult, JobStatus, StoredFile
 
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
@@ -30,9 +30,17 @@ _PROBLEMS = describe_problems(
 )
 
 
+#: What a picture is sent as to clients that ask for it: most programs that make clients know no other bytes.
+_BYTES = "application/octet-stream"
+
+
 def _describe_picture(*media_types: str) -> dict[str, Any]:
     schema = {"type": "string", "format": "binary"}
-    return {"description": "The picture.", "content": {kind: {"schema": schema} for kind in media_types}}
+    kinds = (*media_types, _BYTES)
+    return {
+        "description": f"The picture; as `{_BYTES}` where `Accept` names that and no image type.",
+        "content": {kind: {"schema": schema} for kind in kinds},
+    }
 
 
 @router.get(
@@ -42,7 +50,7 @@ def _describe_picture(*media_types: str) -> dict[str, Any]:
 )
 async def download_image(
     request: Request,
-    job_id: str,
+    job_id: RestorationId,
     gateway: GatewayDep,
     caller: CallerDep,
     if_none_match: IfNoneMatch = None,
@@ -50,7 +58,7 @@ async def download_image(
     """Download the restored picture."""
     job = await find_restoration(gateway, caller, job_id)
     result = await _read_result(gateway, job)
-    response = await _send_file(gateway, job, result.image, "restored", if_none_match)
+    response = await _send_file(gateway, request, job, result.image, "restored", if_none_match)
     if request.method == "GET":  # whoever only asks about it may still come for it
         with suppress(RedisError):  # then it keeps its place until it expires
             await gateway.queue.note_fetched(job.id)
@@ -63,15 +71,19 @@ async def download_image(
     responses={200: _describe_picture("image/png"), **_PROBLEMS},
 )
 async def download_selection(
-    job_id: str, gateway: GatewayDep, caller: CallerDep, if_none_match: IfNoneMatch = None
+    request: Request,
+    job_id: RestorationId,
+    gateway: GatewayDep,
+    caller: CallerDep,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Download a picture of what was taken from which reference: the photograph in gray, with each reference's
+    """Download a picture of what was taken from which reference. It is the photograph in gray, with each reference's
     contribution in a color of its own."""
     job = await find_restoration(gateway, caller, job_id)
     result = await _read_result(gateway, job)
     if result.selection is None:
         raise ProblemError(ProblemType.NO_SELECTION, "This restoration used no reference.")
-    return await _send_file(gateway, job, result.selection, "selection", if_none_match)
+    return await _send_file(gateway, request, job, result.selection, "selection", if_none_match)
 
 
 async def _read_result(gateway: Gateway, job: Job) -> JobResult:
@@ -97,9 +109,14 @@ async def _read_result(gateway: Gateway, job: Job) -> JobResult:
 
 
 async def _send_file(
-    gateway: Gateway, job: Job, file: StoredFile, purpose: str, if_none_match: str | None
+    gateway: Gateway,
+    request: Request,
+    job: Job,
+    file: StoredFile,
+    purpose: str,
+    if_none_match: str | None,
 ) -> Response:
-    headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
+    headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache", "Vary": "Accept"}
     if match_etag(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     data = await gateway.blobs.get(file.key)
@@ -107,7 +124,13 @@ async def _send_file(
         raise _report_expiry()
     name = download_name(file.name, purpose, file.media_type)
     headers["Content-Disposition"] = content_disposition(name)
-    return Response(data, headers=headers, media_type=file.media_type)
+    kind = _BYTES if _wants_bytes(request.headers.get("accept", "")) else file.media_type
+    return Response(data, headers=headers, media_type=kind)
+
+
+def _wants_bytes(accept: str) -> bool:
+    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return _BYTES in kinds and not any(kind == "*/*" or kind.startswith("image/") for kind in kinds)
 
 
 def _report_expiry() -> ProblemError:

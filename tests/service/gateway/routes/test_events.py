@@ -49,7 +49,8 @@ class Listener:
         async with asyncio.timeout(within):
             async for line in self._lines:
                 field, _, value = line.partition(":")
-                if not line and data:
+                if not line:
+                    assert data, "an event without data"
                     return Event(name, event_id, json.loads(data))
                 self.comments += line.startswith(":")
                 match field:

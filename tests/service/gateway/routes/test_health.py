@@ -260,13 +260,18 @@ async def test_every_answer_has_safe_headers(client: httpx.AsyncClient) -> None:
 async def test_openapi_describes_the_form_and_the_problems(client: httpx.AsyncClient) -> None:
     document: dict[str, Any] = (await client.get("/openapi.json")).json()
     create = document["paths"]["/v1/restorations"]["post"]
-    form = create["requestBody"]["content"]["multipart/form-data"]["schema"]
+    body = create["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert body == {"$ref": "#/components/schemas/RestorationForm"}
+    form = document["components"]["schemas"]["RestorationForm"]
     assert form["properties"]["image"]["format"] == "binary"
     assert form["properties"]["references"]["maxItems"] == 8
     assert form["properties"]["fidelity"] | {"minimum": 0, "maximum": 1} == form["properties"]["fidelity"]
     assert form["properties"]["upscale"]["enum"] == [1, 2, 4]
     for knob in KNOBS.values():
-        assert form["properties"][knob.name]["description"] == knob.help
+        assert form["properties"][knob.name]["description"].startswith(knob.help)
+        assert "default" not in form["properties"][knob.name]  # a client would send it
+    assert form["properties"]["min_face"]["description"].endswith(" Default: 24.")
+    assert form["properties"]["keep_location"]["description"].endswith(" Default: false.")
     assert form["properties"]["format"]["enum"] == ["same", *OUTPUT_FORMATS]
     boxes = form["properties"]["boxes"]
     assert (boxes["type"], boxes["contentMediaType"]) == ("string", "application/json")

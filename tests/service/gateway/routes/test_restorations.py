@@ -232,6 +232,26 @@ async def test_the_result_comes_with_type_tag_and_name(
     assert selection.content == b"\x89PNG selection"
 
 
+@pytest.mark.parametrize(
+    ("accept", "sent"),
+    [
+        ("application/octet-stream", "application/octet-stream"),
+        ("application/octet-stream;q=0.9, application/json", "application/octet-stream"),
+        ("application/octet-stream, image/*", "image/png"),
+        ("*/*", "image/png"),
+        ("text/html", "image/png"),
+    ],
+)
+async def test_a_picture_is_bytes_for_clients_that_know_no_pictures(
+    client: httpx.AsyncClient, post: Post, worker: Worker, accept: str, sent: str
+) -> None:
+    async with worker():
+        links = (await post(headers=WAIT)).json()["links"]
+    answer = await client.get(links["image"], headers={"Accept": accept})
+    assert (answer.headers["content-type"], answer.content) == (sent, b"\x89PNG restored")
+    assert "Accept" in answer.headers["vary"]
+
+
 async def test_results_that_are_not_there(
     client: httpx.AsyncClient, post: Post, worker: Worker, queue: JobQueue, blobs: RedisBlobs
 ) -> None:
