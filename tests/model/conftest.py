@@ -1,6 +1,9 @@
 """A tiny data folder of drawn faces and a tiny recognizer: the model's tests need no photographs and no teachers."""
 
 import csv
+import fcntl
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +11,10 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from drawn_net import published
+from documented import DOCS, find_command, swap_words
+from drawn_net import write_drawn_weights
 from onnx import TensorProto, helper, numpy_helper
+from refstar_model import cli
 from refstar_model.data.photos import PhotoSet, load_photos
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.refstar.params import TINY
@@ -60,8 +65,24 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a net with every part, for faces of 128 pixels. Not to be written to."""
-    return published(replace(TINY, size=128, unshuffle=8), tmp_path_factory.mktemp("zoo") / "tiny")
+    """Of a net with every part, for faces of 128 pixels, exported by the command of docs/training.md. Not to be written
+    to.
+
+    It takes most of a minute, so that one process makes it for all.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    weights, folder = root / "tiny-weights.pt", root / "tiny" / "refstar"
+    with (root / "tiny.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "model.json").is_file():
+            write_drawn_weights(replace(TINY, size=128, unshuffle=8), weights)
+            patch.delenv("REFSTAR_DATA", raising=False)
+            command = find_command(DOCS / "training.md", "export", "refstar")
+            paths = {"runs/refstar/weights.pt": weights, "zoo/refstar": folder}
+            patch.setattr(sys, "argv", swap_words(command, paths))
+            cli.main()
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The detector learns from scenes whose labels are right, and the service runs what was exported."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from documented import DOCS, find_command, swap_words
+from refstar_model import cli
+from refstar_model.data.credits import RECORD
 from refstar_model.data.photos import PhotoSet
 from refstar_model.detector import geometry
 from refstar_model.detector.backgrounds import draw_background, draw_patchwork, read_folder
@@ -15,7 +19,6 @@ from refstar_model.detector.export_view import Detect, Refine
 from refstar_model.detector.labels import SIDE, FaceLabel
 from refstar_model.detector.losses import finder_loss, refiner_loss
 from refstar_model.detector.network import DetectorParams, Finder, Refiner
-from refstar_model.detector.publishing import export_detector
 from refstar_model.detector.samples import (
     Cast,
     FinderSamples,
@@ -25,7 +28,6 @@ from refstar_model.detector.samples import (
 )
 from refstar_model.detector.scenes import Actor, PlacedFace, place, vary_actor
 from refstar_model.detector.training import DetectorTraining, finder_step, load, train
-from refstar_model.export.card import Publication
 from refstar_model.export.graph import round_weights
 from refstar_model.training import Moment, Run
 from refstar_service.engine.manifest import load_manifest
@@ -186,11 +188,23 @@ def test_training_stops_and_goes_on_and_is_read_back(cast: Cast, photos: PhotoSe
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exported by the command of docs/training.md."""
     torch.manual_seed(1)
-    target = tmp_path_factory.mktemp("zoo") / "detector"
-    export_detector(
-        Finder(SMALL).eval(), Refiner(SMALL).eval(), Publication("refstar-detector", "0.1.0"), 0, target
+    weights, target = (
+        tmp_path_factory.mktemp("run") / "weights.pt",
+        tmp_path_factory.mktemp("zoo") / "detector",
     )
+    networks = {"finder": Finder(SMALL).state_dict(), "refiner": Refiner(SMALL).state_dict()}
+    torch.save(
+        {"params": SMALL.to_dict(), "finder_steps": 0, "refiner_steps": 0, RECORD: [], **networks}, weights
+    )
+    command = find_command(DOCS / "training.md", "export", "detector")
+    paths = {"runs/detector/weights.pt": weights, "zoo/detector": target}
+    named = ["--name", "refstar-detector", "--version", "0.1.0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("REFSTAR_DATA", raising=False)
+        patch.setattr(sys, "argv", [*swap_words(command, paths), *named])
+        cli.main()
     return target
 
 

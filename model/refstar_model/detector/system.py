@@ -34,10 +34,12 @@ class DetectorSystem:
     def train(self, arguments: argparse.Namespace) -> Path:
         run = read_run(arguments)
         from refstar_model.detector.labels import Teachers
-        from refstar_model.detector.training import PARTS, DetectorTraining, train
+        from refstar_model.detector.training import LABELS, PARTS, DetectorTraining, train
 
-        yunet, mesh = (t.require(in_folder(t, arguments.teachers), "--teachers") for t in (YUNET, MESH))
-        teachers = Teachers(yunet, mesh)
+        teachers = None
+        if not (arguments.out / LABELS).is_file():  # what teachers said once is kept there
+            yunet, mesh = (t.require(in_folder(t, arguments.teachers), "--teachers") for t in (YUNET, MESH))
+            teachers = Teachers(yunet, mesh)
         how = DetectorTraining(seed=arguments.seed)
         how = replace(how, finder=read_loop(arguments, how.finder), refiner=read_loop(arguments, how.refiner))
         parts = (arguments.part,) if arguments.part else PARTS

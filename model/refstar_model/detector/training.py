@@ -31,6 +31,7 @@ from refstar_model.training.loop import Step
 from refstar_model.training.processes import Course
 
 PARTS = ("finder", "refiner")
+LABELS = "labels.npz"  # what the teachers said, in the folder of the run
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def train(
     """
     people, folder = photos.split("train"), run.folder
     folder.mkdir(parents=True, exist_ok=True)
-    actors = Cast(people, tuple(_read_labels(people, teachers, folder / "labels.npz")), backgrounds)
+    actors = Cast(people, tuple(_read_labels(people, teachers, folder / LABELS)), backgrounds)
     if "finder" in parts:
 
         def build_finder(device: torch.device) -> Task[Views]:
