@@ -9,18 +9,19 @@ import refstar_model
 ROOT = Path(refstar_model.__file__).parent
 
 #: What each room may import of the others, also inside functions. ``backbone`` and ``system`` are modules.
-SHARED = {"layers", "judges", "data", "losses", "training", "export", "backbone", "progress"}
+SHARED = {"layers", "judges", "data", "losses", "training", "export", "backbone", "progress", "ranks"}
 ALLOWED = {
     "layers": set(),
     "progress": set(),
+    "ranks": set(),
     "backbone": set(),
     "judges": {"layers"},
     "data": {"layers", "judges", "training.processes"},
     "losses": {"layers", "judges"},
-    "training": {"layers", "progress"},
+    "training": {"layers", "progress", "ranks"},
     "export": {"layers", "data"},
     "evaluation": {"layers", "judges", "data", "export", "progress"},
-    "options": {"layers", "judges", "data", "training", "export", "evaluation"},
+    "options": {"layers", "judges", "data", "training", "export", "evaluation", "ranks"},
     "preparing": {"layers", "judges", "data", "progress", "detector.geometry", "detector.network"},
     "ganprior": {*SHARED, "options", "system"},
     "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params"},
@@ -35,6 +36,7 @@ ALLOWED = {
         "options",
         "system",
         "preparing",
+        "ranks",
     },
 }
 

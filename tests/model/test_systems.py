@@ -82,7 +82,7 @@ def test_a_new_system_is_trained_exported_quantized_evaluated_and_served(
     write_small_model(tmp_path / "zoo")
     cv2.imwrite(str(tmp_path / "face.png"), face[..., ::-1])
     monkeypatch.setenv("REFSTAR_MODELS_DIR", str(tmp_path / "zoo"))
-    asked = ["restore", str(tmp_path / "face.png"), "--faces", "aligned", "-o"]
+    asked = ["restore", str(tmp_path / "face.png"), "--faces", "aligned", "--no-keep", "-o"]
     references = ["-r", str(tmp_path / "face.png")]
     assert service.run([*asked, str(tmp_path / "alone.png")]) == 0
     assert service.run([*asked, str(tmp_path / "helped.png"), *references]) == 0

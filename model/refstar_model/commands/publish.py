@@ -58,6 +58,15 @@ def add(commands: Any) -> None:
     add_data(quantize, "real faces to calibrate with")
     quantize.set_defaults(run=quantize_folder)
 
+    smooth = commands.add_parser(
+        "remove-lattice",
+        help="take the regular pattern that a network prints out of the graphs of its folder",
+    )
+    smooth.add_argument("folder", type=Path)
+    smooth.add_argument("--version", required=True, help="of the model without it")
+    add_data(smooth, "real faces to measure it on")
+    smooth.set_defaults(run=smooth_folder)
+
 
 def export_weights(arguments: argparse.Namespace) -> None:
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
@@ -98,6 +107,15 @@ def quantize_folder(arguments: argparse.Namespace) -> None:
         if "quantized" in graph:
             print(f"{name}: {graph['quantized']} convolutions in int8")
     _print_size(arguments.folder)
+
+
+def smooth_folder(arguments: argparse.Namespace) -> None:
+    from refstar_model.evaluation.lattice import remove_lattice
+
+    faces = draw_calibration_faces(open_named_photos(arguments).split("train"), 24)
+    manifest = remove_lattice(arguments.folder, faces, arguments.version)
+    for graph, (zero, one) in manifest["lattice"].items():
+        print(f"{graph}: {zero} gray levels from peak to trough at fidelity 0, {one} at 1")
 
 
 def draw_calibration_faces(photos: PhotoSet, count: int = 12) -> Iterator[tuple[Any, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refstar_model.options.run import add_run_options
+from refstar_model.ranks import read_rank
 from refstar_model.system import SYSTEMS, find_system
 
 
@@ -35,7 +36,5 @@ def add(commands: Any) -> None:
 
 def train_system(arguments: argparse.Namespace) -> None:
     weights = arguments.train(arguments)
-    from refstar_model.training import processes
-
-    if processes.read_rank() == 0:
+    if read_rank() == 0:
         print(weights)

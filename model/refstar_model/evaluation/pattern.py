@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_model.export.lattice import PERIOD
 from refstar_model.export.restorers import SIDE, fit
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Tile = NDArray[np.float64]
 
-PERIOD = 16
 SMOOTH_SIGMA = 6.0  # pixels at 512: what is left of the face then has the size of cheeks
 STEEPEST = 2.0  # gray levels a pixel, of that
 FARTHEST = 40.0  # gray levels of a channel from the median: a turned head leaves background in the ellipse

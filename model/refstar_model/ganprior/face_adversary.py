@@ -19,8 +19,9 @@ from refstar_model.ganprior.critic import Critic
 from refstar_model.ganprior.params import CriticParams
 from refstar_model.layers.precision import autocast
 from refstar_model.losses.adversary import gradient_penalty
+from refstar_model.ranks import count_started
 from refstar_model.training.loop import Loss
-from refstar_model.training.processes import average_value, count_started
+from refstar_model.training.processes import average_value
 
 
 @dataclass(frozen=True)

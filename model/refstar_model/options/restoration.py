@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refstar_model.options.teachers import JUDGE, RECOGNIZER
+from refstar_model.ranks import count_started, read_rank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,12 +56,12 @@ def add_restoration_options(parser: argparse.ArgumentParser) -> None:
 
 def spread_out(arguments: argparse.Namespace) -> None:
     """Become the launcher of several processes, where they are asked for and this is not one of them."""
-    from refstar_model.training import processes
-
     if arguments.processes < 1:
         raise SystemExit(f"--processes must be at least 1, not {arguments.processes}")
-    if arguments.processes > 1 and processes.count_started() == 1:
-        processes.launch(arguments.processes, "refstar_model.cli", sys.argv[1:])
+    if arguments.processes > 1 and count_started() == 1:
+        from refstar_model.training.processes import launch
+
+        launch(arguments.processes, "refstar_model.cli", sys.argv[1:])
 
 
 def read_stream(arguments: argparse.Namespace, stream: "StreamParams") -> "StreamParams":
@@ -98,7 +99,6 @@ def watch_restorer(
     )
     from refstar_model.judges.recognition import Recognizer
     from refstar_model.training import Watch
-    from refstar_model.training.processes import read_rank
 
     val = photos.split("val")
     judged = has_cases(val) if references else bool(val.photos)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstar_model.data.photos import roots_from_environment
-from refstar_model.training.processes import read_rank
+from refstar_model.ranks import read_rank
 
 
 @dataclass(frozen=True)

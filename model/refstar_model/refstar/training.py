@@ -24,6 +24,7 @@ from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.perception import Vgg
+from refstar_model.ranks import read_rank
 from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.losses import LossWeights, restoration_loss, self_stream_loss
@@ -32,7 +33,7 @@ from refstar_model.refstar.target import Target
 from refstar_model.refstar.weights import load as load
 from refstar_model.refstar.weights import upgrade
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
-from refstar_model.training.processes import Course, read_rank
+from refstar_model.training.processes import Course
 
 
 @dataclass(frozen=True)

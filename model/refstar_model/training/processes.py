@@ -25,6 +25,8 @@ import torch
 from torch import distributed as group
 from torch import nn
 
+from refstar_model.ranks import count_started, read_rank
+
 #: Names of glibc's malloc.h: no pieces outside of the heap, bytes that may lie free at its end, bytes that it grows by.
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
 
@@ -138,16 +140,6 @@ def _keep_memory() -> None:
         change(_MMAP_MAX, 0)
         change(_TRIM_THRESHOLD, 2**31 - 1)
         change(_TOP_PAD, 2**26)
-
-
-def count_started() -> int:
-    """How many processes this one was started as one of."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def read_rank() -> int:
-    """Which of them this one is, from 0."""
-    return int(os.environ.get("RANK", "0")) if count_started() > 1 else 0
 
 
 def launch(count: int, module: str, arguments: Sequence[str]) -> NoReturn:
