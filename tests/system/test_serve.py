@@ -213,6 +213,26 @@ def test_a_model_that_was_changed_stops_it_at_once(tmp_path: Path, small_models:
     assert "restore.onnx: sha256 is" in ended.stderr
 
 
+def test_a_second_one_says_which_settings_it_needs_of_its_own(tmp_path: Path, small_models: Path) -> None:
+    first = start(tmp_path, REFSTAR_MODELS_DIR=str(small_models))
+    port = str(first.client.base_url.port)
+
+    def serve_again(*options: str) -> str:
+        command = [sys.executable, "-m", "refstar_service.app.cli", "serve", *options]
+        models = ("--models-dir", str(small_models))
+        ended = subprocess.run([*command, *models], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 1
+        return ended.stderr
+
+    said = serve_again("--data-dir", str(tmp_path), "--port", "0")
+    assert re.search(
+        r"redis is in use by another instance.* of its own \(REFSTAR_DATA_DIR, REFSTAR_PORT\)", said
+    )
+    said = serve_again("--data-dir", str(tmp_path / "own"), "--port", port)
+    assert f"cannot serve on 127.0.0.1:{port}; choose another address (REFSTAR_HOST, REFSTAR_PORT" in said
+    assert end(first) == 0
+
+
 def test_delete_leaves_no_picture_behind(tmp_path: Path, small_models: Path) -> None:
     served = start(tmp_path, REFSTAR_BLOBS="directory", REFSTAR_MODELS_DIR=str(small_models))
     job = served.ended(served.restore().json()["id"])

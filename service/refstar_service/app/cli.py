@@ -80,6 +80,13 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
         "serve", help="run the gateway, a worker and an embedded Redis with one command"
     )
     _add_address_options(serve)
+    serve.add_argument(
+        "--data-dir",
+        type=Path,
+        dest="data_dir",
+        metavar="FOLDER",
+        help="folder of the embedded Redis, pictures and keys; each service needs its own",
+    )
     _add_engine_options(serve)
     serve.set_defaults(run=_serve)
 

@@ -183,7 +183,7 @@ class EmbeddedRedis:
                     os.close(descriptor)
                     raise EmbeddedRedisError(
                         f"{self.folder} is in use by another instance (process {owner}); "
-                        "end that one, or give this one a folder of its own"
+                        "end that one, or give this one a folder and a port of its own (REFSTAR_DATA_DIR, REFSTAR_PORT)"
                     ) from None
                 time.sleep(0.05)
         os.truncate(descriptor, 0)
@@ -195,7 +195,7 @@ class EmbeddedRedis:
         if (self.folder / "appendonlydir").exists() and server.version is not None and server.version < (7,):
             raise EmbeddedRedisError(
                 f"{self.folder} was written by Redis 7 or later, and {server} is older; "
-                "install a newer redis-server, or give this one a folder of its own"
+                "install a newer redis-server, or set REFSTAR_DATA_DIR to another folder"
             )
 
     def _log_tail(self) -> str:

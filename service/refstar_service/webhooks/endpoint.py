@@ -64,7 +64,7 @@ def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[ra
     if parts.scheme not in ("https", "http") or not host:
         raise EndpointError("it must be an address such as https://example.org/hooks")
     if parts.scheme == "http" and not allowed:
-        raise EndpointError("it must begin with https://")
+        raise EndpointError("it must begin with https:// (REFSTAR_WEBHOOK_NETWORKS)")
     if parts.username is not None or parts.password is not None:
         raise EndpointError("it must not contain a user name or a password")
     if "\\" in url or "%" in parts.netloc or port == 0:
@@ -78,7 +78,7 @@ def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[ra
     secure = parts.scheme == "https"
     port = port or (443 if secure else 80)
     if not any(port in some for some in ports):
-        raise EndpointError(f"its port {port} is not among those that may be called")
+        raise EndpointError(f"its port {port} is not among those that may be called (REFSTAR_WEBHOOK_PORTS)")
     return Endpoint(secure, host, port, target)
 
 
@@ -91,10 +91,10 @@ def check_addresses(addresses: Sequence[Address], allowed: Sequence[Network], *,
             if any(real in network for network in allowed if network.version == real.version):
                 continue
             if not secure:
-                raise EndpointError("it must begin with https://")
+                raise EndpointError("it must begin with https:// (REFSTAR_WEBHOOK_NETWORKS)")
             # The message names no address: what a name means inside is nobody's business outside.
             if not _is_public(real):
-                raise EndpointError("its host is not a public address")
+                raise EndpointError("its host is not a public address (REFSTAR_WEBHOOK_NETWORKS)")
 
 
 async def resolve_host(host: str, port: int) -> list[Address]:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.gateway.app import create_app
+from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.jobs import Attempt, JobFailure, JobQueue, JobResult, JobStatus, Outcome, StoredFile
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
 from refstar_service.settings import Settings
@@ -153,6 +154,13 @@ async def refused(redis: Redis, queue: JobQueue) -> Callable[..., Awaitable[dict
         assert problem["request_id"] == response.headers["x-request-id"]
         assert problem["title"]
         assert problem["detail"]
+        kind = ProblemType.of(slug)
+        assert kind is not None
+        # Limits of a model or of a file type are no settings.
+        if kind.settings and not any(
+            words in problem["detail"] for words in ("The model", " can have at most ")
+        ):
+            assert any(name in problem["detail"] for name in kind.settings), problem["detail"]
         assert await _everything(redis) == before
         return problem
 

@@ -66,7 +66,8 @@ def allow_connections(wanted: int) -> int:
         return wanted
     allowed = max(FEWEST, (soft - OTHER_FILES) // FILES_OF_A_CONNECTION)
     log.warning(
-        "at most %d connections instead of %d: this process may have %d files open (ulimit -n), and it needs %d",
+        "at most %d connections instead of %d (REFSTAR_MAX_CONNECTIONS): this process may have %d files open "
+        "(ulimit -n), and it needs %d",
         allowed,
         wanted,
         soft,

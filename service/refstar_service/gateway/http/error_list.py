@@ -20,9 +20,9 @@ Every error response is an RFC 9457 problem with the content type `application/p
 | `instance` | the path of the request |
 | `request_id` | also sent in the `X-Request-ID` header; quote it when you report a problem |
 
-Some problems have further members, such as `errors`, `limit` or `failure`. New types may be added, but types are
-never renamed, so programs can rely on them. `GET /problems` lists them all. The `error` of a failed restoration has the
-same form.
+Some problems have further members, such as `errors`, `limit`, `setting` or `failure`. A problem about a limit names the
+setting of the service that changes it. New types may be added, but types are never renamed, so programs can rely on
+them. `GET /problems` lists them all. The `error` of a failed restoration has the same form.
 """
 
 

@@ -15,6 +15,7 @@ from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 
+_SETTINGS = {"requests": "REFSTAR_REQUESTS_PER_MINUTE", "restorations": "REFSTAR_RESTORATIONS_PER_DAY"}
 MINUTE = 60
 DAY = 86_400
 
@@ -84,5 +85,6 @@ def _report_excess(standing: Standing) -> ProblemError:
         f"Try again in {standing.reset} seconds.",
         headers={"Retry-After": str(standing.reset)},
         limit=policy.quota,
+        setting=_SETTINGS[policy.name],
         **{"violated-policies": [policy.name]},
     )

@@ -7,11 +7,19 @@ Slugs are part of the contract: they are added, never renamed. The status says w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 
+def _say(settings: Sequence[str]) -> str:
+    if len(settings) < 2:
+        return f"The limit is the setting {settings[0]}." if settings else ""
+    return f"The limits are the settings {', '.join(settings[:-1])} and {settings[-1]}."
+
+
 class ProblemType(Enum):
-    """Status, title, and what it means and what to do. The slug is the name in lower case with hyphens."""
+    """Status, title, what it means and what to do, and the settings that change its limit, if it is about one. The slug
+    is the name in lower case with hyphens."""
 
     # What the request asks for
     INVALID_PARAMETER = (
@@ -33,6 +41,7 @@ class ProblemType(Enum):
         422,
         "There are more references than allowed",
         "Send fewer. `GET /v1/models` lists how many each model takes; a few sharp ones are better than many.",
+        "max_references",
     )
     REFERENCES_REQUIRED = (
         422,
@@ -45,6 +54,8 @@ class ProblemType(Enum):
         "The enlarged picture would be too large",
         "The limits on pixels and side length also apply to the result. Use a smaller `upscale`, or send a smaller "
         "picture.",
+        "max_image_pixels",
+        "max_image_side",
     )
     NOT_SQUARE = (
         422,
@@ -124,14 +135,22 @@ class ProblemType(Enum):
         413,
         "A picture has too many bytes",
         "`detail` gives the limit. Save the picture with stronger compression or at a smaller size.",
+        "max_image_bytes",
     )
     IMAGE_TOO_MANY_PIXELS = (
         422,
         "A picture has too many pixels",
         "`detail` gives the limit. The size was read from the header; the picture was not decoded. Scale it down or "
         "crop it.",
+        "max_image_pixels",
+        "max_image_side",
     )
-    IMAGE_TOO_SMALL = (422, "A picture is too small", "`detail` gives the limit. Send a larger picture.")
+    IMAGE_TOO_SMALL = (
+        422,
+        "A picture is too small",
+        "`detail` gives the limit. Send a larger picture.",
+        "min_image_side",
+    )
     IMAGE_ANIMATED = (
         422,
         "A picture has more than one frame",
@@ -163,11 +182,15 @@ class ProblemType(Enum):
         413,
         "The request is too large",
         "The whole body has a limit too, chunked or not. Send fewer or smaller references.",
+        "max_request_bytes",
+        "storage_bytes",
+        "storage_bytes_per_key",
     )
     UPLOAD_TIMEOUT = (
         408,
         "The upload took too long",
         "Send the request again over a faster connection, or send smaller files.",
+        "upload_timeout",
     )
     NOT_FOUND = (404, "Not found", "Check the address; `/docs` lists the API.")
     METHOD_NOT_ALLOWED = (405, "Method not allowed", "The `Allow` header lists the methods of this address.")
@@ -187,12 +210,17 @@ class ProblemType(Enum):
         429,
         "The API key has exceeded its quota",
         "Nothing was stored. Send the request again after `Retry-After` seconds. The `RateLimit` header of every "
-        "response says how much is left, so that a program can slow down in time.",
+        "response says how much is left, so that a program can slow down in time. The operator of the service can give "
+        "a key limits of its own (`refstar keys limit NAME`).",
+        "requests_per_minute",
+        "restorations_per_day",
     )
     TOO_MANY_UNFINISHED = (
         429,
         "The API key has too many unfinished restorations",
-        "Nothing was stored. Wait until a restoration ends, or cancel one; then send the request again.",
+        "Nothing was stored. Wait until a restoration ends, or cancel one; then send the request again. The operator "
+        "of the service can give a key a limit of its own (`refstar keys limit NAME --unfinished N`).",
+        "unfinished_per_key",
     )
     KEYS_UNAVAILABLE = (
         503,
@@ -241,7 +269,7 @@ class ProblemType(Enum):
         422,
         "The webhook URL is not allowed",
         "`detail` says why. Webhooks are sent to https:// addresses on the public internet, and to networks that the "
-        "operator allows (`REFSTAR_WEBHOOK_NETWORKS`).",
+        "operator allows (`REFSTAR_WEBHOOK_NETWORKS`, `REFSTAR_WEBHOOK_PORTS`).",
     )
     WEBHOOK_URL_GONE = (
         422,
@@ -258,6 +286,7 @@ class ProblemType(Enum):
         429,
         "Too many webhooks are undelivered",
         "Nothing was stored. Check what the receiver responds; leave out `webhook_url`, or try again later.",
+        "webhook_backlog",
     )
 
     # A restoration
@@ -285,6 +314,7 @@ class ProblemType(Enum):
         410,
         "The restoration has expired",
         "Results are deleted some time after they are made (`expires_at`). Submit it again.",
+        "result_ttl",
     )
     NO_SELECTION = (
         404,
@@ -318,6 +348,8 @@ class ProblemType(Enum):
         409,
         "The limit on stored people has been reached",
         "`limit` gives the number. Delete people you no longer need; they also expire by themselves.",
+        "max_people",
+        "storage_bytes",
     )
 
     # What a worker reports of a job
@@ -325,6 +357,7 @@ class ProblemType(Enum):
         410,
         "The person was gone before a worker started",
         "They were deleted or have expired. Store the person again and submit the restoration again.",
+        "person_ttl",
     )
     INFERENCE_FAILED = (
         500,
@@ -335,6 +368,7 @@ class ProblemType(Enum):
         500,
         "Every worker that tried this restoration was lost",
         "No attempt ended. The picture itself may be the cause: report it with its request_id.",
+        "max_attempts",
     )
     RECORD_UNREADABLE = (
         500,
@@ -346,6 +380,7 @@ class ProblemType(Enum):
         410,
         "The picture was gone before a worker started",
         "The restoration was queued for longer than uploads are kept. Submit it again.",
+        "job_ttl",
     )
 
     # The service
@@ -353,27 +388,34 @@ class ProblemType(Enum):
         429,
         "The queue is full",
         "Nothing was stored. Send the request again after `Retry-After` seconds.",
+        "queue_limit",
     )
     STORAGE_FULL = (
         429,
         "There is no room to store pictures",
         "Nothing was stored. `detail` says which limit was reached, how much of it is yours, and when room comes back. "
         "`DELETE` restorations and people that you no longer need: that makes room at once.",
+        "storage_bytes",
+        "storage_bytes_per_key",
+        "redis_memory_share",
     )
     TOO_MANY_UPLOADS = (
         503,
         "Too many uploads at the same time",
         "Nothing was stored. Send the request again after `Retry-After` seconds.",
+        "max_uploads_at_once",
     )
     TOO_MANY_STREAMS = (
         503,
         "Too many event streams at the same time",
         "Poll the restoration at the interval in its `Retry-After`, or try again in a moment.",
+        "max_event_streams",
     )
     TOO_MANY_CONNECTIONS = (
         503,
         "Too many connections at the same time",
         "Nothing was stored. Send the request again after `Retry-After` seconds, and fewer at the same time.",
+        "max_connections",
     )
     QUEUE_UNAVAILABLE = (
         503,
@@ -402,10 +444,11 @@ class ProblemType(Enum):
         "The error was logged with the `request_id`; quote it when you report this.",
     )
 
-    def __init__(self, status: int, title: str, remedy: str) -> None:
+    def __init__(self, status: int, title: str, remedy: str, *settings: str) -> None:
         self.status = status
         self.title = title
-        self.remedy = remedy
+        self.settings = tuple(f"REFSTAR_{name.upper()}" for name in settings)
+        self.remedy = f"{remedy} {_say([f'`{name}`' for name in self.settings])}".rstrip()
 
     @property
     def slug(self) -> str:
@@ -414,6 +457,13 @@ class ProblemType(Enum):
     @property
     def uri(self) -> str:
         return f"/problems/{self.slug}"
+
+    def name_limit(self, detail: str, setting: str | None = None) -> str:
+        """The detail of such a problem, with the settings that change its limit: ``setting`` if it is that one, none
+        where the detail names one."""
+        if any(name in detail for name in self.settings):
+            return detail
+        return f"{detail} {_say([setting] if setting else self.settings)}".rstrip()
 
     @classmethod
     def of(cls, slug: str) -> ProblemType | None:

@@ -13,7 +13,11 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemError(Exception):
-    """An answer to give instead of what was asked for; `extensions` are further members of its body."""
+    """An answer to give instead of what was asked for; `extensions` are further members of its body.
+
+    `setting`: which one changes the limit that was met, where the type has several; empty, where none of them does or
+    the detail names it.
+    """
 
     def __init__(
         self,
@@ -21,11 +25,16 @@ class ProblemError(Exception):
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
+        setting: str | None = None,
         **extensions: Any,
     ) -> None:
-        super().__init__(detail)
+        if setting is None and len(type.settings) == 1:
+            (setting,) = type.settings
+        if setting:
+            extensions["setting"] = setting
         self.type = type
-        self.detail = detail
+        self.detail = detail if setting == "" else type.name_limit(detail, setting)
+        super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.extensions = extensions
 

@@ -35,6 +35,6 @@ class ProblemDetails(Resource):
             type=kind.uri if kind else "about:blank",
             title=kind.title if kind else "The restoration failed",
             status=kind.status if kind else 500,
-            detail=failure.detail,
+            detail=kind.name_limit(failure.detail) if kind else failure.detail,
             request_id=request_id or None,
         )

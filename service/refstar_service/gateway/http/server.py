@@ -47,7 +47,10 @@ class GatewayServer(uvicorn.Server):
         try:
             await super().serve(sockets)
         except SystemExit as error:  # it has logged why; leaving the process is not its to decide here
-            raise RuntimeError(f"cannot serve on {self.config.host}:{self.config.port}") from error
+            raise RuntimeError(
+                f"cannot serve on {self.config.host}:{self.config.port}; choose another address (REFSTAR_HOST, "
+                "REFSTAR_PORT, or --host, --port), or port 0 for one that is free"
+            ) from error
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -115,7 +115,12 @@ async def _cap(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]
 
 
 def _report_size(limit: int, what: str) -> ProblemError:
-    return ProblemError(ProblemType.REQUEST_TOO_LARGE, f"{what} The limit is {limit} bytes.", limit=limit)
+    return ProblemError(
+        ProblemType.REQUEST_TOO_LARGE,
+        f"{what} At most {limit} are allowed.",
+        limit=limit,
+        setting="REFSTAR_MAX_REQUEST_BYTES",
+    )
 
 
 @dataclass

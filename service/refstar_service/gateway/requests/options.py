@@ -69,7 +69,10 @@ def describe_refusal(error: RequestError, **more: Any) -> ProblemError:
     if error.faults:
         more["errors"] = [asdict(fault) for fault in error.faults]
     more |= {name: value for name in ("parameter", "limit") if (value := getattr(error, name)) is not None}
-    return ProblemError(ProblemType.of(error.code) or ProblemType.INVALID_PARAMETER, error.detail, **more)
+    kind = ProblemType.of(error.code) or ProblemType.INVALID_PARAMETER
+    return ProblemError(
+        kind, error.detail, setting="", **more
+    )  # it may be the model's limit; else it is named
 
 
 def _parse(

@@ -169,7 +169,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
         except PeopleFullError as error:
             raise ProblemError(
                 ProblemType.TOO_MANY_PEOPLE,
-                f"{error.count} people are stored, and no more than {most} fit into `storage_bytes` and `max_people`.",
+                f"{error.count} people are stored, which is as many as there may be.",
                 limit=most,
             ) from error
         except BaseException:
