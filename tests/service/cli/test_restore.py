@@ -13,7 +13,7 @@ from known_faces import KnownFaces, astronauts, face_at
 from lone_model import write_lone_model
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.app.cli import run
-from refstar_service.restoration.knobs import KNOBS
+from refstar_service.restoration.knobs import KNOBS, KnobKind
 from refstar_service.settings import Settings
 from small_model import write_small_model
 
@@ -38,6 +38,24 @@ def test_one_picture_is_restored_to_a_file(folder: Path) -> None:
     assert psnr(pixels_of(out.read_bytes()), aligned_face()) > psnr(degraded_face(), aligned_face())
     assert pixels_of(mask.read_bytes()).shape == (512, 512, 3)
     assert not list(folder.glob("*.part"))
+
+
+def test_a_picture_that_comes_out_no_better_is_kept_unless_the_flag_says_no(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "sharp.png").write_bytes(file_of(aligned_face()))
+    assert restore(folder / "in", "-o", folder / "out", "--report", folder / "report.json") == 0
+    said = capsys.readouterr().err
+    assert "0 of 1 face restored (1 already-sharp)" in said
+    assert "0 restored, 0 failed, 1 kept as they were" in said
+    (entry,) = json.loads((folder / "report.json").read_text())
+    assert (entry["status"], entry["faces"][0]["action"]) == ("kept", "kept")
+    assert np.array_equal(pixels_of((folder / "out" / "sharp.png").read_bytes()), aligned_face())
+    assert restore(folder / "in", "-o", folder / "out") == 0
+    assert "1 of 1 were done by an earlier run" in capsys.readouterr().err
+    assert restore(folder / "in", "-o", folder / "drawn", "--no-keep") == 0
+    assert "1 restored, 0 failed, " in capsys.readouterr().err
 
 
 def test_a_folder_goes_on_after_a_bad_file_and_says_so(
@@ -227,6 +245,7 @@ def test_a_box_that_is_none_is_wrong_use(box: str, capsys: pytest.CaptureFixture
             "--faces aligned cannot be combined with boxes",
         ),
         (["face.jpg", "-o", "out.png", *["--reference", "reference.png"] * 9], "8 references, not 9"),
+        (["face.jpg", "-o", "out.png", "--no-grain"], "--no-grain applies to whole photographs"),
         (["face.jpg", "-o", "out.png", "--min-face", "300"], "--min-face 300 applies to whole photographs"),
         (
             ["face.jpg", "-o", "out.png", "--reference-face", "largest"],
@@ -289,6 +308,8 @@ def test_every_knob_has_a_flag_with_its_default(capsys: pytest.CaptureFixture[st
     said = " ".join(capsys.readouterr().out.split())
     for knob in KNOBS.values():
         assert re.search(rf" --{knob.name.replace('_', '-')}[ ,]", said)
+        if knob.kind is KnobKind.SWITCH:
+            assert f" --no-{knob.name.replace('_', '-')} " in said
     assert "(default: 24)" in said
 
 

@@ -132,7 +132,8 @@ def _add_knob(parser: argparse.ArgumentParser, knob: Knob) -> None:
             text = "restore the face in this box, in pixels of the upright picture; repeat for several"
             parser.add_argument(flag, type=_box, action="append", metavar="X,Y,W,H", help=text)
         case KnobKind.SWITCH:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+            usual = f" (default: {flag if knob.default else flag.replace('--', '--no-', 1)})"
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text + usual)
         case _:
             default = "" if knob.default is None else f" (default: {knob.default})"
             metavar = "|".join(map(str, knob.choices)) or "N"

@@ -13,6 +13,7 @@ from refstar_service.restoration.report import FaceAction, FaceReport, Reference
 
 class Outcome(StrEnum):
     RESTORED = "restored"
+    KEPT = "kept"  # no face came out better than it was: the result shows the picture unchanged
     FAILED = "failed"
     SKIPPED = "skipped"  # its result exists
     PASSED_OVER = "passed-over"  # not a picture, or in a folder that was not searched
@@ -34,6 +35,11 @@ class PictureReport:
 
     def fail(self, code: str, detail: str) -> None:
         self.status, self.error = Outcome.FAILED, {"code": code, "detail": detail}
+
+    def note_faces(self) -> None:
+        """Whether it was restored, by what became of its faces."""
+        restored = any(face.action is FaceAction.RESTORED for face in self.faces)
+        self.status = Outcome.RESTORED if restored else Outcome.KEPT
 
     @property
     def summary(self) -> str:
@@ -59,6 +65,7 @@ def sum_up(lines: Iterable[Mapping[str, Any]]) -> str:
     failed = Counter(line["error"]["code"] for line in lines if line["status"] == Outcome.FAILED)
     why = in_parentheses([f"{number} {code}" for code, number in failed.most_common()])
     parts = [f"{count[Outcome.RESTORED]} restored", f"{count[Outcome.FAILED]} failed{why}"]
+    parts += [f"{count[Outcome.KEPT]} kept as they were"] if count[Outcome.KEPT] else []
     parts += [f"{count[Outcome.SKIPPED]} skipped"] if count[Outcome.SKIPPED] else []
     parts += [f"{count[Outcome.PASSED_OVER]} passed over"] if count[Outcome.PASSED_OVER] else []
     return ", ".join(parts)

@@ -22,8 +22,8 @@ from refstar_service.app.restore.targets import exists, format_of, name_result, 
 from refstar_service.app.restore.wanted import JOURNAL, Existing, RestoreFiles
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.images import ImageError, ImageLimits, LimitNames, probe, refuse_bytes
-from refstar_service.restoration.errors import RequestError, RestorationError, StepError
-from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.errors import Fault, RequestError, RestorationError, StepError
+from refstar_service.restoration.knobs import KNOBS, KnobKind, Knobs
 from refstar_service.restoration.rules import choose_model, image_limits, plan_result, settle_knobs
 from refstar_service.restoration.upload import Upload
 from refstar_service.settings import Settings
@@ -210,7 +210,7 @@ class Run:
         else:
             write_file(target, result.data, overwrite=wanted.existing is Existing.OVERWRITE)
             entry.output = str(target)
-        entry.status = Outcome.RESTORED
+        entry.note_faces()
         if wanted.selection is not None and selection is not None:
             write_file(wanted.selection, selection.data, overwrite=wanted.existing is Existing.OVERWRITE)
             entry.selection = str(wanted.selection)
@@ -250,7 +250,7 @@ class Run:
 def _is_final(entry: PictureReport) -> bool:
     """Whether the next run need not try again: what it says, it says of the picture."""
     if entry.error is None:
-        return entry.status is Outcome.RESTORED
+        return entry.status in (Outcome.RESTORED, Outcome.KEPT)
     return entry.error["code"] not in ("output-exists", "file-error", "inference-failed")
 
 
@@ -286,8 +286,16 @@ def _settle(settings: Settings, wanted: RestoreFiles) -> tuple[ModelManifest, Kn
         manifest = choose_model(load_manifests(settings.models_dir), wanted.model, count)
         return manifest, settle_knobs(wanted.knobs, count, manifest)
     except RequestError as error:
-        flags = [f"--{one.parameter.replace('_', '-')} {one.value} {one.reason}" for one in error.faults]
+        flags = [f"{_show_flag(fault)} {fault.reason}" for fault in error.faults]
         raise ValueError("; ".join(flags) or error.detail) from error
+
+
+def _show_flag(fault: Fault) -> str:
+    """The flag as it was given."""
+    name = fault.parameter.replace("_", "-")
+    if KNOBS[fault.parameter].kind is KnobKind.SWITCH:
+        return f"--{name}" if fault.value == "True" else f"--no-{name}"
+    return f"--{name} {fault.value}"
 
 
 def _describe(
