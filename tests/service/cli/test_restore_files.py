@@ -305,6 +305,26 @@ def test_a_line_of_the_journal_that_was_cut_off_does_not_count(
     assert "3 of 3 were done by an earlier run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_that_is_killed_as_it_writes_goes_on_as_well(
+    place: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    link, left = os.link, ["b.png"]
+
+    def interrupt(part: Path, path: Path) -> None:
+        if there or path.name not in left:
+            link(part, path)
+        if path.name in left:
+            left.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", interrupt)
+    assert restore("in", "-o", "out") == 130
+    assert (place / "out" / "b.png").exists() is there
+    assert restore("in", "-o", "out") == 0
+    assert names(place / "out") == ["a.png", "b.png", "c.png"]
+
+
 @pytest.mark.parametrize("text", ["something else\n", '{"refstar-journal":1,"nonce":"x"}\n'])
 def test_a_file_that_is_no_journal_is_left_alone(
     place: Path, capsys: pytest.CaptureFixture[str], text: str

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from refstar_service.app.restore.targets import Stamp, stamp
+
 FORMAT = 1
 
 
@@ -37,7 +39,7 @@ class Journal:
 
     path: Path
     entries: dict[str, Entry] = field(default_factory=dict)
-    files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    files: dict[str, Stamp] = field(default_factory=dict)
     _file: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -67,8 +69,11 @@ class Journal:
         path = None if entry.file is None else self.path.parent / entry.file
         return path if path is not None and self.wrote(path) else None
 
-    def note(self, picture: str, request: str, report: dict[str, Any], result: Path | None) -> None:
-        written = None if result is None else [self._name(result), *stamp(result)]
+    def note(
+        self, picture: str, request: str, report: dict[str, Any], result: tuple[Path, Stamp] | None
+    ) -> None:
+        """``result`` is noted before it is there: of a run that is killed, it is missing then, or what is noted."""
+        written = None if result is None else [self._name(result[0]), *result[1]]
         self._add({"picture": picture, "request": request, "report": report, "file": written})
 
     def note_file(self, path: Path) -> None:
@@ -122,10 +127,3 @@ class Journal:
             self.files[name] = size, changed
         if "picture" in line:
             self.entries[line["picture"]] = Entry(line["request"], line["report"], name)
-
-
-def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds: a file with the same ones is the same one. Raises
-    OSError."""
-    now = path.stat()
-    return now.st_size, now.st_mtime_ns

@@ -34,7 +34,8 @@ class PictureReport:
     timings: dict[str, float] = field(default_factory=dict)
 
     def fail(self, code: str, detail: str) -> None:
-        self.status, self.error = Outcome.FAILED, {"code": code, "detail": detail}
+        self.status, self.output = Outcome.FAILED, None
+        self.error = {"code": code, "detail": detail}
 
     def note_faces(self) -> None:
         """Whether it was restored, by what became of its faces."""

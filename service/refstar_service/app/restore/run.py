@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refstar_service.app.restore.checks import check_files, check_report
-from refstar_service.app.restore.journal import Journal, stamp
+from refstar_service.app.restore.journal import Journal
 from refstar_service.app.restore.report import Outcome, PictureReport, as_json, show, sum_up
 from refstar_service.app.restore.sources import SUFFIXES, Found, find_pictures, list_suffixes
-from refstar_service.app.restore.targets import exists, format_of, name_result, write_file
+from refstar_service.app.restore.targets import Stamp, exists, format_of, name_result, stamp, write_file
 from refstar_service.app.restore.wanted import JOURNAL, Existing, RestoreFiles
 from refstar_service.engine.manifest import ModelManifest, load_manifests
 from refstar_service.images import ImageError, ImageLimits, LimitNames, probe, refuse_bytes
@@ -166,7 +166,7 @@ class Run:
         """One picture from file to file; what goes wrong is written into its entry."""
         request = self._request_for(source)
         try:
-            self._write_one(source, entry)
+            self._write_one(source, request, entry)
         except RestorationError as error:
             entry.fail(error.code, error.detail)
             entry.faces, entry.references = error.faces, error.references
@@ -176,16 +176,14 @@ class Run:
             if error.errno in _NO_ROOM:
                 raise DiskError(f"results cannot be written: {error}") from error
             entry.fail("file-error", str(error))
-        except (
-            Exception
-        ) as error:  # one picture, whatever it does, must not take the rest of a folder with it
+        # One picture, whatever it does, must not take the rest of a folder with it.
+        except Exception as error:
             log.debug("%s", source, exc_info=True)
             entry.fail("inference-failed", f"{type(error).__name__}: {error}")
-        if self._journal is not None and _is_final(entry):
-            result = None if entry.output is None else Path(entry.output)
-            self._journal.note(self._name(source), request, entry.as_line(), result)
+        if self._journal is not None and _is_final_failure(entry):
+            self._journal.note(self._name(source), request, entry.as_line(), None)
 
-    def _write_one(self, source: Path, entry: PictureReport) -> None:
+    def _write_one(self, source: Path, request: str, entry: PictureReport) -> None:
         """Raises RestorationError, OSError."""
         job, wanted = self.job, self.job.wanted
         assert job.restore is not None
@@ -203,14 +201,19 @@ class Run:
                     return
                 raise _refuse_existing(target)
         result, selection = job.restore(image, knobs, entry)
+        entry.output = "-" if target is None else str(target)
+        entry.note_faces()
+
+        def announce(written: Stamp) -> None:
+            if self._journal is not None and target is not None:
+                self._journal.note(self._name(source), request, entry.as_line(), (target, written))
+
         if target is None:
             sys.stdout.buffer.write(result.data)
             sys.stdout.buffer.flush()
-            entry.output = "-"
         else:
-            write_file(target, result.data, overwrite=wanted.existing is Existing.OVERWRITE)
-            entry.output = str(target)
-        entry.note_faces()
+            overwrite = wanted.existing is Existing.OVERWRITE
+            write_file(target, result.data, overwrite=overwrite, announce=announce)
         if wanted.selection is not None and selection is not None:
             write_file(wanted.selection, selection.data, overwrite=wanted.existing is Existing.OVERWRITE)
             entry.selection = str(wanted.selection)
@@ -247,11 +250,10 @@ class Run:
         return show(self._name(source))
 
 
-def _is_final(entry: PictureReport) -> bool:
+def _is_final_failure(entry: PictureReport) -> bool:
     """Whether the next run need not try again: what it says, it says of the picture."""
-    if entry.error is None:
-        return entry.status in (Outcome.RESTORED, Outcome.KEPT)
-    return entry.error["code"] not in ("output-exists", "file-error", "inference-failed")
+    code = None if entry.error is None else entry.error["code"]
+    return code not in (None, "output-exists", "file-error", "inference-failed")
 
 
 def _find(wanted: RestoreFiles) -> Found:

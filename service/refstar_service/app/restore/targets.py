@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 #: What is written, by suffix.
@@ -40,16 +41,31 @@ def name_result(wanted: Path, format: str, *, chosen: bool, pictures: frozenset[
     return wanted.with_name(wanted.name + suffix)
 
 
-def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
+Stamp = tuple[int, int]
+
+
+def stamp(path: Path) -> Stamp:
+    """Size in bytes and time of the last change in nanoseconds: a file with the same ones is the same one. Raises
+    OSError."""
+    now = path.stat()
+    return now.st_size, now.st_mtime_ns
+
+
+def write_file(
+    path: Path, data: bytes, *, overwrite: bool, announce: Callable[[Stamp], None] | None = None
+) -> None:
     """All or nothing: a reader never sees half a file, and a full disk leaves none behind. Makes missing folders.
 
     Raises FileExistsError, unless ``overwrite``, where the name is taken, even if it was free a moment ago.
+    ``announce`` is told the stamp that the file will have just before it has its name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".refstar-{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
             file.write(data)
+        if announce is not None:
+            announce(stamp(part))
         if not overwrite:
             _take_name(part, path)
         else:
