@@ -22,8 +22,9 @@ PREFIX = "REFSTAR_"
 
 STORAGE_BYTES = {"redis": 4 * KIB * MIB, "directory": 16 * KIB * MIB, "s3": 64 * KIB * MIB}
 
-#: Names with the prefix that others read: REFSTAR_DATA tells refstar-model and the tests where photographs are.
-READ_BY_OTHERS = frozenset({"REFSTAR_DATA"})
+#: Names with the prefix that others read: REFSTAR_DATA tells refstar-model and the tests where photographs are, the
+#: other two tell clients where a service is and who they are.
+READ_BY_OTHERS = frozenset({"REFSTAR_DATA", "REFSTAR_URL", "REFSTAR_API_KEY"})
 
 
 def _default_data_dir() -> Path:
