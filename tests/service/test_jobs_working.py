@@ -6,6 +6,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, RestoreRequest
+from refstar_service.redis.keys import Keys
 
 
 async def submit(
@@ -40,6 +41,48 @@ async def test_reserve_waits_for_work_and_wakes_at_once(
     await submit(queue, request_for_jobs, "one", priority=Priority.HIGH)
     assert [one.job_id for one in await waiting] == ["one"]
     assert time.monotonic() - before < 1.5
+
+
+@pytest.mark.parametrize("models", [None, ["refstar"]])
+async def test_a_job_wakes_one_of_those_who_wait(
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest, models: list[str] | None
+) -> None:
+    """Not all of them: a thousand idle workers would ask for the same job."""
+    waiting = [asyncio.create_task(new_queue().reserve(1, block=1.0, models=models)) for _ in range(20)]
+    while (await redis.info("clients"))["blocked_clients"] < 20:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await redis.config_resetstat()
+    await submit(new_queue(), request_for_jobs, "one")
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert [one.job_id for task in done for one in task.result()] == ["one"]
+    assert (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] <= 3  # submit, and who was woken
+    await asyncio.gather(*waiting)
+
+
+async def test_a_worker_with_another_model_is_not_woken(
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest
+) -> None:
+    other, fitting = (
+        asyncio.create_task(new_queue().reserve(1, block=1.5, models=[name], others=["refstar"]))
+        for name in ("other", "refstar")
+    )
+    while (await redis.info("clients"))["blocked_clients"] < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    before = time.monotonic()
+    await submit(new_queue(), request_for_jobs, "one")
+    assert [one.job_id for one in await fitting] == ["one"]
+    assert time.monotonic() - before < 1.0
+    assert not other.done()
+    assert await other == []
+
+
+async def test_what_wakes_workers_is_bounded_and_goes_by_itself(
+    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
+) -> None:
+    await submit(queue, request_for_jobs, *(f"job-{i}" for i in range(150)))
+    for key in (Keys().wake_any, Keys().wake(request_for_jobs.model)):
+        assert await redis.llen(key) == 100
+        assert 0 < await redis.pttl(key) <= 10_000
 
 
 async def test_reserve_returns_empty_after_its_time(queue: JobQueue) -> None:

@@ -23,7 +23,6 @@ from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from redis.typing import KeyT, StreamIdT
 
 from refstar_service.jobs.admission import (
     CLAIM_HOLDS,
@@ -194,7 +193,7 @@ class JobQueue:
         notice is owed from that moment on.
         """
         line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
-        keys = [*self._of(job_id), line, other]
+        keys = [*self._of(job_id), line, other, self._keys.wake(request.model), self._keys.wake_any]
         if isinstance(request, RestoreRequest):
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit, self.job_ttl, self.tombstone_ttl]
@@ -295,16 +294,20 @@ class JobQueue:
             raise ValueError(f"cannot reserve {n} jobs")
         clock = asyncio.get_running_loop().time
         deadline = clock() + min(block, self._longest_block)
+        # '': of a job that any model will do for.
+        lists = (
+            [self._keys.wake_any]
+            if models is None
+            else [self._keys.wake(name) for name in ("", *sorted(models))]
+        )
         while True:
-            taken, last_added = await self._take(n, models, others)
+            taken = await self._take(n, models, others)
             if taken or clock() >= deadline:
                 return taken
-            # Waits for a new entry, and takes none: nothing is lost if this read is.
+            # A new job wakes one of those who wait (wake.lua). This takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
-            milliseconds = max(1, round((deadline - clock()) * 1000))
-            await self._contact.run_mended(
-                partial(self._redis.xread, last_added, count=1, block=milliseconds)
-            )
+            seconds = max(0.001, deadline - clock())
+            await self._contact.run_mended(partial(self._redis.blpop, lists, timeout=seconds))
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Attempt | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
@@ -403,7 +406,7 @@ class JobQueue:
 
     async def _take(
         self, n: int, models: Collection[str] | None, others: Collection[str] | None
-    ) -> tuple[list[Reservation], dict[KeyT, StreamIdT]]:
+    ) -> list[Reservation]:
         order = [Priority.HIGH, Priority.NORMAL]
         if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
             order.reverse()
@@ -413,14 +416,13 @@ class JobQueue:
         stale = max(self.stale_after, HANDED_OVER) if afresh else self.stale_after
         values = [GROUP, self.worker, n, round(stale * 1000)]
         values += ["" if names is None else json.dumps(sorted(names)) for names in (models, others)]
-        taken, last = await self._contact.run(_RESERVE, lines, values)
+        taken = await self._contact.run(_RESERVE, lines, values)
         if taken:
             self._batches += 1
-        reservations = [
+        return [
             Reservation(read_text(job_id), order[index - 1], read_text(entry), retried=attempts > 0)
             for index, entry, job_id, attempts in taken
         ]
-        return reservations, {line: read_text(entry) for line, entry in zip(lines, last, strict=False)}
 
     def _of(self, job_id: str) -> list[str]:
         return [self._keys.job(job_id), self._keys.gone(job_id)]

@@ -9,6 +9,8 @@ jobs
     {refstar}:queue:<priority>:spent    zset     owners of none that waits -> their time, if it is ahead of the clock
     {refstar}:queue:<priority>:state    hash     clock: the time of who was next last; sorted: last entry that was put
                                                  into its owner's line
+    {refstar}:wake                      list     an element wakes a worker that waits for jobs of any model; expires
+    {refstar}:wake:<model>              list     the same for those that have this model
     {refstar}:job:<id>                  hash     the job while it can be read; fields below
     {refstar}:gone:<id>                 string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>              zset     ids of an owner's jobs -> microsecond of acceptance
@@ -71,6 +73,13 @@ class Keys:
 
     def line(self, priority: str) -> str:
         return self._tagged(f"queue:{priority}")
+
+    @property
+    def wake_any(self) -> str:
+        return self._tagged("wake")
+
+    def wake(self, model: str) -> str:
+        return self._tagged(f"wake:{model}")
 
     def job(self, job_id: str) -> str:
         return self._tagged(f"job:{job_id}")

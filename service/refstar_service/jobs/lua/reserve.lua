@@ -2,7 +2,7 @@
 -- ARGV group consumer n stale_ms
 --   models (JSON list of those that this worker has; '' if it takes any job)
 --   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
--- -> {{index of line, entry, id, attempts before}, ...}, {last entry that was added to each line}
+-- -> {index of line, entry, id, attempts before}, ...
 -- uses jobs.record, jobs.line, jobs.turns
 local group, consumer, n, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local models, others = ARGV[5] ~= '' and cjson.decode(ARGV[5]), ARGV[6] ~= '' and cjson.decode(ARGV[6])
@@ -54,7 +54,7 @@ if retried then
       hand_over(KEYS[other[1]], group, other[2], consumer)
     end
   end
-  return {{retried}, {}}
+  return {retried}
 end
 
 for index, line in ipairs(KEYS) do
@@ -62,17 +62,4 @@ for index, line in ipairs(KEYS) do
     taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0}
   end
 end
-if #taken > 0 then
-  return {taken, {}}
-end
-
-local last = {}
-for index, line in ipairs(KEYS) do
-  local stream = redis.call('XINFO', 'STREAM', line)
-  for i = 1, #stream, 2 do
-    if stream[i] == 'last-generated-id' then
-      last[index] = stream[i + 1]
-    end
-  end
-end
-return {{}, last}
+return taken
