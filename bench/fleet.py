@@ -73,7 +73,9 @@ async def work(queue: JobQueue, load: Load, stop: asyncio.Event, account: Accoun
 
     beating = asyncio.create_task(beat())
     while not stop.is_set():
-        started = await queue.start(await queue.reserve(load.batch, models=("refstar",), others=()))
+        started = await queue.start(
+            await queue.reserve(load.batch, block=2.0, models=("refstar",), others=())
+        )
         now = time.time()
         held[:] = [one for one in started if one is not None]
         account.waits += [now - int(one.job_id[:16], 16) / 1e6 for one in held]
