@@ -28,6 +28,7 @@ from refstar_service.app import event_loop as loop
 from refstar_service.jobs import Attempt, JobQueue, WorkerInfo
 from refstar_service.redis.client import connect
 from refstar_service.redis.embedded import EmbeddedRedis
+from refstar_service.worker.holdings import IDLE
 from report import Cell, Report, Table, command, parser, publish, this_machine
 
 WORKERS_A_CLIENT = 100  # each blocks on a connection of its own; a client has 128
@@ -74,7 +75,7 @@ async def work(queue: JobQueue, load: Load, stop: asyncio.Event, account: Accoun
     beating = asyncio.create_task(beat())
     while not stop.is_set():
         started = await queue.start(
-            await queue.reserve(load.batch, block=2.0, models=("refstar",), others=())
+            await queue.reserve(load.batch, block=IDLE, models=("refstar",), others=())
         )
         now = time.time()
         held[:] = [one for one in started if one is not None]

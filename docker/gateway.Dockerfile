@@ -7,7 +7,16 @@ ARG BASE=python:3.11-slim
 #   docker exec gateway refstar keys add NAME
 
 FROM ${BASE} AS build
+# Behind a proxy: the address of an index of packages, and the text of the certificates (PEM) that it is trusted by.
+# Neither is in the final image. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are arguments of every build.
+ARG INDEX=
+ARG CA_BUNDLE=
+ENV PIP_INDEX_URL=${INDEX} \
+    UV_DEFAULT_INDEX=${INDEX} \
+    PIP_CERT=${CA_BUNDLE:+/build/ca.pem} \
+    SSL_CERT_FILE=${CA_BUNDLE:+/build/ca.pem}
 WORKDIR /build
+RUN printf '%s\n' "${CA_BUNDLE}" > ca.pem
 COPY hashes.txt ./
 RUN python3 -m venv /opt/installer \
     && sed -n '/^uv==/,/[^\\]$/p' hashes.txt > uv.txt \

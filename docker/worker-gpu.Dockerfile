@@ -7,7 +7,16 @@ ARG BASE=python:3.11-slim
 #   docker run --gpus 1 -e REFSTAR_REDIS_URL=redis://... refstar-worker-gpu
 
 FROM ${BASE} AS build
+# Behind a proxy: the address of an index of packages, and the text of the certificates (PEM) that it is trusted by.
+# Neither is in the final image. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are arguments of every build.
+ARG INDEX=
+ARG CA_BUNDLE=
+ENV PIP_INDEX_URL=${INDEX} \
+    UV_DEFAULT_INDEX=${INDEX} \
+    PIP_CERT=${CA_BUNDLE:+/build/ca.pem} \
+    SSL_CERT_FILE=${CA_BUNDLE:+/build/ca.pem}
 WORKDIR /build
+RUN printf '%s\n' "${CA_BUNDLE}" > ca.pem
 COPY hashes.txt docker/constraints-gpu.txt ./
 RUN python3 -m venv /opt/installer \
     && sed -n '/^uv==/,/[^\\]$/p' hashes.txt > uv.txt \
@@ -19,6 +28,9 @@ ENV UV_NO_CACHE=1 \
 # The dependencies first: this layer lasts until a pin changes.
 COPY service/pyproject.toml service/pyproject.toml
 RUN /opt/installer/bin/uv pip install -c hashes.txt -c constraints-gpu.txt -r service/pyproject.toml --extra gpu --extra heic --extra s3 --extra tracing
+# With TensorRT, in the version that onnxruntime was built for: --build-arg TENSORRT='tensorrt-cu13==...'
+ARG TENSORRT=
+RUN if [ -n "${TENSORRT}" ]; then /opt/installer/bin/uv pip install "${TENSORRT}"; fi
 COPY service service
 RUN /opt/installer/bin/uv pip install --no-deps -b hashes.txt ./service
 
