@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=60, help="at most so many of each kind (%(default)s)")
     parser.add_argument("--sheet", type=Path, help="a PNG of kept faces beside their restorations")
     wanted = parser.parse_args()
-    manifest: ModelManifest = choose_model(load_manifests(Settings().models_dir), wanted.model, 0)
+    manifest: ModelManifest = choose_model(load_manifests(*Settings().model_folders), wanted.model, 0)
     restorer = Restorer(manifest)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     rows: dict[str, list[Pixels]] = defaultdict(list)

@@ -20,6 +20,8 @@ KIB = 1024
 MIB = 1024 * KIB
 PREFIX = "REFSTAR_"
 
+SHIPPED_MODELS = Path(__file__).parent / "zoo"
+
 STORAGE_BYTES = {"redis": 4 * KIB * MIB, "directory": 16 * KIB * MIB, "s3": 64 * KIB * MIB}
 
 #: Names with the prefix that others read: REFSTAR_DATA tells refstar-model and the tests where photographs are, the
@@ -58,9 +60,10 @@ class Settings(BaseSettings):
     """Folder of the embedded Redis and of `blobs=directory`. Accepted jobs survive a restart as long as this folder
     does. Default: `refstar` in the user's data folder."""
 
-    models_dir: Path = Path(__file__).parent / "zoo"
-    """Folder that contains one folder per model. Default: the models shipped with the package. Gateways and workers
-    must see the same models."""
+    models_dir: Path = SHIPPED_MODELS
+    """Folder that contains one folder per model, or several such folders, separated by `:`. Default: the models shipped
+    with the package. Models need different names. The face detector comes from the first of the folders that holds one,
+    else from the package. Gateways and workers must see the same models."""
 
     detector: Path | None = None
     """A YuNet network (an `.onnx` file as published in the OpenCV zoo) to find faces with, instead of the shipped
@@ -331,6 +334,16 @@ class Settings(BaseSettings):
         if self.store == "redis" and self.redis_url is None:
             return min(limit, int(self.embedded_redis_memory_mb * MIB * self.redis_memory_share))
         return limit
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """The folders of `models_dir`."""
+        return tuple(Path(part) for part in str(self.models_dir).split(os.pathsep) if part)
+
+    @property
+    def detector_models(self) -> Path:
+        """The folder of models that has the face detector."""
+        return next((p for p in self.model_folders if (p / "detector").is_dir()), SHIPPED_MODELS)
 
     @property
     def blob_folder(self) -> Path:

@@ -63,6 +63,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
     return load_photos(folder)
 
 
+EXPORTED = ("runs/refstar/weights.pt", "--out", "zoo/refstar")
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a net with every part, for faces of 128 pixels, exported by the command of docs/training.md. Not to be written
@@ -78,8 +81,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "model.json").is_file():
             write_drawn_weights(replace(TINY, size=128, unshuffle=8), weights)
             patch.delenv("REFSTAR_DATA", raising=False)
-            command = find_command(DOCS / "training.md", "export", "refstar")
-            paths = {"runs/refstar/weights.pt": weights, "zoo/refstar": folder}
+            command = find_command(DOCS / "training.md", "export", "refstar", *EXPORTED)
+            paths = dict(zip(EXPORTED[::2], (weights, folder), strict=True))
             patch.setattr(sys, "argv", swap_words(command, paths))
             cli.main()
     return folder

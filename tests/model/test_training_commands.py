@@ -1,5 +1,6 @@
 """Every command of docs/training.md, run on drawn faces and with small networks: what stands there works."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -22,9 +23,11 @@ from refstar_model.detector.network import DetectorParams
 from refstar_model.detector.training import LABELS, DetectorTraining
 from refstar_model.options.teachers import JUDGE, RECOGNIZER
 from refstar_model.refstar.person_training import PersonTraining
+from refstar_service.app import cli as service
 
 ROOT = Path(__file__).parents[2]
 SPELLINGS = (".venv/bin/refstar-model", "PYTHONPATH=model python3 -m refstar_model.cli")
+SERVICE = ".venv/bin/refstar"
 #: What commands that begin so get behind their own options, to take a second instead of hours.
 SHORTER = {
     "train refstar": "--steps 1 --batch 2 --on-device --device cpu --processes 1",
@@ -39,6 +42,7 @@ SHORTER = {
 WRITES = ("--out", "--sheets", "--sheet", "--report", "--travel")
 #: What is not run here, by how it begins, and why.
 ELSEWHERE = {
+    "make serve": "the same options are given to another command",
     "make setup": "made the environment of this test",
     ".venv/bin/refstar-model export refstar": "run by the fixture tiny_folder",
     ".venv/bin/refstar-model export detector": "run by a fixture of test_detector.py",
@@ -51,10 +55,18 @@ COMMANDS = [c for c in DOCUMENTED if not " ".join(c).startswith(tuple(ELSEWHERE)
 
 
 def strip_program(command: list[str]) -> list[str]:
-    for spelling in SPELLINGS:
-        if " ".join(command).startswith(spelling):
+    for spelling in (*SPELLINGS, SERVICE):
+        if " ".join(command).startswith(f"{spelling} "):
             return command[len(spelling.split()) :]
-    raise AssertionError(f"{command} is neither refstar-model nor named in ELSEWHERE")
+    raise AssertionError(f"{command} is none of ours, nor named in ELSEWHERE")
+
+
+def run_model_command() -> None:
+    threads = torch.get_num_threads()
+    try:
+        cli.main()
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Desk:
@@ -83,11 +95,10 @@ class Desk:
             patch.setattr("refstar_model.detector.training.DetectorTraining", DETECTOR)
             patch.setattr("refstar_model.commands.publish.draw_calibration_faces", FEW_FACES)
             patch.setattr(sys, "argv", ["refstar-model", *words, *(w for some in said for w in some)])
-            threads = torch.get_num_threads()
-            try:
-                cli.main()
-            finally:
-                torch.set_num_threads(threads)
+            if command[0] == SERVICE:
+                assert service.run(words) == 0
+            else:
+                run_model_command()
         self.done.add(name)
 
     def make(self, path: str) -> None:
@@ -134,6 +145,10 @@ def desk(
         shutil.copy(recognizer_file, folder / name)
     shutil.copytree(photos.roots[0], folder / "data-root/faces")
     shutil.copytree(tiny_folder, folder / "zoo/refstar")
+    family = shutil.copytree(tiny_folder, folder / "served/family") / "model.json"
+    family.write_text(json.dumps(json.loads(family.read_text()) | {"name": "family"}))
+    for name in ("old.jpg", "sharp.jpg"):
+        cv2.imwrite(str(folder / name), skimage.data.astronaut()[..., ::-1])
     (folder / "service/refstar_service").mkdir(parents=True)
     (folder / "service/refstar_service/zoo").symlink_to(ROOT / "service/refstar_service/zoo")
     her = cv2.resize(skimage.data.astronaut()[:256, 96:352], (512, 512))

@@ -126,9 +126,7 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
         _add_submit_options(submit)
 
     models = commands.add_parser("models", help="list the installed models")
-    models.add_argument(
-        "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
-    )
+    _add_models_option(models)
     models.add_argument("--json", action="store_true", help="as JSON")
     models.set_defaults(run=_list_models)
 
@@ -197,10 +195,29 @@ def _add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000); 0 chooses a free one")
 
 
-def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+class _JoinFolders(argparse.Action):
+    """Folders of an option that is given several times, as the setting has them."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        folders = str(values) if before is None else f"{before}{os.pathsep}{values}"
+        setattr(namespace, self.dest, Path(folders))
+
+
+def _add_models_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--models-dir", type=Path, dest="models_dir", help="folder that contains the model folders"
+        "--models-dir",
+        type=Path,
+        dest="models_dir",
+        action=_JoinFolders,
+        help="folder that contains the model folders; may be given several times",
     )
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    _add_models_option(parser)
     parser.add_argument(
         "--detector", type=Path, help="a YuNet file to find faces with, instead of the shipped detector"
     )
@@ -336,7 +353,7 @@ def _list_models(settings: Settings, options: argparse.Namespace) -> int:
         print(f"{manifest.name} {manifest.version}  {size:.1f} MB  {manifest.license}  {manifest.precision}")
         most = manifest.max_references
         references = "no references" if not most else f"up to {most} reference{'s' if most > 1 else ''}"
-        print(f"  faces of {manifest.input_size} px, {references}")
+        print(f"  faces of {manifest.input_size} px, {references}, in {manifest.folder}")
         for data in manifest.training_data:
             print(f"  trained on: {data}")
         for limit in manifest.limits:
@@ -350,6 +367,7 @@ def _describe_model(manifest: ModelManifest) -> dict[str, Any]:
         "version": manifest.version,
         "license": manifest.license,
         "precision": manifest.precision,
+        "folder": str(manifest.folder),
         "bytes": _size_of(manifest),
         "input_size": manifest.input_size,
         "max_references": manifest.max_references,

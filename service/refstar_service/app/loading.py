@@ -48,7 +48,7 @@ def load(settings: Settings) -> LoadedModels:
     cv2.setNumThreads(budget.opencv)
     turns = Turns(budget.inferences)
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
-    detector = load_detector(settings.models_dir, settings.detector, budget.detector)
+    detector = load_detector(settings.detector_models, settings.detector, budget.detector)
     cache = FeatureCache(settings.feature_cache_bytes)
     restorers = {}
     for name, manifest in installed_models(settings).items():

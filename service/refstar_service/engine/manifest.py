@@ -154,17 +154,30 @@ def _file(raw: Mapping[str, Any]) -> ModelFile:
     return ModelFile(str(raw["file"]), str(raw["sha256"]), tuple(map(str, raw.get("inputs", ()))))
 
 
-def load_manifests(models_dir: Path) -> dict[str, ModelManifest]:
-    """All restoration models of a folder by name; detectors and folders without a ``model.json`` are passed over.
+def load_manifests(*folders: Path) -> dict[str, ModelManifest]:
+    """All restoration models of some folders by name; detectors and folders without a ``model.json`` are passed over.
 
-    Raises ModelError when a manifest is broken or two folders claim one name.
+    Raises ModelError when a folder is missing, a manifest is broken, or two folders claim one name.
     """
     found: dict[str, ModelManifest] = {}
-    for path in sorted(models_dir.glob(f"*/{MANIFEST}")):
+    for path in [path for folder in folders for path in _find_manifests(folder)]:
         manifest = load_manifest(path.parent)
         if manifest.finds_faces:
             continue
         if manifest.name in found:
-            raise ModelError(f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}")
+            raise ModelError(
+                f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}; change `name` in one "
+                f"{MANIFEST}, or export it again with --name"
+            )
         found[manifest.name] = manifest
     return found
+
+
+def _find_manifests(folder: Path) -> list[Path]:
+    if (folder / MANIFEST).is_file():
+        raise ModelError(
+            f"{folder} is a model itself; name the folder that contains it: {folder.resolve().parent}"
+        )
+    if not folder.is_dir():
+        raise ModelError(f"{folder}, where models should be (REFSTAR_MODELS_DIR), is not a folder")
+    return sorted(folder.glob(f"*/{MANIFEST}"))

@@ -339,7 +339,7 @@ def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixt
     assert run(["models"]) == 0
     said = capsys.readouterr().out
     assert "\nrefstar " in f"\n{said}"
-    assert "  faces of 512 px, up to 8 references\n" in said
+    assert f"  faces of 512 px, up to 8 references, in {Settings().models_dir / 'refstar'}\n" in said
     files = (Settings().models_dir / "refstar").iterdir()
     size = sum(file.stat().st_size for file in files if file.name != "model.json")
     assert f"  {size / 1e6:.1f} MB  " in said

@@ -39,7 +39,7 @@ def load_restore(
     cv2.setNumThreads(budget.opencv)
     detector = None
     if not knobs.aligned:
-        detector = detect.load_detector(settings.models_dir, settings.detector, budget.detector)
+        detector = detect.load_detector(settings.detector_models, settings.detector, budget.detector)
     restorer = Restorer(
         manifest,
         provider,

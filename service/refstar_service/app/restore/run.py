@@ -285,7 +285,7 @@ def _settle(settings: Settings, wanted: RestoreFiles) -> tuple[ModelManifest, Kn
     """The model and its knobs. Raises ValueError, which names the flags that cannot stand."""
     count = len(wanted.references)
     try:
-        manifest = choose_model(load_manifests(settings.models_dir), wanted.model, count)
+        manifest = choose_model(load_manifests(*settings.model_folders), wanted.model, count)
         return manifest, settle_knobs(wanted.knobs, count, manifest)
     except RequestError as error:
         flags = [f"{_show_flag(fault)} {fault.reason}" for fault in error.faults]
