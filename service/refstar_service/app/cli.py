@@ -130,6 +130,10 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="as JSON")
     models.set_defaults(run=_list_models)
 
+    listed = commands.add_parser("settings", help="list every setting and the value that is in force")
+    listed.add_argument("--json", action="store_true", help="as JSON, with what each one means")
+    listed.set_defaults(run=_list_settings)
+
     completion = commands.add_parser(
         "completion", help="print a script that lets a shell complete commands, options and files"
     )
@@ -341,6 +345,13 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
     from refstar_service.app.restore.run import restore_files
 
     return restore_files(settings, read_flags(options))
+
+
+def _list_settings(settings: Settings, options: argparse.Namespace) -> int:
+    from refstar_service.app import setting_list
+
+    print(setting_list.write_json(settings) if options.json else setting_list.write_values(settings))
+    return 0
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
