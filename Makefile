@@ -13,7 +13,7 @@ bin := .venv/bin
 pins := constraints.txt hashes.txt scripts/setup.sh service/pyproject.toml client/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test deploy-check lint format setup clean
+.PHONY: help serve test deploy-check lint format docs docs-serve setup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,15 +41,24 @@ format: .venv/.ready-test ## rewrite the sources in the house style
 	@$(bin)/ruff check --fix-only .
 	@$(bin)/ruff format .
 
+docs: .venv/.ready-docs ## set up, then build the documentation site in site/ (to read it: make docs-serve)
+	@$(bin)/mkdocs build --strict
+
+docs-serve: docs ## the same, and serve the site on 127.0.0.1:8001
+	@exec $(bin)/mkdocs serve --dev-addr 127.0.0.1:8001
+
 setup: .venv/.ready-test ## set up everything for development, run nothing
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready-serve: $(pins)
 	@scripts/setup.sh serve
 
 # After .ready-serve and not beside it: both write the same environment.
+.venv/.ready-docs: .venv/.ready-test
+	@scripts/setup.sh docs
+
 .venv/.ready-test: .venv/.ready-serve pyproject.toml model/pyproject.toml
 	@scripts/setup.sh test

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh serve   .venv with what `refstar serve` needs (never torch)
 #   scripts/setup.sh test    after that: the model package, with torch in its CPU build where one is offered, and the tools
+#   scripts/setup.sh docs    after that: what `make docs` needs
 #
 # PYTHON         the interpreter to make .venv with; by default the first of python3, python3.14 ... python3.11 that fits
 # PIP_FIND_LINKS folders with wheels, as pip reads it; uv is told about them too
@@ -81,6 +82,10 @@ test)
     install_torch
     say 'model and tools: training package, linters, type checker, test runner'
     install --editable client --editable model --editable 'service[cpu,embedded,heic,s3,tracing]' --group dev
+    ;;
+docs)
+    say 'documentation: mkdocs'
+    install --group docs
     ;;
 *) fail "unknown goal $goal" ;;
 esac
