@@ -42,10 +42,10 @@ format: .venv/.ready-test ## rewrite the sources in the house style
 	@$(bin)/ruff format .
 
 docs: .venv/.ready-docs ## set up, then build the documentation site in site/ (to read it: make docs-serve)
-	@$(bin)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict
 
 docs-serve: docs ## the same, and serve the site on 127.0.0.1:8001
-	@exec $(bin)/mkdocs serve --dev-addr 127.0.0.1:8001
+	@NO_MKDOCS_2_WARNING=1 exec $(bin)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 setup: .venv/.ready-test ## set up everything for development, run nothing
 
