@@ -112,10 +112,9 @@ def quantize_folder(arguments: argparse.Namespace) -> None:
 def smooth_folder(arguments: argparse.Namespace) -> None:
     from refstar_model.evaluation.lattice import remove_lattice
 
-    faces = draw_calibration_faces(open_named_photos(arguments).split("train"), 24)
-    manifest = remove_lattice(arguments.folder, faces, arguments.version)
-    for graph, (zero, one) in manifest["lattice"].items():
-        print(f"{graph}: {zero} gray levels from peak to trough at fidelity 0, {one} at 1")
+    drawn = draw_calibration_faces(open_named_photos(arguments).split("train"), 24)
+    manifest = remove_lattice(arguments.folder, [face for face, _ in drawn], arguments.version)
+    print(f"{manifest['lattice']} gray levels from peak to trough at fidelity 0")
 
 
 def draw_calibration_faces(photos: PhotoSet, count: int = 12) -> Iterator[tuple[Any, Any]]:

@@ -1,6 +1,5 @@
 """A lattice that a network prints into every picture, taken out of its graphs (`evaluation.lattice` measures it)."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,25 @@ from onnx import helper, numpy_helper
 Tile = NDArray[np.float32]
 
 PERIOD = 16  # pixels
+#: By how many times the tile may be subtracted: the network prints it more strongly at a low fidelity.
+MOST = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class Lattice:
-    """The tile [16, 16, 3] where nothing is taken from a reference, and what is added where all is: gray levels."""
+def subtract_lattice(path: Path, tile: Tile) -> None:
+    """Change the graph in ``path``: from its picture, before it is cut to 0..1, it subtracts the ``tile`` [16, 16, 3],
+    gray levels, wherever and as strongly as the picture has it.
 
-    plain: Tile
-    taken: Tile | None  # none without references
-
-    @property
-    def height(self) -> float:
-        """Peak to trough of the plain tile, mean of the colors."""
-        return float(np.ptp(self.plain.mean(-1)))
-
-
-def subtract_lattice(path: Path, at_zero: Lattice, at_one: Lattice) -> None:
-    """Change the graph in ``path``: from its picture, before it is cut to 0..1, it subtracts the lattice between the
-    two by ``fidelity``. Its weights stay where they are. Raises ValueError where there is no such place."""
+    With x the detail of a cell of 16 x 16 pixels (the cell less its mean), the strength there is <x, t> / <t, t>, mean
+    of 3 x 3 cells, between 0 and 2, and linear from cell to cell. A network prints its lattice on skin, less where
+    detail is taken from a reference, and hardly on a background; a constant one would be printed there by being
+    subtracted. The graph's weights stay where they are. Raises ValueError for a graph that does not end as the exported
+    ones do.
+    """
     model = onnx.load(str(path), load_external_data=False)
     graph = model.graph
     clip = _find_clip(graph, path)
     size = next(v for v in graph.output if v.name == "restored").type.tensor_type.shape.dim[1].dim_value
+    cells = size // PERIOD
     nodes: list[onnx.NodeProto] = []
 
     def constant(name: str, values: NDArray[Any]) -> str:
@@ -44,49 +40,35 @@ def subtract_lattice(path: Path, at_zero: Lattice, at_one: Lattice) -> None:
         nodes.append(helper.make_node(kind, inputs, [f"lattice_{output}"], **attributes))
         return f"lattice_{output}"
 
-    knob = node("Reshape", ["fidelity", constant("shape", np.array([-1, 1, 1, 1]))], "knob")
-    repeats = constant("repeats", np.array([1, 1, size // PERIOD, size // PERIOD], np.int64))
-
-    def lay(name: str, zero: Tile, one: Tile) -> str:
-        """The tile of the faces' fidelity, over the whole picture [B, 3, S, S]."""
-        first, slope = (np.ascontiguousarray(t.transpose(2, 0, 1)[None] / 255) for t in (zero, one - zero))
-        change = node("Mul", [knob, constant(f"{name}_slope", slope)], f"{name}_change")
-        tile = node("Add", [change, constant(f"{name}_zero", first)], f"{name}_tile")
-        return node("Tile", [tile, repeats], name)
-
-    lattice = lay("plain", at_zero.plain, at_one.plain)
-    if at_zero.taken is not None and at_one.taken is not None:
-        # The masks as they are given out: [B, R, g, g], 255 is all.
-        masks = node("Cast", ["selection"], "masks", to=onnx.TensorProto.FLOAT)
-        total = node("ReduceSum", [masks, constant("references", np.array([1]))], "total", keepdims=1)
-        most = constant("most", np.array(255, np.float32))
-        share = node("Div", [node("Min", [total, most], "limited"), most], "share")
-        grid = next(v for v in graph.output if v.name == "selection").type.tensor_type.shape.dim[2].dim_value
-        scales = constant("scales", np.array([1, 1, size / grid, size / grid], np.float32))
-        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        laid = node("Resize", [share, "", scales], "laid", **nearest)
-        more = node("Mul", [laid, lay("taken", at_zero.taken, at_one.taken)], "more")
-        lattice = node("Add", [lattice, more], "all")
-    clip.input[0] = node("Sub", [clip.input[0], lattice], "free")
-    # At the end, where the masks are known, and what comes after the picture behind it again.
+    # A product with the tile less its means over a cell is one with the cell less its own.
+    plane = np.ascontiguousarray(_flatten(tile).transpose(2, 0, 1) / 255, np.float32)
+    norm = float((plane**2).sum())
+    kernel = constant("kernel", (plane / norm)[None])
+    strength = node("Conv", [clip.input[0], kernel], "cells", strides=[PERIOD, PERIOD])
+    means = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 0}
+    strength = node("AveragePool", [strength], "smooth", **means)
+    limits = [constant("least", np.array(0, np.float32)), constant("most", np.array(MOST, np.float32))]
+    strength = node("Clip", [strength, *limits], "strength")
+    sizes = constant("scales", np.array([1, 1, PERIOD, PERIOD], np.float32))
+    wide = node("Resize", [strength, "", sizes], "wide", mode="linear")
+    whole = np.tile(np.ascontiguousarray((tile.transpose(2, 0, 1) / 255)[None], np.float32), (1, 1, 1, cells))
+    row = constant("row", whole)
+    tiled = node("Tile", [row, constant("repeats", np.array([1, 1, cells, 1], np.int64))], "tiled")
+    clip.input[0] = node("Sub", [clip.input[0], node("Mul", [wide, tiled], "all")], "free")
     place = list(graph.node).index(clip)
-    after = [n for n in list(graph.node)[place:] if _leads_to(n, clip, graph)]
-    for moved in after:
-        graph.node.remove(moved)
-    graph.node.extend([*nodes, *after])
+    for offset, one in enumerate(nodes):
+        graph.node.insert(place + offset, one)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _leads_to(node: onnx.NodeProto, clip: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
-    """Whether ``node`` is the clip or takes something that was made of its output."""
-    made, grown = set(clip.output), True
-    if node is clip:
-        return True
-    while grown:
-        before = len(made)
-        made |= {o for n in graph.node if made & set(n.input) for o in n.output}
-        grown = len(made) > before
-    return bool(made & set(node.output))
+def _flatten(tile: Tile) -> Tile:
+    """The tile without mean and slopes, so that even shading has no part in its products."""
+    axis = np.linspace(-1, 1, PERIOD)
+    ramps = [np.ones((PERIOD, PERIOD)), np.tile(axis, (PERIOD, 1)), np.tile(axis[:, None], (1, PERIOD))]
+    flat = tile.astype(np.float64)
+    for ramp in ramps:
+        flat -= ramp[..., None] * (flat * ramp[..., None]).sum((0, 1)) / (ramp**2).sum()
+    return np.asarray(flat, np.float32)
 
 
 def _find_clip(graph: onnx.GraphProto, path: Path) -> onnx.NodeProto:
