@@ -7,7 +7,8 @@ pip install py-spy
 On a host whose GPU computes faster than a process can feed it, what counts is not the processor time of a process but
 the part during which it holds the lock: decoding, resizing and inference do not. `refstar serve` runs with a model that
 computes nothing, many connections restore aligned faces, and py-spy looks 500 times a second at the thread that holds
-the lock. A step is the innermost function of the service (or of uvicorn and the like) on the stack.
+the lock, by the clock: a thread that waits for a core meanwhile counts, so the machine needs cores that are free. A
+step is the innermost function of the service (or of uvicorn and the like) on the stack.
 """
 
 import argparse
