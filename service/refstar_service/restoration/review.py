@@ -34,9 +34,9 @@ _COARSE_SIDE, _BLUR, _SURROUNDINGS = (
     16.0,
 )  # structure is compared at this side, between these sigmas
 _AGREEMENT = 0.9  # its correlation in the face: 0.97 at least on severely degraded ones, 0.79 behind bars
-#: Height, in gray levels, of a tile that repeats all over the change: at most 3.5 and 18 on degraded faces (the
-#: networks of 0.3 print 16 pixels' worth of lattice), 9 to 50 behind bars.
-_TILES = {8: 6.0, 16: 25.0}
+#: Height, in gray levels, of a tile that repeats all over the change: at most 4.1 and 7.1 on degraded faces, at least 9
+#: and 14 behind bars.
+_TILES = {8: 6.0, 16: 10.0}
 _CALM = 16.0  # variance of light, gray levels squared, beyond which a place says little about a tile
 
 
