@@ -28,11 +28,8 @@ _SHARPER = 1.1  # by so much the result must be sharper than such a face
 #: much has been cleaned. Both are better, though no sharper.
 _GROWN, _NOISE, _CLEANED = 1.5, 6.0, 0.6
 
-_COARSE_SIDE, _BLUR, _SURROUNDINGS = (
-    128,
-    4.0,
-    16.0,
-)  # structure is compared at this side, between these sigmas
+#: Structure is compared at this side, between these sigmas.
+_COARSE_SIDE, _BLUR, _SURROUNDINGS = 128, 4.0, 16.0
 _AGREEMENT = 0.9  # its correlation in the face: 0.97 at least on severely degraded ones, 0.79 behind bars
 #: Height, in gray levels, of a tile that repeats all over the change: at most 4.1 and 7.1 on degraded faces, at least 9
 #: and 14 behind bars.
