@@ -4,7 +4,7 @@ The order is fixed: ``earlier`` (the first of two orders), ``aging`` (lens, grai
 (the chain that brings it to us), ``gray``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import Enum, IntEnum, auto
 
 import cv2
@@ -132,16 +132,7 @@ class Recipe:
 def draw_recipe(rng: np.random.Generator, table: Table = TABLE, colorless: bool = False) -> Recipe:
     """What happens to one picture. Copies of a ``colorless`` photograph are gray as often as the table says."""
     shares = table.shares
-    weights = np.array(
-        [
-            shares.light,
-            shares.present,
-            shares.second_order,
-            shares.old,
-            shares.phone,
-            shares.independent,
-        ]
-    )
+    weights = np.array(astuple(shares))  # in the order of Family
     recipe = draw_family(rng, list(Family)[int(rng.choice(len(weights), p=weights / weights.sum()))], table)
     return replace(recipe, gray=True) if colorless and rng.random() < table.gray_scan else recipe
 

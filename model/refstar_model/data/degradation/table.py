@@ -52,7 +52,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FamilyShares:
-    """Of all pictures; they need not sum to 1."""
+    """Of all pictures, in the order of ``recipe.Family``; they need not sum to 1."""
 
     light: float = 0.22
     present: float = 0.22
