@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from inverting import Inverting
 from known_faces import KnownFaces, astronauts
+from numpy.typing import NDArray
 from pictures import Pixels, aligned_face, degraded_face, file_of, pixels_of
 from refstar_service.engine.restorer import FaceTask, RestoredFace
+from refstar_service.faces.close_up import cut_close_up, weigh_middle
+from refstar_service.faces.sharpness import finest_sharpness
 from refstar_service.images import ImageLimits
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
@@ -28,6 +31,10 @@ def blurred(picture: Pixels, sigma: float = 2.0) -> Pixels:
 def noisy(picture: Pixels, sigma: float) -> Pixels:
     noise = np.random.default_rng(1).normal(0, sigma, picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def light_of(picture: Pixels) -> NDArray[np.float32]:
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def printed(picture: Pixels, period: int, height: int) -> Pixels:
@@ -70,6 +77,17 @@ def test_a_sharp_face_that_gets_no_sharper_stays(after: Pixels) -> None:
 def test_film_grain_is_no_fault_that_softness_would_mend() -> None:
     grainy = noisy(SHARP, 4)
     assert find_objection(grainy, blurred(SHARP, 1)) == ALREADY_SHARP
+
+
+def test_crisper_edges_do_not_make_up_for_waxen_skin() -> None:
+    grainy, edges = noisy(SHARP, 3), blurred(SHARP, 1)
+    waxen = np.clip(2.5 * edges.astype(float) - 1.5 * blurred(edges, 1.5), 0, 255).astype(np.uint8)
+    waxen = np.asarray(cv2.bilateralFilter(waxen, 9, 40, 5), np.uint8)
+    middle = weigh_middle()
+    before, after = (finest_sharpness(cut_close_up(light_of(p)), middle) for p in (grainy, waxen))
+    assert after > 1.1 * before
+    assert find_objection(grainy, waxen) == ALREADY_SHARP
+    assert find_objection(grainy, noisy(waxen, 3)) is None
 
 
 @pytest.mark.parametrize(
