@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.faces.close_up import weigh_face
+from refstar_service.faces.close_up import weigh_close_up
 
 Map = NDArray[np.float32]
 
@@ -20,15 +20,16 @@ _OF_MEDIAN = 1.4826
 def measure_texture(light: Map) -> float:
     """Standard deviation, in gray levels, of what is finer than 1.5 pixels on the even half of a face.
 
-    ``light`` [S, S]: an aligned crop. Clean photographs at 512 have 0.5 to 3, film grain and noise more, blurred and
-    enlarged faces 0.3 to 1. By the median, so that lashes and hairs, which are few, do not count.
+    ``light`` [256, 256]: a close-up (`cut_close_up`). Clean photographs have 0.5 to 3, film grain and noise more,
+    blurred and enlarged faces 0.3 to 1. By the median, so that lashes and hairs, which are few, do not count.
     """
     smooth = cv2.GaussianBlur(light, (0, 0), _SMOOTH)
     slope = cv2.magnitude(
         cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)
     )
     finer = light - cv2.GaussianBlur(light, (0, 0), _FINE)
-    inside = weigh_face(len(light)) > 0.5
-    slopes = slope[inside]
+    # A quarter of the places tells as much as all, and sorting them costs more than the filters.
+    inside = weigh_close_up()[::2, ::2] > 0.5
+    slopes, finest = slope[::2, ::2][inside], np.abs(finer[::2, ::2][inside])
     even = slopes <= np.partition(slopes, int(_EVEN * len(slopes)))[int(_EVEN * len(slopes))]
-    return float(_OF_MEDIAN * np.median(np.abs(finer[inside][even])))
+    return float(_OF_MEDIAN * np.median(finest[even]))

@@ -27,12 +27,12 @@ _SHARPER = 1.1  # by so much the result must be sharper than such a face
 #: A face whose texture grew by so much was coarsely coded, and is smooth no longer; one whose strong noise fell by so
 #: much has been cleaned. Both are better, though no sharper.
 _GROWN, _NOISE, _CLEANED = 1.5, 6.0, 0.6
-#: Below that noise, texture is film grain and pores. A face that is as sharp as this and loses so much of them comes
-#: back waxen, however crisp its edges: 3 of 60 old portraits, and 1 of 60 that were made to look old.
-_CRISP, _WAXEN = 0.2, 0.5
+#: Below that noise, texture is film grain and pores. A result that loses so much of them is waxen, and must be as much
+#: sharper as this: so 6 of 60 old portraits stay as they are, and 1 of 60 that were made to look old.
+_WAXEN, _FAR_SHARPER = 0.6, 1.4
 
 #: Structure is compared at this side, between these sigmas.
-_COARSE_SIDE, _BLUR, _SURROUNDINGS = 128, 4.0, 16.0
+_COARSE_SIDE, _BLUR, _SURROUNDINGS = 64, 2.0, 8.0
 _AGREEMENT = 0.9  # its correlation in the face: 0.97 at least on severely degraded ones, 0.79 behind bars
 #: Height, in gray levels, of a tile that repeats all over the change: at most 4.1 and 7.1 on degraded faces, at least 9
 #: and 14 behind bars.
@@ -53,19 +53,23 @@ def find_objection(before: Pixels, after: Pixels) -> str | None:
     near, near_restored = cut_close_up(light), cut_close_up(restored)
     if _has_pattern(near, near_restored):
         return NOT_PLAUSIBLE
+    return None if _is_better(near, near_restored) else ALREADY_SHARP
+
+
+def _is_better(near: Map, near_restored: Map) -> bool:
     middle = weigh_middle()
     sharpness = finest_sharpness(near, middle)
     if sharpness < _SHARP:
-        return None
-    sharper = finest_sharpness(near_restored, middle) >= _SHARPER * sharpness
-    if sharper and sharpness < _CRISP:
-        return None
-    texture, left = measure_texture(light), measure_texture(restored)
-    if sharper:
-        waxen = texture <= _NOISE and left < _WAXEN * texture
-        return ALREADY_SHARP if waxen else None
-    better_skin = left >= _GROWN * texture or (texture > _NOISE and left < _CLEANED * texture)
-    return None if better_skin else ALREADY_SHARP
+        return True
+    gain = finest_sharpness(near_restored, middle) / sharpness
+    if gain >= _FAR_SHARPER:
+        return True
+    texture, left = measure_texture(near), measure_texture(near_restored)
+    if texture > _NOISE and left < _CLEANED * texture:
+        return True
+    if gain >= _SHARPER:
+        return left >= _WAXEN * texture
+    return left >= _GROWN * texture
 
 
 def _is_same_structure(light: Map, restored: Map) -> bool:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from pictures import Pixels, aligned_face
+from refstar_service.faces.close_up import cut_close_up
 from refstar_service.faces.grain import match_grain
 from refstar_service.faces.texture import measure_texture
 
@@ -19,7 +20,7 @@ def grainy(picture: Pixels, sigma: float, size: float = 0.0) -> Pixels:
 
 
 def texture(picture: Pixels) -> float:
-    return measure_texture(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32))
+    return measure_texture(cut_close_up(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)))
 
 
 @pytest.mark.parametrize("size", [0.0, 0.8, 1.5])
