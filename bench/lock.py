@@ -5,10 +5,12 @@ pip install py-spy
 .venv/bin/python bench/lock.py --work known --lines 40
 
 On a host whose GPU computes faster than a process can feed it, what counts is not the processor time of a process but
-the part during which it holds the lock: decoding, resizing and inference do not. `refstar serve` runs with a model that
-computes nothing, many connections restore aligned faces, and py-spy looks 500 times a second at the thread that holds
-the lock, by the clock: a thread that waits for a core meanwhile counts, so the machine needs cores that are free. A
-step is the innermost function of the service (or of uvicorn and the like) on the stack.
+the part of it during which it holds the lock: decoding, resizing and inference do not. `refstar serve` runs with a
+model that computes nothing, and many connections restore aligned faces: first alone, for the processor time of the
+event loop and of the threads beside it, as the kernel counts it; then py-spy looks 500 times a second at the threads
+that run and at the one that holds the lock. Locked time is that processor time by the share of the samples that hold
+the lock, so neither waiting for a core nor being looked at counts. A step is the innermost function of the service (or
+of uvicorn and the like) on the stack.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from noop import write_noop_model
@@ -32,14 +35,21 @@ from stack import Service, service
 ROLES = ("gateway", "worker")
 _RATE = 500
 _FRAME = re.compile(r"(?P<function>\S+) \((?P<file>[^:)]*)(?::\d+)?\)")
+_MAIN = re.compile(r"thread \([^)]*\): \"?MainThread")
+LOOP, POOL = "event loop", "threads beside it"
+_KINDS: dict[str, tuple[str, ...]] = {"running": (), "holding": ("--gil",)}
+Samples = dict[str, dict[str, Counter[str]]]  # by kind, part and step
+Locked = dict[str, dict[str, Counter[str]]]  # milliseconds by role, part and step
 
 
-def count_steps(samples: str) -> Counter[str]:
-    """Samples by step, of py-spy's raw format: frames from the outermost, separated by semicolons, and a count."""
-    steps: Counter[str] = Counter()
+def count_steps(samples: str) -> dict[str, Counter[str]]:
+    """Samples by part of the process and step, of py-spy's raw format: the thread and its frames from the outermost,
+    separated by semicolons, and a count."""
+    steps: dict[str, Counter[str]] = {LOOP: Counter(), POOL: Counter()}
     for line in samples.splitlines():
         stack, _, count = line.rpartition(" ")
-        steps[_find_step(stack.split(";"))] += int(count)
+        thread, *frames = stack.split(";")
+        steps[LOOP if _MAIN.match(thread) else POOL][_find_step(frames)] += int(count)
     return steps
 
 
@@ -54,55 +64,96 @@ def _find_step(frames: list[str]) -> str:
     return f"python: {found[-1]['function']}" if found else "python"
 
 
-def watch(pids: Mapping[str, int], seconds: float, folder: Path) -> dict[str, Counter[str]]:
-    """Samples by step of each process during so many seconds."""
+def read_seconds(pid: int) -> dict[str, float]:
+    """Processor time of both parts of a process, as the kernel counts it."""
+    seconds = {LOOP: 0.0, POOL: 0.0}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):
+            used = int((task / "schedstat").read_text().split()[0]) / 1e9
+            seconds[LOOP if int(task.name) == pid else POOL] += used
+    return seconds
+
+
+def watch(pids: Mapping[str, int], seconds: float, folder: Path) -> dict[str, Samples]:
+    """Samples of each process during so many seconds."""
     program = shutil.which("py-spy")
     if program is None:
         sys.exit("py-spy is needed: pip install py-spy")
     spies = {}
     for role, pid in pids.items():
-        options = ["--gil", "--format", "raw", "--rate", str(_RATE), "--duration", str(round(seconds))]
-        spies[role] = subprocess.Popen(
-            [program, "record", *options, "--pid", str(pid), "--output", str(folder / role)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    for role, spy in spies.items():
+        for kind, more in _KINDS.items():
+            options = [
+                "--threads",
+                "--format",
+                "raw",
+                "--rate",
+                str(_RATE),
+                "--duration",
+                str(round(seconds)),
+            ]
+            spies[role, kind] = subprocess.Popen(
+                [
+                    program,
+                    "record",
+                    *options,
+                    *more,
+                    "--pid",
+                    str(pid),
+                    "--output",
+                    str(folder / f"{role}-{kind}"),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+    for (role, _), spy in spies.items():
         _, said = spy.communicate()
         if spy.returncode:
             sys.exit(f"py-spy could not look at the {role}: {said.strip()}")
-    return {role: count_steps((folder / role).read_text()) for role in spies}
+    return {
+        role: {kind: count_steps((folder / f"{role}-{kind}").read_text()) for kind in _KINDS} for role in pids
+    }
 
 
-def measure(running: Service, files: Faces, work: str, options: argparse.Namespace) -> tuple[dict, Round]:
-    """Samples by role and step, and the round in which they were taken."""
-    saturate(running, files, work, 4 * options.at_once, options.at_once)
-    rate = _measure_rate(running, files, work, options)
-    seen: list[Round] = []
+def measure(running: Service, files: Faces, work: str, options: argparse.Namespace) -> tuple[Locked, Round]:
+    """Locked milliseconds a restoration, and the round in which nobody looked."""
+    saturate(running, files, work, 8 * options.at_once, options.at_once)
+    pids = {role: running.processes[role] for role in ROLES}
+    before = {role: read_seconds(pid) for role, pid in pids.items()}
+    alone = saturate(running, files, work, options.restorations, options.at_once)
+    used = {
+        role: {
+            part: 1000 * (after - before[role][part]) / options.restorations
+            for part, after in read_seconds(pid).items()
+        }
+        for role, pid in pids.items()
+    }
     # Longer than py-spy looks, so that it looks at nothing but work.
-    count = round(rate * (options.seconds + 6))
-    load = threading.Thread(
-        target=lambda: seen.append(saturate(running, files, work, count, options.at_once))
-    )
+    count = round(options.restorations / alone.wall * (options.seconds + 6))
+    load = threading.Thread(target=saturate, args=(running, files, work, count, options.at_once))
     load.start()
     with tempfile.TemporaryDirectory() as folder:
-        pids = {role: running.processes[role] for role in ROLES}
-        steps = watch(pids, options.seconds, Path(folder))
+        samples = watch(pids, options.seconds, Path(folder))
     load.join()
-    return steps, seen[0]
+    return {
+        role: {part: _scale(samples[role], part, used[role][part]) for part in (LOOP, POOL)} for role in ROLES
+    }, alone
 
 
-def _measure_rate(running: Service, files: Faces, work: str, options: argparse.Namespace) -> float:
-    one = saturate(running, files, work, 8 * options.at_once, options.at_once)
-    return len(one.moments) / one.wall
+def _scale(samples: Samples, part: str, milliseconds: float) -> Counter[str]:
+    """Of a part of a process that takes so much processor time: what it holds the lock for, by step."""
+    holding = samples["holding"][part]
+    # Never more than all of it: the two looks are at different moments.
+    each = milliseconds / max(samples["running"][part].total(), holding.total(), 1)
+    return Counter({step: count * each for step, count in holding.items()})
 
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--work", choices=("none", "known", "new"), default="none", help="the reference")
     made.add_argument("--at-once", type=int, default=32, help="connections")
-    made.add_argument("--seconds", type=float, default=20.0)
+    made.add_argument("--restorations", type=int, default=1000, help="while nobody looks (%(default)s)")
+    made.add_argument("--seconds", type=float, default=20.0, help="that py-spy looks (%(default)s)")
     made.add_argument("--lines", type=int, default=15, help="steps to show of each role")
     options = made.parse_args()
     options.real_faces = False
@@ -112,19 +163,20 @@ def main() -> None:
         model = write_noop_model(Path(folder), Settings().models_dir / "detector")
         settings = {"MODELS_DIR": str(model.parent), "RESULT_TTL": "5", "EXPIRED_TTL": "5"}
         with service(settings) as running:
-            steps, seen = measure(running, files, options.work, options)
-    restorations = len(seen.moments) / seen.wall * options.seconds
+            locked, alone = measure(running, files, options.work, options)
     for role in ROLES:
-        each = {step: 1000 * count / _RATE / restorations for step, count in steps[role].most_common()}
-        rows: list[tuple[Cell, ...]] = [("all", sum(each.values()))]
-        rows += list(each.items())[: options.lines]
+        rows: list[tuple[Cell, ...]] = [("all", sum(steps.total() for steps in locked[role].values()))]
+        rows += [(f"all of the {part}", steps.total()) for part, steps in locked[role].items()]
+        rows += list((locked[role][LOOP] + locked[role][POOL]).most_common(options.lines))
         tables.append(
-            Table(f"lock-{role}", (f"{role}, reference {options.work}", "ms per restoration"), tuple(rows))
+            Table(
+                f"lock-{role}", (f"{role}, reference {options.work}", "locked ms a restoration"), tuple(rows)
+            )
         )
-    costs = tuple((role, milliseconds) for role, milliseconds in seen.cpu.items())
-    tables.append(Table("lock-cpu", ("processor time", "ms per restoration"), costs))
+    costs = tuple((role, milliseconds) for role, milliseconds in alone.cpu.items())
+    tables.append(Table("lock-cpu", ("processor time", "ms a restoration"), costs))
     publish(
-        Report(command("lock", options, made), tuple(tables), {"rate": len(seen.moments) / seen.wall}),
+        Report(command("lock", options, made), tuple(tables), {"rate": options.restorations / alone.wall}),
         machine,
         options,
     )
