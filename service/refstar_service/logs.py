@@ -4,8 +4,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import MappingProxyType
 
@@ -24,14 +24,22 @@ _NOTHING: Mapping[str, str | int] = MappingProxyType({})
 _about: ContextVar[Mapping[str, str | int]] = ContextVar("about", default=_NOTHING)
 
 
-@contextmanager
-def bind_fields(**fields: str | int) -> Iterator[None]:
+def bind_fields(**fields: str | int) -> AbstractContextManager[None]:
     """Every line logged within carries these: `job`, `attempt`, `request_id`. Empty ones are left out."""
-    token = _about.set({**_about.get(), **{name: value for name, value in fields.items() if value != ""}})
-    try:
-        yield
-    finally:
-        _about.reset(token)
+    return _Bound({name: value for name, value in fields.items() if value != ""})
+
+
+class _Bound:
+    """Not a generator: every stage of every job enters one."""
+
+    def __init__(self, fields: Mapping[str, str | int]) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _about.set({**_about.get(), **self._fields})
+
+    def __exit__(self, *_: object) -> None:
+        _about.reset(self._token)
 
 
 def request_id() -> str:

@@ -69,6 +69,11 @@ def tracer() -> trace.Tracer:
     return (_provider or trace.get_tracer_provider()).get_tracer("refstar_service")
 
 
+def is_recording() -> bool:
+    """Whether spans go anywhere. Those that do not still cost a restoration a tenth of a millisecond."""
+    return not isinstance(_provider or trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def write_traceparent() -> str:
     """The current span as the text that travels with a job (W3C traceparent); "" if there is none."""
     carrier: dict[str, str] = {}

@@ -19,7 +19,7 @@ ALLOWED = {
     "redis": set(),
     "jobs": {"redis", "restoration.knobs", "restoration.report"},
     "people": {"jobs", "redis"},
-    "blobs": {"redis"},
+    "blobs": {"redis", "threads"},
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.errors", "engine.restorer"},
@@ -34,6 +34,7 @@ ALLOWED = {
         "engine",
         "metrics",
         "logs",
+        "threads",
         "tracing",
     },
     "access": {"redis"},
@@ -67,7 +68,7 @@ ALLOWED_IN_LUA = {
         "blobs.ledger",
     },  # whoever asked for it is owed a notice, and bytes are let go, in the step that ends the job
     "people": {"redis", "blobs.ledger"},
-    "blobs": {"redis"},
+    "blobs": {"redis", "threads"},
     "access": {"redis", "jobs.record"},  # places are held by jobs that have not ended
 }
 

@@ -7,23 +7,27 @@ people's faces: only the user whom the service runs as may read them.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from refstar_service.blobs.store import BlobsFullError, BlobsUnavailableError
+from refstar_service.threads import Threads
+
+T = TypeVar("T")
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UNFINISHED = ".part"
 UNFINISHED_AFTER = 3600.0  # seconds; nobody takes so long to write one blob, so its writer is gone
+AT_ONCE = 16  # files that are read, written or deleted: a network's file system answers late
 
 
 class DirectoryBlobs:
@@ -33,48 +37,45 @@ class DirectoryBlobs:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._threads = Threads(AT_ONCE, "blobs")
+        self._folder = str(path)
+        self._private: set[Path] = set()  # folders that this process has made so
 
     async def put(self, key: str, data: bytes, ttl_seconds: float) -> None:
-        with self._may_fail_to("write"):
-            await asyncio.to_thread(self._write, self._file(key), data, time.time() + ttl_seconds)
+        await self._do("write", self._write, key, data, time.time() + ttl_seconds)
 
     async def check_writable(self) -> None:
-        with self._may_fail_to("write"):
-            await asyncio.to_thread(self._write_nothing)
+        await self._do("write", self._write_nothing)
 
     async def get(self, key: str) -> bytes | None:
-        with self._may_fail_to("read"):
-            return await asyncio.to_thread(self._read, self._file(key))
+        return await self._do("read", self._read, key)
 
     async def delete(self, *keys: str) -> None:
-        with self._may_fail_to("delete"):
-            await asyncio.to_thread(self._unlink, [self._file(key) for key in keys])
+        await self._do("delete", self._unlink, keys)
 
     async def sweep(self) -> int:
         """Delete what has expired and what was never finished; returns how many files."""
-        with self._may_fail_to("list"):
-            return await asyncio.to_thread(self._sweep)
+        return await self._do("list", self._sweep)
 
-    @contextmanager
-    def _may_fail_to(self, act: str) -> Iterator[None]:
+    async def _do(self, name: str, act: Callable[..., T], *arguments: object) -> T:
         try:
-            yield
+            return await self._threads.run(act, *arguments)
         except OSError as error:
             # Not the name of the file: it is a hash, and says nothing.
             kind = BlobsFullError if error.errno in FULL else BlobsUnavailableError
-            raise kind(f"{self.path}: cannot {act}: {error.strerror or error}") from error
+            raise kind(f"{self.path}: cannot {name}: {error.strerror or error}") from error
 
     def _file(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()
-        return self.path / name[:2] / name
+        return Path(f"{self._folder}/{name[:2]}/{name}")
 
-    def _write(self, file: Path, data: bytes, expires_at: float) -> None:
-        self._make_private(self.path)
-        self._make_private(file.parent)
-        unfinished = file.with_name(f"{file.name}.{uuid4().hex}{UNFINISHED}")
+    def _write(self, key: str, data: bytes, expires_at: float) -> None:
+        file = self._file(key)
+        if file.parent not in self._private:
+            self._make_folder(file.parent)
+        unfinished = Path(f"{file}.{uuid4().hex}{UNFINISHED}")
         try:
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-            with os.fdopen(descriptor, "wb") as stream:
+            with os.fdopen(self._create(unfinished), "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.utime(stream.fileno(), (expires_at, expires_at))
@@ -85,23 +86,35 @@ class DirectoryBlobs:
             unfinished.unlink(missing_ok=True)
             raise
 
+    def _create(self, file: Path) -> int:
+        """An open descriptor; also where the folder was deleted since it was made."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(file, flags, FILE_MODE)
+        except FileNotFoundError:
+            self._make_folder(file.parent)
+            return os.open(file, flags, FILE_MODE)
+
     def _write_nothing(self) -> None:
-        probe = self._file(f"check/{uuid4().hex}")
+        probe = f"check/{uuid4().hex}"
         try:
             self._write(probe, b"x", 0.0)
         finally:
-            probe.unlink(missing_ok=True)
+            self._unlink([probe])
 
-    def _make_private(self, folder: Path) -> None:
-        folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-        # Also one that was there before, if it is ours to close: some other group's is the operator's own doing.
-        status = folder.stat()
-        if status.st_uid == os.getuid() and status.st_mode & 0o007:
-            folder.chmod(status.st_mode & 0o770)
+    def _make_folder(self, folder: Path) -> None:
+        """Of files; private. So is the whole directory."""
+        for each in (self.path, folder):
+            each.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            # Also one that was there before, if it is ours to close: some other group's is the operator's own doing.
+            status = each.stat()
+            if status.st_uid == os.getuid() and status.st_mode & 0o007:
+                each.chmod(status.st_mode & 0o770)
+        self._private.add(folder)
 
-    def _read(self, file: Path) -> bytes | None:
+    def _read(self, key: str) -> bytes | None:
         try:
-            with file.open("rb") as stream:
+            with self._file(key).open("rb") as stream:
                 if os.fstat(stream.fileno()).st_mtime > time.time():
                     return stream.read()
         except FileNotFoundError:
@@ -109,9 +122,9 @@ class DirectoryBlobs:
         # Not deleted here: a put may be renaming a new file over it at this moment. That is for `sweep`.
         return None
 
-    def _unlink(self, files: list[Path]) -> None:
-        for file in files:
-            file.unlink(missing_ok=True)
+    def _unlink(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._file(key).unlink(missing_ok=True)
 
     def _sweep(self) -> int:
         now = time.time()

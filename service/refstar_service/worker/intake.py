@@ -12,10 +12,10 @@ from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.steps import Model, PreparedPicture, Viewer, prepare
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
+from refstar_service.threads import Threads
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
-from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.restoration.upload import Upload
+from refstar_service.threads import Threads
 from refstar_service.worker.enrollment import EnrolledFaces, cut_references, encode_references, keep, refuse
 from refstar_service.worker.patience import Patience
 from refstar_service.worker.recall import PERSON_GONE, Recall
-from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)

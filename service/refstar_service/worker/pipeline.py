@@ -25,6 +25,7 @@ from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
+from refstar_service.threads import Threads
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
@@ -35,7 +36,6 @@ from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
 from refstar_service.worker.rounds import Rounds
-from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Turn, Work, next_round, portions
 
 log = logging.getLogger(__name__)

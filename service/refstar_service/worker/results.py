@@ -14,11 +14,11 @@ from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.steps import ComposedPicture, PreparedPicture, compose
 from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.threads import Threads
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
-from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)

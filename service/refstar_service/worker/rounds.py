@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from refstar_service.engine.restorer import FaceTask, StagedBatch
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model
-from refstar_service.worker.threads import Threads
+from refstar_service.threads import Threads
 from refstar_service.worker.work import Turn
 
 log = logging.getLogger(__name__)

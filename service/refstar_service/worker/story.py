@@ -6,7 +6,7 @@ The span of an attempt is a child of the request's; an inference, which several 
 import logging
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import TypeVar
 
@@ -31,7 +31,13 @@ class Story:
     def __init__(self, started: Attempt) -> None:
         self._started = started
         self._began = time.monotonic()
-        self.span = tracing.tracer().start_span(
+        # Most are of no trace, and spans that nobody records cost as much as the rest of a stage.
+        self.traced = tracing.is_recording() or bool(started.request.traceparent)
+        self.span = self._start_span() if self.traced else trace.INVALID_SPAN
+
+    def _start_span(self) -> trace.Span:
+        started = self._started
+        return tracing.tracer().start_span(
             "restoration",
             context=tracing.read_traceparent(started.request.traceparent),
             kind=SpanKind.CONSUMER,
@@ -51,8 +57,11 @@ class Story:
 
     async def tell(self, stage: str, act: Awaitable[T]) -> T:
         """Await ``act`` as a stage of this attempt: with its ids on every log line, in a span of its own."""
-        with self._ids(), trace.use_span(self.span), tracing.tracer().start_as_current_span(stage):
-            return await act
+        with self._ids():
+            if not self.traced:
+                return await act
+            with trace.use_span(self.span), tracing.tracer().start_as_current_span(stage):
+                return await act
 
     def record(self, outcome: Outcome) -> None:
         """The outcome counts."""
@@ -84,19 +93,21 @@ class Story:
             log.info("job %s: %s", self._started.job_id, how.replace("_", " "), extra={"outcome": how})
         self.span.end()
 
-    @contextmanager
-    def _ids(self) -> Iterator[None]:
+    def _ids(self) -> AbstractContextManager[None]:
         started = self._started
-        with logs.bind_fields(
+        return logs.bind_fields(
             job=started.job_id, attempt=started.attempt, request_id=started.request.request_id
-        ):
-            yield
+        )
 
 
 @contextmanager
 def trace_inference(stories: Sequence[Story], faces: int) -> Iterator[None]:
     """A span for what these attempts do together, linked to each of them."""
     number = next(_inferences)
+    if not any(story.traced for story in stories):
+        with logs.bind_fields(batch=number):
+            yield
+        return
     links = [Link(story.span.get_span_context()) for story in stories]
     attributes = {"refstar.batch": number, "refstar.jobs": len(stories), "refstar.faces": faces}
     with (

@@ -14,8 +14,8 @@ from refstar_service.jobs import Priority, RestoreRequest
 from refstar_service.jobs.reservation import Attempt, Reservation
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.restoration.steps import Model
+from refstar_service.threads import Threads
 from refstar_service.worker.rounds import Rounds
-from refstar_service.worker.threads import Threads
 from refstar_service.worker.work import Turn, Work
 
 SOON = 10.0  # seconds

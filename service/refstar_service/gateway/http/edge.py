@@ -9,11 +9,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from opentelemetry import trace
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +35,7 @@ SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_SAFE = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in SAFE_HEADERS.items()]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 PROBES = ("/healthz", "/readyz", "/metrics")
 _METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
@@ -148,15 +149,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.request_id
-            for name, value in self.extra.items():
-                headers[name] = value
-            for name, value in SAFE_HEADERS.items():
-                headers.setdefault(name, value)
-            if self._body_pending:
-                headers["Connection"] = "close"
-            await self._send(message)
+            await self._send({**message, "headers": self._add_headers(message.get("headers", ()))})
             if self.head_only:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         elif self.head_only:
@@ -167,6 +160,17 @@ class _Exchange:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await self._send(message)
+
+    def _add_headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Ours replace those of the application, except that it may say otherwise than `SAFE_HEADERS`."""
+        own = {"X-Request-ID": self.request_id, **self.extra}
+        if self._body_pending:
+            own["Connection"] = "close"
+        replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in own.items()}
+        # As bytes and in one go: a header looked up by name is another walk over all of them.
+        headers = [header for header in given if header[0] not in replaced]
+        present = {name for name, _ in headers}
+        return [*headers, *replaced.items(), *(header for header in _SAFE if header[0] not in present)]
 
     async def _linger(self) -> None:
         # Closing while the client still sends resets the connection, and the reset destroys the answer on its
