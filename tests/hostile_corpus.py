@@ -72,6 +72,7 @@ def file_part(name: str, data: bytes, claim: str | None = None, file_name: str =
     )
 
 
+JSON = (("Content-Type", "application/json"),)
 FORM = (("Content-Type", f"multipart/form-data; boundary={BOUNDARY.decode()}"),)
 
 
@@ -301,6 +302,7 @@ def bad_requests() -> tuple[BadRequest, ...]:
 def _requests() -> Iterator[BadRequest]:
     yield from _forms()
     yield from _content_types()
+    yield from _documents()
     yield from _knobs()
     yield from _addresses()
     yield from _lists()
@@ -379,10 +381,60 @@ def _forms() -> Iterator[BadRequest]:
     yield _post("a file over the cap", "image-too-many-bytes", file_part("references", bytes(MOST_BYTES + 1)))
 
 
+def _documents() -> Iterator[BadRequest]:
+    """JSON in the place of a form."""
+    good = '"image_url": "https://files.example/face.jpg"'
+    for name, problem, body in (
+        ("empty", "malformed-request", ""),
+        ("no object", "malformed-request", "[1, 2]"),
+        ("null", "malformed-request", "null"),
+        ("cut", "malformed-request", "{" + good),
+        ("with a comma too many", "malformed-request", "{" + good + ",}"),
+        ("deep", "malformed-request", '{"boxes": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+        ("with half a letter", "malformed-request", "{" + good + r', "name": "\ud800"}'),
+        ("with half a letter in a name", "malformed-request", "{" + good + r', "\udfff": 1}'),
+        ("with a member twice", "malformed-request", "{" + good + ", " + good + "}"),
+        ("with NaN", "malformed-request", "{" + good + ', "fidelity": NaN}'),
+        ("with infinity", "malformed-request", "{" + good + ', "fidelity": -Infinity}'),
+        (
+            "with a number of 5000 digits",
+            "malformed-request",
+            "{" + good + ', "quality": ' + "9" * 5000 + "}",
+        ),
+        ("too long", "malformed-request", "{" + good + " " * 300_000 + "}"),
+        ("without a picture", "missing-image", "{}"),
+        ("with a picture in it", "invalid-parameter", '{"image": "data:image/png;base64,iVBORw0KGgo="}'),
+        ("with references in it", "invalid-parameter", "{" + good + ', "references": ["aGk="]}'),
+        ("with an unknown member", "unknown-parameter", "{" + good + ', "image_uri": "https://a.example"}'),
+        ("with __proto__", "unknown-parameter", "{" + good + ', "__proto__": {}}'),
+        ("with a number as text", "invalid-parameter", "{" + good + ', "fidelity": "0.5"}'),
+        ("with a number as a switch", "invalid-parameter", "{" + good + ', "upscale": true}'),
+        ("with half a pixel", "invalid-parameter", "{" + good + ', "min_face": 24.5}'),
+        ("with a large number", "invalid-parameter", "{" + good + ', "fidelity": 1e400}'),
+        ("with a switch as text", "invalid-parameter", "{" + good + ', "grain": "true"}'),
+        ("with null", "invalid-parameter", "{" + good + ', "model": null}'),
+        ("with an object", "invalid-parameter", '{"image_url": {"url": "https://files.example"}}'),
+        ("with a list of pictures", "invalid-parameter", '{"image_url": ["https://files.example"]}'),
+        ("with one reference", "invalid-parameter", "{" + good + ', "reference_urls": "https://a.example"}'),
+        ("with numbers as references", "invalid-parameter", "{" + good + ', "reference_urls": [1]}'),
+        ("with an empty reference", "invalid-parameter", "{" + good + ', "reference_urls": [""]}'),
+        ("with boxes as text", "invalid-parameter", "{" + good + ', "boxes": "[[1, 2, 30, 40]]"}'),
+        ("with no boxes", "invalid-parameter", "{" + good + ', "boxes": []}'),
+        ("with an empty choice", "invalid-parameter", "{" + good + ', "faces": ""}'),
+        ("with a file", "image-url-refused", '{"image_url": "file:///etc/passwd"}'),
+        ("with an inner address", "image-url-refused", '{"image_url": "https://169.254.169.254/"}'),
+        ("with an inner output", "output-url-refused", "{" + good + ', "output_url": "https://127.0.0.1/"}'),
+    ):
+        yield BadRequest(f"JSON {name}", problem, "POST", headers=JSON, body=body.encode())
+    utf_16 = ("{" + good + "}").encode("utf-16")
+    yield BadRequest("JSON in UTF-16", "malformed-request", "POST", headers=JSON, body=utf_16)
+
+
 def _content_types() -> Iterator[BadRequest]:
     body = form(file_part("image", saved(photo(64, 64), "png")))
+    yield BadRequest("a form as JSON", "malformed-request", "POST", headers=JSON, body=body)
     for kind in (
-        "application/json",
+        "application/json-patch+json",
         "application/x-www-form-urlencoded",
         "application/octet-stream",
         "image/png",

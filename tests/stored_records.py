@@ -28,6 +28,7 @@ from refstar_service.jobs import (
     Outcome,
     PersonReference,
     Priority,
+    RemoteFile,
     RestoreRequest,
     StoredFile,
     StoredPerson,
@@ -63,6 +64,14 @@ PLAIN = RestoreRequest(
     _file("1.png"), (_file("a.png"), _file("b.png")), "refstar", KNOBS, None, "r-1", "00-t"
 )
 NAMING = RestoreRequest(_file("2.png"), (), "refstar", KNOBS, StoredPerson("known", REFERENCES), "r-2")
+FETCHING = RestoreRequest(
+    RemoteFile("https://files.example/3.png?sig=1", "3.png"),
+    (_file("a.png"), RemoteFile("https://files.example/d.png", "d.png")),
+    "refstar",
+    KNOBS,
+    request_id="r-4",
+    output_url="https://out.example/3.png?sig=2",
+)
 ENROLLING = EnrollRequest((_file("c.png"),), ReferenceFace.LARGEST, aligned=True, request_id="r-3")
 SUCCESS = Outcome(
     JobStatus.SUCCEEDED,
@@ -78,7 +87,7 @@ KEY = ApiKey(
     OWNER, (Token("0123456789abcdef", "ab" * 32, 1.0),), ("whsec_" + 43 * "A" + "=",), Limits(unfinished=3)
 )
 
-REQUESTS = {"plain": PLAIN, "naming": NAMING, "enrolling": ENROLLING}
+REQUESTS = {"plain": PLAIN, "naming": NAMING, "fetching": FETCHING, "enrolling": ENROLLING}
 
 
 async def write_records(redis: Redis) -> None:

@@ -14,13 +14,14 @@ from redis.asyncio import Redis
 from refstar_service.blobs import BlobStore, RedisBlobs
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
-from refstar_service.jobs import Job, JobQueue, RestoreRequest, StoredFile, WorkerInfo
+from refstar_service.jobs import Job, JobQueue, RemoteFile, RestoreRequest, StoredFile, WorkerInfo
 from refstar_service.metrics import WorkerMetrics, new_registry
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.pipeline import Worker
+from refstar_service.worker.transfers import Transfers
 
 SIZE = 32
 PHOTOGRAPH = file_of(skimage.data.astronaut(), ".jpg")
@@ -40,6 +41,8 @@ class Bench:
         size: int = SIZE,
         model_grace: float = 60.0,
         blobs: BlobStore | None = None,
+        transfers: Transfers | None = None,
+        transfers_at_once: int = 16,
     ) -> None:
         self.metrics = WorkerMetrics.on(new_registry())
         self.queue = JobQueue(redis, stale_after=5)
@@ -59,7 +62,23 @@ class Bench:
             rounds_at_once=rounds_at_once,
             faces_at_once=faces_at_once,
             model_grace=model_grace,
+            transfers=transfers,
+            transfers_at_once=transfers_at_once,
         )
+
+    async def submit_urls(
+        self,
+        name: str,
+        image_url: str,
+        reference_urls: Sequence[str] = (),
+        output_url: str = "",
+        **changes: object,
+    ) -> None:
+        """The same with pictures that are named by URL."""
+        image, *references = (RemoteFile(url, "far.png") for url in (image_url, *reference_urls))
+        knobs = Knobs(**{"faces": FaceMode.ALIGNED} | changes)
+        request = RestoreRequest(image, tuple(references), "refstar", knobs, output_url=output_url)
+        await self.queue.submit(name, request)
 
     async def submit(
         self,

@@ -206,6 +206,37 @@ class Settings(BaseSettings):
     """Whether gateways deliver webhooks. With `false`, only `refstar courier` processes do, which can run in a
     network that reaches nothing internal."""
 
+    # ---- pictures by URL
+
+    fetch_urls: bool = True
+    """Whether requests may name pictures by URL (`image_url`, `reference_urls`), and where the result is to be put
+    (`output_url`). Workers then connect to servers that clients name: public addresses by https only, unless you allow
+    more. With `false`, such requests are refused; the files in `deploy/` and the compose file say so, since their
+    workers reach nothing outside."""
+
+    url_networks: str = ""
+    """Internal networks that these URLs may lead to, with or without TLS, such as `10.1.0.0/16,fd00::/8`. Every
+    client of the service can make it fetch pictures from these networks, and write to them. If unset, only public https
+    addresses are called."""
+
+    url_ports: str = "80,443"
+    """Ports that these URLs may have, such as `443,9000`. Every other port is one more service that clients can make
+    this one talk to."""
+
+    url_timeout: float = Field(30.0, gt=0, le=600)
+    """Seconds within which all pictures of a restoration must have arrived, with redirects and repeated attempts; and
+    again for the delivery of its result. A restoration that waits for them holds one of `transfers_at_once`."""
+
+    url_redirects: int = Field(3, ge=0, le=10)
+    """Most redirects that are followed on the way to a picture. Each is checked like the URL itself."""
+
+    transfers_at_once: int = Field(16, ge=1)
+    """Restorations of one worker that may wait for pictures from URLs at the same time, and as many that may wait for
+    their results to be delivered; further ones wait in the queue, and others with them. Multiplied by
+    `max_request_bytes`, it bounds the memory that such pictures take."""
+
+    # ---- people
+
     person_ttl: int = Field(2_592_000, ge=60)
     """Seconds that a stored person is kept (default: 30 days). Longer saves storing people again, but keeps their
     faces longer."""
@@ -415,16 +446,16 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("webhook_networks")
+    @field_validator("webhook_networks", "url_networks")
     @classmethod
-    def _check_webhook_networks(cls, value: str) -> str:
+    def _check_networks(cls, value: str) -> str:
         for part in _split(value):
             ip_network(part)  # its ValueError says what is wrong
         return value
 
-    @field_validator("webhook_ports")
+    @field_validator("webhook_ports", "url_ports")
     @classmethod
-    def _check_webhook_ports(cls, value: str) -> str:
+    def _check_ports(cls, value: str) -> str:
         if not re.fullmatch(r"\s*\d{1,5}(-\d{1,5})?(\s*,\s*\d{1,5}(-\d{1,5})?)*\s*", value):
             raise ValueError("must be ports separated by commas, such as 80,443,8000-8999")
         for part in _split(value):

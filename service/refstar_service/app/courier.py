@@ -1,7 +1,6 @@
 """The courier of webhooks, put together from settings."""
 
 from collections.abc import Callable, Sequence
-from importlib import metadata
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -10,9 +9,10 @@ from refstar_service.access.key import webhook_secret_bytes
 from refstar_service.app.access_policy import key_store
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
+from refstar_service.outgoing.connection import USER_AGENT
+from refstar_service.outgoing.reach import webhook_reach
 from refstar_service.settings import Settings
 from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import parse_networks, parse_ports
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
@@ -41,16 +41,15 @@ def build_courier(
         key = await keys.get(owner)
         return key.webhook_secrets if key else None
 
-    allowed = parse_networks(settings.webhook_networks)
+    reach = webhook_reach(settings)
     return Courier(
         # What a live courier still tries must not come due for another.
         Notices(redis, lease=settings.webhook_timeout + 40),
         queue,
-        Sender(allowed=allowed, timeout=settings.webhook_timeout),
+        Sender(reach=reach, timeout=settings.webhook_timeout),
         secrets,
         CourierMetrics.on(registry),
-        allowed=allowed,
-        ports=parse_ports(settings.webhook_ports),
-        user_agent=f"RefSTAR-Serve/{metadata.version('refstar-service')}",
+        reach=reach,
+        user_agent=USER_AGENT,
         looked=looked,
     )

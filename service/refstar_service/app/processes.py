@@ -185,6 +185,7 @@ async def run_worker(
     settings.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
+    from refstar_service.app.transfers import build_transfers
     from refstar_service.restoration.references import ReferenceMemory
     from refstar_service.restoration.rules import image_limits
     from refstar_service.restoration.steps import Model, Viewer
@@ -238,6 +239,8 @@ async def run_worker(
                     rounds_at_once=loaded.budget.inferences,
                     faces_at_once=loaded.budget.faces,
                     announced=pulse.announce,
+                    transfers=build_transfers(settings),
+                    transfers_at_once=settings.transfers_at_once,
                 )
                 try:
                     await worker.run(stopping)

@@ -8,6 +8,7 @@ from refstar_service.jobs.queue import JobQueue, LineStatus
 from refstar_service.jobs.request import (
     EnrollRequest,
     PersonReference,
+    RemoteFile,
     Request,
     RestoreRequest,
     StoredFile,
@@ -34,6 +35,7 @@ __all__ = [
     "Place",
     "Priority",
     "QueueFullError",
+    "RemoteFile",
     "Request",
     "Reservation",
     "RestoreRequest",

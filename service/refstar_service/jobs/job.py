@@ -41,8 +41,11 @@ class JobFailure:
 
 @dataclass(frozen=True)
 class JobResult:
+    """`delivered_at`: when the image was put where the request wanted it, in unix seconds by the worker's clock."""
+
     image: StoredFile
     selection: StoredFile | None
+    delivered_at: float | None = None
 
     @property
     def files(self) -> tuple[StoredFile, ...]:

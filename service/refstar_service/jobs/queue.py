@@ -40,7 +40,7 @@ from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.record import RecordError
 from refstar_service.jobs.request import Request, RestoreRequest
 from refstar_service.jobs.reservation import Attempt, Held, Reservation
-from refstar_service.redis.keys import GROUP, SCHEMA_VERSION, Keys
+from refstar_service.redis.keys import GROUP, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import Call
 from refstar_service.redis.script import load_script
@@ -201,7 +201,7 @@ class JobQueue:
         values = [job_id, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
         values += [self.byte_limit, self.owner_byte_limit, room.uploads, room.results]
-        values += [request.model, SCHEMA_VERSION]
+        values += [request.model, request.schema]
         reply = await self._contact.run(_SUBMIT, keys, values)
         match read_text(reply[0]):
             case "full":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from refstar_service.jobs.record import RecordError, read_record
+from refstar_service.redis.keys import DELIVERING_SCHEMA, PLAIN_SCHEMA
 from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
 
@@ -39,6 +41,18 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class RemoteFile:
+    """A picture that a worker fetches: nothing of it is stored. `url` may hold a secret; `name` is the last part of its
+    path."""
+
+    url: str
+    name: str
+
+
+InputFile = StoredFile | RemoteFile
+
+
+@dataclass(frozen=True)
 class PersonReference:
     """A reference of a stored person: what was seen in it, and its aligned face if it is of use."""
 
@@ -58,34 +72,48 @@ class StoredPerson:
 class RestoreRequest:
     """Restore the faces of a picture.
 
-    `person`: whose stored references are used; then `references` is empty. `request_id` and `traceparent` (W3C trace
-    context): of the HTTP request that asked.
+    `person`: whose stored references are used; then `references` is empty. `output_url`: where the result is put before
+    the job counts as done; it may hold a secret. `request_id` and `traceparent` (W3C trace context): of the HTTP
+    request that asked.
     """
 
-    image: StoredFile
-    references: tuple[StoredFile, ...]
+    image: InputFile
+    references: tuple[InputFile, ...]
     model: str
     knobs: Knobs
     person: StoredPerson | None = None
     request_id: str = ""
     traceparent: str = ""
+    output_url: str = ""
 
     @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """Its uploads: the picture, then the references."""
+    def files(self) -> tuple[InputFile, ...]:
+        """The picture, then the references."""
         return (self.image, *self.references)
+
+    @property
+    def uploads(self) -> tuple[StoredFile, ...]:
+        """Those of its files that are stored."""
+        return stored_files(self.files)
 
     @property
     def bytes(self) -> int:
         """Of its uploads."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in self.uploads)
+
+    @property
+    def schema(self) -> int:
+        """With which it is recorded."""
+        return DELIVERING_SCHEMA if self.output_url else PLAIN_SCHEMA
 
     def to_json(self) -> str:
         return write_json({"restore": self})
 
     def outline(self) -> RestoreRequest:
         """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
-        return replace(self, image=StoredFile(self.image.key, "", "", 0, ""), references=(), person=None)
+        key = self.image.key if isinstance(self.image, StoredFile) else ""
+        image = StoredFile(key, "", "", 0, "")
+        return replace(self, image=image, references=(), person=None, output_url="")
 
 
 @dataclass(frozen=True)
@@ -96,21 +124,31 @@ class EnrollRequest:
     `aligned`: every reference is one aligned, square face crop. The rest as in `RestoreRequest`.
     """
 
-    references: tuple[StoredFile, ...]
+    references: tuple[InputFile, ...]
     reference_face: ReferenceFace = ReferenceFace.ONLY
     aligned: bool = False
     request_id: str = ""
     traceparent: str = ""
 
     @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """Its uploads."""
+    def files(self) -> tuple[InputFile, ...]:
+        """The references."""
         return self.references
+
+    @property
+    def uploads(self) -> tuple[StoredFile, ...]:
+        """Those of its files that are stored."""
+        return stored_files(self.files)
 
     @property
     def bytes(self) -> int:
         """Of its uploads."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in self.uploads)
+
+    @property
+    def schema(self) -> int:
+        """With which it is recorded."""
+        return PLAIN_SCHEMA
 
     @property
     def model(self) -> str:
@@ -126,6 +164,14 @@ class EnrollRequest:
 
 
 Request = RestoreRequest | EnrollRequest
+
+
+def stored_files(files: Iterable[InputFile]) -> tuple[StoredFile, ...]:
+    return tuple(file for file in files if isinstance(file, StoredFile))
+
+
+def remote_files(files: Iterable[InputFile]) -> tuple[RemoteFile, ...]:
+    return tuple(file for file in files if isinstance(file, RemoteFile))
 
 
 @dataclass(frozen=True)

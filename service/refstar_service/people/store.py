@@ -12,7 +12,7 @@ from refstar_service.jobs.job import JobFailure
 from refstar_service.jobs.listing import Place
 from refstar_service.jobs.request import PersonReference
 from refstar_service.people.person import BYTES_A_REFERENCE, ENCODER, Person, PersonStatus
-from refstar_service.redis.keys import SCHEMA_VERSION, Keys
+from refstar_service.redis.keys import PLAIN_SCHEMA, Keys
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.runner import ScriptRunner
 from refstar_service.redis.script import load_script
@@ -55,7 +55,7 @@ class PeopleStore:
 
         Raises PeopleFullError when the owner has `limit` people. `ttl`: seconds until everything of the person is gone.
         """
-        values = [person_id, limit, ttl, owner, name, request_id, SCHEMA_VERSION]
+        values = [person_id, limit, ttl, owner, name, request_id, PLAIN_SCHEMA]
         reply = await self._scripts.run(_ADD, [self._keys.person(person_id)], values)
         if isinstance(reply, int):
             raise PeopleFullError(reply)

@@ -55,9 +55,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: What jobs and people are written with. An older reader refuses a record with a higher one; another field is no
-#: reason to raise it.
-SCHEMA_VERSION = 1
+#: What this version reads. An older reader refuses a record with a higher one; another field is no reason to raise it.
+SCHEMA_VERSION = 2
+
+#: What is written: all but jobs whose result is to be put somewhere, which an older reader would end without doing so.
+PLAIN_SCHEMA, DELIVERING_SCHEMA = 1, 2
 
 #: The consumer group of the streams.
 GROUP = "workers"

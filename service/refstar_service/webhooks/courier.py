@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 
 from refstar_service.jobs import Job, JobQueue
 from refstar_service.metrics import CourierMetrics
+from refstar_service.outgoing.endpoint import WEBHOOKS, EndpointError, Reach, parse_endpoint
 from refstar_service.webhooks import signing
-from refstar_service.webhooks.endpoint import WEB_PORTS, EndpointError, Network, parse_endpoint
 from refstar_service.webhooks.notices import Notice, Notices
 from refstar_service.webhooks.sender import Answer, DeliveryError, Sender
 
@@ -50,8 +50,7 @@ class Courier:
         secrets: Secrets,
         metrics: CourierMetrics,
         *,
-        allowed: Sequence[Network] = (),
-        ports: Sequence[range] = WEB_PORTS,
+        reach: Reach = WEBHOOKS,
         user_agent: str = "refstar",
         schedule: Sequence[float] = SCHEDULE,
         grace: float = 5.0,
@@ -62,8 +61,7 @@ class Courier:
         self._sender = sender
         self._secrets = secrets
         self._metrics = metrics
-        self._allowed = allowed
-        self._ports = ports
+        self._reach = reach
         self._user_agent = user_agent
         self._schedule = schedule
         self._grace = grace
@@ -157,9 +155,7 @@ class Courier:
             **signing.headers(secrets, f"msg_{notice.job_id}", int(time()), body),
         }
         try:
-            answer = await self._sender.post(
-                parse_endpoint(notice.url, self._allowed, self._ports), headers, body
-            )
+            answer = await self._sender.post(parse_endpoint(notice.url, self._reach), headers, body)
         except EndpointError as refused:
             return None, f"not allowed: {refused}"
         except DeliveryError as failure:

@@ -5,24 +5,13 @@ The answer's head is all that is read of it, and of that no more than a few kilo
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from time import time
 
 import h11
 
-from refstar_service.webhooks.endpoint import (
-    Address,
-    Endpoint,
-    Network,
-    Resolve,
-    check_addresses,
-    resolve_host,
-)
-
-LONGEST_HEAD = 16 * 1024  # bytes
-MOST_ADDRESSES = 3  # that are tried; the rest of a name's addresses are as good or as bad
+from refstar_service.outgoing.connection import LONGEST_HEAD, Dialer, read_retry_after
+from refstar_service.outgoing.endpoint import WEBHOOKS, Endpoint, Reach, Resolve, resolve_host
 
 
 class DeliveryError(Exception):
@@ -43,24 +32,19 @@ class Sender:
     def __init__(
         self,
         *,
-        allowed: Sequence[Network] = (),
+        reach: Reach = WEBHOOKS,
         timeout: float = 20.0,
         resolve: Resolve = resolve_host,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._allowed = allowed
+        self._dialer = Dialer(reach, resolve=resolve, tls=tls)
         self._timeout = timeout
-        self._resolve = resolve
-        self._tls = tls or ssl.create_default_context()
 
     async def post(self, to: Endpoint, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises EndpointError if the endpoint's addresses may not be called, DeliveryError without an answer."""
         try:
             async with asyncio.timeout(self._timeout):
-                # Once: what is checked here is what is connected to, whatever the name means a moment later.
-                addresses = await self._resolve(to.host, to.port)
-                check_addresses(addresses, self._allowed, secure=to.secure)
-                reader, writer = await self._connect(to, addresses[:MOST_ADDRESSES])
+                reader, writer = await self._dialer.connect(to)
                 try:
                     return await _exchange(reader, writer, to, headers, body)
                 finally:
@@ -71,23 +55,6 @@ class Sender:
             raise DeliveryError(f"its certificate is not valid: {error.verify_message}") from error
         except (OSError, h11.RemoteProtocolError) as error:
             raise DeliveryError(f"{type(error).__name__}: {error}"[:200]) from error
-
-    async def _connect(
-        self, to: Endpoint, addresses: Sequence[Address]
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        failure: OSError | None = None
-        for address in addresses:
-            try:
-                return await asyncio.open_connection(
-                    str(address),
-                    to.port,
-                    limit=LONGEST_HEAD,
-                    ssl=self._tls if to.secure else None,
-                    server_hostname=to.host if to.secure else None,
-                )
-            except OSError as error:
-                failure = error
-        raise failure or DeliveryError("its host has no address")
 
 
 async def _exchange(
@@ -113,18 +80,6 @@ async def _exchange(
         if event is h11.NEED_DATA:
             http.receive_data(await reader.read(4096))
         elif isinstance(event, h11.Response):
-            return Answer(event.status_code, _retry_after(dict(event.headers).get(b"retry-after")))
+            return Answer(event.status_code, read_retry_after(dict(event.headers).get(b"retry-after")))
         elif not isinstance(event, h11.InformationalResponse):
             raise DeliveryError("the connection ended without an answer")
-
-
-def _retry_after(value: bytes | None) -> float | None:
-    if value is None:
-        return None
-    text = value.decode("latin-1").strip()
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except (ValueError, OverflowError):
-        return None

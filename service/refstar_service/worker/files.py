@@ -23,11 +23,10 @@ class JobFiles:
     result_ttl: float
 
     async def read(self, request: Request) -> list[Upload]:
-        """Its uploads: the picture, if there is one, then the references. Raises StepError (input-expired) when one is
-        gone or changed."""
-        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in request.files))
+        """Its uploads, in their order. Raises StepError (input-expired) when one is gone or changed."""
+        blobs = await asyncio.gather(*(self.blobs.get(file.key) for file in request.uploads))
         uploads = []
-        for file, data in zip(request.files, blobs, strict=True):
+        for file, data in zip(request.uploads, blobs, strict=True):
             if data is None:
                 raise StepError("input-expired", f"The upload {file.name or file.key} is no longer stored.")
             if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -55,7 +54,7 @@ class JobFiles:
         await self.blobs.delete(*(file.key for file in files))
 
     async def drop_uploads(self, request: Request) -> None:
-        await self.blobs.delete(*(file.key for file in request.files))
+        await self.blobs.delete(*(file.key for file in request.uploads))
 
     async def _put(self, started: Attempt, part: str, encoded: EncodedPicture, name: str) -> StoredFile:
         # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.

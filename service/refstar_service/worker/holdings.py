@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from refstar_service.jobs import JobQueue
@@ -14,8 +14,6 @@ from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
-
-IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
 
 
 class Holdings:
@@ -47,13 +45,16 @@ class Holdings:
         """Whether it was canceled, or another worker has it by now."""
         return job_id in self._unwanted
 
-    async def reserve_and_start(self) -> tuple[list[Work], list[str]]:
-        """Jobs that have begun, and the ids of those that had ended before they did.
+    async def reserve_and_start(
+        self, block: float, drain: Callable[[], Awaitable[None]]
+    ) -> tuple[list[Work], list[str]]:
+        """Jobs that have begun, and the ids of those that had ended before they did; none after ``block`` seconds
+        without work. ``drain`` sends on what waits outside of the stages.
 
         Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
         models, others = self._fleet.models, self._fleet.others
-        reserve = partial(self._queue.reserve, self._max_batch, block=IDLE, models=models, others=others)
+        reserve = partial(self._queue.reserve, self._max_batch, block=block, models=models, others=others)
         found = await self._patience.wait_for(reserve, when_stopping=0)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
@@ -61,6 +62,7 @@ class Holdings:
         if any(one.retried for one in reserved):
             # It may be what killed a worker. Nobody else's attempt may be spent on finding out, so it runs with an
             # empty pipeline before it and behind it.
+            await drain()
             await self.quiet.wait()
         try:
             started = await self._patience.wait_for(lambda: self._queue.start(reserved), when_stopping=0)

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
+from refstar_service.jobs.request import EnrollRequest, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.recalled import StoredReference
@@ -16,6 +16,7 @@ from refstar_service.threads import Threads
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
+from refstar_service.worker.transfers import Transfers, in_order
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -33,19 +34,41 @@ class Intake:
         metrics: WorkerMetrics,
         pictures: Threads,
         patience: Patience,
+        transfers: Transfers,
     ) -> None:
+        self._transfers = transfers
         self._files, self._models, self._viewer = files, models, viewer
         self._people, self._metrics, self._pictures = people, metrics, pictures
         self._patience = patience
 
-    async def read(self, work: Work) -> None:
-        """Its uploads, and how much they will hold in memory."""
+    async def download(self, work: Work, unwanted: Callable[[], bool]) -> None:
+        """Its pictures that are named by URL; until it is `unwanted`."""
         began = time.monotonic()
         try:
-            work.files = await self._patience.wait_for(lambda: self._files.read(work.request))
+            fetching = self._transfers.download(work.request)
+            work.downloads = await self._patience.unless_over(fetching, unwanted)
+        except RestorationError as error:
+            work.refuse(error)
+        except GaveUpError:
+            work.abandoned = True
+        except Exception as error:
+            # Not with its words: they might repeat a URL, which may hold a secret.
+            log.error("job %s: fetching its pictures failed: %s", work.job_id, type(error).__name__)
+            work.fail("inference-failed", f"Fetching the pictures failed: {type(error).__name__}.")
+        work.timings["download"] = time.monotonic() - began
+        self._metrics.observe(work.timings, "download")
+
+    async def read(self, work: Work) -> None:
+        """Its uploads, and how much they will hold in memory."""
+        if work.failure is not None or work.abandoned:
+            return  # its pictures could not be fetched
+        began = time.monotonic()
+        try:
+            stored = await self._patience.wait_for(lambda: self._files.read(work.request))
+            work.files = in_order(work.request, stored, [one.file for one in work.downloads])
             recall = partial(self._people.recall_references, work.request)
             work.recalled = await self._patience.wait_for(recall)
-            work.pixels = _count_pixels(work.request)
+            work.pixels = _count_pixels(work)
         except RestorationError as error:
             work.refuse(error)
         except GaveUpError as error:
@@ -92,9 +115,11 @@ class Intake:
         return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)
 
 
-def _count_pixels(request: Request) -> int:
+def _count_pixels(work: Work) -> int:
     """That its pictures hold at the same time: of the references, one is decoded and cut after the other."""
-    pixels = [file.pixels for file in request.files]
+    request = work.request
+    stored, fetched = [file.pixels for file in request.uploads], [one.pixels for one in work.downloads]
+    pixels = in_order(request, stored, fetched)
     if isinstance(request, EnrollRequest):
         return max(pixels)
     image, *references = pixels

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -23,6 +23,9 @@ FULL_PATIENCE = (
     5.0  # seconds, where there is no room: somebody has to make some, so the job fails and says so
 )
 LAST_TRIES = 2.0  # seconds of trying once the worker is told to stop
+LOOK_EVERY = (
+    0.5  # seconds in which a job that waits for a server outside notices that nobody wants it any more
+)
 
 #: Passing troubles of Redis and of the blob store. Anything else is an error of ours and is not repeated.
 TRANSIENT = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, BlobsUnavailableError)
@@ -70,6 +73,21 @@ class Patience:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(2 * pause, LONGEST_BACKOFF)
+
+    async def unless_over(self, act: Coroutine[Any, Any, T], unwanted: Callable[[], bool]) -> T:
+        """What `act` returns, which waits for a server outside. Raises GaveUpError, and ends it, as soon as the worker
+        is told to stop or the job is `unwanted`."""
+        acting, stop = asyncio.create_task(act), asyncio.create_task(self._stopping.wait())
+        try:
+            while not acting.done():
+                if self._stopping.is_set() or unwanted():
+                    raise GaveUpError("the worker stops, or the job is not wanted any more")
+                await asyncio.wait((acting, stop), timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            return acting.result()
+        finally:
+            for task in (acting, stop):
+                task.cancel()
+            await asyncio.gather(acting, stop, return_exceptions=True)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -9,14 +9,18 @@ At the model, jobs take turns: each round takes a face of every job there before
 has all of its faces goes on to be stored. On a GPU, a round is a batch, and there is one at a time; on a CPU it is a
 face, and as many rounds are under way as there are cores.
 
+Jobs that wait for servers outside do so aside: for pictures from URLs before the first stage, and until their result
+is put where they want it after the last. Nobody else waits for them.
+
 A started job ends in exactly one way: recorded by ``finish``, or given back. Heartbeats keep the held ones; when the
 process dies they stop, and another worker takes over.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -27,6 +31,7 @@ from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.threads import Threads
 from refstar_service.worker import story
+from refstar_service.worker.aside import Aside
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
@@ -36,6 +41,7 @@ from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
 from refstar_service.worker.rounds import Rounds
+from refstar_service.worker.transfers import Transfers
 from refstar_service.worker.work import Turn, Work, next_round, portions
 
 log = logging.getLogger(__name__)
@@ -44,6 +50,8 @@ ANNOUNCE_EVERY = 3.0  # seconds
 PRESENT_FOR = 12.0  # seconds that an announcement holds: a few may be missed
 HOUSEKEEPING_EVERY = 600.0  # seconds
 FORGET_EVERY = 5.0  # seconds until nothing of a person who was deleted is in memory any more
+IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
+SOON = 0.05  # seconds in which it looks for pictures that have come from URLs
 LAST_WORDS = 5.0  # seconds for whatever is still under way when the stages have ended
 
 
@@ -67,13 +75,16 @@ class Worker:
         announced: Callable[[], None] = lambda: None,
         recall: Recall | None = None,
         model_grace: float = GRACE,
+        transfers: Transfers | None = None,
+        transfers_at_once: int = 16,
     ) -> None:
         """``max_batch``: jobs reserved at a time; ``max_batch_pixels``: decoded at a time. A round has at most
         ``faces_at_once`` (None: ``max_batch``), and at most ``rounds_at_once`` are under way.
 
         ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
         this worker is there. Without ``recall``, jobs that name a stored person fail. Jobs of models that no live
-        worker has had for ``model_grace`` seconds fail too.
+        worker has had for ``model_grace`` seconds fail too. Without ``transfers``, so do jobs with URLs; at most
+        ``transfers_at_once`` wait for pictures, and as many for their delivery.
         """
         self.queue, self.info, self.announced = queue, info, announced
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
@@ -91,9 +102,13 @@ class Worker:
             failed_ttl=queue.result_ttl,
             patience=self._patience,
         )
-        self.intake = Intake(files, models, viewer, self.people, metrics, self._pictures, self._patience)
+        transfers = transfers or Transfers(None, viewer.limits, most_bytes=0, timeout=0.0)
+        self.intake = Intake(
+            files, models, viewer, self.people, metrics, self._pictures, self._patience, transfers
+        )
         self.rounds = Rounds(models, metrics, self._model)
-        self.results = Results(queue, files, self.people, metrics, self._pictures, self._patience)
+        self.results = Results(queue, files, self.people, metrics, self._pictures, self._patience, transfers)
+        self._downloads, self._deliveries = Aside(transfers_at_once), Aside(transfers_at_once)
         self.fleet = Fleet(queue, models, model_grace)
         self.holdings = Holdings(queue, self.fleet, metrics, max_batch, self._patience)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
@@ -137,30 +152,58 @@ class Worker:
     async def _fetch(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await self._room.acquire()
-            batch: list[Work] = []
+            batch: Sequence[Work] = ()
             while not batch and not stopping.is_set():
-                try:
-                    batch, ended = await self.holdings.reserve_and_start()
-                except GaveUpError as error:
-                    log.error("no jobs can be fetched: %s", error)
-                    continue
-                for job_id in ended:
-                    await self.results.bury(job_id)
-            await asyncio.gather(*(work.story.tell("fetch", self.intake.read(work)) for work in batch))
-            for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
-                if number:
-                    await self._room.acquire()
-                if not stopping.is_set():  # else they are given back as they are
-                    await asyncio.gather(
-                        *(work.story.tell("prepare", self._prepare(work)) for work in portion)
-                    )
-                await self._fetched.put(portion)
-                self._waiting = portion
-                self._changed.set()
+                batch = self._downloads.take() or await self._begin_jobs(stopping)
+            await self._take_in(batch, stopping)
             if any(work.started.attempt > 1 for work in batch):
                 await self.holdings.quiet.wait()
+        if left := await self._downloads.end():
+            await self._fetched.put(left)  # to be given back
         await self._fetched.put(None)
         self._changed.set()
+
+    async def _begin_jobs(self, stopping: asyncio.Event) -> list[Work]:
+        """New ones; those that name pictures by URL come when they have them."""
+        if self._downloads.full:
+            await self._downloads.wait(IDLE)
+            return []
+        try:
+            block = SOON if self._downloads else IDLE
+            drain = partial(self._take_in_downloads, stopping)
+            begun, ended = await self.holdings.reserve_and_start(block, drain)
+        except GaveUpError as error:
+            log.error("no jobs can be fetched: %s", error)
+            return []
+        for job_id in ended:
+            await self.results.bury(job_id)
+        for work in begun:
+            if work.awaits_pictures:
+                unwanted = partial(self.holdings.is_unwanted, work.job_id)
+                fetching = self.intake.download(work, unwanted)
+                self._downloads.begin(work, work.story.tell("download", fetching))
+        if any(work.started.attempt > 1 for work in begun):
+            await self._downloads.wait()  # it runs alone
+        return [work for work in begun if not self._downloads.has(work)]
+
+    async def _take_in_downloads(self, stopping: asyncio.Event) -> None:
+        """All jobs that wait for pictures: they are under way, and whoever runs alone waits until nobody is."""
+        while self._downloads:
+            await self._downloads.wait()
+            await self._take_in(self._downloads.take(), stopping)
+            await self._room.acquire()
+
+    async def _take_in(self, batch: Sequence[Work], stopping: asyncio.Event) -> None:
+        """Read and prepared, portion by portion. The first one takes up the room that is there."""
+        await asyncio.gather(*(work.story.tell("fetch", self.intake.read(work)) for work in batch))
+        for number, portion in enumerate(portions(batch, self.max_batch_pixels)):
+            if number:
+                await self._room.acquire()
+            if not stopping.is_set():  # else they are given back as they are
+                await asyncio.gather(*(work.story.tell("prepare", self._prepare(work)) for work in portion))
+            await self._fetched.put(portion)
+            self._waiting = portion
+            self._changed.set()
 
     async def _infer(self, stopping: asyncio.Event) -> None:
         here: list[Work] = []
@@ -203,12 +246,32 @@ class Worker:
     async def _store(self) -> None:
         while (batch := await self._inferred.get()) is not None:
             self._changed.set()
-            outcomes = await asyncio.gather(
-                *(work.story.tell("store", self.results.make_outcome(work)) for work in batch)
+            far = [work for work in batch if work.output_url]
+            await asyncio.gather(
+                self._end_jobs([work for work in batch if work not in far]),
+                *(self._end_aside(work) for work in far),
             )
-            made = list(zip(batch, outcomes, strict=True))
-            await self.holdings.give_back([work for work, outcome in made if outcome is None])
-            await self._record([(work, outcome) for work, outcome in made if outcome is not None])
+        await self._deliveries.end()
+
+    async def _end_aside(self, work: Work) -> None:
+        """One whose result is put somewhere: what takes memory is done when this returns, and the rest goes on."""
+        await work.story.tell("compose", self.results.compose(work))
+        self._deliveries.take()
+        while self._deliveries.full:
+            await self._deliveries.wait()
+            self._deliveries.take()
+        self._deliveries.begin(work, self._end_jobs([work]))
+
+    async def _end_jobs(self, works: Sequence[Work]) -> None:
+        outcomes = await asyncio.gather(
+            *(work.story.tell("store", self._make_outcome(work)) for work in works)
+        )
+        made = list(zip(works, outcomes, strict=True))
+        await self.holdings.give_back([work for work, outcome in made if outcome is None])
+        await self._record([(work, outcome) for work, outcome in made if outcome is not None])
+
+    async def _make_outcome(self, work: Work) -> Outcome | None:
+        return await self.results.make_outcome(work, partial(self.holdings.is_unwanted, work.job_id))
 
     async def _record(self, done: list[tuple[Work, Outcome]]) -> None:
         try:

@@ -2,23 +2,27 @@
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from redis.exceptions import RedisError
 
 from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
 from refstar_service.jobs import JobQueue
-from refstar_service.jobs.job import JobStatus, Outcome
+from refstar_service.jobs.job import JobResult, JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
 from refstar_service.metrics import WorkerMetrics
-from refstar_service.restoration.errors import RestorationError
-from refstar_service.restoration.steps import ComposedPicture, PreparedPicture, compose
+from refstar_service.restoration.errors import RestorationError, StepError
+from refstar_service.restoration.steps import ComposedPicture, compose
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.threads import Threads
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
+from refstar_service.worker.transfers import Transfers
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -35,22 +39,44 @@ class Results:
         metrics: WorkerMetrics,
         pictures: Threads,
         patience: Patience,
+        transfers: Transfers,
     ) -> None:
+        self._transfers = transfers
         self._queue, self._files, self._people, self._metrics = queue, files, people, metrics
         self._pictures, self._patience = pictures, patience
 
-    async def make_outcome(self, work: Work) -> Outcome | None:
-        """The result made and kept, or why there is none. None: it cannot be kept now, another worker is to try."""
+    async def compose(self, work: Work) -> None:
+        """Its picture put together, or why it cannot be; `make_outcome` goes on from there."""
+        prepared, work.prepared = work.prepared, None  # its pixels are not needed after this
+        clock = Stopwatch()
+        try:
+            if prepared is None:
+                raise RestorationError("inference-failed", "The job was lost inside the worker.")
+            put_together = partial(compose, prepared, work.faces_in_order, clock=clock)
+            work.composed = await self._pictures.run(put_together)
+        except RestorationError as error:
+            work.refuse(error)
+        except Exception as error:
+            log.exception("job %s: putting its picture together failed", work.job_id)
+            work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
+        work.timings |= clock.seconds  # of what was refused too
+        self._metrics.observe(work.timings, "paste", "encode")
+
+    async def make_outcome(self, work: Work, unwanted: Callable[[], bool] = lambda: False) -> Outcome | None:
+        """The result made, kept and delivered, or why there is none. None: it cannot be kept now, or is `unwanted`;
+        another worker is to try."""
+        if work.failure is None and work.enrolled is None and work.composed is None:
+            await self.compose(work)
         try:
             if work.failure is None:
-                return await self._succeed(work)
+                return await self._succeed(work, unwanted)
         except RestorationError as error:
             work.refuse(error)
         except BlobsFullError as error:
             log.error("job %s: there is no room for its result: %s", work.job_id, error)
             work.fail("storage-full", "There was no room to store the result.")
         except GaveUpError as error:
-            log.error("job %s: its result cannot be kept: %s", work.job_id, error)
+            log.error("job %s: its result cannot be kept or delivered: %s", work.job_id, error)
             return None
         except Exception as error:
             log.exception("job %s: storing failed", work.job_id)
@@ -79,35 +105,44 @@ class Results:
         except (RedisError, BlobsUnavailableError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
-    async def _succeed(self, work: Work) -> Outcome:
+    async def _succeed(self, work: Work, unwanted: Callable[[], bool]) -> Outcome:
         """Raises RestorationError, GaveUpError and whatever goes wrong in between."""
-        enrolled, prepared = work.enrolled, work.prepared
-        work.enrolled = work.prepared = None  # their pixels are not needed after this
+        enrolled, work.enrolled = work.enrolled, None
         if enrolled is not None:
             result = await self._people.keep(work.job_id, enrolled)
             return Outcome.succeeded(result, timings=work.seconds, references=enrolled.cut.reports)
-        if prepared is None or not isinstance(work.request, RestoreRequest):
-            raise RestorationError("inference-failed", "The job was lost inside the worker.")
-        composed = await self._compose(work, prepared)
+        composed, work.composed = work.composed, None
+        assert composed is not None
+        assert isinstance(work.request, RestoreRequest)
         keeping = time.monotonic()
         keep = partial(self._files.keep, work.started, composed, work.request.image.name)
         result = await self._patience.wait_for(keep)
         work.timings["store"] = time.monotonic() - keeping
         self._metrics.observe(work.timings, "store")
+        if work.output_url:
+            result = await self._deliver(work, composed, result, unwanted)
         return Outcome.succeeded(
             result, faces=composed.faces, timings=work.seconds, references=composed.references
         )
 
-    async def _compose(self, work: Work, prepared: PreparedPicture) -> ComposedPicture:
-        clock = Stopwatch()
+    async def _deliver(
+        self, work: Work, composed: ComposedPicture, result: JobResult, unwanted: Callable[[], bool]
+    ) -> JobResult:
+        """Put where the request wants it, before it counts as done. If it cannot be, the job has failed, and what was
+        kept goes: whoever waits for the file must not be told that it is there."""
+        began = time.monotonic()
         try:
-            composed: ComposedPicture = await self._pictures.run(
-                partial(compose, prepared, work.faces_in_order, clock=clock)
-            )
+            sending = self._transfers.deliver(work.output_url, composed.result)
+            return replace(result, delivered_at=await self._patience.unless_over(sending, unwanted))
+        except BaseException as error:
+            with suppress(BlobsUnavailableError):  # then it stays until it expires
+                await self._files.drop_result(result)
+            if isinstance(error, StepError):
+                raise StepError(error.code, error.detail, composed.faces, composed.references) from None
+            raise
         finally:
-            work.timings |= clock.seconds  # of what was refused too
-        self._metrics.observe(work.timings, "paste", "encode")
-        return composed
+            work.timings["deliver"] = time.monotonic() - began
+            self._metrics.observe(work.timings, "deliver")
 
     async def _fail(self, work: Work) -> Outcome | None:
         assert work.failure is not None

@@ -6,15 +6,23 @@ from dataclasses import dataclass, field
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.engine.staged import RestoredFace
 from refstar_service.jobs.job import JobFailure
-from refstar_service.jobs.request import Request
+from refstar_service.jobs.request import Request, RestoreRequest, remote_files
 from refstar_service.jobs.reservation import Attempt
 from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import FaceReport, ReferenceReport
-from refstar_service.restoration.steps import PreparedPicture
+from refstar_service.restoration.steps import ComposedPicture, PreparedPicture
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker.enrollment import EnrolledFaces
 from refstar_service.worker.story import Story
+
+
+@dataclass(frozen=True, eq=False)
+class Download:
+    """A picture that came from a URL, and how many pixels its header announces."""
+
+    file: Upload
+    pixels: int
 
 
 @dataclass(eq=False)
@@ -23,12 +31,14 @@ class Work:
 
     started: Attempt
     story: Story = field(init=False)
+    downloads: tuple[Download, ...] = ()  # its pictures that came from URLs
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     recalled: tuple[StoredReference, ...] = ()  # the references of a stored person
     enrolled: EnrolledFaces | None = None  # of an enrollment
     prepared: PreparedPicture | None = None
+    composed: ComposedPicture | None = None  # the result, before it is kept
     turned: int = 0  # faces whose turn at the model has come
     restored: dict[int, RestoredFace] = field(default_factory=dict)  # by the number of their task
     failure: JobFailure | None = None
@@ -46,6 +56,18 @@ class Work:
     @property
     def job_id(self) -> str:
         return self.started.job_id
+
+    @property
+    def awaits_pictures(self) -> bool:
+        """Whether some of its pictures are yet to be fetched from URLs."""
+        return not self.downloads and bool(remote_files(self.request.files))
+
+    @property
+    def output_url(self) -> str:
+        """Where its result is to be put; empty for nowhere, or if there is none."""
+        if self.failure is not None or not isinstance(self.request, RestoreRequest):
+            return ""
+        return self.request.output_url
 
     @property
     def faces_left(self) -> int:

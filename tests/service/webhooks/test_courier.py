@@ -19,14 +19,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.metrics import CourierMetrics
+from refstar_service.outgoing.endpoint import Reach, parse_networks
 from refstar_service.webhooks.courier import AT_ONCE_OF_ONE_OWNER, SCHEDULE, Courier
-from refstar_service.webhooks.endpoint import parse_networks
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 from webhook_receiver import Listen, status
 
-HERE = parse_networks("127.0.0.0/8")
-ANY_PORT = (range(1, 65_536),)
+HERE = Reach(parse_networks("127.0.0.0/8"), (range(1, 65_536),))
 SECRET = new_webhook_secret()
 SOON = (0.01,) * 9
 
@@ -59,11 +58,10 @@ def courier(
         one = Courier(
             notices,
             queue,
-            Sender(allowed=HERE, timeout=5.0),
+            Sender(reach=HERE, timeout=5.0),
             secrets_of,
             metrics,
-            allowed=HERE,
-            ports=ANY_PORT,
+            reach=HERE,
             schedule=schedule,
             grace=0.1,
         )
@@ -403,7 +401,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import CourierMetrics
 from refstar_service.webhooks.courier import Courier
-from refstar_service.webhooks.endpoint import parse_networks
+from refstar_service.outgoing.endpoint import Reach, parse_networks
 from refstar_service.webhooks.notices import Notices
 from refstar_service.webhooks.sender import Sender
 
@@ -412,10 +410,10 @@ async def secrets(owner):
 
 async def main():
     redis = Redis.from_url(sys.argv[1])
-    here = parse_networks("127.0.0.0/8")
+    here = Reach(parse_networks("127.0.0.0/8"), (range(1, 65_536),))
     courier = Courier(
-        Notices(redis, lease=1.0), JobQueue(redis), Sender(allowed=here), secrets,
-        CourierMetrics.on(CollectorRegistry()), allowed=here, ports=(range(1, 65_536),),
+        Notices(redis, lease=1.0), JobQueue(redis), Sender(reach=here), secrets,
+        CourierMetrics.on(CollectorRegistry()), reach=here,
     )
     await courier.run(asyncio.Event())
 

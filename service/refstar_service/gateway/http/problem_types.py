@@ -29,13 +29,14 @@ class ProblemType(Enum):
     )
     UNKNOWN_PARAMETER = (
         422,
-        "The form has an unknown field",
+        "The request has an unknown field",
         "Unknown fields are never ignored. Check the spelling; `/docs` lists the fields.",
     )
     MISSING_IMAGE = (
         422,
         "The picture to restore is missing",
-        "Send the degraded picture as a file in the form field `image`: `curl -F image=@photo.jpg`.",
+        "Send the degraded picture as a file in the form field `image`: `curl -F image=@photo.jpg`. Or name it by URL "
+        "in `image_url`.",
     )
     TOO_MANY_REFERENCES = (
         422,
@@ -166,7 +167,8 @@ class ProblemType(Enum):
     MALFORMED_REQUEST = (
         400,
         "The request cannot be read",
-        "The body is not valid multipart/form-data, or a header is broken. Let an HTTP library build the request.",
+        "The body is not valid multipart/form-data or JSON, or a header is broken. Let an HTTP library build the "
+        "request.",
     )
     HEAD_TOO_LARGE = (
         431,
@@ -176,7 +178,8 @@ class ProblemType(Enum):
     UNSUPPORTED_MEDIA_TYPE = (
         415,
         "The body has the wrong type",
-        "Send multipart/form-data with the picture as a file: `curl -F image=@photo.jpg`.",
+        "Send multipart/form-data with the picture as a file: `curl -F image=@photo.jpg`. Or send application/json "
+        "with `image_url`.",
     )
     REQUEST_TOO_LARGE = (
         413,
@@ -289,6 +292,64 @@ class ProblemType(Enum):
         "webhook_backlog",
     )
 
+    # Pictures by URL
+    URLS_DISABLED = (
+        422,
+        "This service fetches nothing from URLs and delivers nothing to them",
+        "Send pictures as files, and download the result. The operator can allow URLs with `REFSTAR_FETCH_URLS`.",
+    )
+    IMAGE_URL_REFUSED = (
+        422,
+        "The URL of a picture is not allowed",
+        "`detail` says why. Pictures are fetched from https:// addresses on the public internet, and from networks "
+        "that the operator allows (`REFSTAR_URL_NETWORKS`, `REFSTAR_URL_PORTS`); redirects must lead there too. URLs "
+        "with a user name or a password are refused: use a presigned URL, or send the file.",
+    )
+    IMAGE_URL_UNREACHABLE = (
+        422,
+        "The server of a picture cannot be reached",
+        "It was tried several times; `detail` says what came of the last one. Check the URL and the server's "
+        "certificate, and submit the restoration again.",
+    )
+    IMAGE_URL_REJECTED = (
+        422,
+        "The server of a picture does not give it out",
+        "`detail` has its answer. 401 and 403 mean that the URL needs a signature or that it has expired, 404 that the "
+        "picture is not there. Check that the URL works without cookies, and submit the restoration again.",
+    )
+    IMAGE_URL_TIMEOUT = (
+        422,
+        "A picture took too long to arrive",
+        "All pictures of a restoration must arrive within the limit, repeated attempts included. Use a faster server, "
+        "or send the files.",
+        "url_timeout",
+    )
+    OUTPUT_URL_REFUSED = (
+        422,
+        "The URL for the result is not allowed",
+        "`detail` says why. The rules are those for URLs of pictures (`REFSTAR_URL_NETWORKS`, `REFSTAR_URL_PORTS`).",
+    )
+    OUTPUT_URL_UNREACHABLE = (
+        422,
+        "The result could not be delivered",
+        "The server of `output_url` was tried several times; `detail` says what came of the last one. The picture was "
+        "restored, but nothing is kept: submit the restoration again, or without `output_url` to download the result.",
+    )
+    OUTPUT_URL_REJECTED = (
+        422,
+        "The server of the output URL does not take the result",
+        "`detail` has its answer. 403 mostly means that the signature has expired or was made for another method or "
+        "Content-Type: sign a PUT that lasts longer than the queue, without a Content-Type or with that of the result. "
+        "Nothing is kept: submit the restoration again with a new URL.",
+    )
+    OUTPUT_URL_TIMEOUT = (
+        422,
+        "The result took too long to be delivered",
+        "Repeated attempts are included. Nothing is kept: submit the restoration again, with a faster server or "
+        "without `output_url`.",
+        "url_timeout",
+    )
+
     # A restoration
     UNKNOWN_RESTORATION = (
         404,
@@ -342,7 +403,8 @@ class ProblemType(Enum):
     MISSING_REFERENCES = (
         422,
         "There is no reference to store",
-        "Send photographs of the person as files in the form field `references`: `curl -F references=@photo.jpg`.",
+        "Send photographs of the person as files in the form field `references`: `curl -F references=@photo.jpg`. Or "
+        "name them by URL in `reference_urls`.",
     )
     TOO_MANY_PEOPLE = (
         409,

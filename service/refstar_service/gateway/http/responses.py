@@ -30,6 +30,8 @@ SUBMISSION_PROBLEMS = (
     ProblemType.UNKNOWN_PARAMETER,
     ProblemType.UNKNOWN_MODEL,
     ProblemType.TOO_MANY_REFERENCES,
+    ProblemType.URLS_DISABLED,
+    ProblemType.IMAGE_URL_REFUSED,
     ProblemType.QUEUE_FULL,
     ProblemType.STORAGE_FULL,
     ProblemType.QUOTA_EXCEEDED,

@@ -42,14 +42,20 @@ def report_invalid_parameters(errors: Sequence[ErrorDetails], faults: Sequence[F
     listed, sentences = [], []
     for error in errors:
         reason = explain_error(error["type"], error.get("ctx", {}), error["msg"])
-        name, value = _name_parameter(error["loc"]), str(error["input"])[:LONGEST_VALUE]
-        shown = "" if error["type"] in _WITHOUT_VALUE else f", not {value!r}"
+        name = _name_parameter(error["loc"])
+        value = show_value(name, error["input"])
+        shown = "" if error["type"] in _WITHOUT_VALUE or not value else f", not {value!r}"
         listed.append({"parameter": name, "value": value, "reason": reason})
         sentences.append(f"{name} {reason}{shown}")
     for fault in faults:
         listed.append(asdict(fault) | {"value": fault.value[:LONGEST_VALUE]})
         sentences.append(f"{fault.parameter} {fault.reason}")
     return ProblemError(ProblemType.INVALID_PARAMETER, f"{'; '.join(sentences)}.", errors=listed)
+
+
+def show_value(name: str, value: object) -> str:
+    """A value as far as it is shown: its beginning, and nothing of a URL, which may hold a secret."""
+    return "" if "_url" in name else str(value)[:LONGEST_VALUE]
 
 
 def explain_error(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -8,14 +8,15 @@ from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.resource import ProblemDetails
-from refstar_service.gateway.requests.form import Form, FormLimits
+from refstar_service.gateway.requests.form import Form, FormLimits, report_surplus
 from refstar_service.gateway.requests.lookup import find_person
-from refstar_service.gateway.requests.options import describe_refusal, parse_person
+from refstar_service.gateway.requests.options import FORMS, describe_refusal, parse_person
 from refstar_service.gateway.requests.submission import (
     Submission,
     describe_file,
     probe_upload,
 )
+from refstar_service.gateway.requests.urls import name_pictures
 from refstar_service.jobs import EnrollRequest, JobFailure, JobStatus, Priority
 from refstar_service.jobs.request import reference_keys
 from refstar_service.people import BYTES_A_REFERENCE, Person, PersonStatus
@@ -38,6 +39,8 @@ def person_limits(settings: Settings) -> FormLimits:
         max_file_bytes=settings.max_image_bytes,
         max_request_bytes=settings.max_request_bytes,
         timeout=settings.upload_timeout,
+        lists={"reference_urls": settings.max_references},
+        members=FORMS["PersonDocument"]["properties"],
     )
 
 
@@ -49,12 +52,17 @@ def limit_people(settings: Settings) -> int:
 
 def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollment:
     """The enrollment in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`."""
-    options, asked = parse_person(form.fields)
+    options, asked = parse_person(form)
     uploads = form.files_of("references")
-    if not uploads:
+    count = len(uploads) + len(options.reference_urls)
+    if not count:
         raise ProblemError(
-            ProblemType.MISSING_REFERENCES, "Send at least one file in the field 'references'."
+            ProblemType.MISSING_REFERENCES,
+            "Send at least one file in the field 'references', or a URL in 'reference_urls'.",
         )
+    if count > settings.max_references:
+        raise report_surplus(settings.max_references)
+    remote = name_pictures(options.reference_urls, settings)
     limits = image_limits(settings)
     labels = [f"references[{index}]" for index in range(len(uploads))]
     try:
@@ -69,13 +77,13 @@ def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollmen
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
     ]
-    request = EnrollRequest(tuple(files), face, options.aligned)
+    request = EnrollRequest((*files, *remote), face, options.aligned)
     submission = Submission(
         job_id=person_id,
         request=request,
         priority=Priority.NORMAL,
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
-        results=len(files) * BYTES_A_REFERENCE,
+        results=count * BYTES_A_REFERENCE,
     )
     return Enrollment(options.name, submission)
 

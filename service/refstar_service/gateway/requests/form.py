@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
@@ -35,12 +35,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FormLimits:
-    """`files` names the file fields, and how often each may come. Sizes in bytes, `timeout` in seconds."""
+    """`files` names the file fields, and how often each may come; `lists` the text fields that may come several times.
+    `members`: JSON schemas of what a JSON document in the place of a form has. Sizes in bytes, `timeout` in seconds."""
 
     files: Mapping[str, int]
     max_file_bytes: int
     max_request_bytes: int
     timeout: float
+    lists: Mapping[str, int] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Form:
+    """`lists`: the values of text fields that may come several times."""
+
     fields: Mapping[str, str]
     files: tuple[Upload, ...]
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def files_of(self, field_name: str) -> tuple[Upload, ...]:
         return tuple(upload for upload in self.files if upload.field == field_name)
@@ -76,7 +82,8 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
     if kind != b"multipart/form-data":
         raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
-            f"The body must be multipart/form-data, not {kind.decode('latin-1') or 'without a Content-Type'}.",
+            "The body must be multipart/form-data or application/json, not "
+            f"{kind.decode('latin-1') or 'without a Content-Type'}.",
         )
     if not parameters.get(b"boundary"):
         raise ProblemError(ProblemType.MALFORMED_REQUEST, "The Content-Type header has no boundary.")
@@ -93,10 +100,18 @@ async def read_form(request: Request, limits: FormLimits) -> Form:
             ProblemType.MALFORMED_REQUEST, f"The multipart body cannot be read: {error}."
         ) from error
     except TimeoutError as error:
-        raise ProblemError(
-            ProblemType.UPLOAD_TIMEOUT, f"The body did not arrive within {limits.timeout:g} seconds."
-        ) from error
+        raise report_slowness(limits) from error
     return form.finish()
+
+
+def report_slowness(limits: FormLimits) -> ProblemError:
+    return ProblemError(
+        ProblemType.UPLOAD_TIMEOUT, f"The body did not arrive within {limits.timeout:g} seconds."
+    )
+
+
+def report_surplus(limit: int) -> ProblemError:
+    return ProblemError(ProblemType.TOO_MANY_REFERENCES, f"Send at most {limit} references.", limit=limit)
 
 
 def _check_declared_length(declared: str | None, limit: int) -> None:
@@ -137,6 +152,7 @@ class _FormBuilder:
     def __init__(self, limits: FormLimits) -> None:
         self._limits = limits
         self._fields: dict[str, str] = {}
+        self._lists: dict[str, list[str]] = {}
         self._files: list[Upload] = []
         self._part = _Part()
         self._header_name = bytearray()
@@ -160,7 +176,8 @@ class _FormBuilder:
             raise ProblemError(
                 ProblemType.MALFORMED_REQUEST, "The multipart body ends before its last boundary."
             )
-        return Form(self._fields, tuple(self._files))
+        lists = {name: tuple(values) for name, values in self._lists.items()}
+        return Form(self._fields, tuple(self._files), lists)
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -200,9 +217,7 @@ class _FormBuilder:
         if sum(upload.field == name for upload in self._files) < allowed:
             return
         if name == "references":
-            raise ProblemError(
-                ProblemType.TOO_MANY_REFERENCES, f"Send at most {allowed} references.", limit=allowed
-            )
+            raise report_surplus(allowed)
         raise ProblemError(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
 
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -237,6 +252,12 @@ class _FormBuilder:
             claim, _ = parse_options_header(part.headers.get(b"content-type"))
             upload = Upload(part.name, part.file_name, claim.decode("latin-1") or None, bytes(part.data))
             self._files.append(upload)
+        elif part.name in self._limits.lists:
+            if text := _decode_text(bytes(part.data)).strip():
+                values = self._lists.setdefault(part.name, [])
+                if len(values) >= self._limits.lists[part.name]:
+                    raise report_surplus(self._limits.lists[part.name])
+                values.append(text)
         elif part.name in self._fields:
             raise ProblemError(
                 ProblemType.INVALID_PARAMETER, f"Send {part.name[:80]!r} only once.", parameter=part.name[:80]

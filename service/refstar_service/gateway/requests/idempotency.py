@@ -23,7 +23,8 @@ from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
-from refstar_service.gateway.requests.form import Form, FormLimits, read_form, scan_form
+from refstar_service.gateway.requests.document import read_body
+from refstar_service.gateway.requests.form import Form, FormLimits, scan_form
 
 MOST_CHARACTERS = 255
 # A string of RFC 9651: printable ASCII in quotes, with backslashes before quotes and backslashes only.
@@ -66,7 +67,7 @@ async def create_once(
     its megabytes are gone after it: a wait need not hold them."""
     parse_idempotency_key(request)  # a bad one is refused before megabytes are read
     async with gateway.upload_slot(caller.owner):
-        form = await read_form(request, limits)
+        form = await read_body(request, limits)
         async with _begin_creation(request, gateway, caller, form) as creation:
             return await create(form, creation)
 
@@ -131,6 +132,7 @@ def _hash_form(path: str, form: Form) -> str:
     # Of what was sent and not of its bytes: another try has another multipart boundary.
     digest = hashlib.sha256()
     fields = [("", name, value.encode()) for name, value in sorted(form.fields.items())]
+    fields += [("", name, value.encode()) for name, values in sorted(form.lists.items()) for value in values]
     for kind, name, data in (
         ("path", path, b""),
         *fields,

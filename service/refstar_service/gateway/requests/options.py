@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.validation import report_invalid_parameters
+from refstar_service.gateway.requests.form import Form
 from refstar_service.jobs.request import MOST_REFERENCES
+from refstar_service.outgoing.endpoint import LONGEST_SIGNED_URL, LONGEST_URL
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, MOST_BOXES, Knob, KnobKind
-from refstar_service.webhooks.endpoint import LONGEST_URL
 
 Options = TypeVar("Options", bound=BaseModel)
 Asked = dict[str, Any]  # knobs that were named, and what was chosen
@@ -25,6 +26,18 @@ class RestorationOptions(BaseModel):
     """What a request says beside its pictures and its knobs. An empty form field counts as not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    image_url: str | None = Field(None, max_length=LONGEST_SIGNED_URL)
+    """An https:// URL that a worker fetches the photograph from, instead of the file `image`. Public addresses only,
+    unless the operator allows others. The limits are those of a file. Nothing behind the host is logged or shown."""
+
+    reference_urls: list[str] = Field([], max_length=MOST_REFERENCES)
+    """URLs of references, as `image_url`. In a form, repeat the field for each one; they come after the files in
+    `references`."""
+
+    output_url: str | None = Field(None, max_length=LONGEST_SIGNED_URL)
+    """A URL, such as a presigned one of S3, that the result is sent to by PUT before the restoration counts as
+    succeeded. If that cannot be done, the restoration fails. The result can also be downloaded until it expires."""
 
     model: str | None = Field(None, max_length=64)
     """Name of a model from `GET /v1/models`. By default, the model that ranks first, with or without references."""
@@ -47,6 +60,10 @@ class PersonOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    reference_urls: list[str] = Field([], max_length=MOST_REFERENCES)
+    """https:// URLs that a worker fetches references from. In a form, repeat the field for each one; they come after
+    the files in `references`."""
+
     name: str = Field("", max_length=80)
     """Your name for the person. Nobody else sees it."""
 
@@ -54,14 +71,14 @@ class PersonOptions(BaseModel):
     """`true` if every reference is an aligned, square face crop. No face is searched for."""
 
 
-def parse_options(fields: Mapping[str, str]) -> tuple[RestorationOptions, Asked]:
+def parse_options(form: Form) -> tuple[RestorationOptions, Asked]:
     """What the text fields of a form say; raises ProblemError naming every field that is wrong."""
-    return _parse(RestorationOptions, KNOBS, fields, ("image", "references"))
+    return _parse(RestorationOptions, KNOBS, form, ("image", "references"))
 
 
-def parse_person(fields: Mapping[str, str]) -> tuple[PersonOptions, Asked]:
+def parse_person(form: Form) -> tuple[PersonOptions, Asked]:
     """The same for the form of a person."""
-    return _parse(PersonOptions, PERSON_KNOBS, fields, ("references",))
+    return _parse(PersonOptions, PERSON_KNOBS, form, ("references",))
 
 
 def describe_refusal(error: RequestError, **more: Any) -> ProblemError:
@@ -76,9 +93,9 @@ def describe_refusal(error: RequestError, **more: Any) -> ProblemError:
 
 
 def _parse(
-    kind: type[Options], knobs: Mapping[str, Knob], fields: Mapping[str, str], files: tuple[str, ...]
+    kind: type[Options], knobs: Mapping[str, Knob], form: Form, files: tuple[str, ...]
 ) -> tuple[Options, Asked]:
-    given = {name: value.strip() for name, value in fields.items() if value.strip()}
+    given = {name: value.strip() for name, value in form.fields.items() if value.strip()}
     for name in given:
         _check_name(name, [*files, *kind.model_fields, *knobs], files)
     asked, faults = {}, []
@@ -90,7 +107,7 @@ def _parse(
             except ValueError as error:
                 faults.append(Fault(name, text, str(error)))
     try:
-        options = kind.model_validate(given)
+        options = kind.model_validate({**given, **form.lists})
     except ValidationError as error:
         raise report_invalid_parameters(error.errors(), faults) from error
     if faults:
@@ -116,36 +133,38 @@ def _check_name(name: str, known: list[str], files: tuple[str, ...]) -> None:
 _PICTURE = {"type": "string", "format": "binary"}
 
 
-def _references_schema(least: int, most: int) -> dict[str, Any]:
+def _references_schema(most: int) -> dict[str, Any]:
     return {
         "type": "array",
         "items": _PICTURE,
-        **({"minItems": least} if least else {}),
         "maxItems": most,
         "description": "Sharp photographs of the same person with one face in each. Repeat the field for each one.",
     }
 
 
-def _form_schema(
+def _schema(
     title: str,
-    files: dict[str, dict[str, Any]],
+    files: Mapping[str, dict[str, Any]],
     knobs: Iterable[Knob],
     kind: type[BaseModel],
     required: list[str],
 ) -> dict[str, Any]:
-    properties = files | {knob.name: _knob_schema(knob) for knob in knobs}
+    """Of a form, or of a JSON document if there are no ``files``."""
+    properties = dict(files) | {knob.name: _knob_schema(knob, text=bool(files)) for knob in knobs}
     for name, option in kind.model_json_schema()["properties"].items():
-        # `str | None` would show as a choice between two types, and a form cannot send null.
+        # `str | None` would show as a choice between two types, and neither a form nor a document sends null.
         choices = [choice for choice in option.pop("anyOf", []) if choice.get("type") != "null"]
         shown = {key: value for key, value in option.items() if value is not None} | (
             choices[0] if choices else {}
         )
         text = " ".join(option["description"].split())
         properties[name] = shown | {"description": _tell_default(text, shown.pop("default", None))}
+        if name in required and shown["type"] == "array":
+            properties[name]["minItems"] = 1
     return {
         "title": title,
         "type": "object",
-        "required": required,
+        **({"required": required} if required else {}),
         "properties": properties,
         "additionalProperties": False,
     }
@@ -153,12 +172,13 @@ def _form_schema(
 
 def _tell_default(text: str, default: Any) -> str:
     """As a sentence. Programs that make clients would send a `default`, or ask for it, where nothing was chosen."""
-    if default in (None, ""):
+    if default in (None, "", []):
         return text
     return f"{text} Default: {str(default).lower() if isinstance(default, bool) else default}."
 
 
-def _knob_schema(knob: Knob) -> dict[str, Any]:
+def _knob_schema(knob: Knob, *, text: bool) -> dict[str, Any]:
+    """``text``: in a form, where boxes are JSON in a text."""
     default = None if knob.kind is KnobKind.BOXES else knob.default  # an empty list may not be sent
     schema: dict[str, Any] = {"description": _tell_default(knob.help, default)}
     match knob.kind:
@@ -172,43 +192,43 @@ def _knob_schema(knob: Knob) -> dict[str, Any]:
         case KnobKind.SWITCH:
             return schema | {"type": "boolean"}
         case KnobKind.BOXES:
-            return schema | _BOXES_SCHEMA
+            return schema | (_BOXES_TEXT if text else _BOXES)
 
 
-_BOXES_SCHEMA = {
-    "type": "string",
-    "contentMediaType": "application/json",
-    "contentSchema": {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": MOST_BOXES,
-        "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
-    },
+_BOXES = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MOST_BOXES,
+    "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
 }
+_BOXES_TEXT = {"type": "string", "contentMediaType": "application/json", "contentSchema": _BOXES}
 
 
 def _describe_forms() -> dict[str, dict[str, Any]]:
     image = {
         **_PICTURE,
-        "description": "The degraded photograph, or a square face crop with `faces=aligned`.",
+        "description": "The degraded photograph, or a square face crop with `faces=aligned`. Required unless there is "
+        "an `image_url`.",
     }
-    files = {"image": image, "references": _references_schema(0, MOST_REFERENCES)}
-    of_person = {"references": _references_schema(1, MOST_REFERENCES)}
+    files = {"image": image, "references": _references_schema(MOST_REFERENCES)}
+    of_person = {"references": _references_schema(MOST_REFERENCES)}
+    person_knobs = PERSON_KNOBS.values()
     return {
-        "RestorationForm": _form_schema(
-            "RestorationForm", files, KNOBS.values(), RestorationOptions, ["image"]
+        "RestorationForm": _schema("RestorationForm", files, KNOBS.values(), RestorationOptions, []),
+        "RestorationDocument": _schema(
+            "RestorationDocument", {}, KNOBS.values(), RestorationOptions, ["image_url"]
         ),
-        "PersonForm": _form_schema(
-            "PersonForm", of_person, PERSON_KNOBS.values(), PersonOptions, ["references"]
-        ),
+        "PersonForm": _schema("PersonForm", of_person, person_knobs, PersonOptions, []),
+        "PersonDocument": _schema("PersonDocument", {}, person_knobs, PersonOptions, ["reference_urls"]),
     }
 
 
-#: The forms as JSON Schema, for OpenAPI, by name.
+#: The forms, and the documents that may be sent in their place, as JSON Schema, by name.
 FORMS = _describe_forms()
 
 
-def describe_form(name: str) -> dict[str, Any]:
-    """The `openapi_extra` of a route whose body is one of `FORMS`."""
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+def describe_body(of: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route whose body is a form of `FORMS` or the document in its place: "Restoration"."""
+    kinds = {"multipart/form-data": f"{of}Form", "application/json": f"{of}Document"}
+    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind, name in kinds.items()}
+    return {"requestBody": {"required": True, "content": content}}

@@ -17,10 +17,11 @@ from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.filenames import safe_name
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
-from refstar_service.gateway.requests.form import Form, FormLimits, Upload
-from refstar_service.gateway.requests.options import describe_refusal, parse_options
-from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes
+from refstar_service.gateway.requests.form import Form, FormLimits, Upload, report_surplus
+from refstar_service.gateway.requests.options import FORMS, describe_refusal, parse_options
+from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes, presume_result_bytes
 from refstar_service.gateway.requests.shortage import report_misfit, report_shortage
+from refstar_service.gateway.requests.urls import name_output, name_picture, name_pictures
 from refstar_service.images import ImageError, ImageInfo, ImageLimits, probe
 from refstar_service.jobs import (
     Claim,
@@ -68,6 +69,8 @@ def form_limits(settings: Settings) -> FormLimits:
         max_file_bytes=settings.max_image_bytes,
         max_request_bytes=settings.max_request_bytes,
         timeout=settings.upload_timeout,
+        lists={"reference_urls": settings.max_references},
+        members=FORMS["RestorationDocument"]["properties"],
     )
 
 
@@ -86,54 +89,75 @@ def read_submission(
     person: Person | None = None,
 ) -> Submission:
     """The submission in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`. `person`: its person."""
-    options, asked = parse_options(form.fields)
+    options, asked = parse_options(form)
     images, references = form.files_of("image"), form.files_of("references")
-    if not images:
-        raise ProblemError(ProblemType.MISSING_IMAGE, "Send the picture as a file in the field 'image'.")
-    if person is not None and references:
+    if bool(images) == bool(options.image_url):
+        if images:
+            raise _refuse_both("image", "image_url", "")
         raise ProblemError(
-            ProblemType.INVALID_PARAMETER,
-            "Send either `person` or `references`, not both.",
-            errors=[
-                {"parameter": "person", "value": person.id, "reason": "cannot be combined with references"}
-            ],
+            ProblemType.MISSING_IMAGE,
+            "Send the picture as a file in the field 'image', or name it by URL in 'image_url'.",
         )
+    shown = len(references) + len(options.reference_urls)
+    if person is not None and shown:
+        raise _refuse_both("person", "references", person.id)
+    if shown > settings.max_references:
+        raise report_surplus(settings.max_references)
+    remote_image = name_picture(options.image_url, "image_url", settings) if options.image_url else None
+    remote_references = name_pictures(options.reference_urls, settings)
+    output = name_output(options.output_url, settings) if options.output_url else ""
     stored = person is not None
-    shown = len(references) if person is None else sum(one.crop is not None for one in person.references)
+    if person is not None:
+        shown = sum(one.crop is not None for one in person.references)
     try:
         model = choose_model(models, options.model, shown, stored=stored)
         knobs = settle_knobs(asked, shown, model, stored=stored)
         limits = image_limits(settings)
-        labels = ["image", *(f"references[{index}]" for index in range(len(references)))]
+        labels = ["image"] if images else []
+        labels += [f"references[{index}]" for index in range(len(references))]
         uploads = [*images, *references]
         # Look at every header before the first hash: refusals should be cheap.
         infos = [probe_upload(upload, label, limits) for upload, label in zip(uploads, labels, strict=True)]
         if knobs.aligned:
             for info, label in zip(infos, labels, strict=True):
                 check_square(info.width, info.height, label)
-        else:
+        elif images:
             check_boxes(knobs.boxes, infos[0].width, infos[0].height)
-        plan = plan_result(infos[0], knobs, model.input_size, limits)
+        plan = plan_result(infos[0], knobs, model.input_size, limits) if images else None
     except RequestError as error:
         raise describe_refusal(error, **_name_installed(error, models)) from error
-    keys = input_keys(job_id)
+    image_key, *reference_keys = input_keys(job_id)
+    keys = [*([image_key] if images else []), *reference_keys]
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
     ]
+    image, stored_references = (files[0], files[1:]) if remote_image is None else (remote_image, files)
     request = RestoreRequest(
-        image=files[0],
-        references=tuple(files[1:]),
+        image=image,
+        references=(*stored_references, *remote_references),
         model=model.name,
         knobs=knobs,
         person=person.stored if person else None,
+        output_url=output,
     )
     return Submission(
         job_id=job_id,
         request=request,
         priority=Priority(options.priority),
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
-        results=estimate_result_bytes(request, infos[0], plan),
+        results=(
+            estimate_result_bytes(request, infos[0], plan)
+            if plan is not None
+            else presume_result_bytes(request, model.input_size, limits)
+        ),
         webhook=options.webhook_url or "",
+    )
+
+
+def _refuse_both(one: str, other: str, value: str) -> ProblemError:
+    fault = {"parameter": one, "value": value, "reason": f"cannot be combined with {other}"}
+    return ProblemError(
+        ProblemType.INVALID_PARAMETER, f"Send either `{one}` or `{other}`, not both.", errors=[fault]
     )
 
 

@@ -4,7 +4,8 @@ from refstar_service.gateway.http.auth import Caller
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
-from refstar_service.webhooks.endpoint import EndpointError, parse_endpoint, parse_networks, parse_ports
+from refstar_service.outgoing.endpoint import EndpointError, parse_endpoint
+from refstar_service.outgoing.reach import webhook_reach
 
 
 async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
@@ -17,7 +18,7 @@ async def check_webhook(gateway: Gateway, caller: Caller, url: str) -> None:
             parameter="webhook_url",
         )
     try:
-        parse_endpoint(url, parse_networks(settings.webhook_networks), parse_ports(settings.webhook_ports))
+        parse_endpoint(url, webhook_reach(settings))
     except EndpointError as refused:
         raise ProblemError(
             ProblemType.WEBHOOK_URL_REFUSED, f"webhook_url: {refused}.", parameter="webhook_url"

@@ -32,7 +32,7 @@ from refstar_service.gateway.requests.enrollments import (
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
 from refstar_service.gateway.requests.lookup import PersonId, find_person, find_person_or_none
-from refstar_service.gateway.requests.options import describe_form
+from refstar_service.gateway.requests.options import describe_body
 from refstar_service.gateway.requests.submission import submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
 from refstar_service.jobs.request import reference_keys
@@ -50,7 +50,7 @@ _LINKS = describe_links("person_id", "read_person", "delete_person")
     status_code=202,
     response_model=PersonResource,
     response_description="The references were accepted; a worker has yet to look at them.",
-    openapi_extra=describe_form("PersonForm"),
+    openapi_extra=describe_body("Person"),
     responses={
         201: {
             "model": PersonResource,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema
 
@@ -83,6 +84,22 @@ class ReferenceResource(Resource):
         return cls(**asdict(report))
 
 
+class Output(Resource):
+    """Where the result is put (`output_url`)."""
+
+    host: str
+    """Of the URL, of which no more is shown: the rest may be a secret."""
+    delivered_at: datetime | None
+    """When the result was put there; null before, and if the restoration failed."""
+
+    @classmethod
+    def of(cls, url: str, delivered_at: float | None) -> Self:
+        return cls(
+            host=urlsplit(url).hostname or "",
+            delivered_at=None if delivered_at is None else _moment(delivered_at),
+        )
+
+
 class Links(Resource):
     """Paths on this service; null while they are not available."""
 
@@ -108,6 +125,8 @@ class Restoration(Resource):
     """When the restoration expires. A finished restoration and its pictures are deleted then."""
     person: str | None
     """ID of the stored person whose references are used."""
+    output: Output | None
+    """Where the result is put, if the request named an `output_url` and has not expired."""
     queue_position: int | None
     """Number of restorations ahead of this one; null unless it is queued."""
     attempts: int
@@ -138,6 +157,9 @@ class Restoration(Resource):
             finished_at=None if job.finished_at is None else _moment(job.finished_at),
             expires_at=_moment(job.expires_at),
             person=request.person.id if request.person else None,
+            output=Output.of(request.output_url, result.delivered_at if result else None)
+            if request.output_url
+            else None,
             queue_position=position if job.status is JobStatus.QUEUED else None,
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],

@@ -37,7 +37,7 @@ from refstar_service.gateway.requests.lookup import (
     find_restoration_or_none,
     own_restoration,
 )
-from refstar_service.gateway.requests.options import describe_form
+from refstar_service.gateway.requests.options import describe_body
 from refstar_service.gateway.requests.submission import (
     form_limits,
     read_submission,
@@ -66,7 +66,7 @@ _LINKS = describe_links(
     status_code=202,
     response_model=Restoration,
     response_description="The restoration was accepted and is queued or running.",
-    openapi_extra=describe_form("RestorationForm"),
+    openapi_extra=describe_body("Restoration"),
     responses={
         201: {
             "model": Restoration,
@@ -85,6 +85,7 @@ _LINKS = describe_links(
             ProblemType.PERSON_NOT_READY,
             ProblemType.PERSON_FAILED,
             ProblemType.RESULT_TOO_LARGE,
+            ProblemType.OUTPUT_URL_REFUSED,
             ProblemType.WEBHOOK_URL_REFUSED,
             ProblemType.WEBHOOK_URL_GONE,
             ProblemType.WEBHOOKS_NOT_CONFIGURED,
@@ -100,7 +101,8 @@ async def create_restoration(
     key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Submit a restoration. Everything that can be checked without decoding the pictures is checked before the
-    response is sent."""
+    response is sent. Pictures that are named by URL are fetched by a worker, so what is wrong with them makes the
+    restoration fail."""
     async with AsyncExitStack() as held:
         seconds = held.enter_context(hold_wait(gateway, caller, prefer))
 

@@ -307,7 +307,7 @@ async def test_an_enlarged_result_is_held_to_the_limits(
 
 
 async def test_a_body_that_is_no_form(client: httpx.AsyncClient, refused: Refused) -> None:
-    response = await client.post("/v1/restorations", json={"image": "aGk="})
+    response = await client.post("/v1/restorations", data={"image": "aGk="})
     await refused(response, 415, "unsupported-media-type")
 
 

@@ -1,7 +1,7 @@
-"""Where a webhook may go. What a client writes into a URL must not make this service talk to its own neighbors.
+"""Where this service may connect to. What a client writes into a URL must not make it talk to its own neighbors.
 
-A URL is looked at twice: when it is given (form, scheme, addresses written as such), and at every delivery, when its
-name is resolve_host once and the connection is made to the very addresses that were checked. A name with one forbidden
+A URL is looked at twice: when it is given (form, scheme, addresses written as such), and at every connection, when its
+name is resolved once and the connection is made to the very addresses that were checked. A name with one forbidden
 address is forbidden as a whole.
 """
 
@@ -17,6 +17,7 @@ Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 LONGEST_URL = 2048  # characters
+LONGEST_SIGNED_URL = 4096  # characters; what a presigned URL carries of a session's token takes most of it
 WEB_PORTS = (range(80, 81), range(443, 444))
 #: Public by their numbers, and inside all the same: the host's own services at Azure and at Oracle; what older Pythons
 #: do not know to be for documentation.
@@ -35,6 +36,24 @@ class EndpointError(ValueError):
     """The message says why, to whoever gave the URL."""
 
 
+class UnresolvedError(EndpointError):
+    """Its name means nothing, now at least."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What may be called: public addresses by TLS, ``networks`` inside also without, and of either these ``ports``.
+    ``settings``: how the settings that say so begin, for messages. ``longest``: characters of a URL."""
+
+    networks: tuple[Network, ...] = ()
+    ports: tuple[range, ...] = WEB_PORTS
+    settings: str = "REFSTAR_WEBHOOK"
+    longest: int = LONGEST_URL
+
+
+WEBHOOKS = Reach()
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """`host`: as in the URL's authority, in ASCII. `target`: path and query, as the request line has them."""
@@ -50,10 +69,10 @@ class Endpoint:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[range] = WEB_PORTS) -> Endpoint:
-    """The parts of a URL; raises EndpointError. `allowed`: networks inside that may be called, also without TLS."""
-    if len(url) > LONGEST_URL:
-        raise EndpointError(f"it has {len(url)} characters; at most {LONGEST_URL} are taken")
+def parse_endpoint(url: str, reach: Reach = WEBHOOKS) -> Endpoint:
+    """The parts of a URL; raises EndpointError, whose message does not repeat it."""
+    if len(url) > reach.longest:
+        raise EndpointError(f"it has {len(url)} characters; at most {reach.longest} are taken")
     if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
         raise EndpointError("it has characters that must be percent-encoded (or, in the host, in punycode)")
     try:
@@ -62,9 +81,9 @@ def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[ra
     except ValueError as error:
         raise EndpointError(f"it is no URL: {error}") from error
     if parts.scheme not in ("https", "http") or not host:
-        raise EndpointError("it must be an address such as https://example.org/hooks")
-    if parts.scheme == "http" and not allowed:
-        raise EndpointError("it must begin with https:// (REFSTAR_WEBHOOK_NETWORKS)")
+        raise EndpointError("it must be an address such as https://example.org/path")
+    if parts.scheme == "http" and not reach.networks:
+        raise EndpointError(f"it must begin with https:// ({reach.settings}_NETWORKS)")
     if parts.username is not None or parts.password is not None:
         raise EndpointError("it must not contain a user name or a password")
     if "\\" in url or "%" in parts.netloc or port == 0:
@@ -73,36 +92,36 @@ def parse_endpoint(url: str, allowed: Sequence[Network] = (), ports: Sequence[ra
         raise EndpointError("it must not have a fragment (#...)")
     literal = _literal(host)
     if literal is not None:
-        check_addresses([literal], allowed, secure=parts.scheme == "https")
+        check_addresses([literal], reach, secure=parts.scheme == "https")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "https"
     port = port or (443 if secure else 80)
-    if not any(port in some for some in ports):
-        raise EndpointError(f"its port {port} is not among those that may be called (REFSTAR_WEBHOOK_PORTS)")
+    if not any(port in some for some in reach.ports):
+        raise EndpointError(f"its port {port} is not among those that may be called ({reach.settings}_PORTS)")
     return Endpoint(secure, host, port, target)
 
 
-def check_addresses(addresses: Sequence[Address], allowed: Sequence[Network], *, secure: bool) -> None:
+def check_addresses(addresses: Sequence[Address], reach: Reach, *, secure: bool) -> None:
     """Raises EndpointError unless each of these may be called."""
     if not addresses:
         raise EndpointError("its host has no address")
     for address in addresses:
         for real in _stand_for(address):
-            if any(real in network for network in allowed if network.version == real.version):
+            if any(real in network for network in reach.networks if network.version == real.version):
                 continue
             if not secure:
-                raise EndpointError("it must begin with https:// (REFSTAR_WEBHOOK_NETWORKS)")
+                raise EndpointError(f"it must begin with https:// ({reach.settings}_NETWORKS)")
             # The message names no address: what a name means inside is nobody's business outside.
             if not _is_public(real):
-                raise EndpointError("its host is not a public address (REFSTAR_WEBHOOK_NETWORKS)")
+                raise EndpointError(f"its host is not a public address ({reach.settings}_NETWORKS)")
 
 
 async def resolve_host(host: str, port: int) -> list[Address]:
-    """The addresses of a name by this machine's resolver, each once; raises EndpointError if there are none."""
+    """The addresses of a name by this machine's resolver, each once; raises UnresolvedError if there are none."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise EndpointError("its host cannot be resolve_host") from error
+        raise UnresolvedError("its host cannot be resolved") from error
     # Without the scope of link-local addresses (fe80::1%eth0), which are forbidden anyway.
     return [ip_address(address) for address in dict.fromkeys(str(row[4][0]).split("%")[0] for row in found)]
 

@@ -1,10 +1,11 @@
-"""Where webhooks may go, and all the ways of writing an address that is inside."""
+"""Where this service may connect to, and all the ways of writing an address that is inside."""
 
 from ipaddress import ip_address
 
 import pytest
-from refstar_service.webhooks.endpoint import (
+from refstar_service.outgoing.endpoint import (
     EndpointError,
+    Reach,
     check_addresses,
     parse_endpoint,
     parse_networks,
@@ -68,10 +69,10 @@ INSIDE = [
 @pytest.mark.parametrize("address", INSIDE)
 def test_an_address_inside_is_refused_however_it_is_reached(address: str) -> None:
     with pytest.raises(EndpointError, match="not a public address") as caught:
-        check_addresses([ip_address(address)], (), secure=True)
+        check_addresses([ip_address(address)], Reach(), secure=True)
     assert address not in str(caught.value)
     with pytest.raises(EndpointError):
-        check_addresses([PUBLIC, ip_address(address)], (), secure=True)
+        check_addresses([PUBLIC, ip_address(address)], Reach(), secure=True)
     with pytest.raises(EndpointError):
         parse_endpoint(f"https://[{address}]/" if ":" in address else f"https://{address}/")
 
@@ -88,18 +89,18 @@ def test_an_address_inside_is_refused_however_it_is_reached(address: str) -> Non
     ],
 )
 def test_a_public_address_is_taken(address: str) -> None:
-    check_addresses([ip_address(address)], (), secure=True)
+    check_addresses([ip_address(address)], Reach(), secure=True)
 
 
 def test_networks_that_the_operator_allows_may_be_called_without_tls_too() -> None:
-    allowed = parse_networks("10.1.0.0/16, fd00::/8")
-    check_addresses([ip_address("10.1.2.3"), ip_address("fd00::1")], allowed, secure=False)
-    check_addresses([ip_address("::ffff:10.1.2.3")], allowed, secure=True)
+    reach = Reach(parse_networks("10.1.0.0/16, fd00::/8"))
+    check_addresses([ip_address("10.1.2.3"), ip_address("fd00::1")], reach, secure=False)
+    check_addresses([ip_address("::ffff:10.1.2.3")], reach, secure=True)
     for other in ("10.2.0.1", "127.0.0.1", "169.254.169.254"):
         with pytest.raises(EndpointError):
-            check_addresses([ip_address(other)], allowed, secure=True)
+            check_addresses([ip_address(other)], reach, secure=True)
     with pytest.raises(EndpointError, match="https"):
-        check_addresses([PUBLIC], allowed, secure=False)
+        check_addresses([PUBLIC], reach, secure=False)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_what_is_no_fit_url_is_refused_when_it_is_given(url: str) -> None:
 
 
 def test_the_parts_of_a_url() -> None:
-    there = parse_endpoint("https://Hooks.Example:8443/a/b?c=d&e", ports=parse_ports("8443"))
+    there = parse_endpoint("https://Hooks.Example:8443/a/b?c=d&e", Reach(ports=parse_ports("8443")))
     assert (there.host, there.port, there.target) == ("hooks.example", 8443, "/a/b?c=d&e")
     assert there.authority == "hooks.example:8443"
     assert parse_endpoint("https://hooks.example").target == "/"
@@ -149,14 +150,14 @@ def test_the_parts_of_a_url() -> None:
 async def test_other_spellings_of_this_machine_are_found_out_when_they_are_resolved(host: str) -> None:
     parse_endpoint(f"https://{host}/")  # a name like any other, until the resolver is asked
     with pytest.raises(EndpointError):
-        check_addresses(await resolve_host(host, 443), (), secure=True)
+        check_addresses(await resolve_host(host, 443), Reach(), secure=True)
 
 
 async def test_a_name_without_an_address() -> None:
-    with pytest.raises(EndpointError, match="cannot be resolve_host"):
+    with pytest.raises(EndpointError, match="cannot be resolved"):
         await resolve_host("a" * 64 + ".invalid", 443)  # no resolver need be asked
     with pytest.raises(EndpointError):
-        check_addresses([], (), secure=True)
+        check_addresses([], Reach(), secure=True)
 
 
 def test_only_ports_of_the_setting_are_called() -> None:
@@ -165,10 +166,10 @@ def test_only_ports_of_the_setting_are_called() -> None:
     for port in (22, 25, 6379, 8443):
         with pytest.raises(EndpointError, match=f"port {port} is not among"):
             parse_endpoint(f"https://hooks.example:{port}/")
-    ports = parse_ports("443, 8000-8002")
-    assert parse_endpoint("https://hooks.example:8002/", ports=ports).port == 8002
+    reach = Reach(ports=parse_ports("443, 8000-8002"))
+    assert parse_endpoint("https://hooks.example:8002/", reach).port == 8002
     for port in (80, 8003):
         with pytest.raises(EndpointError, match="port"):
-            parse_endpoint(f"https://hooks.example:{port}/", ports=ports)
+            parse_endpoint(f"https://hooks.example:{port}/", reach)
     with pytest.raises(EndpointError, match="port"):  # also inside
-        parse_endpoint("http://10.1.2.3:6379/", parse_networks("10.0.0.0/8"))
+        parse_endpoint("http://10.1.2.3:6379/", Reach(parse_networks("10.0.0.0/8")))
