@@ -91,6 +91,9 @@ VALUES = (
     Value("s3.region", "", ("ConfigMap/refstar/data/AWS_REGION",)),
     Value("s3.to", "", ("NetworkPolicy/to-s3/" + TO,)),
     Value("s3.port", "", ("NetworkPolicy/to-s3/" + PORT,)),
+    Value(
+        "urls.to", "Where pictures may come from and results may go.", ("NetworkPolicy/worker-to-urls/" + TO,)
+    ),
     Value("otlp.endpoint", "", ("ConfigMap/refstar/data/OTEL_EXPORTER_OTLP_ENDPOINT",)),
     Value("otlp.to", "", ("NetworkPolicy/to-collector/" + TO,)),
     Value("otlp.port", "", ("NetworkPolicy/to-collector/" + PORT,)),
@@ -109,6 +112,7 @@ COMPONENTS = {
     "tensorrt": "TensorRT instead of CUDA, with its engines on a volume.",
     "ingress": "The way in from outside, with TLS.",
     "s3": "Pictures in a bucket.",
+    "urls": "Pictures from the URLs of requests, and results to them.",
     "otlp": "Traces to a collector.",
     "monitoring": "Scraping, alerts and dashboards (needs the Prometheus operator).",
 }

@@ -32,10 +32,15 @@ Errors are problem documents, listed under [errors](errors.md). Which pictures a
 and references are chosen: [faces](faces.md).
 """
 
+#: Of bodies: a form, and the document in its place, which has no files.
+KINDS = ("multipart/form-data", "application/json")
+
 EXAMPLES = {
     "create_restoration": """\
 job=$(curl -sf -H 'Prefer: wait=30' -F image=@photo.jpg -F references=@reference.jpg \\
-    $url/v1/restorations | field id)""",
+    $url/v1/restorations | field id)
+curl -sf -H 'Content-Type: application/json' -d '{"image_url": "https://photos.example/photo.jpg", "upscale": 2}' \\
+    $url/v1/restorations""",
     "list_restorations": 'curl -sf "$url/v1/restorations?limit=10"',
     "read_restoration": "curl -sf $url/v1/restorations/$job",
     "cancel_restoration": """\
@@ -126,13 +131,17 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
 
 def _form_fields(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
     content = operation.get("requestBody", {}).get("content", {})
-    for schema in (body["schema"] for body in content.values()):
-        reference = schema.get("$ref", "").rpartition("/")[2]
-        fields = document["components"]["schemas"][reference] if reference else schema
-        required = fields.get("required", ())
-        for name, field in fields["properties"].items():
-            place = "form, required" if name in required else "form"
-            yield _row(name, place, field.get("description", ""))
+    if not content:
+        return
+    form, members = (_schema_of(content[kind]["schema"], document) for kind in KINDS)
+    for name, field in form["properties"].items():
+        place = "form, JSON" if name in members["properties"] else "form"
+        yield _row(name, place, field.get("description", ""))
+
+
+def _schema_of(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
 
 
 def _row(name: str, place: str, text: str) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,26 @@ def chunked(data: bytes, size: int = 10_000) -> bytes:
 
 def redirect(to: str, status: int = 302) -> bytes:
     return answer(status, f"Location: {to}")
+
+
+@contextmanager
+def serve_files_aside(**files: bytes) -> Iterator[FileServer]:
+    """The same as `serve_files`, for tests that wait themselves: in a thread of its own."""
+    loop, opened, done = asyncio.new_event_loop(), Future[FileServer](), asyncio.Event()
+
+    async def serve() -> None:
+        async with serve_files(**files) as server:
+            opened.set_result(server)
+            await done.wait()
+
+    thread = Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        yield opened.result(10)
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(10)
+        loop.close()
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from refstar_client.options import RestorationOptions
 from refstar_client.resources import (
     Face,
     Model,
+    Output,
     Person,
     Problem,
     Reference,
@@ -45,6 +46,7 @@ __all__ = [
     "LimitError",
     "Model",
     "NotFoundError",
+    "Output",
     "Patience",
     "Person",
     "PersonError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -56,20 +56,20 @@ class AsyncClient:
 
     async def restore(
         self,
-        image: Picture,
+        image: Picture | None = None,
         *,
         references: Iterable[Picture] = (),
         person: str | None = None,
         within: float | None = None,
         **options: Unpack[RestorationOptions],
     ) -> PictureFile:
-        """The restored picture. Raises RestorationError if there is none, WaitError after ``within``
-        seconds (the restoration goes on)."""
+        """The restored picture. Instead of ``image``, `image_url` may say where it is. Raises RestorationError if there
+        is none, WaitError after ``within`` seconds (the restoration goes on)."""
         return await self._run(operations.restore(image, references, person, options, within, self._patience))
 
     async def create_restoration(
         self,
-        image: Picture,
+        image: Picture | None = None,
         *,
         references: Iterable[Picture] = (),
         person: str | None = None,
@@ -77,9 +77,9 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[RestorationOptions],
     ) -> Restoration:
-        """Submit a picture. ``wait``: seconds, up to 60, that the service may hold its answer until the restoration
-        has ended. With the same ``idempotency_key`` within 24 hours, nothing new is made; without one, a new key is
-        made for every call, so that its own repetitions are safe."""
+        """Submit a picture, or say where it is (`image_url`). ``wait``: seconds, up to 60, that the service may hold
+        its answer until the restoration has ended. With the same ``idempotency_key`` within 24 hours, nothing new is
+        made; without one, a new key is made for every call, so that its own repetitions are safe."""
         return await self._run(
             operations.create_restoration(
                 image, references, person, options, wait, idempotency_key, self._patience
@@ -142,16 +142,22 @@ class AsyncClient:
 
     async def create_person(
         self,
-        references: Iterable[Picture],
+        references: Iterable[Picture] = (),
         *,
+        reference_urls: Sequence[str] | None = None,
         name: str | None = None,
         aligned: bool | None = None,
         reference_face: str | None = None,
         wait: float = 0.0,
         idempotency_key: str | None = None,
     ) -> Person:
-        """Store a person's references once; restorations name the person by `id`."""
-        options = {"name": name, "aligned": aligned, "reference_face": reference_face}
+        """Store a person's references once, from files and from URLs; restorations name the person by `id`."""
+        options = {
+            "name": name,
+            "aligned": aligned,
+            "reference_face": reference_face,
+            "reference_urls": reference_urls,
+        }
         return await self._run(
             operations.create_person(references, options, wait, idempotency_key, self._patience)
         )

@@ -46,6 +46,7 @@ class Connection:
             "params": dict(call.query) or None,
             "data": dict(call.fields) or None,
             "files": list(call.files) or None,
+            "json": None if call.document is None else dict(call.document),
             "timeout": timeout,
             "follow_redirects": False,  # the key is for this address only
         }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -22,14 +22,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Call:
-    """A request. ``waits``: seconds that the service was asked to hold its answer, beyond the usual timeout."""
+    """A request. ``document``: its body as JSON, instead of a form. ``waits``: seconds that the service was asked to
+    hold its answer, beyond the usual timeout."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
     files: tuple[FormFile, ...] = ()
+    document: Mapping[str, Any] | None = None
     waits: float = 0.0
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from refstar_client.errors import PersonError, RestorationError, WaitError
 from refstar_client.flows import Call, Flow, Patience, Pause, attempt, parse_body, parse_retry_after
-from refstar_client.options import form_fields
+from refstar_client.options import document_members, form_fields
 from refstar_client.resources import (
     Model,
     ModelList,
@@ -21,7 +21,7 @@ from refstar_client.resources import (
     RestorationPage,
 )
 from refstar_client.storing import PictureFile
-from refstar_client.uploads import Picture, form_file
+from refstar_client.uploads import FormFile, Picture, form_file
 
 RESTORATIONS = "/v1/restorations"
 PEOPLE = "/v1/people"
@@ -33,7 +33,7 @@ Page = TypeVar("Page", bound=Resource)
 
 
 def create_restoration(
-    image: Picture,
+    image: Picture | None,
     references: Iterable[Picture],
     person: str | None,
     options: Mapping[str, Any],
@@ -41,10 +41,9 @@ def create_restoration(
     key: str | None,
     patience: Patience,
 ) -> Flow[Restoration]:
-    files = (form_file("image", image), *(form_file("references", one) for one in references))
-    fields = form_fields({**options, "person": person})
-    headers = {"Idempotency-Key": _quote(key), **_prefer(wait)}
-    call = Call("POST", RESTORATIONS, headers, fields=fields, files=files, waits=_held(wait))
+    files = [] if image is None else [form_file("image", image)]
+    files += [form_file("references", one) for one in references]
+    call = _creation(RESTORATIONS, files, {**options, "person": person}, wait, key)
     return parse_body(Restoration, (yield from attempt(call, patience)))
 
 
@@ -58,7 +57,7 @@ def wait_for_restoration(restoration: str, within: float | None, patience: Patie
 
 
 def restore(
-    image: Picture,
+    image: Picture | None,
     references: Iterable[Picture],
     person: str | None,
     options: Mapping[str, Any],
@@ -97,9 +96,8 @@ def create_person(
     key: str | None,
     patience: Patience,
 ) -> Flow[Person]:
-    files = tuple(form_file("references", one) for one in references)
-    headers = {"Idempotency-Key": _quote(key), **_prefer(wait)}
-    call = Call("POST", PEOPLE, headers, fields=form_fields(options), files=files, waits=_held(wait))
+    files = [form_file("references", one) for one in references]
+    call = _creation(PEOPLE, files, options, wait, key)
     return parse_body(Person, (yield from attempt(call, patience)))
 
 
@@ -143,6 +141,17 @@ def next_page(page: RestorationPage | PersonPage) -> Call | None:
 
 def events_path(restoration: str) -> str:
     return _path(RESTORATIONS, restoration, "events")
+
+
+def _creation(
+    path: str, files: Sequence[FormFile], options: Mapping[str, Any], wait: float, key: str | None
+) -> Call:
+    """A form with its files, or a JSON document where there are none."""
+    headers = {"Idempotency-Key": _quote(key), **_prefer(wait)}
+    if files:
+        fields = form_fields(options)
+        return Call("POST", path, headers, fields=fields, files=tuple(files), waits=_held(wait))
+    return Call("POST", path, headers, document=document_members(options), waits=_held(wait))
 
 
 def _wait(

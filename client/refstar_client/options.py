@@ -29,11 +29,30 @@ class RestorationOptions(TypedDict, total=False):
     model: str
     priority: Literal["normal", "high"]
     webhook_url: str
+    image_url: str
+    """Where the service fetches the photograph from, instead of a file."""
+    reference_urls: Sequence[str]
+    """The same of references, also beside files."""
+    output_url: str
+    """Where the service puts the result, by PUT."""
 
 
-def form_fields(options: Mapping[str, Any]) -> dict[str, str]:
+#: Fields that a form may have several times.
+_LISTS = frozenset(("reference_urls",))
+
+
+def form_fields(options: Mapping[str, Any]) -> dict[str, str | list[str]]:
     """Options as text fields of a form; those that are None are left out."""
-    return {name: _as_text(value) for name, value in options.items() if value is not None}
+    return {
+        name: list(value) if name in _LISTS else _as_text(value)
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def document_members(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as members of a JSON document, which has no files beside it."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _as_text(value: Any) -> str:

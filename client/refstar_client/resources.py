@@ -69,6 +69,14 @@ class Reference(Resource):
     """Why it was left out."""
 
 
+class Output(Resource):
+    """Where the result is put."""
+
+    host: str
+    delivered_at: datetime | None
+    """When it was put there; None before, and if the restoration failed."""
+
+
 class Restoration(Resource):
     """A restoration: its status and, once it has ended, its outcome."""
 
@@ -81,6 +89,8 @@ class Restoration(Resource):
     finished_at: datetime | None
     expires_at: datetime
     person: str | None
+    output: Output | None = None
+    """Where the result is put, if the request named an `output_url`."""
     queue_position: int | None
     """Number of restorations ahead of this one; None unless it is queued."""
     attempts: int

@@ -15,7 +15,7 @@ SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMgb2Ygd2ViaG9va3M="
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """For all tests of the client. Nobody has a key; webhooks may go to this machine."""
+    """For all tests of the client. Nobody has a key; webhooks and URLs may lead to this machine."""
     folder = tmp_path_factory.mktemp("service")
     write_small_model(folder / "models")
     (folder / "models" / "detector").symlink_to(Settings().models_dir / "detector")
@@ -25,6 +25,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         REFSTAR_WEBHOOK_SECRET=SECRET,
         REFSTAR_WEBHOOK_NETWORKS="127.0.0.0/8",
         REFSTAR_WEBHOOK_PORTS="1-65535",
+        REFSTAR_URL_NETWORKS="127.0.0.0/8",
+        REFSTAR_URL_PORTS="1-65535",
     )
     yield served
     assert end(served) == 0

@@ -9,6 +9,7 @@ from typing import get_type_hints
 
 import httpx
 import pytest
+from file_server import serve_files
 from pictures import degraded_face, file_of, pixels_of
 from refstar_client import (
     AsyncClient,
@@ -186,6 +187,37 @@ async def test_a_webhook_of_the_service_is_verified(url: str, photograph: Path, 
     assert event.id == webhook.headers["webhook-id"]
 
 
+async def test_pictures_are_named_by_url_and_the_result_is_put_where_it_is_wanted(
+    url: str, photograph: Path, reference: Path
+) -> None:
+    async with (
+        serve_files(face=photograph.read_bytes(), reference=reference.read_bytes()) as server,
+        AsyncClient(url) as client,
+    ):
+        face, other = server.url("/face"), server.url("/reference")
+        near = await client.restore(photograph, references=[reference], faces="aligned", format="png")
+        for files in ({}, {"references": [reference]}, {"image": photograph}):
+            by_url = {"image_url": face, "reference_urls": [other]}
+            if "references" in files:
+                del by_url["reference_urls"]
+            if "image" in files:
+                del by_url["image_url"]
+            done = await client.create_restoration(
+                **files, **by_url, faces="aligned", format="png", output_url=server.url("/out"), wait=30
+            )
+            assert done.succeeded, done.error
+            assert done.output is not None
+            assert (done.output.host, done.output.delivered_at is not None) == ("127.0.0.1", True)
+            assert server.files.pop("/out") == near.data
+            assert await client.download_image(done.id) == near
+        person = await client.create_person(reference_urls=[other], aligned=True, name="Ada", wait=30)
+        assert (person.status, [one.used for one in person.references]) == ("ready", [True])
+        with pytest.raises(RestorationError, match="image-url-rejected: image_url: Its server answered 404"):
+            await client.restore(image_url=server.url("/gone"))
+        with pytest.raises(InvalidRequestError, match="missing-image"):
+            await client.restore()
+
+
 def test_the_options_are_those_that_the_service_knows(url: str) -> None:
     form = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]["RestorationForm"]
     offered = set(get_type_hints(RestorationOptions))
@@ -199,6 +231,7 @@ def test_the_options_are_those_that_the_service_knows(url: str) -> None:
         (answers.Person, served_answers.PersonResource),
         (answers.Face, served_answers.FaceResource),
         (answers.Reference, served_answers.ReferenceResource),
+        (answers.Output, served_answers.Output),
         (answers.Model, served_answers.Model),
     ],
 )

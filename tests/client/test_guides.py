@@ -12,6 +12,7 @@ import cv2
 import pytest
 import skimage.data
 from documented import DOCS, read_commands
+from file_server import serve_files_aside
 from refstar_service.app import cli
 from small_model import write_small_model
 
@@ -74,13 +75,21 @@ def test_a_command_of_a_guide_works(
     ("guide", "program"), PROGRAMS, ids=[f"{g} {n}" for n, (g, _) in enumerate(PROGRAMS, 1)]
 )
 def test_a_program_of_a_guide_runs(guide: str, program: str, pictures: Path, url: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=pictures,
-        env={"REFSTAR_URL": url, "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    far = {path.stem: path.read_bytes() for path in pictures.glob("*.jpg")}
+    with serve_files_aside(**far) as server:
+        urls = {
+            "PHOTO_URL": server.url("/photo"),
+            "REFERENCE_URL": server.url("/reference"),
+            "RESULT_URL": server.url("/restored"),
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=pictures,
+            env={"REFSTAR_URL": url, "PATH": os.environ["PATH"], **urls},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert ran.returncode == 0, ran.stderr
-    assert [path for path in pictures.iterdir() if path.name.startswith("restored")]
+    written = [path.name for path in pictures.iterdir()] + [path.strip("/") for path in server.files]
+    assert [name for name in written if name.startswith("restored")]

@@ -16,7 +16,8 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
     | {".heic", ".heif", ".hif", ".jp2", ".j2k", ".gif"}
 )
-OPTIONS = frozenset(RestorationOptions.__annotations__)
+#: Its pictures are files, which are read here.
+OPTIONS = frozenset(RestorationOptions.__annotations__) - {"image_url", "reference_urls"}
 _COLUMNS = ("photograph", "references", "person", "output")
 
 

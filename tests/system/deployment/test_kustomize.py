@@ -125,7 +125,11 @@ def test_pods_reach_what_is_configured_and_nothing_else(tmp_path: Path) -> None:
     """Each component opens the way that its settings need; without it, there is none."""
     everybody = {"gateway", "worker", "courier"}
     base = {"to-dns": everybody, "to-redis": everybody, "courier-to-receivers": {"courier"}}
-    more = {"s3": {"to-s3": {"gateway", "worker"}}, "otlp": {"to-collector": everybody}}
+    more = {
+        "s3": {"to-s3": {"gateway", "worker"}},
+        "urls": {"worker-to-urls": {"worker"}},
+        "otlp": {"to-collector": everybody},
+    }
     for component in (None, *more):
         rendered = kustomize(tmp_path, "cpu", *([component] if component else []))
         ways = {
@@ -134,6 +138,8 @@ def test_pods_reach_what_is_configured_and_nothing_else(tmp_path: Path) -> None:
             if kind == "NetworkPolicy" and document["spec"].get("egress")
         }
         assert ways == base | more.get(component or "", {})
+        fetches = rendered["ConfigMap", "refstar"]["data"][f"{PREFIX}FETCH_URLS"]
+        assert fetches == ("true" if component == "urls" else "false")
         for name in ways:
             for rule in rendered["NetworkPolicy", name]["spec"]["egress"]:
                 assert rule["to"], f"{name} leads anywhere"
