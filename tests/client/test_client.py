@@ -212,6 +212,11 @@ async def test_pictures_are_named_by_url_and_the_result_is_put_where_it_is_wante
             assert await client.download_image(done.id) == near
         person = await client.create_person(reference_urls=[other], aligned=True, name="Ada", wait=30)
         assert (person.status, [one.used for one in person.references]) == ("ready", [True])
+        nobody = await client.create_person(reference_urls=[server.url("/gone")])
+        with pytest.raises(
+            PersonError, match=r"image-url-rejected: reference_urls\[0\]: Its server answered 404"
+        ):
+            await client.wait_for_person(nobody.id, within=30)
         with pytest.raises(RestorationError, match="image-url-rejected: image_url: Its server answered 404"):
             await client.restore(image_url=server.url("/gone"))
         with pytest.raises(InvalidRequestError, match="missing-image"):

@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,31 +18,13 @@ from refstar_service.blobs import (
     SweptBlobStore,
 )
 from refstar_service.blobs.s3 import S3Blobs
-
-# In a process of its own, which ends with its standard input: its warnings and threads are no concern of these tests.
-S3_SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-"""
+from s3_process import run_s3_server
 
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    """The address of an S3 server with the bucket `pictures`."""
-    command = [sys.executable, "-c", S3_SERVER]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        address = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        with urllib.request.urlopen(urllib.request.Request(f"{address}/pictures", method="PUT")):
-            pass
+    with run_s3_server() as address:
         yield address
-        process.terminate()
 
 
 @pytest.fixture

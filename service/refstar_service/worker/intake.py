@@ -69,6 +69,7 @@ class Intake:
             recall = partial(self._people.recall_references, work.request)
             work.recalled = await self._patience.wait_for(recall)
             work.pixels = _count_pixels(work)
+            work.downloads = ()  # they are among its files, which do not stay for long
         except RestorationError as error:
             work.refuse(error)
         except GaveUpError as error:
