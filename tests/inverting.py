@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from refstar_service.engine.feature_cache import Features
@@ -25,7 +26,7 @@ class Inverting:
     """Restores by inverting. ``act`` may raise or wait; ``finite`` says of each face whether it came out.
 
     With ``remembering``, references that were seen once are known from then on. ``encoded``: keys of the references
-    that it had to encode, in their order.
+    that it had to encode, in their order. ``whose`` says whose face it is, of a task with people: the first one's.
     """
 
     encoder = "inverting-1"
@@ -35,8 +36,9 @@ class Inverting:
         act: Callable[[Sequence[FaceTask]], None] = lambda tasks: None,
         finite: Callable[[FaceTask], bool] = lambda task: True,
         remembering: bool = False,
+        whose: Callable[[FaceTask], int | None] = lambda task: task.people[0],
     ) -> None:
-        self.act, self.finite, self.remembering = act, finite, remembering
+        self.act, self.finite, self.remembering, self.whose = act, finite, remembering, whose
         self.batches: list[int] = []
         self.known: dict[str, Features] = {}
         self.encoded: list[str] = []
@@ -67,7 +69,10 @@ class Inverting:
         self.batches.append(len(tasks))
         if self.remembering:
             self.encode([r for t in tasks for r in t.references if isinstance(r, ReferencePicture)])
-        masks = [np.full((len(t.references), 4, 4), 51, np.uint8) for t in tasks]
-        return [
-            RestoredFace(255 - t.low_quality, m, self.finite(t)) for t, m in zip(tasks, masks, strict=True)
-        ]
+        return [self._restore(task) for task in tasks]
+
+    def _restore(self, task: FaceTask) -> RestoredFace:
+        person = self.whose(task) if task.people else None
+        given = len(task.references) if len(set(task.people)) < 2 else task.people.count(cast(int, person))
+        masks = np.full((given, 4, 4), 51, np.uint8)
+        return RestoredFace(255 - task.low_quality, masks, self.finite(task), person)

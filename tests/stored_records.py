@@ -72,6 +72,15 @@ FETCHING = RestoreRequest(
     request_id="r-4",
     output_url="https://out.example/3.png?sig=2",
 )
+GROUP = RestoreRequest(
+    _file("3.png"),
+    (),
+    "refstar",
+    KNOBS,
+    StoredPerson("known", REFERENCES),
+    "r-5",
+    others=(StoredPerson("other", REFERENCES),),
+)
 ENROLLING = EnrollRequest((_file("c.png"),), ReferenceFace.LARGEST, aligned=True, request_id="r-3")
 SUCCESS = Outcome(
     JobStatus.SUCCEEDED,
@@ -87,7 +96,7 @@ KEY = ApiKey(
     OWNER, (Token("0123456789abcdef", "ab" * 32, 1.0),), ("whsec_" + 43 * "A" + "=",), Limits(unfinished=3)
 )
 
-REQUESTS = {"plain": PLAIN, "naming": NAMING, "fetching": FETCHING, "enrolling": ENROLLING}
+REQUESTS = {"plain": PLAIN, "naming": NAMING, "fetching": FETCHING, "group": GROUP, "enrolling": ENROLLING}
 
 
 async def write_records(redis: Redis) -> None:

@@ -62,12 +62,15 @@ class Client:
         *,
         references: Iterable[Picture] = (),
         person: str | None = None,
+        people: Iterable[str] = (),
         within: float | None = None,
         **options: Unpack[RestorationOptions],
     ) -> PictureFile:
-        """The restored picture. Instead of ``image``, `image_url` may say where it is. Raises RestorationError if there
-        is none, WaitError after ``within`` seconds (the restoration goes on)."""
-        return self._run(operations.restore(image, references, person, options, within, self._patience))
+        """The restored picture. Instead of ``image``, `image_url` may say where it is. ``person``: the id of whose
+        stored references are used; ``people``: the ids of several, each for the faces that show them. Raises
+        RestorationError if there is none, WaitError after ``within`` seconds (the restoration goes on)."""
+        named = operations.name_people(person, people)
+        return self._run(operations.restore(image, references, named, options, within, self._patience))
 
     def create_restoration(
         self,
@@ -75,6 +78,7 @@ class Client:
         *,
         references: Iterable[Picture] = (),
         person: str | None = None,
+        people: Iterable[str] = (),
         wait: float = 0.0,
         idempotency_key: str | None = None,
         **options: Unpack[RestorationOptions],
@@ -82,9 +86,10 @@ class Client:
         """Submit a picture, or say where it is (`image_url`). ``wait``: seconds, up to 60, that the service may hold
         its answer until the restoration has ended. With the same ``idempotency_key`` within 24 hours, nothing new is
         made; without one, a new key is made for every call, so that its own repetitions are safe."""
+        named = operations.name_people(person, people)
         return self._run(
             operations.create_restoration(
-                image, references, person, options, wait, idempotency_key, self._patience
+                image, references, named, options, wait, idempotency_key, self._patience
             )
         )
 

@@ -35,7 +35,7 @@ Page = TypeVar("Page", bound=Resource)
 def create_restoration(
     image: Picture | None,
     references: Iterable[Picture],
-    person: str | None,
+    people: Sequence[str],
     options: Mapping[str, Any],
     wait: float,
     key: str | None,
@@ -43,7 +43,7 @@ def create_restoration(
 ) -> Flow[Restoration]:
     files = [] if image is None else [form_file("image", image)]
     files += [form_file("references", one) for one in references]
-    call = _creation(RESTORATIONS, files, {**options, "person": person}, wait, key)
+    call = _creation(RESTORATIONS, files, {**options, "person": people or None}, wait, key)
     return parse_body(Restoration, (yield from attempt(call, patience)))
 
 
@@ -59,14 +59,14 @@ def wait_for_restoration(restoration: str, within: float | None, patience: Patie
 def restore(
     image: Picture | None,
     references: Iterable[Picture],
-    person: str | None,
+    people: Sequence[str],
     options: Mapping[str, Any],
     within: float | None,
     patience: Patience,
 ) -> Flow[PictureFile]:
     began = time.monotonic()
     first = LONGEST_WAIT if within is None else min(within, LONGEST_WAIT)
-    made = yield from create_restoration(image, references, person, options, first, None, patience)
+    made = yield from create_restoration(image, references, people, options, first, None, patience)
     if not made.ended:
         left = None if within is None else max(0.0, within - (time.monotonic() - began))
         made = yield from wait_for_restoration(made.id, left, patience)
@@ -179,6 +179,11 @@ def _wait(
         if now - asked_at < min(wait, 1.0):
             later = parse_retry_after(response.headers.get("retry-after")) or LEAST_PAUSE
             yield Pause(max(LEAST_PAUSE, min(later, deadline - now)))
+
+
+def name_people(person: str | None, people: Iterable[str]) -> list[str]:
+    """All whom a restoration is to name."""
+    return [*([] if person is None else [person]), *people]
 
 
 def _path(base: str, name: str, *more: str) -> str:

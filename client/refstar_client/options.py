@@ -38,7 +38,7 @@ class RestorationOptions(TypedDict, total=False):
 
 
 #: Fields that a form may have several times.
-_LISTS = frozenset(("reference_urls",))
+_LISTS = frozenset(("person", "reference_urls"))
 
 
 def form_fields(options: Mapping[str, Any]) -> dict[str, str | list[str]]:

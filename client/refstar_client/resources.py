@@ -51,6 +51,8 @@ class Face(Resource):
     """Why it was skipped or failed."""
     selected: list[float]
     """For each reference, the mean share of this face that was taken from it, 0 to 1."""
+    person: str | None = None
+    """ID of the person whom the model took this face for, of those that were named; None for a stranger."""
 
 
 class Reference(Resource):
@@ -67,6 +69,8 @@ class Reference(Resource):
     used: bool
     reason: str | None
     """Why it was left out."""
+    person: str | None = None
+    """ID of the person whose reference it is, in a restoration that names people."""
 
 
 class Output(Resource):
@@ -89,6 +93,9 @@ class Restoration(Resource):
     finished_at: datetime | None
     expires_at: datetime
     person: str | None
+    """ID of the person, if one alone was named."""
+    people: list[str] = Field(default_factory=list)
+    """IDs of all people who were named."""
     output: Output | None = None
     """Where the result is put, if the request named an `output_url`."""
     queue_position: int | None

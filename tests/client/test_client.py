@@ -111,6 +111,26 @@ def test_a_person_is_stored_named_listed_and_deleted(
         client.read_person(person.id)
 
 
+def test_several_people_are_named_in_one_restoration(
+    client: Client, photograph: Path, reference: Path
+) -> None:
+    first, second = (client.create_person([reference], name=name, aligned=True) for name in ("Ada", "Ben"))
+    for one in (first, second):
+        client.wait_for_person(one.id, within=30)
+    done = client.create_restoration(
+        photograph, people=[first.id, second.id], faces="aligned", format="png", wait=30
+    )
+    assert (done.person, done.people) == (None, [first.id, second.id])
+    assert [one.person for one in done.references] == [first.id, second.id]
+    assert done.faces[0].person in (first.id, second.id, None)
+    image = client.download_image(done.id)
+    assert image == client.restore(
+        photograph, person=first.id, people=[second.id], faces="aligned", format="png"
+    )
+    for one in (first, second):
+        client.delete_person(one.id)
+
+
 def test_a_person_whose_references_show_nobody_is_an_error_that_says_so(client: Client) -> None:
     person = client.create_person([("wall.png", file_of(degraded_face()[:64, :64] * 0 + 90))])
     with pytest.raises(PersonError, match="reference-without-face") as caught:

@@ -94,24 +94,28 @@ def test_a_manifest_says_what_each_photograph_is_given(
 ) -> None:
     shutil.copy(reference, scans / "her.jpg")
     with Client(url) as client:
-        person = client.wait_for_person(client.create_person([reference], aligned=True).id)
+        person, other = (
+            client.wait_for_person(client.create_person([reference], aligned=True).id) for _ in range(2)
+        )
     manifest, out, report = scans / "album.csv", tmp_path / "out", tmp_path / "report.json"
     manifest.write_text(
         "photograph,references,person,output,format\n"
         "a.png,her.jpg; her.jpg,,granny/1.png,\n"
         f"1930/a.png,,{person.id},,jpeg\n"
+        f"a.png,,{person.id}; {other.id},group.png,\n"
         "gone.png,,,,\n",
         encoding="utf-8-sig",
     )
     code = submit(manifest, "--to", url, "-o", out, "--option", "faces=aligned", "--report", report)
     assert code == 1
-    assert files_in(out) == ["1930/a.png.jpg", "granny/1.png", JOURNAL]
-    first, second, third = json.loads(report.read_text())
-    assert (first["status"], second["status"]) == ("succeeded", "succeeded")
-    assert (third["status"], third["error"]) == ("failed", "file-error")
+    assert files_in(out) == ["1930/a.png.jpg", "granny/1.png", "group.png", JOURNAL]
+    first, second, third, last = json.loads(report.read_text())
+    assert {one["status"] for one in (first, second, third)} == {"succeeded"}
+    assert (last["status"], last["error"]) == ("failed", "file-error")
     with Client(url) as client:
         assert len(client.read_restoration(first["restoration"]).references) == 2
         assert client.read_restoration(second["restoration"]).person == person.id
+        assert client.read_restoration(third["restoration"]).people == [person.id, other.id]
 
 
 def test_a_run_that_is_killed_is_taken_up_and_nothing_is_submitted_twice(
@@ -222,6 +226,7 @@ def test_a_refusal_of_one_row_s_own_option_fails_that_row_only(scans: Path, tmp_
         ("photograph\na.png,b.png\n", "line 2 has more cells"),
         ("photograph,references\n,a.png\n", "line 2 names no photograph"),
         ("photograph,references,person\na.png,b.png,c\n", "line 2 has references and a person"),
+        ("photograph,person\na.png,b; b\n", "line 2 names a person twice"),
         ("photograph,output\na.png,../x.png\n", "not inside the output folder"),
         ("photograph,output\na.png,x.png\nb.jpg,x.png\n", "would both be x.png"),
         ("photograph\n", "has no pictures"),

@@ -99,8 +99,8 @@ async def test_only_what_an_older_reader_would_get_wrong_is_written_with_a_later
         for pattern in ("{refstar}:job:*", "{refstar}:person:*")
         async for key in redis.scan_iter(pattern)
     }
-    assert {name for name, schema in schemas.items() if schema != 1} == {"fetching"}
-    assert schemas["fetching"] == 2
+    assert {name for name, schema in schemas.items() if schema != 1} == {"fetching", "group"}
+    assert schemas["fetching"] == schemas["group"] == 2
 
 
 async def test_what_is_not_known_here_is_kept(redis: Redis, queue: JobQueue) -> None:
@@ -142,12 +142,12 @@ async def test_a_job_that_cannot_be_read_fails_alone(
 ) -> None:
     await load_records(redis, read(FORMS[-1]))
     await redis.hset("{refstar}:job:naming", mapping=damage)
-    assert len(await jobs_by_id(queue)) == 6
+    assert len(await jobs_by_id(queue)) == 7
 
     begun = {one.job_id: one for one in await queue.start(await queue.reserve(9)) if one}
-    assert set(begun) == {"plain", "fetching", "enrolling"}
+    assert set(begun) == {"plain", "fetching", "group", "enrolling"}
     found = await jobs_by_id(queue)
-    assert len(found) == 6
+    assert len(found) == 7
     assert found["naming"].status is JobStatus.FAILED
     assert found["naming"].failure is not None
     assert found["naming"].failure.code == "record-unreadable"
@@ -163,7 +163,7 @@ async def test_an_outcome_that_cannot_be_read_is_a_failure_and_the_list_goes_on(
     await redis.hset("{refstar}:job:succeeded", "outcome", '{"status":"marvelous"}')
     await redis.set("{refstar}:gone:expired", "not JSON")
     found = await jobs_by_id(queue)
-    assert set(found) == {"succeeded", "failed", "plain", "naming", "fetching"}
+    assert set(found) == {"succeeded", "failed", "plain", "naming", "fetching", "group"}
     assert (found["succeeded"].status, found["succeeded"].result) == (JobStatus.FAILED, None)
     assert await queue.get("expired") is None
 

@@ -63,7 +63,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="a reference for every photograph; repeat for several",
     )
-    add("--person", metavar="ID", help="a stored person for every photograph, instead of references")
+    add(
+        "--person",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="a stored person for every photograph, instead of references; repeat for several people",
+    )
     add(
         "--option",
         type=_checked(parse_option),
@@ -114,7 +120,7 @@ def read_flags(options: argparse.Namespace) -> Submission:
         paths=tuple(options.paths),
         to=options.to,
         output=options.output,
-        common=Wishes(tuple(options.reference), options.person, dict(options.option)),
+        common=Wishes(tuple(options.reference), tuple(options.person), dict(options.option)),
         journal=options.journal or options.output / JOURNAL,
         report=options.report,
         in_flight=options.in_flight,

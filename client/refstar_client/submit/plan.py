@@ -30,7 +30,7 @@ class Wishes:
     """What is wanted of a photograph beside the photograph itself."""
 
     references: tuple[Path, ...] = ()
-    person: str | None = None
+    people: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -132,13 +132,15 @@ def _read_row(where: str, folder: Path, cells: Mapping[str, str], common: Wishes
         raise PlanError(f"{where} names no photograph")
     names = [name.strip() for name in cells.get("references", "").split(";")]
     references = tuple(folder / name for name in names if name)
-    person = cells.get("person")
-    if references and person:
+    people = tuple(name for one in cells.get("person", "").split(";") if (name := one.strip()))
+    if references and people:
         raise PlanError(f"{where} has references and a person: leave one out")
-    if not references and not person:
-        references, person = common.references, common.person
+    if len(set(people)) < len(people):
+        raise PlanError(f"{where} names a person twice")
+    if not references and not people:
+        references, people = common.references, common.people
     own = {name: value for name, value in cells.items() if name not in _COLUMNS}
-    wishes = Wishes(references, person, {**common.options, **own} if own else common.options)
+    wishes = Wishes(references, people, {**common.options, **own} if own else common.options)
     output = cells.get("output")
     if output is None:
         given = PurePosixPath(Path(cells["photograph"]).as_posix())

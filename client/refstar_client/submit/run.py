@@ -159,7 +159,7 @@ class Run:
 
     def _is_common(self, error: ProblemError, item: Item) -> bool:
         if not isinstance(error, InvalidRequestError):
-            return item.wishes.person == self._common.person
+            return item.wishes.people == self._common.people
         return item.wishes.options == self._common.options
 
     async def _find(self, entry: Entry) -> Restoration | None:
@@ -178,7 +178,7 @@ class Run:
             made = await self._client.create_restoration(
                 pictures.photograph,
                 references=pictures.references,
-                person=item.wishes.person,
+                people=item.wishes.people,
                 wait=HELD,
                 idempotency_key=_make_key(self._journal.nonce, item, entry.tries, pictures),
                 **cast(RestorationOptions, dict(item.wishes.options)),
@@ -236,7 +236,7 @@ def _make_key(nonce: str, item: Item, tries: int, pictures: Pictures) -> str:
         nonce,
         item.output,
         str(tries),
-        wishes.person or "",
+        ";".join(wishes.people),
         *sorted(f"{k}={v}" for k, v in wishes.options.items()),
     )
     files = (

@@ -4,6 +4,7 @@ Faces of different jobs share a batch. A face's result does not depend on its ba
 places that their *own* references take, and padding rows are never looked at.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from refstar_service.engine.bindings import KEPT_BYTES, KEPT_BYTES_ON_GPU, Arrays, Bindings, Turns
 from refstar_service.engine.buckets import Ceiling, buckets_to
+from refstar_service.engine.casting import LEAST_SHARE
 from refstar_service.engine.cores import available_cpus
 from refstar_service.engine.crowd import Crowd, Graphs
 from refstar_service.engine.errors import ModelError
@@ -38,12 +40,17 @@ class ReferencePicture:
 
 @dataclass(frozen=True, eq=False)
 class FaceTask:
-    """One face to restore. References are pictures, or features that the cache gave out."""
+    """One face to restore. References are pictures, or features that the cache gave out.
+
+    ``people``: for each reference, the number of the person whom it shows; empty if that is not said. Of several
+    people, the face gets the references of the one whom it shows, or none.
+    """
 
     low_quality: Pixels  # [S, S, 3] RGB
     references: tuple[ReferencePicture | Features, ...]
     reference_strength: float  # 0..1
     fidelity: float  # 0..1
+    people: tuple[int, ...] = ()
 
 
 class StagedBatch(Protocol):
@@ -223,18 +230,29 @@ class Restorer:
         alone = None
         if self.precision.graph("restore_alone") in self.manifest.graphs:
             alone = RestoringGraph(Bindings(loader.load("restore_alone"), kept, turns), self.ceiling, {})
-        return Graphs(RestoringGraph(restoring, self.ceiling, absent, alone, padded=not on_cpu), encoding)
+        graph = RestoringGraph(
+            restoring,
+            self.ceiling,
+            absent,
+            alone,
+            padded=not on_cpu,
+            most_references=self.manifest.max_references,
+            # One that cannot do without takes the likest person's, whoever that is.
+            least_share=0.0 if self.manifest.needs_references else LEAST_SHARE,
+        )
+        return Graphs(graph, encoding)
 
     def _stage_faces(self, tasks: Sequence[FaceTask], graphs: Graphs) -> StagedFaces:
         for task in tasks:
-            if len(task.references) > self.manifest.max_references:
+            most = max(Counter(task.people).values(), default=len(task.references))
+            if most > self.manifest.max_references:
                 raise ValueError(
-                    f"{len(task.references)} references, {self.manifest.label} takes {self.manifest.max_references}"
+                    f"{most} references, {self.manifest.label} takes {self.manifest.max_references}"
                 )
         return StagedFaces(
             graphs.restoring,
             [
-                ReadyFace(task.low_quality, features, task.reference_strength, task.fidelity)
+                ReadyFace(task.low_quality, features, task.reference_strength, task.fidelity, task.people)
                 for task, features in zip(tasks, self._encode_missing(tasks, graphs), strict=True)
             ],
         )

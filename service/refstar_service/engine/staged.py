@@ -1,14 +1,15 @@
 """Faces on their way through the restoring graph: grouped into batches, put together, uploaded, computed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refstar_service.engine.bindings import Arrays, Bindings, UploadedBatch
 from refstar_service.engine.buckets import Ceiling, bucket
+from refstar_service.engine.casting import LEAST_SHARE, are_several, choose_asked, find_person
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.memory import is_out_of_memory
 
@@ -17,28 +18,50 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class ReadyFace:
-    """A face whose references are all encoded."""
+    """A face whose references are all encoded. ``people``: for each of them, whose it is; empty if that is not said."""
 
     low_quality: Pixels  # [S, S, 3] RGB
     references: Sequence[Features]
     reference_strength: float  # 0..1
     fidelity: float  # 0..1
+    people: tuple[int, ...] = ()
+
+    def ask(self, most: int) -> Self:
+        """The face as it is shown to find out whose it is, with at most ``most`` references: whatever else is wanted,
+        the answer is the same."""
+        return replace(self._with(choose_asked(self.people, most)), reference_strength=1.0, fidelity=0.5)
+
+    def of(self, person: int | None) -> Self:
+        """The face with the references of one person, or with none."""
+        return self._with([place for place, whose in enumerate(self.people) if whose == person])
+
+    def _with(self, places: Sequence[int]) -> Self:
+        return replace(
+            self,
+            references=[self.references[place] for place in places],
+            people=tuple(self.people[place] for place in places),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class RestoredFace:
-    """``finite`` False: the net gave no usable numbers and ``pixels`` must not be shown to anybody."""
+    """``finite`` False: the net gave no usable numbers and ``pixels`` must not be shown to anybody.
+
+    ``person``: whose face it is, of those whose references were given. Of several people's references, ``selection``
+    is of that person's alone.
+    """
 
     pixels: Pixels  # [S, S, 3] RGB
     selection: NDArray[np.uint8]  # [references, g, g], 255 = all taken from this reference
     finite: bool
+    person: int | None = None
 
 
 @dataclass(frozen=True)
 class RestoringGraph:
     """``absent``: zeros in the shape and type of each feature of one reference, by the input's name. ``alone``: the
     graph for faces without references, where the model has one. Of all that may be given to a graph, its session takes
-    what it names.
+    what it names. ``most_references``: that it takes; ``least_share``: see `casting`.
     """
 
     bindings: Bindings
@@ -47,6 +70,8 @@ class RestoringGraph:
     alone: "RestoringGraph | None" = None
     # Whether places for references come in powers of two: on a GPU shapes should be few, on a CPU every place costs.
     padded: bool = True
+    most_references: int = 8
+    least_share: float = LEAST_SHARE
 
     def places(self, face: ReadyFace) -> int:
         """For the references of a face; without one, the model still takes the place of one."""
@@ -101,15 +126,19 @@ class StagedFaces:
     """Faces whose first batch is uploaded. It ends once: by ``compute`` or by ``discard``, in any thread.
 
     Faces of one batch have as many places for references, each by its own number, so that none depends on the others.
+    A face with references of several people is computed twice: to find out whose it is, and with that person's alone.
     """
 
     def __init__(self, graph: RestoringGraph, faces: Sequence[ReadyFace]) -> None:
         self._graph, self._faces = graph, faces
-        groups: dict[int, list[int]] = {}
-        for index, face in enumerate(faces):
-            count = graph.places(face) if graph.choose_graph(face) is graph else 0
-            groups.setdefault(count, []).append(index)
-        self._left = list(groups.values())
+        self._asking = {index for index, face in enumerate(faces) if are_several(face.people)}
+        self._shown = [  # each face as it is computed next
+            face.ask(graph.most_references) if index in self._asking else face
+            for index, face in enumerate(faces)
+        ]
+        self._found: dict[int, int | None] = {}  # whose face it is, of those that were asked about
+        self._left: dict[int, list[int]] = {}  # by the places that they take
+        self._add(range(len(faces)))
         self._loaded: tuple[list[int], UploadedBatch] | None = self._next() if faces else None
 
     def compute(self) -> list[RestoredFace]:
@@ -122,14 +151,18 @@ class StagedFaces:
         while current is not None or self._left:
             chunk, loaded = current or self._next()
             current = None
-            faces = [self._faces[i] for i in chunk]
+            faces = [self._shown[i] for i in chunk]
             try:
                 restored = loaded.compute(lambda outputs, faces=faces: _read(outputs, faces))  # type: ignore[misc]
             except Exception as error:
                 self._make_room(error, len(chunk))
-                self._left.insert(0, chunk)
+                self._add(chunk)
                 continue
-            results.update(zip(chunk, restored, strict=True))
+            for index, face in zip(chunk, restored, strict=True):
+                if index in self._asking:
+                    self._answer(index, face)
+                else:
+                    results[index] = replace(face, person=self._name(index, face))
         return [results[i] for i in range(len(self._faces))]
 
     def discard(self) -> None:
@@ -138,18 +171,44 @@ class StagedFaces:
             self._loaded[1].discard()
             self._loaded = None
 
+    def _answer(self, index: int, face: RestoredFace) -> None:
+        """Whose it is has been found out: once more, with that person's references."""
+        least = self._graph.least_share
+        person = find_person(face.selection, self._shown[index].people, least) if face.finite else None
+        self._asking.remove(index)
+        self._found[index] = person
+        self._shown[index] = self._faces[index].of(person)
+        self._add([index])
+
+    def _name(self, index: int, face: RestoredFace) -> int | None:
+        """Whose face it is. What a single person gives is less where the strength is."""
+        if index in self._found:
+            return self._found[index]
+        shown = self._shown[index]
+        if not (shown.people and shown.reference_strength and face.finite):
+            return None
+        return find_person(face.selection, shown.people, self._graph.least_share * shown.reference_strength)
+
+    def _add(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            face = self._shown[index]
+            count = self._graph.places(face) if self._graph.choose_graph(face) is self._graph else 0
+            self._left.setdefault(count, []).append(index)
+
     def _next(self) -> tuple[list[int], UploadedBatch]:
         """The next batch, uploaded, and which faces it is of."""
         while True:
-            chunk = self._left[0][: self._graph.ceiling.value]
+            count, group = next(iter(self._left.items()))
+            chunk = group[: self._graph.ceiling.value]
             try:
-                faces = [self._faces[i] for i in chunk]
+                faces = [self._shown[i] for i in chunk]
                 loaded = self._graph.choose_graph(faces[0]).load(faces)
             except Exception as error:
                 self._make_room(error, len(chunk))
                 continue
-            self._left[0] = self._left[0][len(chunk) :]
-            self._left = [group for group in self._left if group]
+            self._left[count] = group[len(chunk) :]
+            if not self._left[count]:
+                del self._left[count]
             return chunk, loaded
 
     def _make_room(self, error: Exception, count: int) -> None:

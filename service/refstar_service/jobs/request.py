@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from refstar_service.jobs.record import RecordError, read_record
-from refstar_service.redis.keys import DELIVERING_SCHEMA, PLAIN_SCHEMA
+from refstar_service.redis.keys import LATER_SCHEMA, PLAIN_SCHEMA
 from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
 
@@ -72,9 +72,9 @@ class StoredPerson:
 class RestoreRequest:
     """Restore the faces of a picture.
 
-    `person`: whose stored references are used; then `references` is empty. `output_url`: where the result is put before
-    the job counts as done; it may hold a secret. `request_id` and `traceparent` (W3C trace context): of the HTTP
-    request that asked.
+    `person`: whose stored references are used, and `others`: who else's, each for the faces that show them; then
+    `references` is empty. `output_url`: where the result is put before the job counts as done; it may hold a secret.
+    `request_id` and `traceparent` (W3C trace context): of the HTTP request that asked.
     """
 
     image: InputFile
@@ -85,6 +85,12 @@ class RestoreRequest:
     request_id: str = ""
     traceparent: str = ""
     output_url: str = ""
+    others: tuple[StoredPerson, ...] = ()
+
+    @property
+    def people(self) -> tuple[StoredPerson, ...]:
+        """All whom it names, in its order."""
+        return self.others if self.person is None else (self.person, *self.others)
 
     @property
     def files(self) -> tuple[InputFile, ...]:
@@ -104,7 +110,7 @@ class RestoreRequest:
     @property
     def schema(self) -> int:
         """With which it is recorded."""
-        return DELIVERING_SCHEMA if self.output_url else PLAIN_SCHEMA
+        return LATER_SCHEMA if self.output_url or self.others else PLAIN_SCHEMA
 
     def to_json(self) -> str:
         return write_json({"restore": self})
@@ -113,7 +119,7 @@ class RestoreRequest:
         """The part that an expired job remembers: the knobs, and of all files only the key of the image."""
         key = self.image.key if isinstance(self.image, StoredFile) else ""
         image = StoredFile(key, "", "", 0, "")
-        return replace(self, image=image, references=(), person=None, output_url="")
+        return replace(self, image=image, references=(), person=None, others=(), output_url="")
 
 
 @dataclass(frozen=True)

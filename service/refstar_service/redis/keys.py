@@ -58,8 +58,9 @@ from dataclasses import dataclass
 #: What this version reads. An older reader refuses a record with a higher one; another field is no reason to raise it.
 SCHEMA_VERSION = 2
 
-#: What is written: all but jobs whose result is to be put somewhere, which an older reader would end without doing so.
-PLAIN_SCHEMA, DELIVERING_SCHEMA = 1, 2
+#: What is written: all but jobs that an older reader would not do as they are meant: those whose result is to be put
+#: somewhere, and those that name several people.
+PLAIN_SCHEMA, LATER_SCHEMA = 1, 2
 
 #: The consumer group of the streams.
 GROUP = "workers"

@@ -118,7 +118,8 @@ class Knobs:
             tuple(FaceMode),
             """Which faces of the photograph are restored. `center`: the one closest to the center. `boxes`: the ones in
             `boxes`. `aligned`: the picture is an aligned face crop, and so is every reference; no face is searched for.
-            Default: `boxes` if boxes are given, otherwise `largest` with references and `all` without.""",
+            Default: `boxes` if boxes are given, otherwise `largest` with references, `all` without and with several
+            people's.""",
         )
     )
     boxes: tuple[Box, ...] = field(

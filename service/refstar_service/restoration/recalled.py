@@ -14,9 +14,13 @@ from refstar_service.restoration.upload import Upload
 
 @dataclass(frozen=True, eq=False)
 class StoredReference:
-    """A reference of a stored person: its features, or else its aligned face, or neither if it is of no use."""
+    """A reference of a stored person: its features, or else its aligned face, or neither if it is of no use.
+
+    ``number``: of the person's references, from 1, which counts on in the ``report`` where several people were named.
+    """
 
     report: ReferenceReport
+    number: int
     key: str  # of its features in a worker's memory
     features: Features | None
     crop: Upload | None

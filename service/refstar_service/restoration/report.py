@@ -18,7 +18,8 @@ class FaceReport:
     """One face of the picture, or a box in which one was asked for and none is (`score` 0).
 
     `selected`: mean mask per reference, 0 to 1. `points`: eyes, nose and mouth corners (x, y) in pixels of the
-    upright input, those at the picture's left first; none for an aligned picture.
+    upright input, those at the picture's left first; none for an aligned picture. `person`: the id of whose face it
+    is, of the people who were named.
     """
 
     box: Box
@@ -27,6 +28,7 @@ class FaceReport:
     reason: str | None
     selected: tuple[float, ...]
     points: tuple[tuple[float, float], ...] = ()
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class ReferenceReport:
     """What was seen in one reference, and whether it was used.
 
     `index` counts from 1 in the order of the request. `box`, `score` and `size` (side of the face, pixels) are of
-    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face.
+    the face that was taken, if one was found. `sharpness`: 0 to about 1, of the aligned face. `person`: the id of
+    whose it is, where people were named; then the order is theirs.
     """
 
     index: int
@@ -45,3 +48,4 @@ class ReferenceReport:
     sharpness: float | None
     used: bool
     reason: str | None
+    person: str | None = None

@@ -15,8 +15,13 @@ from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
 from refstar_service.settings import Settings
 
-#: Why a reference of a stored person is left out: the model takes fewer, and others are better.
+#: Why a reference of a stored person is left out: fewer are taken, and others are better.
 SURPLUS = "reference-surplus"
+
+#: Most people whom one request may name: the model is shown a reference of each together.
+MOST_PEOPLE = 8
+#: Most references that are used of several people together. Each takes 3 MB of a worker's memory until the job ends.
+MOST_TOGETHER = 16
 
 #: What is not needed where nothing is searched.
 _OF_PHOTOGRAPHS = ("min_face", "min_score", "reference_face", "grain")
@@ -49,11 +54,11 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 
 def choose_model(
-    models: Mapping[str, ModelManifest], wanted: str | None, references: int, *, stored: bool = False
+    models: Mapping[str, ModelManifest], wanted: str | None, references: int, *, people: int = 0
 ) -> ModelManifest:
     """The model that is ``wanted``, or the default for so many references. Raises RequestError.
 
-    ``stored``: the references are those of a stored person, of whom a model uses as many as it takes.
+    ``people``: the references are those of so many stored people, of whom a model uses as many as it takes.
     """
     if not models:
         raise RequestError("no-model", "No model is installed.")
@@ -63,7 +68,10 @@ def choose_model(
     if references and not model.max_references:
         detail = f"The model {model.name!r} takes no references."
         raise RequestError("too-many-references", detail, limit=0)
-    if references > model.max_references and not stored:
+    if references and people > model.max_references:
+        detail = f"The model {model.name!r} tells at most {model.max_references} people apart, not {people}."
+        raise RequestError("invalid-parameter", detail, parameter="person", limit=model.max_references)
+    if references > model.max_references and not people:
         detail = (
             f"The model {model.name!r} takes at most {model.max_references} references, not {references}."
         )
@@ -74,14 +82,14 @@ def choose_model(
 
 
 def settle_knobs(
-    asked: Mapping[str, Any], references: int, model: ModelManifest, *, stored: bool = False
+    asked: Mapping[str, Any], references: int, model: ModelManifest, *, people: int = 0
 ) -> Knobs:
     """All knobs, from those that were ``asked`` for. Raises RequestError for those that contradict each other or that
-    the model does not have. ``stored``: the references are those of a stored person."""
-    faults = _contradictions(asked, stored=stored) or _without_effect(asked, model)
+    the model does not have. ``people``: the references are those of so many stored people."""
+    faults = _contradictions(asked, stored=people > 0) or _without_effect(asked, model)
     if faults:
         raise _refuse(faults)
-    return Knobs(**{"faces": _default_faces(asked, references), **asked})
+    return Knobs(**{"faces": _default_faces(asked, references, people), **asked})
 
 
 def settle_reference_face(asked: Mapping[str, Any], *, aligned: bool) -> ReferenceFace:
@@ -133,8 +141,13 @@ def plan_result(info: ImageInfo, knobs: Knobs, side: int, limits: ImageLimits) -
         raise RequestError("result-too-large", refused.detail, parameter="format") from refused
 
 
+def share_references(people: int, most: int) -> int:
+    """How many references of each of so many people are used, of a model that takes ``most``."""
+    return most if people < 2 else max(1, min(most, MOST_TOGETHER // people))
+
+
 def leave_out_surplus(reports: Sequence[ReferenceReport], most: int) -> tuple[ReferenceReport, ...]:
-    """The reports of a stored person's references, of which a model takes at most ``most``: the sharpest are used."""
+    """The reports of a stored person's references, of which at most ``most`` are used: the sharpest."""
     usable = [report for report in reports if report.used]
     best = sorted(usable, key=lambda report: -(report.sharpness or 0.0))[:most]
     return tuple(
@@ -154,10 +167,10 @@ def _default_model(models: Mapping[str, ModelManifest], references: int) -> Mode
     return min(models.values(), key=order)
 
 
-def _default_faces(asked: Mapping[str, Any], references: int) -> FaceMode:
+def _default_faces(asked: Mapping[str, Any], references: int, people: int) -> FaceMode:
     if asked.get("boxes"):
         return FaceMode.BOXES
-    return FaceMode.LARGEST if references else FaceMode.ALL
+    return FaceMode.LARGEST if references and people < 2 else FaceMode.ALL
 
 
 def _contradictions(asked: Mapping[str, Any], *, stored: bool) -> list[Fault]:

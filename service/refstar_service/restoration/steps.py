@@ -69,7 +69,8 @@ class Viewer:
 
 @dataclass(frozen=True, eq=False)
 class PreparedPicture:
-    """A job ready for the model: a task for each candidate that has a crop, in their order."""
+    """A job ready for the model: a task for each candidate that has a crop, in their order. ``people``: the ids of
+    those who were named, numbered in the tasks in this order."""
 
     picture: Picture
     knobs: Knobs
@@ -81,6 +82,7 @@ class PreparedPicture:
     reference_work: tuple[
         str, ...
     ]  # what its references cost: fetch, decode, detect, encode, as often as it was done
+    people: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def prepare(
     model: Model,
     viewer: Viewer,
     clock: Stopwatch | None = None,
-    person: Sequence[StoredReference] = (),
+    recalled: Sequence[StoredReference] = (),
+    people: Sequence[str] = (),
 ) -> PreparedPicture:
     """Decode, find and cut everything the model needs. Raises RestorationError, with reports of what was found.
 
-    ``person``: the references of a stored person instead of uploaded ones. ``clock`` keeps the times also of what was
-    refused.
+    ``recalled``: the references of stored ``people`` instead of uploaded ones. ``clock`` keeps the times also of what
+    was refused.
     """
     clock = clock or Stopwatch()
     with clock("decode"):
@@ -127,9 +130,10 @@ def prepare(
         face=knobs.reference_face,
     )
     seen = [inspect_reference(number, upload, looking, clock) for number, upload in enumerate(references, 1)]
-    seen += [take_recalled(one, model.size, viewer.limits, clock) for one in person]
+    seen += [take_recalled(one, model.size, viewer.limits, clock) for one in recalled]
     reports = tuple(reference.report for reference in seen)
     used = tuple(warm_reference(one.picture) for one in seen if one.picture is not None)
+    whose = tuple(people.index(report.person) for report in reports if report.used and report.person)
     refused = next((one for one in seen if one.refusal), None)
     if refused is None and seen and not used and model.needs_references:
         refused = seen[0]
@@ -141,14 +145,22 @@ def prepare(
         )
         raise StepError(code, detail, report_failed(candidates, code), reports)
     tasks = tuple(
-        FaceTask(warm(candidate.crop), used, knobs.reference_strength, knobs.fidelity)
+        FaceTask(warm(candidate.crop), used, knobs.reference_strength, knobs.fidelity, whose)
         for candidate in candidates
         if candidate.crop is not None
     )
     steps = [step for reference in seen for step in reference.work]
     steps += ["encode" for reference in used if isinstance(reference, ReferencePicture)]
     return PreparedPicture(
-        picture, knobs, plan.format, candidates, reports, tasks, clock.seconds, tuple(steps)
+        picture,
+        knobs,
+        plan.format,
+        candidates,
+        reports,
+        tasks,
+        clock.seconds,
+        tuple(steps),
+        tuple(people),
     )
 
 
@@ -167,7 +179,6 @@ def compose(
     keeps the times also of what was refused.
     """
     clock, knobs = clock or Stopwatch(), prepared.knobs
-    used = [report.index - 1 for report in prepared.references if report.used]
     outputs = iter(restored)
     faces: list[FaceReport] = []
     good: list[tuple[Candidate, RestoredFace]] = []
@@ -179,9 +190,10 @@ def compose(
             selected = [0.0] * len(prepared.references)
             if action is FaceAction.RESTORED:
                 good.append((candidate, face))
-                for index, mask in zip(used, face.selection, strict=False):
+                for index, mask in zip(_find_given(prepared, face), face.selection, strict=False):
                     selected[index] = float(mask.mean()) / 255
-            report = replace(report, action=action, reason=reason, selected=tuple(selected))
+            person = None if face.person is None else prepared.people[face.person]
+            report = replace(report, action=action, reason=reason, selected=tuple(selected), person=person)
         faces.append(report)
     if not any(report.action in (FaceAction.RESTORED, FaceAction.KEPT) for report in faces):
         raise StepError(
@@ -203,7 +215,7 @@ def compose(
     shown = None
     if selection and any(len(face.selection) for _, face in good):
         with clock("paste"):
-            overlay = _draw_selection(pixels, prepared.picture, good, knobs, used)
+            overlay = _draw_selection(pixels, prepared, good)
         with clock("encode"):
             shown = encode_indexed(overlay)
     return ComposedPicture(result, shown, tuple(faces), prepared.references, clock.seconds)
@@ -215,6 +227,17 @@ def _review(crop: Pixels, face: RestoredFace, knobs: Knobs) -> tuple[FaceAction,
         return FaceAction.FAILED, NOT_FINITE
     objection = find_objection(crop, cool(face.pixels, crop)) if knobs.keep else None
     return (FaceAction.RESTORED, None) if objection is None else (FaceAction.KEPT, objection)
+
+
+def _find_given(prepared: PreparedPicture, face: RestoredFace) -> list[int]:
+    """The places of the references that a face was given: of several people's, those of its own person."""
+    several = len(prepared.people) > 1
+    person = prepared.people[face.person] if several and face.person is not None else None
+    return [
+        report.index - 1
+        for report in prepared.references
+        if report.used and (not several or report.person == person)
+    ]
 
 
 def _plan(image: Upload, picture: Picture, knobs: Knobs, side: int, limits: ImageLimits) -> ResultPlan:
@@ -244,20 +267,32 @@ def _put_back(prepared: PreparedPicture, good: Sequence[tuple[Candidate, Restore
 
 
 def _draw_selection(
-    pixels: Pixels,
-    picture: Picture,
-    good: Sequence[tuple[Candidate, RestoredFace]],
-    knobs: Knobs,
-    colors: Sequence[int],
+    pixels: Pixels, prepared: PreparedPicture, good: Sequence[tuple[Candidate, RestoredFace]]
 ) -> IndexedPicture:
-    """``pixels``: the result; ``colors``: the color of each mask, which is the place of its reference."""
-    if knobs.aligned:
+    """``pixels``: the result. The color of a mask is the place of its reference, or among several people that of its
+    person."""
+    people = len(prepared.people)
+    if people > 1:
+        colors = list(range(people))
+        masks = [_sum_for_people(face, people) for _, face in good]
+    else:
+        colors = [report.index - 1 for report in prepared.references if report.used]
+        masks = [face.selection for _, face in good]
+    if prepared.knobs.aligned:
         ((_, face),) = good
-        return selection_picture.draw_for_crop(face.pixels, face.selection, colors)
+        return selection_picture.draw_for_crop(face.pixels, masks[0], colors)
     faces = [
-        FaceSelection(face.selection, candidate.alignment, candidate.face.points)
-        for candidate, face in good
+        FaceSelection(mask, candidate.alignment, candidate.face.points)
+        for mask, (candidate, _) in zip(masks, good, strict=True)
         if candidate.alignment is not None and candidate.face is not None
     ]
-    size = (picture.pixels.shape[1], picture.pixels.shape[0])
+    size = (prepared.picture.pixels.shape[1], prepared.picture.pixels.shape[0])
     return selection_picture.draw_for_photograph(pixels, size, faces, colors)
+
+
+def _sum_for_people(face: RestoredFace, people: int) -> NDArray[np.uint8]:
+    """A mask for each of so many people: what was taken from the references of the face's own, else nothing."""
+    masks = np.zeros((people, *face.selection.shape[1:]), np.uint8)
+    if face.person is not None:
+        masks[face.person] = face.selection.sum(0).clip(max=255)
+    return masks

@@ -112,7 +112,8 @@ class Intake:
         model = self._models.get(request.model)
         if model is None:
             raise StepError("unknown-model", f"No worker has the model {request.model!r} any more.")
-        make = partial(prepare, clock=clock, person=recalled)
+        people = [person.id for person in request.people]
+        make = partial(prepare, clock=clock, recalled=recalled, people=people)
         return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)
 
 

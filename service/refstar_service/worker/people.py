@@ -45,18 +45,18 @@ class StoredPeople:
         self._failed_ttl, self._patience = failed_ttl, patience
 
     async def recall_references(self, request: Request) -> tuple[StoredReference, ...]:
-        """The references of the person whom a restoration names. Raises StepError, and the troubles of Redis and of
+        """The references of the people whom a restoration names. Raises StepError, and the troubles of Redis and of
         the blob store."""
         model = self._models.get(request.model)
-        if not isinstance(request, RestoreRequest) or request.person is None or model is None:
+        if not isinstance(request, RestoreRequest) or not request.people or model is None:
             return ()
-        return await self._recall.references(request.person, model)
+        return await self._recall.references(request.people, model)
 
     async def share(self, work: Work) -> None:
-        """Keep with the person what the job had to encode. Raises the troubles of Redis and of the blob store."""
+        """Keep with the people what the job had to encode. Raises the troubles of Redis and of the blob store."""
         request, model = work.request, self._models.get(work.request.model)
-        if isinstance(request, RestoreRequest) and request.person is not None and work.recalled and model:
-            await self._recall.share(request.person, work.recalled, model.restorer)
+        if isinstance(request, RestoreRequest) and work.recalled and model:
+            await self._recall.share(request.people, work.recalled, model.restorer)
 
     async def enroll(
         self, person_id: str, request: EnrollRequest, uploads: Sequence[Upload], clock: Stopwatch

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.feature_bytes import from_bytes, to_bytes
@@ -16,7 +16,7 @@ from refstar_service.people import PeopleStore, features_key
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import ReferenceReport
-from refstar_service.restoration.rules import leave_out_surplus
+from refstar_service.restoration.rules import leave_out_surplus, share_references
 from refstar_service.restoration.steps import Model
 from refstar_service.restoration.upload import Upload
 
@@ -35,27 +35,33 @@ class Recall:
     blobs: BlobStore
     _remembered: dict[str, set[str]] = field(default_factory=dict)  # keys in memory by person
 
-    async def references(self, person: StoredPerson, model: Model) -> tuple[StoredReference, ...]:
-        """The person's references, in their order; of more than the model takes, the best are used. Raises StepError
-        (person-gone)."""
-        if not await self.people.present([person.id]):
-            raise StepError(PERSON_GONE, "The person was deleted or expired before a worker started.")
-        reports = leave_out_surplus([one.report for one in person.references], model.max_references)
-        return tuple(
-            [
-                await self._reference(person, report, one.crop, model.restorer)
-                for report, one in zip(reports, person.references, strict=True)
-            ]
-        )
+    async def references(self, people: Sequence[StoredPerson], model: Model) -> tuple[StoredReference, ...]:
+        """The references of these people, one after the other in their order; of more than are taken, the best are
+        used. Raises StepError (person-gone)."""
+        present = await self.people.present([person.id for person in people])
+        if gone := [person.id for person in people if person.id not in present]:
+            whose = "The person" if len(people) == 1 else f"The person {gone[0]}"
+            raise StepError(PERSON_GONE, f"{whose} was deleted or expired before a worker started.")
+        most = share_references(len(people), model.max_references)
+        recalled: list[StoredReference] = []
+        for person in people:
+            reports = leave_out_surplus([one.report for one in person.references], most)
+            for report, one in zip(reports, person.references, strict=True):
+                known = await self._reference(person, report, one.crop, model.restorer)
+                numbered = replace(report, index=len(recalled) + 1, person=person.id)
+                recalled.append(replace(known, report=numbered))
+        return tuple(recalled)
 
     async def share(
-        self, person: StoredPerson, recalled: Sequence[StoredReference], restorer: FaceRestorer
+        self, people: Sequence[StoredPerson], recalled: Sequence[StoredReference], restorer: FaceRestorer
     ) -> None:
-        """Keep with the person what a job had to encode, for other workers and for later."""
-        fresh = {one.report.index: restorer.recall(one.key) for one in recalled if one.crop is not None}
-        known = {index: features for index, features in fresh.items() if features is not None}
-        if known and await self.people.will_store(person.id, restorer.encoder):
-            await self.keep(person.id, restorer.encoder, known)
+        """Keep with these people what a job had to encode, for other workers and for later."""
+        for person in people:
+            own = [one for one in recalled if one.crop is not None and one.report.person == person.id]
+            fresh = {one.number: restorer.recall(one.key) for one in own}
+            known = {number: features for number, features in fresh.items() if features is not None}
+            if known and await self.people.will_store(person.id, restorer.encoder):
+                await self.keep(person.id, restorer.encoder, known)
 
     async def keep(self, person_id: str, encoder: str, features: Mapping[int, Features]) -> bool:
         """Store features by the index of their reference, for as long as the person is there. False if that is no
@@ -91,19 +97,20 @@ class Recall:
         self, person: StoredPerson, report: ReferenceReport, crop: StoredFile | None, restorer: FaceRestorer
     ) -> StoredReference:
         if crop is None or not report.used:
-            return StoredReference(report, "", None, None, fetched=False)
+            return StoredReference(report, report.index, "", None, None, fetched=False)
         key = f"{crop.key}/{crop.sha256}"
         self._remembered.setdefault(person.id, set()).add(key)
         features = restorer.recall(key)
         if features is not None:
-            return StoredReference(report, key, features, None, fetched=False)
+            return StoredReference(report, report.index, key, features, None, fetched=False)
         data = await self.blobs.get(features_key(person.id, report.index, restorer.encoder))
         features = await asyncio.to_thread(from_bytes, data) if data is not None else None
         if features is not None and restorer.remember(key, features):
-            return StoredReference(report, key, features, None, fetched=True)
+            return StoredReference(report, report.index, key, features, None, fetched=True)
         if data is not None:
             log.warning("stored features of reference %d of person %s are damaged", report.index, person.id)
         picture = await self.blobs.get(crop.key)
         if picture is None or hashlib.sha256(picture).hexdigest() != crop.sha256:
             raise StepError(PERSON_GONE, f"Reference {report.index} of the person is no longer stored.")
-        return StoredReference(report, key, None, Upload(crop.name, picture, crop.sha256), fetched=False)
+        upload = Upload(crop.name, picture, crop.sha256)
+        return StoredReference(report, report.index, key, None, upload, fetched=False)

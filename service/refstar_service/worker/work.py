@@ -35,7 +35,7 @@ class Work:
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
     timings: dict[str, float] = field(default_factory=dict)
-    recalled: tuple[StoredReference, ...] = ()  # the references of a stored person
+    recalled: tuple[StoredReference, ...] = ()  # the references of stored people
     enrolled: EnrolledFaces | None = None  # of an enrollment
     prepared: PreparedPicture | None = None
     composed: ComposedPicture | None = None  # the result, before it is kept

@@ -205,3 +205,57 @@ def test_all_shipped_models_together_stay_small() -> None:
     total = sum(file.stat().st_size for file in ZOO.rglob("*.onnx"))
     assert total <= 60e6
     assert sum(f.stat().st_size for f in (ZOO / "refstar").iterdir()) <= 25e6
+
+
+def of_people(*people: int, face: np.ndarray | None = None, strength: float = 1.0) -> FaceTask:
+    """Person 0 is who the face shows; all others are shown by a drawn pattern that is no face."""
+    own = [np.roll(reference_face(), 4 * i, 0) for i in range(len(people))]
+    other = [np.full_like(own[0], 40 * i % 200 + 20) for i in range(len(people))]
+    known = [
+        ReferencePicture(f"p{person}-{i}", own[i] if person == 0 else other[i])
+        for i, person in enumerate(people)
+    ]
+    picture = degraded_face() if face is None else face
+    return FaceTask(picture, tuple(known), strength, 0.5, people)
+
+
+def test_of_several_people_a_face_gets_the_references_of_its_own(restorer: Restorer) -> None:
+    group = of_people(1, 0, 1, 0)
+    alone = of_people(0, 0)
+    own = replace(alone, references=(group.references[1], group.references[3]))
+    [face], [wanted] = restorer.restore([group]), restorer.restore([own])
+    assert (face.person, wanted.person) == (0, 0)
+    assert len(face.selection) == 2
+    assert np.array_equal(face.pixels, wanted.pixels)
+    assert np.array_equal(face.selection, wanted.selection)
+
+
+def test_a_stranger_among_several_people_is_restored_alone(restorer: Restorer) -> None:
+    [face], [wanted] = restorer.restore([of_people(1, 2)]), restorer.restore([task(references=0)])
+    assert face.person is None
+    assert len(face.selection) == 0
+    assert np.array_equal(face.pixels, wanted.pixels)
+
+
+def test_faces_of_several_people_do_not_depend_on_their_batch_mates(restorer: Restorer) -> None:
+    tasks = [of_people(1, 0), task(references=2), of_people(1, 2), of_people(0, 0), of_people(0, 1, 1)]
+    alone = [restorer.restore([one])[0] for one in tasks]
+    for one, other in zip(alone, restorer.stage(tasks).compute(), strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.selection, other.selection)
+        assert one.person == other.person
+    assert [face.person for face in alone] == [0, None, None, 0, 0]
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_whose_face_it_is_does_not_depend_on_the_strength(restorer: Restorer, strength: float) -> None:
+    group, single = restorer.restore([of_people(1, 0, strength=strength), of_people(0, strength=strength)])
+    assert group.person == 0
+    assert single.person == (0 if strength else None), "nothing was taken, so nothing tells"
+    assert bool(group.selection.any()) == bool(strength)
+
+
+def test_each_of_several_people_may_have_as_many_references_as_a_model_takes(restorer: Restorer) -> None:
+    assert restorer.restore([of_people(*[1] * 8, *[0] * 8)])[0].person == 0
+    with pytest.raises(ValueError, match="9 references"):
+        restorer.restore([of_people(1, *[0] * 9)])

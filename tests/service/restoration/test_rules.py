@@ -94,9 +94,21 @@ def test_a_model_that_does_not_fit_is_refused(wanted: str, references: int, code
 
 
 def test_a_person_may_have_more_references_than_a_model_takes() -> None:
-    assert choose_model(MODELS, "greedy", 8, stored=True) is GREEDY
+    assert choose_model(MODELS, "greedy", 8, people=1) is GREEDY
     with pytest.raises(RequestError, match="takes no references"):
-        choose_model(MODELS, "lone", 8, stored=True)
+        choose_model(MODELS, "lone", 8, people=1)
+
+
+def test_a_model_tells_as_many_people_apart_as_it_takes_references() -> None:
+    assert choose_model(MODELS, "greedy", 8, people=2) is GREEDY
+    with pytest.raises(RequestError, match="at most 2 people apart, not 3") as refused:
+        choose_model(MODELS, "greedy", 8, people=3)
+    assert (refused.value.parameter, refused.value.limit) == ("person", 2)
+
+
+def test_one_person_means_the_largest_face_and_several_mean_all() -> None:
+    assert settle_knobs({}, 4, REFERENCED, people=1).faces is FaceMode.LARGEST
+    assert settle_knobs({}, 4, REFERENCED, people=2).faces is FaceMode.ALL
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,7 @@ def test_which_face_of_a_reference_counts_is_settled_when_a_person_is_stored() -
     with pytest.raises(RequestError, match="not to aligned faces"):
         settle_reference_face(asked, aligned=True)
     with pytest.raises(RequestError, match="when the person was stored"):
-        settle_knobs(asked, 1, REFERENCED, stored=True)
+        settle_knobs(asked, 1, REFERENCED, people=1)
 
 
 def test_a_result_is_planned_within_the_limits() -> None:

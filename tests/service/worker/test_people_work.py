@@ -65,8 +65,15 @@ class Shop:
         ]
         await self.queue.submit(name, EnrollRequest(tuple(files), aligned=aligned))
 
-    async def restore(self, name: str, person: str | None, references: Sequence[bytes] = ()) -> None:
+    async def restore(
+        self,
+        name: str,
+        person: str | None,
+        references: Sequence[bytes] = (),
+        others: Sequence[str] = (),
+    ) -> None:
         record = await self.people.get(person) if person else None
+        more = [(await self.person(other)).stored for other in others]
         image = await self._stored(f"{name}/0", SHARP, "photo.png")
         sent = [
             await self._stored(f"{name}/{number}", data, f"{number - 1}.png")
@@ -74,7 +81,12 @@ class Shop:
         ]
         stored = record.stored if record else None
         request = RestoreRequest(
-            image, tuple(sent), "refstar", Knobs(FaceMode.LARGEST, format="png"), person=stored
+            image,
+            tuple(sent),
+            "refstar",
+            Knobs(FaceMode.LARGEST, format="png"),
+            person=stored,
+            others=tuple(more),
         )
         await self.queue.submit(name, request)
 
@@ -244,9 +256,83 @@ async def test_a_person_gives_the_very_result_that_the_references_themselves_giv
         named = await shop.ended("named")
     assert second.work == {"fetch": 1}
     assert await shop.result("named") == await shop.result("sent")
-    assert named.references == sent.references
-    assert named.faces == sent.faces
+    assert named.references == tuple(replace(one, person="ada") for one in sent.references)
+    assert tuple(replace(face, person=None) for face in named.faces) == sent.faces
     assert named.timings["decode"] < sent.timings["decode"]
+
+
+async def test_several_people_are_recalled_one_after_the_other(shop: Shop, hand: NewHand) -> None:
+    first, second = hand("one"), hand("two")
+    await shop.enroll("ada", [SHARP, BLURRED, OTHER])
+    await shop.enroll("ben", [OTHER])
+    async with first.working():
+        await shop.ended("ada")
+        await shop.ended("ben")
+    async with second.working():
+        await shop.restore("job", "ada", others=["ben"])
+        job = await shop.ended("job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert second.work == {"fetch": 3}
+    assert [(one.index, one.person, one.used) for one in job.references] == [
+        (1, "ada", True),
+        (2, "ada", False),
+        (3, "ada", True),
+        (4, "ben", True),
+    ]
+    assert [(face.person, len(face.selected)) for face in job.faces] == [("ada", 4)]
+
+
+async def test_of_many_people_the_sharpest_references_of_each_are_used(shop: Shop, hand: NewHand) -> None:
+    softer = file_of(cv2.GaussianBlur(FACE, (0, 0), 0.7))
+    names = [f"p{number}" for number in range(6)]
+    for name in names:
+        await shop.enroll(name, [softer, SHARP, OTHER])
+    async with hand("one").working():
+        for name in names:
+            await shop.ended(name)
+        await shop.restore("job", names[0], others=names[1:])
+        job = await shop.ended("job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert [(one.used, one.reason) for one in job.references] == [
+        (False, "reference-surplus"),
+        (True, None),
+        (True, None),
+    ] * 6
+
+
+async def test_what_a_new_model_encoded_of_several_people_is_kept_with_each(
+    shop: Shop, hand: NewHand
+) -> None:
+    await shop.enroll("ada", [SHARP, OTHER])
+    await shop.enroll("ben", [OTHER])
+    async with hand("one").working():
+        await shop.ended("ada")
+        await shop.ended("ben")
+    newer, another = hand("two"), hand("three")
+    newer.restorer.encoder = another.restorer.encoder = "inverting-2"
+    async with newer.working():
+        await shop.restore("job1", "ada", others=["ben"])
+        await shop.ended("job1")
+    assert newer.work == {"decode": 3, "encode": 3}
+    async with another.working():
+        await shop.restore("job2", "ben", others=["ada"])
+        await shop.ended("job2")
+    assert another.work == {"fetch": 3}
+
+
+async def test_a_group_of_whom_one_was_deleted_fails_and_says_who(shop: Shop, hand: NewHand) -> None:
+    await shop.enroll("ada", [SHARP])
+    await shop.enroll("ben", [SHARP])
+    async with hand("one").working():
+        await shop.ended("ada")
+        await shop.ended("ben")
+    await shop.restore("job", "ada", others=["ben"])
+    await shop.people.delete("ben")
+    async with hand("two").working():
+        job = await shop.ended("job")
+    assert job.failure is not None
+    assert job.failure.code == "person-gone"
+    assert "ben" in job.failure.detail
 
 
 @pytest.mark.parametrize(

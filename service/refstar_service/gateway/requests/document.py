@@ -110,7 +110,7 @@ def _read_list(name: str, value: Any, most: int) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
         raise _refuse(name, value, "must be a list of texts")
     if len(value) > most:
-        raise report_surplus(most)
+        raise report_surplus(name, most)
     return tuple(one.strip() for one in value)
 
 

@@ -1,6 +1,7 @@
 """A person from a form to a job that prepares them, and from a restoration that names them to their references."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refstar_service.gateway.http.auth import Caller
@@ -61,7 +62,7 @@ def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollmen
             "Send at least one file in the field 'references', or a URL in 'reference_urls'.",
         )
     if count > settings.max_references:
-        raise report_surplus(settings.max_references)
+        raise report_surplus("references", settings.max_references)
     remote = name_pictures(options.reference_urls, settings)
     limits = image_limits(settings)
     labels = [f"references[{index}]" for index in range(len(uploads))]
@@ -103,14 +104,28 @@ async def settle_person(gateway: Gateway, person: Person) -> Person:
     return await gateway.people.get(person.id) or person
 
 
-async def find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
-    """The caller's person, for a restoration; raises ProblemError if it cannot be used."""
+async def find_people(gateway: Gateway, caller: Caller, person_ids: Sequence[str]) -> tuple[Person, ...]:
+    """The caller's people whom a restoration names; raises ProblemError if one of them cannot be used."""
+    for person_id in person_ids:
+        if person_ids.count(person_id) > 1:
+            fault = {"parameter": "person", "value": person_id[:80], "reason": "was named before"}
+            raise ProblemError(
+                ProblemType.INVALID_PARAMETER,
+                f"The person {person_id[:80]!r} is named twice.",
+                parameter="person",
+                errors=[fault],
+            )
+    return tuple([await _find_ready_person(gateway, caller, person_id) for person_id in person_ids])
+
+
+async def _find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
+    """Raises ProblemError if it cannot be used."""
     person = await find_person(gateway, caller, person_id)
     match (person := await settle_person(gateway, person)).status:
         case PersonStatus.PREPARING:
             raise ProblemError(
                 ProblemType.PERSON_NOT_READY,
-                "No worker has looked at this person's references yet.",
+                f"No worker has looked at the references of the person {person.id} yet.",
                 headers={"Retry-After": "2"},
             )
         case PersonStatus.FAILED if person.failure:

@@ -110,8 +110,16 @@ def report_slowness(limits: FormLimits) -> ProblemError:
     )
 
 
-def report_surplus(limit: int) -> ProblemError:
-    return ProblemError(ProblemType.TOO_MANY_REFERENCES, f"Send at most {limit} references.", limit=limit)
+def report_surplus(name: str, limit: int) -> ProblemError:
+    """A field that came more often than it may."""
+    if name in ("references", "reference_urls"):
+        return ProblemError(ProblemType.TOO_MANY_REFERENCES, f"Send at most {limit} references.", limit=limit)
+    if limit == 1:
+        return ProblemError(
+            ProblemType.INVALID_PARAMETER, f"Send {name[:80]!r} only once.", parameter=name[:80]
+        )
+    detail = f"Send {name[:80]!r} at most {limit} times."
+    return ProblemError(ProblemType.INVALID_PARAMETER, detail, parameter=name[:80], limit=limit)
 
 
 def _check_declared_length(declared: str | None, limit: int) -> None:
@@ -216,9 +224,7 @@ class _FormBuilder:
         allowed = self._limits.files[name]
         if sum(upload.field == name for upload in self._files) < allowed:
             return
-        if name == "references":
-            raise report_surplus(allowed)
-        raise ProblemError(ProblemType.INVALID_PARAMETER, f"Send {name!r} only once.", parameter=name)
+        raise report_surplus(name, allowed)
 
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -256,12 +262,10 @@ class _FormBuilder:
             if text := _decode_text(bytes(part.data)).strip():
                 values = self._lists.setdefault(part.name, [])
                 if len(values) >= self._limits.lists[part.name]:
-                    raise report_surplus(self._limits.lists[part.name])
+                    raise report_surplus(part.name, self._limits.lists[part.name])
                 values.append(text)
         elif part.name in self._fields:
-            raise ProblemError(
-                ProblemType.INVALID_PARAMETER, f"Send {part.name[:80]!r} only once.", parameter=part.name[:80]
-            )
+            raise report_surplus(part.name, 1)
         else:
             self._fields[part.name] = _decode_text(bytes(part.data))
 

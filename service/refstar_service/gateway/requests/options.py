@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,7 @@ from refstar_service.jobs.request import MOST_REFERENCES
 from refstar_service.outgoing.endpoint import LONGEST_SIGNED_URL, LONGEST_URL
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, MOST_BOXES, Knob, KnobKind
+from refstar_service.restoration.rules import MOST_PEOPLE
 
 Options = TypeVar("Options", bound=BaseModel)
 Asked = dict[str, Any]  # knobs that were named, and what was chosen
@@ -46,8 +47,9 @@ class RestorationOptions(BaseModel):
     """Restorations with `high` priority start first, but never block normal ones completely. Only for API keys that are
     permitted to use it."""
 
-    person: str | None = Field(None, max_length=64)
-    """ID of a stored person whose references are used. Leave out `references`."""
+    person: list[Annotated[str, Field(max_length=64)]] = Field([], max_length=MOST_PEOPLE)
+    """ID of a stored person whose references are used. Repeat the field for each person in the photograph: every face
+    is given the references of the person it is likest to, or none. Leave out `references`."""
 
     webhook_url: str | None = Field(None, max_length=LONGEST_URL)
     """An https:// URL that receives a POST when the restoration ends, following Standard Webhooks. It is signed with

@@ -33,5 +33,5 @@ def presume_result_bytes(request: RestoreRequest, side: int, limits: ImageLimits
 
 def _estimate(request: RestoreRequest, pixels: int, each: float) -> int:
     factor = request.knobs.upscale**2
-    selection = SELECTION * pixels / factor if request.references or request.person else 0
+    selection = SELECTION * pixels / factor if request.references or request.people else 0
     return round(each * pixels + selection) + METADATA

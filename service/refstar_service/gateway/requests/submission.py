@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opentelemetry import trace
@@ -37,6 +37,7 @@ from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
 from refstar_service.restoration.errors import RequestError
 from refstar_service.restoration.rules import (
+    MOST_PEOPLE,
     check_boxes,
     check_square,
     choose_model,
@@ -69,7 +70,7 @@ def form_limits(settings: Settings) -> FormLimits:
         max_file_bytes=settings.max_image_bytes,
         max_request_bytes=settings.max_request_bytes,
         timeout=settings.upload_timeout,
-        lists={"reference_urls": settings.max_references},
+        lists={"person": MOST_PEOPLE, "reference_urls": settings.max_references},
         members=FORMS["RestorationDocument"]["properties"],
     )
 
@@ -86,9 +87,10 @@ def read_submission(
     models: Mapping[str, ModelManifest],
     settings: Settings,
     job_id: str,
-    person: Person | None = None,
+    people: Sequence[Person] = (),
 ) -> Submission:
-    """The submission in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`. `person`: its person."""
+    """The submission in a form that names these `people`; raises ProblemError. Hashes megabytes: call it by
+    `scan_form`."""
     options, asked = parse_options(form)
     images, references = form.files_of("image"), form.files_of("references")
     if bool(images) == bool(options.image_url):
@@ -99,19 +101,17 @@ def read_submission(
             "Send the picture as a file in the field 'image', or name it by URL in 'image_url'.",
         )
     shown = len(references) + len(options.reference_urls)
-    if person is not None and shown:
-        raise _refuse_both("person", "references", person.id)
+    if people and shown:
+        raise _refuse_both("person", "references", ", ".join(person.id for person in people))
     if shown > settings.max_references:
-        raise report_surplus(settings.max_references)
+        raise report_surplus("references", settings.max_references)
     remote_image = name_picture(options.image_url, "image_url", settings) if options.image_url else None
     remote_references = name_pictures(options.reference_urls, settings)
     output = name_output(options.output_url, settings) if options.output_url else ""
-    stored = person is not None
-    if person is not None:
-        shown = sum(one.crop is not None for one in person.references)
+    shown += sum(one.crop is not None for person in people for one in person.references)
     try:
-        model = choose_model(models, options.model, shown, stored=stored)
-        knobs = settle_knobs(asked, shown, model, stored=stored)
+        model = choose_model(models, options.model, shown, people=len(people))
+        knobs = settle_knobs(asked, shown, model, people=len(people))
         limits = image_limits(settings)
         labels = ["image"] if images else []
         labels += [f"references[{index}]" for index in range(len(references))]
@@ -137,7 +137,8 @@ def read_submission(
         references=(*stored_references, *remote_references),
         model=model.name,
         knobs=knobs,
-        person=person.stored if person else None,
+        person=people[0].stored if people else None,
+        others=tuple(person.stored for person in people[1:]),
         output_url=output,
     )
     return Submission(

@@ -44,7 +44,10 @@ class FaceResource(Resource):
     `points-unusable`, `not-finite`, or the type of problem that made the whole restoration fail."""
     selected: list[float]
     """For each reference in the request, the mean share of this face that was taken from it, 0 to 1; 0 for a reference
-    that was left out, and for all if the face is unchanged. Empty if the face was not given to the model."""
+    that was left out or is another person's, and for all if the face is unchanged. Empty if the face was not given to
+    the model."""
+    person: str | None
+    """ID of the person whom the model took this face for, of those that the request named; null for a stranger."""
 
     @classmethod
     def of(cls, report: FaceReport) -> Self:
@@ -55,6 +58,7 @@ class FaceResource(Resource):
             action=report.action.value,
             reason=report.reason,
             selected=list(report.selected),
+            person=report.person,
         )
 
 
@@ -62,7 +66,7 @@ class ReferenceResource(Resource):
     """What was found in a reference. Members are null if nothing was found or searched for."""
 
     index: int
-    """1 is the first reference in the request."""
+    """1 is the first reference in the request, or of the first person whom it names."""
     name: str
     """Sanitized file name of the upload; may be empty."""
     box: BoxSides | None
@@ -78,6 +82,8 @@ class ReferenceResource(Resource):
     """Why the reference was left out (`reference-too-small`, `reference-too-blurred`, `reference-surplus`), or
     why it made the restoration fail (`reference-without-face`, `several-faces`). Each reason is explained at
     `/problems/<reason>`."""
+    person: str | None
+    """ID of the person whose reference it is, in a restoration that names people."""
 
     @classmethod
     def of(cls, report: ReferenceReport) -> Self:
@@ -124,7 +130,9 @@ class Restoration(Resource):
     expires_at: datetime
     """When the restoration expires. A finished restoration and its pictures are deleted then."""
     person: str | None
-    """ID of the stored person whose references are used."""
+    """ID of the stored person whose references are used, if the request named one alone."""
+    people: list[str]
+    """IDs of all people whom the request named, in its order. Empty once the restoration has expired."""
     output: Output | None
     """Where the result is put, if the request named an `output_url` and has not expired."""
     queue_position: int | None
@@ -156,7 +164,8 @@ class Restoration(Resource):
             started_at=None if job.started_at is None else _moment(job.started_at),
             finished_at=None if job.finished_at is None else _moment(job.finished_at),
             expires_at=_moment(job.expires_at),
-            person=request.person.id if request.person else None,
+            person=request.people[0].id if len(request.people) == 1 else None,
+            people=[person.id for person in request.people],
             output=Output.of(request.output_url, result.delivered_at if result else None)
             if request.output_url
             else None,

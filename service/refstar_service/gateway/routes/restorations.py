@@ -28,7 +28,7 @@ from refstar_service.gateway.http.waiting import (
     hold_wait,
     wait_for_job,
 )
-from refstar_service.gateway.requests.enrollments import find_ready_person
+from refstar_service.gateway.requests.enrollments import find_people
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
 from refstar_service.gateway.requests.lookup import (
@@ -130,10 +130,9 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
 
 
 async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form, job_id: str) -> Job:
-    person_id = form.fields.get("person", "").strip()
-    person = await find_ready_person(gateway, caller, person_id) if person_id else None
+    people = await find_people(gateway, caller, form.lists.get("person", ()))
     submission = await scan_form(
-        form, read_submission, form, gateway.models, gateway.settings, job_id, person
+        form, read_submission, form, gateway.models, gateway.settings, job_id, people
     )
     if submission.priority is Priority.HIGH and not caller.may_prioritize:
         raise ProblemError(

@@ -85,10 +85,10 @@ def steps(metrics: WorkerMetrics) -> dict[str, float]:
     return {one.labels["step"]: one.value for one in metric.samples if one.name.endswith("_total")}
 
 
-async def restore(client: httpx.AsyncClient, person: str, **fields: str) -> httpx.Response:
+async def restore(client: httpx.AsyncClient, *people: str, **fields: str) -> httpx.Response:
     return await client.post(
         "/v1/restorations",
-        data={"person": person, **fields},
+        data={"person": list(people), **fields},
         files={"image": ("photo.jpg", FACE)},
         headers=WAIT,
     )
@@ -257,6 +257,59 @@ async def test_a_restoration_names_either_a_person_or_references(
     assert few.status_code == 202
     unknown = await restore(client, "nobody")
     assert (unknown.status_code, unknown.json()["type"]) == (404, "/problems/unknown-person")
+
+
+async def test_a_restoration_names_several_people(
+    client: httpx.AsyncClient, enroll: Enroll, working: Working
+) -> None:
+    async with working():
+        ada, ben = [(await enroll([FACE] * 2, headers=WAIT)).json()["id"] for _ in range(2)]
+        job = (await restore(client, ada, ben)).json()
+        alone = (await restore(client, ben)).json()
+    assert (job["status"], job["person"], job["people"]) == ("succeeded", None, [ada, ben])
+    assert (alone["person"], alone["people"]) == (ben, [ben])
+    assert [(one["index"], one["person"]) for one in job["references"]] == [
+        (1, ada),
+        (2, ada),
+        (3, ben),
+        (4, ben),
+    ]
+    [face] = job["faces"]
+    assert (face["person"], face["selected"]) == (ada, [0.2, 0.2, 0, 0])
+    assert alone["faces"][0]["person"] == ben
+
+
+@pytest.mark.parametrize(
+    ("people", "model", "slug", "says"),
+    [
+        ("ada ada", "", "invalid-parameter", "named twice"),
+        ("ada nobody", "", "unknown-person", "nobody"),
+        ("ada new", "", "person-not-ready", "new"),
+        ("ada " * 9, "", "invalid-parameter", "at most 8 times"),
+        ("ada ben cem", "ented", "invalid-parameter", "at most 2 people"),
+    ],
+)
+async def test_people_who_cannot_be_named_together_are_refused(
+    client: httpx.AsyncClient,
+    enroll: Enroll,
+    working: Working,
+    redis: Redis,
+    people: str,
+    model: str,
+    slug: str,
+    says: str,
+) -> None:
+    ids = {"nobody": "nobody"}
+    async with working():
+        for name in ("ada", "ben", "cem")[: 3 if model else 1]:
+            ids[name] = (await enroll(headers=WAIT)).json()["id"]
+    if "new" in people:
+        ids["new"] = (await enroll()).json()["id"]
+    answer = await restore(
+        client, *(ids[name] for name in people.split()), **{"model": model} if model else {}
+    )
+    assert answer.json()["type"] == f"/problems/{slug}"
+    assert ids.get(says, says) in answer.json()["detail"]
 
 
 async def test_the_same_idempotency_key_stores_one_person(

@@ -17,7 +17,7 @@ async def test_the_api_lists_what_it_can_read_beside_what_it_cannot(
     listed = await client.get("/v1/restorations")
     assert listed.status_code == 200
     shown = {one["id"]: one for one in listed.json()["restorations"]}
-    assert set(shown) == {"succeeded", "failed", "plain", "naming", "fetching", "expired"}
+    assert set(shown) == {"succeeded", "failed", "plain", "naming", "fetching", "group", "expired"}
     assert shown["succeeded"]["error"]["type"] == "/problems/record-unreadable"
     assert shown["plain"]["status"] == "queued"
     assert (await client.get("/v1/restorations/succeeded")).status_code == 200
