@@ -28,8 +28,10 @@ from refstar_service.jobs import (
     Outcome,
     PersonReference,
     Priority,
+    Progress,
     RemoteFile,
     RestoreRequest,
+    Stage,
     StoredFile,
     StoredPerson,
 )
@@ -106,6 +108,7 @@ async def write_records(redis: Redis) -> None:
         await queue.submit(name, PLAIN, owner=OWNER)
         [started] = await queue.start(await queue.reserve(1))
         assert started is not None
+        await queue.report([(started, Progress(Stage.RESTORING, 1, 2))])
         await queue.finish([(started, outcome)])
     await queue.submit("expired", NAMING, owner=OWNER)
     await queue.start(await queue.reserve(1))

@@ -81,6 +81,16 @@ class Output(Resource):
     """When it was put there; None before, and if the restoration failed."""
 
 
+class Progress(Resource):
+    """How far a running restoration is."""
+
+    stage: Literal["preparing", "restoring", "storing"]
+    faces_done: int
+    """How many faces are through the model."""
+    faces: int | None
+    """How many faces go through the model; None until they have been found."""
+
+
 class Restoration(Resource):
     """A restoration: its status and, once it has ended, its outcome."""
 
@@ -100,6 +110,8 @@ class Restoration(Resource):
     """Where the result is put, if the request named an `output_url`."""
     queue_position: int | None
     """Number of restorations ahead of this one; None unless it is queued."""
+    progress: Progress | None = None
+    """How far it is; None unless it is running, and in its first half second."""
     attempts: int
     faces: list[Face]
     references: list[Reference]

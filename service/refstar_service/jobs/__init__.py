@@ -4,6 +4,7 @@ from refstar_service.jobs.admission import Claim, JobTooLargeError, Limit, Queue
 from refstar_service.jobs.job import Job, JobFailure, JobResult, JobStatus, Outcome, Priority
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
+from refstar_service.jobs.progress import Progress, Stage
 from refstar_service.jobs.queue import JobQueue, LineStatus
 from refstar_service.jobs.request import (
     EnrollRequest,
@@ -34,11 +35,13 @@ __all__ = [
     "PersonReference",
     "Place",
     "Priority",
+    "Progress",
     "QueueFullError",
     "RemoteFile",
     "Request",
     "Reservation",
     "RestoreRequest",
+    "Stage",
     "StoredFile",
     "StoredPerson",
     "WorkerInfo",

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
+from refstar_service.jobs.progress import Progress
 from refstar_service.jobs.record import UNREADABLE, RecordError, check_schema, read_record
 from refstar_service.jobs.request import Request, StoredFile, read_request, stand_in, write_json
 from refstar_service.restoration.report import FaceReport, ReferenceReport
@@ -117,7 +118,8 @@ class Job:
 
     `expires_at`: when a job that is not terminal is given up, and when one that is becomes unreadable.
     `version` rises with every change and never repeats for one id. `canceling`: running, but its outcome will
-    not be kept. Of an expired job only the outline of its request is left.
+    not be kept. `progress`: of the present attempt, as a worker last told it. Of an expired job only the outline of its
+    request is left.
     """
 
     id: str
@@ -137,6 +139,7 @@ class Job:
     timings: dict[str, float] = field(default_factory=dict)
     canceling: bool = False
     references: tuple[ReferenceReport, ...] = ()
+    progress: Progress | None = None
 
     @classmethod
     def from_fields(cls, job_id: str, fields: Mapping[str, str]) -> Job:
@@ -173,6 +176,7 @@ class Job:
             canceling="canceling" in fields,
             version=found.count("version"),
             references=outcome.references if outcome else (),
+            progress=found.progress if status is JobStatus.RUNNING else None,
         )
 
 
@@ -199,6 +203,12 @@ class _Found:
     @property
     def priority(self) -> Priority:
         return next((one for one in Priority if one == self.fields.get("priority")), Priority.NORMAL)
+
+    @property
+    def progress(self) -> Progress | None:
+        """Not that of an earlier attempt."""
+        fence, _, text = self.fields.get("progress", "").partition(" ")
+        return Progress.from_text(text) if fence == self.fields.get("fence") else None
 
     def moment(self, name: str) -> float | None:
         try:

@@ -37,6 +37,7 @@ from refstar_service.jobs.contact import Contact
 from refstar_service.jobs.job import Job, JobFailure, JobStatus, Outcome, Priority, unreadable
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
+from refstar_service.jobs.progress import Progress
 from refstar_service.jobs.record import RecordError
 from refstar_service.jobs.request import Request, RestoreRequest
 from refstar_service.jobs.reservation import Attempt, Held, Reservation
@@ -60,6 +61,7 @@ _HEARTBEAT = load_script("jobs.heartbeat")
 _HOUSEKEEPING = load_script("jobs.housekeeping")
 _LIST = load_script("jobs.list")
 _POSITIONS = load_script("jobs.positions")
+_PROGRESS = load_script("jobs.progress")
 _RELEASE = load_script("jobs.release")
 _RESERVE = load_script("jobs.reserve")
 _START = load_script("jobs.start")
@@ -339,6 +341,13 @@ class JobQueue:
         another worker's by now. They too end in `release` or `finish`."""
         replies = await self._contact.run_all(_HEARTBEAT, [self._call(one) for one in held])
         return [one for one, kept in zip(held, replies, strict=True) if not kept]
+
+    async def report(self, progresses: Sequence[tuple[Attempt, Progress]]) -> None:
+        """How far these are, for those who watch them; of those that nobody is at any more, nothing is kept."""
+        if progresses:
+            keys = [self._keys.job(held.job_id) for held, _ in progresses]
+            values = [(held.job_id, held.fence, progress.to_text()) for held, progress in progresses]
+            await self._contact.run(_PROGRESS, keys, [part for value in values for part in value])
 
     async def finish(self, outcomes: Sequence[tuple[Attempt, Outcome]]) -> list[bool]:
         """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another): then

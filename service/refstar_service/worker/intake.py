@@ -94,6 +94,7 @@ class Intake:
                 case RestoreRequest() as request:
                     work.prepared = await self._prepare(request, files, work.recalled, clock)
                     self._people.count(work.prepared.reference_work)
+                    work.faces_found = len(work.prepared.tasks)
         except RestorationError as error:
             work.refuse(error)
         except Exception as error:

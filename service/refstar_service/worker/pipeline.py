@@ -38,6 +38,7 @@ from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
+from refstar_service.worker.progress import REPORT_EVERY, ProgressReports
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
 from refstar_service.worker.rounds import Rounds
@@ -111,6 +112,7 @@ class Worker:
         self._downloads, self._deliveries = Aside(transfers_at_once), Aside(transfers_at_once)
         self.fleet = Fleet(queue, models, model_grace)
         self.holdings = Holdings(queue, self.fleet, metrics, max_batch, self._patience)
+        self.progress = ProgressReports(queue, lambda: self.holdings.begun)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
         self._room = asyncio.Semaphore(1)  # one fetched portion may wait for the model
@@ -123,6 +125,7 @@ class Worker:
         helpers = [
             asyncio.create_task(self._every(self.queue.stale_after / 3, self.holdings.beat)),
             asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
+            asyncio.create_task(self._every(REPORT_EVERY, self.progress.report)),
             asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
             asyncio.create_task(self._every(FORGET_EVERY, self.people.forget_deleted)),
         ]
@@ -175,6 +178,7 @@ class Worker:
         except GaveUpError as error:
             log.error("no jobs can be fetched: %s", error)
             return []
+        self.progress.follow(begun)
         for job_id in ended:
             await self.results.bury(job_id)
         for work in begun:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.engine.staged import RestoredFace
-from refstar_service.jobs.job import JobFailure
+from refstar_service.jobs import JobFailure, Progress, Stage
 from refstar_service.jobs.request import Request, RestoreRequest, remote_files
 from refstar_service.jobs.reservation import Attempt
 from refstar_service.restoration.errors import RestorationError
@@ -39,6 +39,7 @@ class Work:
     enrolled: EnrolledFaces | None = None  # of an enrollment
     prepared: PreparedPicture | None = None
     composed: ComposedPicture | None = None  # the result, before it is kept
+    faces_found: int | None = None  # how many go through the model, once that is known
     turned: int = 0  # faces whose turn at the model has come
     restored: dict[int, RestoredFace] = field(default_factory=dict)  # by the number of their task
     failure: JobFailure | None = None
@@ -82,6 +83,13 @@ class Work:
         if self.prepared is None or self.failure is not None:
             return 0
         return len(self.prepared.tasks) - self.turned
+
+    @property
+    def progress(self) -> Progress:
+        done, faces = len(self.restored), self.faces_found
+        if faces is None:
+            return Progress(Stage.PREPARING)
+        return Progress(Stage.RESTORING if done < faces else Stage.STORING, done, faces)
 
     @property
     def faces_in_order(self) -> list[RestoredFace]:

@@ -66,9 +66,9 @@ async def stream_events(
         str | None, Header(alias="Last-Event-ID", description="The last event that the client got.")
     ] = None,
 ) -> Response:
-    """Follow a restoration as server-sent events. They tell of its current state first, then of every change and every
-    move in the queue, until it ends. With `Last-Event-ID`, which browsers send when they reconnect, events are not
-    repeated."""
+    """Follow a restoration as server-sent events. They tell of its current state first, then of every change, every
+    move in the queue and its progress, until it ends. With `Last-Event-ID`, which browsers send when they reconnect,
+    events are not repeated."""
     job = await find_restoration(gateway, caller, job_id)
     if job.status.terminal and last_event_id == _event_id(job, None):
         return Response(status_code=204)  # which also keeps a browser from coming back
@@ -155,6 +155,8 @@ class _Events(Response):
 
 def _event_id(job: Job, position: int | None) -> str:
     """The same at every gateway, and another one after every change."""
+    if job.progress is not None:
+        return f"{job.version}.{job.progress.stage}.{job.progress.faces_done}"
     return f"{job.version}" if position is None else f"{job.version}.{position}"
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, WithJsonSchema
 
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.resource import ProblemDetails, Resource
-from refstar_service.jobs import Job, JobStatus, RestoreRequest
+from refstar_service.jobs import Job, JobStatus, Progress, RestoreRequest
 from refstar_service.people import Person
 from refstar_service.restoration.report import FaceReport, ReferenceReport
 
@@ -106,6 +106,22 @@ class Output(Resource):
         )
 
 
+class ProgressResource(Resource):
+    """How far a running restoration is."""
+
+    stage: Literal["preparing", "restoring", "storing"]
+    """`preparing`: pictures are fetched and decoded, and faces searched for. `restoring`: faces go through the model.
+    `storing`: the result is put together and stored, and sent to an `output_url`."""
+    faces_done: int
+    """How many faces are through the model."""
+    faces: int | None
+    """How many faces go through the model; null until they have been found."""
+
+    @classmethod
+    def of(cls, progress: Progress) -> Self:
+        return cls(stage=progress.stage.value, faces_done=progress.faces_done, faces=progress.faces)
+
+
 class Links(Resource):
     """Paths on this service; null while they are not available."""
 
@@ -137,6 +153,8 @@ class Restoration(Resource):
     """Where the result is put, if the request named an `output_url` and has not expired."""
     queue_position: int | None
     """Number of restorations ahead of this one; null unless it is queued."""
+    progress: ProgressResource | None
+    """How far it is; null unless it is running, and in its first half second. Updated at most twice a second."""
     attempts: int
     """How many times a worker has started this restoration."""
     faces: list[FaceResource]
@@ -170,6 +188,7 @@ class Restoration(Resource):
             if request.output_url
             else None,
             queue_position=position if job.status is JobStatus.QUEUED else None,
+            progress=ProgressResource.of(job.progress) if job.progress else None,
             attempts=job.attempts,
             faces=[FaceResource.of(face) for face in job.faces],
             references=[ReferenceResource.of(reference) for reference in job.references],

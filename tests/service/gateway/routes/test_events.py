@@ -18,7 +18,7 @@ from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.gateway.routes import events
-from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
+from refstar_service.jobs import JobQueue, Outcome, Progress, RestoreRequest, Stage
 from refstar_service.redis.client import connect
 from refstar_service.settings import Settings
 
@@ -132,6 +132,38 @@ async def test_a_listener_hears_how_it_stands_and_every_change_until_the_end(
         assert ended.data["status"] == "succeeded"
         assert await listener.next() is None, "the end closes the stream"
     assert len({queued.id, running.id, ended.id}) == 3
+
+
+async def test_progress_is_an_event_of_its_own_and_comes_once(
+    gateway: NewGateway, post: Post, queue: JobQueue, success: Outcome, client: httpx.AsyncClient
+) -> None:
+    path = (await post()).headers["location"]
+    [started] = await queue.start(await queue.reserve(1))
+    assert started is not None
+    told = [Progress(Stage.PREPARING), Progress(Stage.RESTORING, 0, 2), Progress(Stage.RESTORING, 1, 2)]
+    async with gateway() as server:
+        async with listening(server, path) as listener:
+            events = [await listener.next()]
+            for progress in told:
+                await queue.report([(started, progress)])
+                events.append(await listener.next())
+                await queue.report([(started, progress)])  # the same again is no news
+        found = [event.data["progress"] for event in events if event]
+        assert found == [
+            None,
+            {"stage": "preparing", "faces_done": 0, "faces": None},
+            {"stage": "restoring", "faces_done": 0, "faces": 2},
+            {"stage": "restoring", "faces_done": 1, "faces": 2},
+        ]
+        assert len({event.id for event in events if event}) == 4
+        last = events[-1]
+        assert last is not None
+        assert last.data == (await client.get(path)).json()
+        async with listening(server, path, last.id) as listener:
+            await queue.finish([(started, success)])
+            ended = await listener.next()
+    assert ended is not None
+    assert (ended.data["status"], ended.data["progress"]) == ("succeeded", None)
 
 
 async def test_who_comes_back_hears_only_what_is_new_also_from_another_gateway(
