@@ -55,6 +55,8 @@ person=$(curl -sf -H 'Prefer: wait=30' -F references=@reference.jpg $url/v1/peop
 curl -sf -F image=@photo.jpg -F person=$person $url/v1/restorations""",
     "list_people": "curl -sf $url/v1/people",
     "read_person": "curl -sf $url/v1/people/$person",
+    "update_person": """\
+curl -sf -X PATCH -H 'Prefer: wait=30' -F name=Ada -F references=@reference.jpg -F remove=1 $url/v1/people/$person""",
     "delete_person": "curl -sf -X DELETE $url/v1/people/$person",
     "list_models": "curl -sf $url/v1/models",
     "list_problems": "curl -sf $url/problems",

@@ -35,7 +35,7 @@ from refstar_service.jobs import (
     StoredFile,
     StoredPerson,
 )
-from refstar_service.people import PeopleStore
+from refstar_service.people import Amendment, PeopleStore
 from refstar_service.redis.embedded import EmbeddedRedis
 from refstar_service.restoration.knobs import Knobs, ReferenceFace
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
@@ -84,6 +84,7 @@ GROUP = RestoreRequest(
     others=(StoredPerson("other", REFERENCES),),
 )
 ENROLLING = EnrollRequest((_file("c.png"),), ReferenceFace.LARGEST, aligned=True, request_id="r-3")
+CHANGING = EnrollRequest((_file("d.png"),), request_id="r-5", person="known", first=3, remove=(2,))
 SUCCESS = Outcome(
     JobStatus.SUCCEEDED,
     JobResult(_file("result.png"), _file("selection.png")),
@@ -98,7 +99,14 @@ KEY = ApiKey(
     OWNER, (Token("0123456789abcdef", "ab" * 32, 1.0),), ("whsec_" + 43 * "A" + "=",), Limits(unfinished=3)
 )
 
-REQUESTS = {"plain": PLAIN, "naming": NAMING, "fetching": FETCHING, "group": GROUP, "enrolling": ENROLLING}
+REQUESTS = {
+    "plain": PLAIN,
+    "naming": NAMING,
+    "fetching": FETCHING,
+    "group": GROUP,
+    "enrolling": ENROLLING,
+    "changing": CHANGING,
+}
 
 
 async def write_records(redis: Redis) -> None:
@@ -118,6 +126,7 @@ async def write_records(redis: Redis) -> None:
     for name in ("known", "refused", "enrolling"):
         await people.add(name, owner=OWNER, name="Ada", request_id="r-9", limit=9, ttl=600)
     await people.ready("known", REFERENCES, ["e1"])
+    await people.amend("known", lambda person: Amendment(change="changing", numbered=3))
     await people.fail("refused", JobFailure("several-faces", "two"), [PersonReference(BAD, None)], ttl=600)
     await RedisKeys(redis).change(OWNER, lambda _: KEY)
     await queue.aclose()

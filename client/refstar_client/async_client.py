@@ -167,6 +167,34 @@ class AsyncClient:
             operations.create_person(references, options, wait, idempotency_key, self._patience)
         )
 
+    async def update_person(
+        self,
+        person: str,
+        *,
+        name: str | None = None,
+        references: Iterable[Picture] = (),
+        reference_urls: Sequence[str] | None = None,
+        remove: Iterable[int] = (),
+        aligned: bool | None = None,
+        reference_face: str | None = None,
+        wait: float = 0.0,
+        idempotency_key: str | None = None,
+    ) -> Person:
+        """Rename the person, add references, from files and from URLs, and ``remove`` those with these indices. Further
+        references are looked at first: until then the person is `preparing`, and restorations use what was there
+        before. If they cannot be used, nothing but the name is changed, and `error` says why."""
+        options = {
+            "name": name,
+            "aligned": aligned,
+            "reference_face": reference_face,
+            "reference_urls": reference_urls,
+        }
+        return await self._run(
+            operations.update_person(
+                person, references, remove, options, wait, idempotency_key, self._patience
+            )
+        )
+
     async def read_person(self, person: str, *, wait: float = 0.0) -> Person:
         return await self._run(operations.read_person(person, wait, self._patience))
 

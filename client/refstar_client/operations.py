@@ -43,7 +43,7 @@ def create_restoration(
 ) -> Flow[Restoration]:
     files = [] if image is None else [form_file("image", image)]
     files += [form_file("references", one) for one in references]
-    call = _creation(RESTORATIONS, files, {**options, "person": people or None}, wait, key)
+    call = _submission(RESTORATIONS, files, {**options, "person": people or None}, wait, key)
     return parse_body(Restoration, (yield from attempt(call, patience)))
 
 
@@ -97,7 +97,22 @@ def create_person(
     patience: Patience,
 ) -> Flow[Person]:
     files = [form_file("references", one) for one in references]
-    call = _creation(PEOPLE, files, options, wait, key)
+    call = _submission(PEOPLE, files, options, wait, key)
+    return parse_body(Person, (yield from attempt(call, patience)))
+
+
+def update_person(
+    person: str,
+    references: Iterable[Picture],
+    remove: Iterable[int],
+    options: Mapping[str, Any],
+    wait: float,
+    key: str | None,
+    patience: Patience,
+) -> Flow[Person]:
+    files = [form_file("references", one) for one in references]
+    options = {**options, "remove": list(remove) or None}
+    call = _submission(_path(PEOPLE, person), files, options, wait, key, method="PATCH")
     return parse_body(Person, (yield from attempt(call, patience)))
 
 
@@ -143,15 +158,20 @@ def events_path(restoration: str) -> str:
     return _path(RESTORATIONS, restoration, "events")
 
 
-def _creation(
-    path: str, files: Sequence[FormFile], options: Mapping[str, Any], wait: float, key: str | None
+def _submission(
+    path: str,
+    files: Sequence[FormFile],
+    options: Mapping[str, Any],
+    wait: float,
+    key: str | None,
+    method: str = "POST",
 ) -> Call:
     """A form with its files, or a JSON document where there are none."""
     headers = {"Idempotency-Key": _quote(key), **_prefer(wait)}
     if files:
         fields = form_fields(options)
-        return Call("POST", path, headers, fields=fields, files=tuple(files), waits=_held(wait))
-    return Call("POST", path, headers, document=document_members(options), waits=_held(wait))
+        return Call(method, path, headers, fields=fields, files=tuple(files), waits=_held(wait))
+    return Call(method, path, headers, document=document_members(options), waits=_held(wait))
 
 
 def _wait(

@@ -38,13 +38,13 @@ class RestorationOptions(TypedDict, total=False):
 
 
 #: Fields that a form may have several times.
-_LISTS = frozenset(("person", "reference_urls"))
+_LISTS = frozenset(("person", "reference_urls", "remove"))
 
 
 def form_fields(options: Mapping[str, Any]) -> dict[str, str | list[str]]:
     """Options as text fields of a form; those that are None are left out."""
     return {
-        name: list(value) if name in _LISTS else _as_text(value)
+        name: [str(one) for one in value] if name in _LISTS else _as_text(value)
         for name, value in options.items()
         if value is not None
     }

@@ -141,6 +141,7 @@ class Person(Resource):
     expires_at: datetime
     references: list[Reference]
     error: Problem | None
+    """Why the person failed, or why the last change of a person who is ready was not made."""
     request_id: str
 
 

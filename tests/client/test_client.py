@@ -111,6 +111,19 @@ def test_a_person_is_stored_named_listed_and_deleted(
         client.read_person(person.id)
 
 
+def test_a_person_is_renamed_given_references_and_rid_of_some(client: Client, reference: Path) -> None:
+    person = client.create_person([reference], name="Granny", aligned=True)
+    client.wait_for_person(person.id, within=30)
+    renamed = client.update_person(person.id, name="Grandmother")
+    assert (renamed.name, renamed.status) == ("Grandmother", "ready")
+    changed = client.update_person(person.id, references=[reference, reference], aligned=True, wait=30)
+    assert [one.index for one in changed.references] == [1, 2, 3]
+    left = client.update_person(person.id, remove=[1, 3])
+    assert [one.index for one in left.references] == [2]
+    assert client.read_person(person.id) == left
+    client.delete_person(person.id)
+
+
 def test_several_people_are_named_in_one_restoration(
     client: Client, photograph: Path, reference: Path
 ) -> None:
@@ -175,6 +188,10 @@ async def test_the_async_client_does_all_of_it(url: str, photograph: Path, refer
         assert person.id in [one.id async for one in client.list_people(page_size=1)]
         assert await client.cancel_restoration(created.id) == ended
         await client.delete_restoration(created.id)
+        changed = await client.update_person(person.id, name="Granny", references=[reference], aligned=True)
+        assert (changed.name, changed.status) == ("Granny", "preparing")
+        ready = await client.wait_for_person(person.id)
+        assert [one.index for one in ready.references] == [1, 2]
         await client.delete_person(person.id)
         assert [model.name for model in await client.list_models()] == ["refstar"]
 

@@ -63,7 +63,7 @@ async def test_every_form_is_shown_and_worked_on(
         "succeeded": JobStatus.SUCCEEDED,
         "failed": JobStatus.FAILED,
         "expired": JobStatus.EXPIRED,
-        **{name: JobStatus.QUEUED for name in asked if name != "enrolling"},
+        **{name: JobStatus.QUEUED for name, one in asked.items() if isinstance(one, RestoreRequest)},
     }
     succeeded, failed = found["succeeded"], found["failed"]
     assert (succeeded.result, succeeded.faces, succeeded.references, succeeded.timings) == (
@@ -84,6 +84,8 @@ async def test_every_form_is_shown_and_worked_on(
     people = {one.id: one for one in (await PeopleStore(redis).of_owner(OWNER, limit=9)).people}
     assert people["known"].references == REFERENCES
     assert (people["known"].encoders, people["known"].status) == (("e1",), PersonStatus.READY)
+    changing = "changing" in asked
+    assert (people["known"].change, people["known"].numbered) == (("changing", 3) if changing else ("", 2))
     assert people["refused"].failure is not None
     assert people["refused"].failure.code == "several-faces"
     assert people["enrolling"].status is PersonStatus.PREPARING
@@ -99,8 +101,8 @@ async def test_only_what_an_older_reader_would_get_wrong_is_written_with_a_later
         for pattern in ("{refstar}:job:*", "{refstar}:person:*")
         async for key in redis.scan_iter(pattern)
     }
-    assert {name for name, schema in schemas.items() if schema != 1} == {"fetching", "group"}
-    assert schemas["fetching"] == schemas["group"] == 2
+    assert {name for name, schema in schemas.items() if schema != 1} == {"fetching", "group", "changing"}
+    assert schemas["fetching"] == schemas["group"] == schemas["changing"] == 2
 
 
 async def test_what_is_not_known_here_is_kept(redis: Redis, queue: JobQueue) -> None:
@@ -145,7 +147,7 @@ async def test_a_job_that_cannot_be_read_fails_alone(
     assert len(await jobs_by_id(queue)) == 7
 
     begun = {one.job_id: one for one in await queue.start(await queue.reserve(9)) if one}
-    assert set(begun) == {"plain", "fetching", "group", "enrolling"}
+    assert set(begun) == {"plain", "fetching", "group", "enrolling", "changing"}
     found = await jobs_by_id(queue)
     assert len(found) == 7
     assert found["naming"].status is JobStatus.FAILED

@@ -39,7 +39,7 @@ from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import Presence, WorkerInfo
 from refstar_service.jobs.progress import Progress
 from refstar_service.jobs.record import RecordError
-from refstar_service.jobs.request import Request, RestoreRequest
+from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
 from refstar_service.jobs.reservation import Attempt, Held, Reservation
 from refstar_service.redis.keys import GROUP, Keys
 from refstar_service.redis.replies import read_fields, read_text
@@ -456,8 +456,8 @@ def _read_tombstone(document: Any) -> dict[str, str]:
 
 
 def _kept_bytes(request: Request, outcome: Outcome) -> int | str:
-    """Of its results. What is kept of a person is held with the person."""
-    if outcome.result is None:
+    """Of its results. What is kept of a person is held with the person, who has the id of the job that made them."""
+    if outcome.result is None or (isinstance(request, EnrollRequest) and request.person):
         return 0
     return outcome.result.bytes if isinstance(request, RestoreRequest) else "as_it_is"
 

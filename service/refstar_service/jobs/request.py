@@ -127,7 +127,9 @@ class EnrollRequest:
     """Look at the references of a new person, cut and encode them, and keep what comes of it. The job has the id of the
     person.
 
-    `aligned`: every reference is one aligned, square face crop. The rest as in `RestoreRequest`.
+    `aligned`: every reference is one aligned, square face crop. `person`: the id of somebody who is there already and
+    gets these references, numbered from `first` on, in the place of those with the numbers `remove`; then the job has
+    an id of its own. The rest as in `RestoreRequest`.
     """
 
     references: tuple[InputFile, ...]
@@ -135,6 +137,9 @@ class EnrollRequest:
     aligned: bool = False
     request_id: str = ""
     traceparent: str = ""
+    person: str = ""
+    first: int = 1
+    remove: tuple[int, ...] = ()
 
     @property
     def files(self) -> tuple[InputFile, ...]:
@@ -154,7 +159,7 @@ class EnrollRequest:
     @property
     def schema(self) -> int:
         """With which it is recorded."""
-        return PLAIN_SCHEMA
+        return LATER_SCHEMA if self.person else PLAIN_SCHEMA
 
     @property
     def model(self) -> str:

@@ -2,16 +2,19 @@
 
 from refstar_service.people.person import (
     BYTES_A_REFERENCE,
+    MOST_NUMBERS,
     Person,
     PersonStatus,
     blob_keys,
     crop_key,
     features_key,
 )
-from refstar_service.people.store import PeopleFullError, PeoplePage, PeopleStore
+from refstar_service.people.store import Amendment, PeopleFullError, PeoplePage, PeopleStore
 
 __all__ = [
     "BYTES_A_REFERENCE",
+    "MOST_NUMBERS",
+    "Amendment",
     "PeopleFullError",
     "PeoplePage",
     "PeopleStore",

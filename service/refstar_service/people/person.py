@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,9 @@ from refstar_service.jobs.job import JobFailure, unreadable
 from refstar_service.jobs.record import check_schema, read_record
 from refstar_service.jobs.request import MOST_REFERENCES, PersonReference, StoredPerson
 
+#: Most references that a person is ever given, with those that were removed: deleting the person deletes what may be
+#: left of any of them.
+MOST_NUMBERS = 200
 BYTES_A_REFERENCE = 4 * 2**20  # at most, of its face as PNG and of its encoded features
 ENCODER = "encoder:"  # such fields of a record say for which encoders features are stored
 
@@ -29,7 +32,12 @@ class PersonStatus(StrEnum):
 @dataclass(frozen=True)
 class Person:
     """`references` are in the order in which they were sent, those too that are of no use. Times are unix seconds by
-    the clock of Redis; at `expires_at` everything of the person is gone. `encoders`: whose features are stored."""
+    the clock of Redis; at `expires_at` everything of the person is gone. `encoders`: whose features are stored.
+
+    `change`: the id of the job that looks at references which are to be added, from `changed_at` on; until it ends, all
+    is as it was before. `failure` of a person who is ready: why the last change was not made. `numbered`: the highest
+    number that a reference was given; none is given twice.
+    """
 
     id: str
     owner: str
@@ -41,6 +49,9 @@ class Person:
     references: tuple[PersonReference, ...]
     failure: JobFailure | None
     encoders: tuple[str, ...]
+    change: str = ""
+    changed_at: float = 0.0
+    numbered: int = 0
 
     @classmethod
     def from_fields(cls, person_id: str, fields: Mapping[str, str]) -> Person:
@@ -68,12 +79,27 @@ class Person:
             references=references,
             failure=failure,
             encoders=tuple(name.removeprefix(ENCODER) for name in fields if name.startswith(ENCODER)),
+            change=fields.get("change", ""),
+            changed_at=_moment(fields.get("changed_at")),
+            numbered=_read_numbered(fields, references),
         )
+
+    @property
+    def blob_keys(self) -> list[str]:
+        """Every blob that may be stored of the person."""
+        most = max(MOST_REFERENCES, self.numbered)
+        return blob_keys(self.id, self.encoders, range(1, most + 1))
 
     @property
     def stored(self) -> StoredPerson:
         """The person as a job names them."""
         return StoredPerson(self.id, self.references)
+
+
+def _read_numbered(fields: Mapping[str, str], references: Sequence[PersonReference]) -> int:
+    """A person who was never changed has all references still."""
+    text = fields.get("numbered", "")
+    return int(text) if text.isdecimal() else max((one.report.index for one in references), default=0)
 
 
 def _moment(text: str | None) -> float:
@@ -93,8 +119,7 @@ def features_key(person_id: str, index: int, encoder: str) -> str:
     return f"people/{person_id}/features-{index}-{encoder}"
 
 
-def blob_keys(person_id: str, encoders: tuple[str, ...]) -> list[str]:
-    """Every blob that may be stored of a person."""
-    places = range(1, MOST_REFERENCES + 1)
-    features = [features_key(person_id, index, encoder) for encoder in encoders for index in places]
-    return [*(crop_key(person_id, index) for index in places), *features]
+def blob_keys(person_id: str, encoders: Iterable[str], numbers: Collection[int]) -> list[str]:
+    """Every blob that may be stored of references with these numbers."""
+    features = [features_key(person_id, index, encoder) for encoder in encoders for index in numbers]
+    return [*(crop_key(person_id, index) for index in numbers), *features]

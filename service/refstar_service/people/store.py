@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from redis.asyncio import Redis
@@ -18,9 +18,12 @@ from refstar_service.redis.runner import ScriptRunner
 from refstar_service.redis.script import load_script
 
 _ADD = load_script("people.add")
+_AMEND = load_script("people.amend")
 _CHANGE = load_script("people.change")
 _DELETE = load_script("people.delete")
 _LIST = load_script("people.list")
+
+_OF_CHANGES = ("failure", "change", "changed_at")  # fields that the next change clears
 
 
 class PeopleFullError(Exception):
@@ -29,6 +32,19 @@ class PeopleFullError(Exception):
     def __init__(self, count: int) -> None:
         super().__init__(f"there are {count} people, and no more are admitted")
         self.count = count
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """What becomes of a person who is ready. `change`: the job that looks at further references from now on; "": none
+    does any more. `numbered`: from now on; 0: as it is. `failure`: why a change was not made."""
+
+    name: str | None = None
+    remove: frozenset[int] = frozenset()
+    add: tuple[PersonReference, ...] = ()
+    change: str = ""
+    numbered: int = 0
+    failure: JobFailure | None = None
 
 
 @dataclass(frozen=True)
@@ -90,16 +106,69 @@ class PeopleStore:
         changes = {"status": PersonStatus.FAILED, "references": described, "failure": reason}
         return await self._set(person_id, ttl, changes)
 
+    async def amend(
+        self, person_id: str, decide: Callable[[Person], Amendment | None]
+    ) -> tuple[Person, Person] | None:
+        """Change the person in one step, by what `decide` says of them as they are; it is asked again if somebody else
+        came between. None of it: nothing to change. Returns the person before and after; None if the person is gone."""
+        while True:
+            fields = read_fields(await self._redis.hgetall(self._keys.person(person_id)))
+            if not fields:
+                return None
+            before = Person.from_fields(person_id, fields)
+            amendment = decide(before)
+            if amendment is None:
+                return before, before
+            references = fields.get("references", "")
+            changes, stored = _write_amendment(amendment, before, references)
+            values = [person_id, references, before.change, amendment.change, stored]
+            values += [part for change in changes.items() for part in change]
+            reply = await self._scripts.run(_AMEND, [self._keys.person(person_id)], values)
+            if reply == 0:
+                return None
+            after = {name: value for name, value in fields.items() if name not in _OF_CHANGES} | changes
+            if reply > 0:
+                more = {"change": amendment.change} if amendment.change else {}
+                return before, Person.from_fields(person_id, after | more)
+
+    async def extend(
+        self, person_id: str, change: str, references: tuple[PersonReference, ...], remove: Collection[int]
+    ) -> Person | None:
+        """The references that the job `change` looked at are the person's from now on, and those with the numbers
+        `remove` are not. Returns the person; None if they are gone or do not wait for that job any more."""
+        added = {one.report.index for one in references}
+
+        def decide(person: Person) -> Amendment | None:
+            return Amendment(remove=frozenset(remove), add=references) if person.change == change else None
+
+        amended = await self.amend(person_id, decide)
+        # After a lost reply it finds itself done.
+        there = amended is not None and {one.report.index for one in amended[1].references} >= added
+        return amended[1] if amended is not None and there else None
+
+    async def end_change(self, person_id: str, change: str, failure: JobFailure | None) -> None:
+        """Nothing came of the job `change`: the person stays as they were, and says why."""
+
+        def decide(person: Person) -> Amendment | None:
+            return Amendment(failure=failure) if person.change == change else None
+
+        await self.amend(person_id, decide)
+
     async def will_store(self, person_id: str, encoder: str) -> bool:
         """To be said before features are stored, so that a delete finds them. False if the person is gone."""
         return await self._set(person_id, "", {ENCODER + encoder: "1"})
 
-    async def present(self, person_ids: Sequence[str]) -> set[str]:
-        """Those of these who are not gone."""
+    async def present(self, person_ids: Sequence[str]) -> dict[str, frozenset[int] | None]:
+        """Those of these who are not gone, with the numbers of their references that are left; None: all are."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for person_id in person_ids:
-                pipe.exists(self._keys.person(person_id))
-            return {one for one, there in zip(person_ids, await pipe.execute(), strict=True) if there}
+                pipe.hmget(self._keys.person(person_id), "status", "kept")
+            found = zip(person_ids, await pipe.execute(), strict=True)
+        return {
+            person_id: None if kept is None else frozenset(map(int, read_text(kept).split()))
+            for person_id, (status, kept) in found
+            if status is not None
+        }
 
     async def delete(self, person_id: str) -> Person | None:
         """Forget the person. Returns the last state; the blobs are the caller's to delete."""
@@ -119,3 +188,22 @@ class PeopleStore:
     ) -> bool:
         values = [person_id, ttl, stored, *(part for change in changes.items() for part in change)]
         return bool(await self._scripts.run(_CHANGE, [self._keys.person(person_id)], values))
+
+
+def _write_amendment(
+    amendment: Amendment, before: Person, references: str
+) -> tuple[dict[str, str], int | str]:
+    """The fields that change, and the bytes that are stored from then on ("": as many as before). What another version
+    wrote of a reference that stays is left as it is."""
+    changes = {"numbered": str(amendment.numbered or before.numbered)}
+    if amendment.name is not None:
+        changes["name"] = amendment.name
+    if amendment.failure is not None:
+        changes["failure"] = json.dumps(asdict(amendment.failure), separators=(",", ":"))
+    if not (amendment.remove or amendment.add):
+        return changes, ""
+    kept = [one for one in json.loads(references) if one["report"]["index"] not in amendment.remove]
+    kept += [asdict(one) for one in amendment.add]
+    changes["references"] = json.dumps(kept, separators=(",", ":"))
+    changes["kept"] = " ".join(str(one["report"]["index"]) for one in kept)
+    return changes, BYTES_A_REFERENCE * sum(one["crop"] is not None for one in kept)

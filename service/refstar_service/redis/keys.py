@@ -25,7 +25,9 @@ webhooks
 people
     {refstar}:person:<id>               hash     schema, owner, name, request_id, status, created_at, expires_at,
                                                  references (JSON), failure (JSON), encoder:<sha256> for each with
-                                                 stored features
+                                                 stored features; of one who was changed: numbered (references so
+                                                 far), kept (numbers of those that are left), and while references are
+                                                 added change (id of the job) and changed_at
     {refstar}:people:<owner>            zset     ids of an owner's people -> microsecond of creation
 access
     {refstar}:keys                      hash     name -> API key as JSON
@@ -59,7 +61,7 @@ from dataclasses import dataclass
 SCHEMA_VERSION = 2
 
 #: What is written: all but jobs that an older reader would not do as they are meant: those whose result is to be put
-#: somewhere, and those that name several people.
+#: somewhere, those that name several people, and those that change one.
 PLAIN_SCHEMA, LATER_SCHEMA = 1, 2
 
 #: The consumer group of the streams.

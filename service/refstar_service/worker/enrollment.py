@@ -1,4 +1,5 @@
-"""Enrolling a person: references checked, cut, encoded and kept, so that no restoration has to do it again."""
+"""Enrolling a person, or further references of one: checked, cut, encoded and kept, so that no restoration has to do it
+again."""
 
 import hashlib
 import time
@@ -24,7 +25,7 @@ from refstar_service.worker.recall import Recall
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A person's references, looked at. ``pictures``: the aligned face of each one that is of use, by its index."""
+    """A person's references, looked at. ``pictures``: the aligned face of each one that is of use, by its number."""
 
     reports: tuple[ReferenceReport, ...]
     pictures: Mapping[int, ReferencePicture]
@@ -59,12 +60,14 @@ def cut_references(
         limits=viewer.limits,
         face=request.reference_face,
     )
-    seen = [inspect_reference(number, upload, looking, clock) for number, upload in enumerate(uploads, 1)]
+    numbered = enumerate(uploads, request.first)
+    seen = [inspect_reference(number, upload, looking, clock) for number, upload in numbered]
     reports = tuple(one.report for one in seen)
     used = {one.report.index: one.picture for one in seen if isinstance(one.picture, ReferencePicture)}
     refused = next((one for one in seen if one.refusal), None if used else seen[0])
     if refused is not None:
-        detail = refused.refusal or "None of the references can be used; see `references`."
+        reasons = ", ".join(f"reference {report.index} ({report.reason})" for report in reports)
+        detail = refused.refusal or f"None of the references can be used: {reasons}."
         raise StepError(refused.report.reason or "", detail, (), reports)
     with clock("encode"):
         files = {
@@ -87,9 +90,12 @@ def encode_references(cut: Cut, model: Model) -> dict[int, Features]:
     return dict(zip(cut.pictures, model.restorer.encode(pictures), strict=True))
 
 
-async def keep(recall: Recall, person_id: str, enrolled: EnrolledFaces) -> JobResult | None:
-    """Store everything, then say that the person is ready. None if the person is gone: then nothing is left."""
-    cut, encoders = enrolled.cut, tuple(enrolled.features)
+async def keep(
+    recall: Recall, job_id: str, request: EnrollRequest, enrolled: EnrolledFaces
+) -> JobResult | None:
+    """Store everything, then say that the person is ready, or has these references too. None if the person is gone, or
+    this change is not wanted any more: then nothing is left of it."""
+    cut, encoders, person_id = enrolled.cut, tuple(enrolled.features), request.person or job_id
     person = await recall.people.get(person_id)
     ready = False
     crops = {index: _describe(person_id, index, cut) for index in cut.files}
@@ -100,21 +106,43 @@ async def keep(recall: Recall, person_id: str, enrolled: EnrolledFaces) -> JobRe
         for encoder, features in enrolled.features.items():
             if await recall.people.will_store(person_id, encoder):
                 await recall.keep(person_id, encoder, features)
-        references = [PersonReference(report, crops.get(report.index)) for report in cut.reports]
-        ready = await recall.people.ready(person_id, references, encoders)
+        references = tuple(PersonReference(report, crops.get(report.index)) for report in cut.reports)
+        if request.person:
+            ready = await _extend(recall, job_id, request, references)
+        else:
+            ready = await recall.people.ready(person_id, references, encoders)
     if not ready:
-        await recall.blobs.delete(*blob_keys(person_id, encoders))
+        await recall.blobs.delete(*blob_keys(person_id, encoders, cut.names.keys()))
         return None
     return JobResult(next(iter(crops.values())), None)
 
 
 async def refuse(
-    recall: Recall, person_id: str, failure: JobFailure, reports: Sequence[ReferenceReport], ttl: float
+    recall: Recall,
+    job_id: str,
+    request: EnrollRequest,
+    failure: JobFailure,
+    reports: Sequence[ReferenceReport],
+    ttl: float,
 ) -> None:
-    """Say why no use can be made of the references; the record says so for ``ttl`` seconds."""
-    await recall.people.fail(
-        person_id, failure, [PersonReference(report, None) for report in reports], ttl=ttl
-    )
+    """Say why no use can be made of the references. The record of a new person says so for ``ttl`` seconds; one who was
+    there before stays as they were."""
+    if request.person:
+        await recall.people.end_change(request.person, job_id, failure)
+    else:
+        described = [PersonReference(report, None) for report in reports]
+        await recall.people.fail(job_id, failure, described, ttl=ttl)
+
+
+async def _extend(
+    recall: Recall, job_id: str, request: EnrollRequest, references: tuple[PersonReference, ...]
+) -> bool:
+    """The person has these references from now on, in the place of those that go. False if nobody waits for them."""
+    changed = await recall.people.extend(request.person, job_id, references, request.remove)
+    if changed is None:
+        return False
+    await recall.blobs.delete(*blob_keys(request.person, changed.encoders, request.remove))
+    return True
 
 
 def _memory_key(person_id: str, index: int, data: bytes) -> str:

@@ -59,10 +59,10 @@ class StoredPeople:
             await self._recall.share(request.people, work.recalled, model.restorer)
 
     async def enroll(
-        self, person_id: str, request: EnrollRequest, uploads: Sequence[Upload], clock: Stopwatch
+        self, job_id: str, request: EnrollRequest, uploads: Sequence[Upload], clock: Stopwatch
     ) -> EnrolledFaces:
-        """The references of a new person, cut, and encoded for every model that looks at references. Raises
-        StepError."""
+        """The references of a person, cut, and encoded for every model that looks at references. Raises StepError."""
+        person_id = request.person or job_id
         size = max(model.size for model in self._models.values())  # a larger crop serves smaller models too
         look = partial(cut_references, person_id, uploads, request, size, self._viewer, clock)
         cut = await self._pictures.run(look)
@@ -75,32 +75,37 @@ class StoredPeople:
                     self.count(["encode"] * len(cut.pictures))
         return EnrolledFaces(cut, encoded)
 
-    async def keep(self, person_id: str, enrolled: EnrolledFaces) -> JobResult:
-        """Store everything of a new person, then mark them as ready. Raises StepError (person-gone), GaveUpError and
-        BlobsFullError; where it is the last, nothing is left of what was stored."""
+    async def keep(self, job_id: str, request: EnrollRequest, enrolled: EnrolledFaces) -> JobResult:
+        """Store everything of a person's references, then mark them as ready. Raises StepError (person-gone),
+        GaveUpError and BlobsFullError; where it is the last, nothing is left of what was stored."""
         try:
-            result = await self._patience.wait_for(lambda: keep(self._recall, person_id, enrolled))
+            result = await self._patience.wait_for(lambda: keep(self._recall, job_id, request, enrolled))
         except BlobsFullError:
-            await self._recall.blobs.delete(*blob_keys(person_id, tuple(enrolled.features)))
+            person_id, numbers = request.person or job_id, enrolled.cut.names.keys()
+            await self._recall.blobs.delete(*blob_keys(person_id, enrolled.features, numbers))
             raise
         if result is None:
             raise StepError(PERSON_GONE, "The person was deleted.")
         return result
 
     async def refuse(
-        self, person_id: str, failure: JobFailure, reports: Sequence[ReferenceReport] = ()
+        self,
+        job_id: str,
+        request: EnrollRequest,
+        failure: JobFailure,
+        reports: Sequence[ReferenceReport] = (),
     ) -> None:
-        """Say with the person why no use can be made of their references. Raises GaveUpError."""
+        """Say with the person why no use can be made of the references. Raises GaveUpError."""
         recall = self._known
         if recall is not None:
-            say = partial(refuse, recall, person_id, failure, reports, self._failed_ttl)
+            say = partial(refuse, recall, job_id, request, failure, reports, self._failed_ttl)
             await self._patience.wait_for(say)
 
     async def bury(self, job: Job) -> None:
         """A job that ended without being started: if it was an enrollment, its person learns of it. Raises the troubles
         of Redis."""
         if isinstance(job.request, EnrollRequest) and job.failure and self._known is not None:
-            await refuse(self._known, job.id, job.failure, (), self._failed_ttl)
+            await refuse(self._known, job.id, job.request, job.failure, (), self._failed_ttl)
 
     async def forget_deleted(self) -> None:
         """Of people who are gone, nothing stays in memory."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Why a job that names a person fails: who was there when it was accepted has been deleted, or has expired.
 PERSON_GONE = "person-gone"
+#: Why a reference of a stored person is left out: it was removed after the job was accepted.
+REMOVED = "reference-removed"
 
 
 @dataclass
@@ -33,7 +35,9 @@ class Recall:
 
     people: PeopleStore
     blobs: BlobStore
-    _remembered: dict[str, set[str]] = field(default_factory=dict)  # keys in memory by person
+    _remembered: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # numbers by key in memory, by person
 
     async def references(self, people: Sequence[StoredPerson], model: Model) -> tuple[StoredReference, ...]:
         """The references of these people, one after the other in their order; of more than are taken, the best are
@@ -45,7 +49,10 @@ class Recall:
         most = share_references(len(people), model.max_references)
         recalled: list[StoredReference] = []
         for person in people:
-            reports = leave_out_surplus([one.report for one in person.references], most)
+            there = _leave_out_removed([one.report for one in person.references], present[person.id])
+            reports = leave_out_surplus(there, most)
+            if not any(report.used for report in reports):
+                raise StepError(PERSON_GONE, f"The references of the person {person.id} were removed.")
             for report, one in zip(reports, person.references, strict=True):
                 known = await self._reference(person, report, one.crop, model.restorer)
                 numbered = replace(report, index=len(recalled) + 1, person=person.id)
@@ -62,9 +69,15 @@ class Recall:
             known = {number: features for number, features in fresh.items() if features is not None}
             if known and await self.people.will_store(person.id, restorer.encoder):
                 await self.keep(person.id, restorer.encoder, known)
+                # What was removed meanwhile must not come back by this.
+                left = (await self.people.present([person.id])).get(person.id)
+                gone = [] if left is None else [number for number in known if number not in left]
+                await self.blobs.delete(
+                    *(features_key(person.id, number, restorer.encoder) for number in gone)
+                )
 
     async def keep(self, person_id: str, encoder: str, features: Mapping[int, Features]) -> bool:
-        """Store features by the index of their reference, for as long as the person is there. False if that is no
+        """Store features by the number of their reference, for as long as the person is there. False if that is no
         longer so; then nothing is left. Whoever calls this has told the person's record of the encoder before."""
         person = await self.people.get(person_id)
         keys = [features_key(person_id, index, encoder) for index in features]
@@ -78,19 +91,17 @@ class Recall:
         return False
 
     async def forget_deleted(self, restorers: Sequence[FaceRestorer]) -> None:
-        """Of people who are gone, nothing stays in memory either."""
+        """Of people who are gone, and of references that were removed, nothing stays in memory either."""
+        present = await self.people.present(list(self._remembered))
         for person_id, keys in list(self._remembered.items()):
-            self._remembered[person_id] = {
-                key for key in keys if any(restorer.recall(key) is not None for restorer in restorers)
-            }
-        known = list(self._remembered)
-        present = await self.people.present(known)
-        for person_id in known:
-            if person_id not in present:
-                for key in self._remembered[person_id]:
-                    for restorer in restorers:
-                        restorer.forget(key)
-            if person_id not in present or not self._remembered[person_id]:
+            left = present.get(person_id, frozenset())
+            for key in [key for key, number in keys.items() if left is not None and number not in left]:
+                for restorer in restorers:
+                    restorer.forget(key)
+            for key in list(keys):
+                if all(restorer.recall(key) is None for restorer in restorers):
+                    del keys[key]
+            if not keys:
                 del self._remembered[person_id]
 
     async def _reference(
@@ -99,7 +110,7 @@ class Recall:
         if crop is None or not report.used:
             return StoredReference(report, report.index, "", None, None, fetched=False)
         key = f"{crop.key}/{crop.sha256}"
-        self._remembered.setdefault(person.id, set()).add(key)
+        self._remembered.setdefault(person.id, {})[key] = report.index
         features = restorer.recall(key)
         if features is not None:
             return StoredReference(report, report.index, key, features, None, fetched=False)
@@ -114,3 +125,15 @@ class Recall:
             raise StepError(PERSON_GONE, f"Reference {report.index} of the person is no longer stored.")
         upload = Upload(crop.name, picture, crop.sha256)
         return StoredReference(report, report.index, key, None, upload, fetched=False)
+
+
+def _leave_out_removed(
+    reports: Sequence[ReferenceReport], left: frozenset[int] | None
+) -> list[ReferenceReport]:
+    """The reports, of which those that are not among the numbers that are ``left`` (None: all are) are not used."""
+    return [
+        report
+        if left is None or report.index in left or not report.used
+        else replace(report, used=False, reason=REMOVED)
+        for report in reports
+    ]

@@ -108,8 +108,8 @@ class Results:
     async def _succeed(self, work: Work, unwanted: Callable[[], bool]) -> Outcome:
         """Raises RestorationError, GaveUpError and whatever goes wrong in between."""
         enrolled, work.enrolled = work.enrolled, None
-        if enrolled is not None:
-            result = await self._people.keep(work.job_id, enrolled)
+        if enrolled is not None and isinstance(work.request, EnrollRequest):
+            result = await self._people.keep(work.job_id, work.request, enrolled)
             return Outcome.succeeded(result, timings=work.seconds, references=enrolled.cut.reports)
         composed, work.composed = work.composed, None
         assert composed is not None
@@ -150,7 +150,7 @@ class Results:
         if isinstance(work.request, EnrollRequest):
             # The person's record is settled before the job is: whoever waited for it finds why.
             try:
-                await self._people.refuse(work.job_id, work.failure, work.references)
+                await self._people.refuse(work.job_id, work.request, work.failure, work.references)
             except GaveUpError as error:
                 log.error("person %s cannot be told of: %s", work.job_id, error)
                 return None

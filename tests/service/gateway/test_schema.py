@@ -21,14 +21,17 @@ from refstar_service.jobs import JobQueue, WorkerInfo
 EXAMPLES = os.environ.get("REFSTAR_SCHEMA_EXAMPLES", "5")  # of each operation
 
 # What a schema cannot say is no fault of the answer: knobs that contradict each other, pictures of too few pixels, a
-# cursor that no page gave, a person whom nobody stored, a key without its quotes.
+# cursor that no page gave, a person whom nobody stored, a key without its quotes, a change of nothing.
 CONFIGURATION = """
 [auth.openapi]
 bearer = {{ bearer = "{token}" }}
 header = {{ api_key = "{token}" }}
 
 [[operations]]
-include-name = ["POST /v1/restorations", "POST /v1/people", "GET /v1/restorations", "GET /v1/people"]
+include-name = [
+    "POST /v1/restorations", "POST /v1/people", "PATCH /v1/people/{{person_id}}",
+    "GET /v1/restorations", "GET /v1/people",
+]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "422"]
 
 [[operations]]

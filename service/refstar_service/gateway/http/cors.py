@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 PREFLIGHT_HOLDS = 600  # seconds
-_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _SENT = (
     "Authorization",
     "Idempotency-Key",

@@ -104,9 +104,14 @@ class ProblemType(Enum):
     )
     REFERENCE_SURPLUS = (
         422,
-        "The model uses fewer references than the person has",
-        "The reference was left out, because the model uses only so many and others are sharper. `GET /v1/models` "
-        "lists `max_references` of each model.",
+        "Fewer references are used than the person has",
+        "The reference was left out, because only so many are used and others are sharper. `GET /v1/models` lists "
+        "`max_references` of each model; of several people in one photograph, 16 are used together.",
+    )
+    REFERENCE_REMOVED = (
+        422,
+        "The reference was removed from the person",
+        "It was removed after the restoration was accepted, so the restoration went on without it.",
     )
 
     # The pictures themselves
@@ -392,8 +397,8 @@ class ProblemType(Enum):
     PERSON_NOT_READY = (
         409,
         "The person is still being prepared",
-        "A worker has to look at the references first. Try again after `Retry-After` seconds, or store people with "
-        "`Prefer: wait=30`.",
+        "A worker has to look at the references first. Try again after `Retry-After` seconds, or store and change "
+        "people with `Prefer: wait=30`.",
     )
     PERSON_FAILED = (
         409,

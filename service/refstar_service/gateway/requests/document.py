@@ -46,7 +46,7 @@ async def read_body(request: Request, limits: FormLimits) -> Form:
     for name, value in members.items():
         schema = _find_schema(name, limits)
         if name in limits.lists:
-            lists[name] = _read_list(name, value, limits.lists[name])
+            lists[name] = _read_list(name, value, limits.lists[name], schema)
         else:
             fields[name] = _as_text(name, value, schema)
     return Form(fields, (), lists)
@@ -106,12 +106,14 @@ def _find_schema(name: str, limits: FormLimits) -> Mapping[str, Any]:
     )
 
 
-def _read_list(name: str, value: Any, most: int) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
-        raise _refuse(name, value, "must be a list of texts")
+def _read_list(name: str, value: Any, most: int, schema: Mapping[str, Any]) -> tuple[str, ...]:
+    whole = schema["items"]["type"] == "integer"
+    fit = (lambda one: type(one) is int) if whole else (lambda one: isinstance(one, str) and one.strip())
+    if not isinstance(value, list) or not all(map(fit, value)):
+        raise _refuse(name, value, f"must be a list of {'whole numbers' if whole else 'texts'}")
     if len(value) > most:
         raise report_surplus(name, most)
-    return tuple(one.strip() for one in value)
+    return tuple(str(one).strip() for one in value)
 
 
 def _as_text(name: str, value: Any, schema: Mapping[str, Any]) -> str:

@@ -11,7 +11,14 @@ from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.requests.form import Form, FormLimits, report_surplus
 from refstar_service.gateway.requests.lookup import find_person
-from refstar_service.gateway.requests.options import FORMS, describe_refusal, parse_person
+from refstar_service.gateway.requests.options import (
+    FORMS,
+    Asked,
+    PersonChanges,
+    PersonOptions,
+    describe_refusal,
+    parse_person,
+)
 from refstar_service.gateway.requests.submission import (
     Submission,
     describe_file,
@@ -54,13 +61,21 @@ def limit_people(settings: Settings) -> int:
 def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollment:
     """The enrollment in a form; raises ProblemError. Hashes megabytes: call it by `scan_form`."""
     options, asked = parse_person(form)
-    uploads = form.files_of("references")
-    count = len(uploads) + len(options.reference_urls)
-    if not count:
+    if not form.files_of("references") and not options.reference_urls:
         raise ProblemError(
             ProblemType.MISSING_REFERENCES,
             "Send at least one file in the field 'references', or a URL in 'reference_urls'.",
         )
+    submission = read_references(form, settings, person_id, asked, options)
+    return Enrollment(options.name, submission)
+
+
+def read_references(
+    form: Form, settings: Settings, job_id: str, asked: Asked, options: PersonOptions | PersonChanges
+) -> Submission:
+    """The job that looks at the references of a form; raises ProblemError."""
+    uploads = form.files_of("references")
+    count = len(uploads) + len(options.reference_urls)
     if count > settings.max_references:
         raise report_surplus("references", settings.max_references)
     remote = name_pictures(options.reference_urls, settings)
@@ -74,33 +89,34 @@ def read_enrollment(form: Form, settings: Settings, person_id: str) -> Enrollmen
                 check_square(info.width, info.height, label)
     except RequestError as error:
         raise describe_refusal(error) from error
-    keys = reference_keys(person_id)
+    keys = reference_keys(job_id)
     files = [
         describe_file(upload, info, key) for upload, info, key in zip(uploads, infos, keys, strict=False)
     ]
-    request = EnrollRequest((*files, *remote), face, options.aligned)
-    submission = Submission(
-        job_id=person_id,
-        request=request,
+    return Submission(
+        job_id=job_id,
+        request=EnrollRequest((*files, *remote), face, options.aligned),
         priority=Priority.NORMAL,
         blobs={file.key: upload.data for file, upload in zip(files, uploads, strict=True)},
         results=count * BYTES_A_REFERENCE,
     )
-    return Enrollment(options.name, submission)
 
 
 async def settle_person(gateway: Gateway, person: Person) -> Person:
     """As the person is, if no worker is left who could say so."""
-    if person.status is not PersonStatus.PREPARING:
+    if person.status is not PersonStatus.PREPARING and not person.change:
         return person
-    job = await gateway.queue.get(person.id)
-    if job is None and time.time() - person.created_at < ABANDONED_AFTER:
+    job = await gateway.queue.get(person.change or person.id)
+    if job is None and time.time() - (person.changed_at or person.created_at) < ABANDONED_AFTER:
         return person
     if job is not None and (not job.status.terminal or job.status is JobStatus.SUCCEEDED):
         return await gateway.people.get(person.id) or person
-    lost = JobFailure("worker-lost", "The workers were lost while preparing the person.")
+    lost = JobFailure("worker-lost", "The workers were lost while looking at the references.")
     failure = job.failure if job is not None and job.failure is not None else lost
-    await gateway.people.fail(person.id, failure, ttl=gateway.settings.result_ttl)
+    if person.change:
+        await gateway.people.end_change(person.id, person.change, failure)
+    else:
+        await gateway.people.fail(person.id, failure, ttl=gateway.settings.result_ttl)
     return await gateway.people.get(person.id) or person
 
 
@@ -115,11 +131,11 @@ async def find_people(gateway: Gateway, caller: Caller, person_ids: Sequence[str
                 parameter="person",
                 errors=[fault],
             )
-    return tuple([await _find_ready_person(gateway, caller, person_id) for person_id in person_ids])
+    return tuple([await find_ready_person(gateway, caller, person_id) for person_id in person_ids])
 
 
-async def _find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
-    """Raises ProblemError if it cannot be used."""
+async def find_ready_person(gateway: Gateway, caller: Caller, person_id: str) -> Person:
+    """The caller's person, who may be in the middle of a change; raises ProblemError for one who cannot be used."""
     person = await find_person(gateway, caller, person_id)
     match (person := await settle_person(gateway, person)).status:
         case PersonStatus.PREPARING:

@@ -41,8 +41,12 @@ async def find_person(gateway: Gateway, caller: Caller, person_id: str) -> Perso
     """Raises ProblemError if there is none, and the very same if it is somebody else's."""
     person = await find_person_or_none(gateway, caller, person_id)
     if person is None:
-        raise ProblemError(ProblemType.UNKNOWN_PERSON, f"No such person: {person_id[:80]!r}.")
+        raise report_unknown_person(person_id)
     return person
+
+
+def report_unknown_person(person_id: str) -> ProblemError:
+    return ProblemError(ProblemType.UNKNOWN_PERSON, f"No such person: {person_id[:80]!r}.")
 
 
 async def find_person_or_none(gateway: Gateway, caller: Caller, person_id: str) -> Person | None:

@@ -73,6 +73,26 @@ class PersonOptions(BaseModel):
     """`true` if every reference is an aligned, square face crop. No face is searched for."""
 
 
+class PersonChanges(BaseModel):
+    """What a request says of how a person is to be changed, beside further references."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str | None = Field(None, max_length=80)
+    """The person's name from now on."""
+
+    remove: list[Annotated[int, Field(ge=1)]] = Field([], max_length=MOST_REFERENCES)
+    """`index` of a reference that is to be removed. Repeat the field for each one. The others keep their index.
+    Removing one that was removed before changes nothing."""
+
+    reference_urls: list[str] = Field([], max_length=MOST_REFERENCES)
+    """https:// URLs that a worker fetches further references from. In a form, repeat the field for each one; they come
+    after the files in `references`."""
+
+    aligned: bool = False
+    """`true` if every reference of this request is an aligned, square face crop. No face is searched for."""
+
+
 def parse_options(form: Form) -> tuple[RestorationOptions, Asked]:
     """What the text fields of a form say; raises ProblemError naming every field that is wrong."""
     return _parse(RestorationOptions, KNOBS, form, ("image", "references"))
@@ -81,6 +101,11 @@ def parse_options(form: Form) -> tuple[RestorationOptions, Asked]:
 def parse_person(form: Form) -> tuple[PersonOptions, Asked]:
     """The same for the form of a person."""
     return _parse(PersonOptions, PERSON_KNOBS, form, ("references",))
+
+
+def parse_changes(form: Form) -> tuple[PersonChanges, Asked]:
+    """The same for the form that changes a person."""
+    return _parse(PersonChanges, PERSON_KNOBS, form, ("references",))
 
 
 def describe_refusal(error: RequestError, **more: Any) -> ProblemError:
@@ -222,6 +247,8 @@ def _describe_forms() -> dict[str, dict[str, Any]]:
         ),
         "PersonForm": _schema("PersonForm", of_person, person_knobs, PersonOptions, []),
         "PersonDocument": _schema("PersonDocument", {}, person_knobs, PersonOptions, ["reference_urls"]),
+        "PersonChangesForm": _schema("PersonChangesForm", of_person, person_knobs, PersonChanges, []),
+        "PersonChangesDocument": _schema("PersonChangesDocument", {}, person_knobs, PersonChanges, []),
     }
 
 

@@ -1,4 +1,4 @@
-"""People whose references are stored once: stored, looked at, listed, deleted."""
+"""People whose references are stored once: stored, looked at, listed, changed, deleted."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,16 @@ from refstar_service.gateway.http.responses import (
     describe_problems,
 )
 from refstar_service.gateway.http.waiting import PreferHeader, hold_wait, wait_for_job
+from refstar_service.gateway.requests.changes import (
+    Change,
+    apply_change,
+    begin_change,
+    change_limits,
+    read_change,
+    rename_person,
+)
 from refstar_service.gateway.requests.enrollments import (
+    find_ready_person,
     limit_people,
     person_limits,
     read_enrollment,
@@ -31,18 +40,23 @@ from refstar_service.gateway.requests.enrollments import (
 )
 from refstar_service.gateway.requests.form import Form, scan_form
 from refstar_service.gateway.requests.idempotency import Creation, IdempotencyKeyHeader, create_once
-from refstar_service.gateway.requests.lookup import PersonId, find_person, find_person_or_none
+from refstar_service.gateway.requests.lookup import (
+    PersonId,
+    find_person,
+    find_person_or_none,
+    report_unknown_person,
+)
 from refstar_service.gateway.requests.options import describe_body
 from refstar_service.gateway.requests.submission import submit_job
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
 from refstar_service.jobs.request import reference_keys
-from refstar_service.people import PeopleFullError, Person, PersonStatus, blob_keys
+from refstar_service.people import PeopleFullError, Person, PersonStatus
 
 POLL_DELAY = 2  # seconds; an enrollment is quick
 
 router = APIRouter(prefix="/v1/people", tags=["people"])
 
-_LINKS = describe_links("person_id", "read_person", "delete_person")
+_LINKS = describe_links("person_id", "read_person", "update_person", "delete_person")
 
 
 @router.post(
@@ -123,6 +137,50 @@ async def read_person(
     return omit_if_known(_render(person, 200, seconds), if_none_match)
 
 
+@router.patch(
+    "/{person_id}",
+    response_model=PersonResource,
+    response_description="The person was changed.",
+    openapi_extra=describe_body("PersonChanges"),
+    responses={
+        202: {
+            "model": PersonResource,
+            "description": "The references were accepted; a worker has yet to look at them.",
+        },
+        **describe_problems(
+            *SUBMISSION_PROBLEMS,
+            *IDEMPOTENCY_PROBLEMS,
+            *PICTURE_PROBLEMS,
+            ProblemType.UNKNOWN_PERSON,
+            ProblemType.PERSON_NOT_READY,
+            ProblemType.PERSON_FAILED,
+        ),
+    },
+)
+async def update_person(
+    person_id: PersonId,
+    request: Request,
+    gateway: GatewayDep,
+    caller: CallerDep,
+    prefer: PreferHeader = None,
+    key: IdempotencyKeyHeader = None,
+) -> Response:
+    """Rename a person, add references or remove some. Without further references, the change is made at once. A worker
+    looks at further ones as when the person was stored, and only then all of the change but the name is made, or none
+    of it: then `error` says why, and the person stays ready. Meanwhile restorations use what was there before. A change
+    does not make the person last longer."""
+
+    async def change(form: Form, creation: Creation) -> None:
+        if not creation.done:
+            begun = creation.repeated and await gateway.queue.get(creation.id) is not None
+            await _change(request, gateway, caller, form, person_id, creation.id, begun=begun)
+
+    await create_once(request, gateway, caller, change_limits(gateway.settings), change)
+    with hold_wait(gateway, caller, prefer) as seconds:
+        person = await _read_settled(request, gateway, caller, person_id, seconds)
+    return _render(person, 202 if person.change else 200, seconds)
+
+
 @router.delete("/{person_id}", status_code=204, responses=describe_problems(ProblemType.QUEUE_UNAVAILABLE))
 async def delete_person(person_id: PersonId, gateway: GatewayDep, caller: CallerDep) -> Response:
     """Delete everything stored of a person now. That is the record, the faces, the encoded features, and any
@@ -132,11 +190,13 @@ async def delete_person(person_id: PersonId, gateway: GatewayDep, caller: Caller
     if person is not None:
         # The blobs first: if this is cut short, repeating it still finds them. Then those that were stored in between;
         # a worker that is still at it finds the record gone and deletes its own.
-        await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, person.encoders))
+        await gateway.blobs.delete(*reference_keys(person_id), *person.blob_keys)
         last = await outlast_full_disk(lambda: gateway.people.delete(person_id)) or person
-        await gateway.queue.delete(person_id)
-        await gateway.blobs.delete(*reference_keys(person_id), *blob_keys(person_id, last.encoders))
-        await gateway.usage.let_go(caller.owner, person_id)
+        for job_id in {person_id, person.change, last.change} - {""}:
+            await gateway.queue.delete(job_id)
+            await gateway.blobs.delete(*reference_keys(job_id))
+            await gateway.usage.let_go(caller.owner, job_id)
+        await gateway.blobs.delete(*last.blob_keys)
     return Response(status_code=204)
 
 
@@ -179,17 +239,58 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
     return person
 
 
+async def _change(
+    request: Request,
+    gateway: Gateway,
+    caller: Caller,
+    form: Form,
+    person_id: str,
+    change_id: str,
+    *,
+    begun: bool,
+) -> None:
+    """`begun`: its job is there already."""
+    change = await scan_form(form, read_change, form, gateway.settings, change_id)
+    if change.submission is not None and not gateway.models:
+        raise ProblemError(ProblemType.NO_MODEL, "No model is installed.")
+    await find_ready_person(gateway, caller, person_id)
+    if change.submission is None:
+        if await apply_change(gateway, person_id, change) is None:
+            raise report_unknown_person(person_id)
+        return
+    if not begun:
+        await _submit_change(request, gateway, caller, change, person_id, change_id)
+    if change.name is not None:
+        await rename_person(gateway, person_id, change.name)
+
+
+async def _submit_change(
+    request: Request, gateway: Gateway, caller: Caller, change: Change, person_id: str, change_id: str
+) -> None:
+    async with charge_restoration(request, gateway, caller.owner, caller.limits, change_id):
+        try:
+            # The record before the job: a worker keeps nothing that nobody waits for.
+            submission = await begin_change(gateway, person_id, change)
+            if submission is None:
+                raise report_unknown_person(person_id)
+            await submit_job(gateway, submission, caller.owner)
+        except BaseException:
+            with contextlib.suppress(RedisError):
+                await asyncio.shield(gateway.people.end_change(person_id, change_id, None))
+            raise
+
+
 async def _read_settled(
     request: Request, gateway: Gateway, caller: Caller, person_id: PersonId, seconds: int | None
 ) -> Person:
     """The person, after a wait for a worker if one was asked for."""
     person = await find_person(gateway, caller, person_id)
-    if seconds and person.status is PersonStatus.PREPARING:
-        await wait_for_job(gateway, request, caller, person_id, seconds)
+    if seconds and (person.status is PersonStatus.PREPARING or person.change):
+        await wait_for_job(gateway, request, caller, person.change or person_id, seconds)
         person = await find_person(gateway, caller, person_id)
     return await settle_person(gateway, person)
 
 
 def _render(person: Person, status: int, waited: int | None) -> Response:
-    delay = POLL_DELAY if person.status is PersonStatus.PREPARING else None
+    delay = POLL_DELAY if person.status is PersonStatus.PREPARING or person.change else None
     return render_resource(PersonResource.of(person), status, waited=waited, retry_after=delay)

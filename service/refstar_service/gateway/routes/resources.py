@@ -79,7 +79,8 @@ class ReferenceResource(Resource):
     """Sharpness of the aligned face, from 0 (flat) to about 1 (as sharp as pictures get)."""
     used: bool
     reason: str | None
-    """Why the reference was left out (`reference-too-small`, `reference-too-blurred`, `reference-surplus`), or
+    """Why the reference was left out (`reference-too-small`, `reference-too-blurred`, `reference-surplus`,
+    `reference-removed`), or
     why it made the restoration fail (`reference-without-face`, `several-faces`). Each reason is explained at
     `/problems/<reason>`."""
     person: str | None
@@ -223,13 +224,16 @@ class PersonResource(Resource):
     name: str
     """The name given in the request; may be empty."""
     status: Literal["preparing", "ready", "failed"]
-    """`preparing`: a worker has yet to look at the references. `failed`: no reference can be used; see `error`."""
+    """`preparing`: a worker has yet to look at references, of a new person or of a change; during a change,
+    restorations can name the person all the same. `failed`: no reference can be used; see `error`."""
     created_at: datetime
     expires_at: datetime
     """When the person and everything stored of them is deleted."""
     references: list[ReferenceResource]
-    """What was found in each reference, and whether it will be used. Empty until a worker has looked at them."""
+    """What was found in each reference, and whether it will be used. Empty until a worker has looked at them. `index`
+    stays as it is when others are removed, and is not given again."""
     error: ProblemDetails | None
+    """Why the person failed, or why the last change of a person who is ready was not made."""
     request_id: str
     """ID of the request that stored the person."""
     links: PersonLinks
@@ -239,7 +243,7 @@ class PersonResource(Resource):
         return cls(
             id=person.id,
             name=person.name,
-            status=person.status.value,
+            status="preparing" if person.change else person.status.value,
             created_at=_moment(person.created_at),
             expires_at=_moment(person.expires_at),
             references=[ReferenceResource.of(one.report) for one in person.references],

@@ -1,36 +1,19 @@
 """People over HTTP, with a real worker behind the gateway and a small restorer in place of the network."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import skimage.data
-from inverting import Inverting
-from known_faces import KnownFaces, face_at
+from people_requests import EMPTY, FACE, WAIT, Enroll, Working, restore
 from pictures import file_of
 from redis.asyncio import Redis
-from refstar_service.blobs import RedisBlobs
-from refstar_service.images import ImageLimits
-from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.jobs import JobQueue
+from refstar_service.metrics import WorkerMetrics
 from refstar_service.people import PeopleStore
-from refstar_service.restoration.references import ReferenceMemory
-from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.settings import Settings
-from refstar_service.worker.files import JobFiles
-from refstar_service.worker.pipeline import Worker
-from refstar_service.worker.recall import Recall
-
-WAIT = {"Prefer": "wait=20"}
-FACE = file_of(skimage.data.astronaut(), ".jpg")
-EMPTY = file_of(np.full((300, 300, 3), 90, np.uint8), ".jpg")
-Enroll = Callable[..., Awaitable[httpx.Response]]
-Working = Callable[[], AbstractAsyncContextManager[WorkerMetrics]]
 
 
 @pytest.fixture
@@ -38,60 +21,9 @@ def settings() -> Settings:
     return Settings(max_people=3, queue_limit=9, person_ttl=1000)
 
 
-@pytest.fixture
-def working(redis: Redis, blobs: RedisBlobs, new_queue: Callable[..., JobQueue]) -> Working:
-    """A worker as another process would be; gives its metrics."""
-
-    @asynccontextmanager
-    async def run() -> AsyncIterator[WorkerMetrics]:
-        metrics, stopping = WorkerMetrics.on(new_registry()), asyncio.Event()
-        worker = Worker(
-            new_queue(),
-            JobFiles(blobs, 60),
-            {"refstar": Model(Inverting(remembering=True), 64)},
-            WorkerInfo(f"w{time.monotonic_ns()}", ("refstar",), "cpu", 0.0),
-            metrics=metrics,
-            viewer=Viewer(KnownFaces({(512, 512): [face_at()]}), ReferenceMemory(), ImageLimits()),
-            max_batch=4,
-            max_batch_pixels=100_000_000,
-            picture_threads=1,
-            recall=Recall(PeopleStore(redis), blobs),
-        )
-        task = asyncio.create_task(worker.run(stopping))
-        try:
-            yield metrics
-        finally:
-            stopping.set()
-            await asyncio.wait_for(task, 20)
-
-    return run
-
-
-@pytest.fixture
-def enroll(client: httpx.AsyncClient) -> Enroll:
-    async def send(
-        references: Sequence[bytes] = (FACE,), headers: dict[str, str] | None = None, **fields: str
-    ) -> httpx.Response:
-        files = [("references", (f"{number}.jpg", data)) for number, data in enumerate(references, 1)]
-        return await client.post(
-            "/v1/people", data=fields, files=files or [("references", ("", b""))], headers=headers
-        )
-
-    return send
-
-
 def steps(metrics: WorkerMetrics) -> dict[str, float]:
     [metric] = metrics.reference_work.collect()
     return {one.labels["step"]: one.value for one in metric.samples if one.name.endswith("_total")}
-
-
-async def restore(client: httpx.AsyncClient, *people: str, **fields: str) -> httpx.Response:
-    return await client.post(
-        "/v1/restorations",
-        data={"person": list(people), **fields},
-        files={"image": ("photo.jpg", FACE)},
-        headers=WAIT,
-    )
 
 
 async def test_a_stored_person_costs_no_reference_work_the_second_time(
