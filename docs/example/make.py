@@ -1,72 +1,82 @@
 """Make the README's pictures: degraded.jpg, reference.jpg, and example.png from a restoration of them.
 
-    .venv/bin/python docs/example/make.py
+    .venv/bin/python docs/example/make.py --people FOLDER
 
-The portrait is NASA's of Eileen Collins, public domain, from scikit-image. There is only one of her in it, so the
-reference is the same photograph mirrored, turned and relit: an easy case, which shows the product and proves nothing.
-What it does with truly different photographs is in docs/training.md.
+FOLDER holds ``obama.jpg`` and ``obama2.jpg`` as the source distribution of face_recognition 1.3.0 has them: two
+official photographs of the US government, taken years apart, and in the public domain. Neither was trained on.
 """
 
+import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
-import skimage.data
+from numpy.typing import NDArray
 from refstar_model.data.degradation import Chain, Family, Jpeg, Recipe, degrade
 from refstar_service.app.cli import run
+from refstar_service.faces.align import align, cut
+from refstar_service.faces.detect import load_detector
+from refstar_service.settings import Settings
 
+Pixels = NDArray[np.uint8]
 HERE = Path(__file__).parent
-POINTS = np.array([[203, 101], [247, 101], [226, 121], [207, 143], [241, 143]], np.float32)
-TEMPLATE = np.array(
-    [[192.98, 239.95], [318.90, 240.19], [256.63, 314.01], [201.26, 371.41], [313.09, 371.15]], np.float32
-)
+SIDE = 256  # of a picture in example.png
+TITLES = ("degraded", "reference", "restored with it", "restored without", "the original")
 
 
 def main() -> None:
-    matrix, _ = cv2.estimateAffinePartial2D(POINTS, TEMPLATE, method=cv2.LMEDS)
-    warp = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
-    face = cv2.warpAffine(skimage.data.astronaut(), matrix, (512, 512), **warp)
-    rng = np.random.default_rng(3)
-    chain = Chain(blur=9, down=12, noise=8, jpeg=Jpeg(60))
-    degraded = degrade(face, Recipe(Family.PRESENT, chain), rng)
-    turned = cv2.warpAffine(
-        np.ascontiguousarray(face[:, ::-1]), cv2.getRotationMatrix2D((256, 300), 3, 1.02), (512, 512), **warp
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    reference = np.clip(turned * np.array([1.05, 0.95, 0.85]), 0, 255).astype(np.uint8)
-    save("degraded.jpg", degraded)
-    save("reference.jpg", reference)
+    parser.add_argument("--people", type=Path, required=True)
+    people: Path = parser.parse_args().people
+    original, reference = (read_face(people / name) for name in ("obama.jpg", "obama2.jpg"))
+    chain = Chain(blur=8, down=11, noise=8, jpeg=Jpeg(60))
+    degraded = degrade(original, Recipe(Family.PRESENT, chain), np.random.default_rng(3))
+    save(HERE / "degraded.jpg", degraded)
+    save(HERE / "reference.jpg", reference)
+    results = [restore("-r", str(HERE / "reference.jpg")), restore()]
+    row = [
+        draw_cell(picture, title)
+        for picture, title in zip([degraded, reference, *results, original], TITLES, strict=True)
+    ]
+    save(HERE / "example.png", np.hstack(row))
 
-    for name, extra in (("none.png", []), ("restored.png", ["-r", str(HERE / "reference.jpg")])):
-        arguments = [
-            "restore",
-            str(HERE / "degraded.jpg"),
-            "-o",
-            str(HERE / name),
-            "--faces",
-            "aligned",
-            *extra,
-        ]
-        if run(arguments) != 0:
+
+def restore(*options: str) -> Pixels:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.png"
+        if run(["restore", str(HERE / "degraded.jpg"), "-o", str(out), "--faces", "aligned", *options]) != 0:
             sys.exit(1)
-    row = [degraded, reference]
-    for name in ("restored.png", "none.png"):
-        row.append(cv2.imread(str(HERE / name))[..., ::-1])
-        (HERE / name).unlink()
-    row.append(face)
-    titles = ("degraded", "reference", "restored with it", "restored without", "the original")
-    cells = []
-    for picture, title in zip(row, titles, strict=True):
-        cell = np.full((540, 512, 3), 255, np.uint8)
-        cell[:512] = picture
-        cv2.putText(cell, title, (12, 533), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
-        cells.append(cv2.resize(cell, (256, 270), interpolation=cv2.INTER_AREA))
-    save("example.png", np.hstack(cells))
+        return read(out)
 
 
-def save(name: str, pixels: np.ndarray) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if name.endswith(".jpg") else []
-    cv2.imwrite(str(HERE / name), pixels[..., ::-1], options)
+def draw_cell(picture: Pixels, title: str) -> Pixels:
+    cell = np.full((SIDE + 24, SIDE, 3), 255, np.uint8)
+    cell[:SIDE] = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    cv2.putText(cell, title, (6, SIDE + 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+    return cell
+
+
+def read_face(path: Path) -> Pixels:
+    """The largest face, aligned at 512."""
+    picture = read(path)
+    found = load_detector(Settings().models_dir).find(picture)
+    return cut(picture, align(max(found, key=lambda face: face.box[2] * face.box[3]).points, 512))
+
+
+def read(path: Path) -> Pixels:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        sys.exit(f"{path} cannot be read")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def save(path: Path, pixels: Pixels) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    cv2.imwrite(str(path), pixels[..., ::-1], options)
 
 
 if __name__ == "__main__":
