@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SYSTEMS = {
     "refstar": "refstar_model.refstar.system",
     "ganprior": "refstar_model.ganprior.system",
+    "ented": "refstar_model.ented.system",
     "detector": "refstar_model.detector.system",
 }
 

@@ -8,9 +8,9 @@ import torch
 from refstar_model.data.mixed_faces import MixedFaces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
-from refstar_model.refstar.person_gate import PersonGate, apply_gate, gate_loss
 from refstar_model.refstar.person_training import PersonTraining, fit_gate, hold_out_people, train_person
 from refstar_model.refstar.selection import SelectionHead, evidence
 from refstar_model.refstar.target import Target
@@ -25,7 +25,7 @@ def faces(count: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture
 def gate() -> PersonGate:
     torch.manual_seed(0)
-    gate = PersonGate(TINY).eval()
+    gate = PersonGate(TINY.of_gate).eval()
     for value in gate.encoder.parameters():
         torch.nn.init.normal_(value, std=0.2)
     return gate

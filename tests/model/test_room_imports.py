@@ -25,6 +25,17 @@ ALLOWED = {
     "preparing": {"layers", "judges", "data", "progress", "detector.geometry", "detector.network"},
     "ganprior": {*SHARED, "options", "system"},
     "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params"},
+    "ented": {
+        *SHARED,
+        "options",
+        "system",
+        "ganprior.attention",
+        "ganprior.codec",
+        "ganprior.mmrb",
+        "ganprior.modulation",
+        "ganprior.network",
+        "ganprior.params",
+    },
     "detector": {*SHARED, "options", "system"},
     "commands": {
         "layers",

@@ -22,13 +22,19 @@ def recognizer_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor, 
     know edges and textures wherever they are, also in hair and background. Every place's features are brought to unit
     length (as in LPIPS, arXiv 1801.03924), so that no layer outweighs the others.
     """
+    return feature_distance(*compare_features(recognizer, picture, truth, levels))
+
+
+def compare_features(
+    recognizer: Recognizer, picture: Tensor, truth: Tensor, levels: int = 3
+) -> tuple[list[Tensor], list[Tensor]]:
+    """What its first ``levels`` grids see in both, [B, C, h, w] each; the truth's without gradient."""
     while picture.shape[-1] > 256:
         picture, truth = down(picture), down(truth)
     with torch.no_grad():
         wanted = recognizer.pyramid(truth.clamp(0, 1) * 255, levels)
     # No clamp for the picture: it would take the gradient away where the picture is out of range.
-    seen = recognizer.pyramid(picture * 255, levels)
-    return feature_distance(seen, wanted)
+    return recognizer.pyramid(picture * 255, levels), wanted
 
 
 def feature_distance(seen: list[Tensor], wanted: list[Tensor]) -> Tensor:
@@ -95,3 +101,21 @@ class Vgg(nn.Module):
             for weight, a, b in zip(self.WEIGHTS, self(picture), wanted, strict=True)
         ]
         return torch.stack(each).sum(0)
+
+
+def style_distance(seen: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """Mean over layers of the L1 of Gram matrices (arXiv 1508.06576) of features [B, C, h, w]; [B].
+
+    Features are brought to unit length at every place, so that no layer outweighs the others; a Gram matrix
+    [C, C] is divided by the number of places.
+    """
+    each = [
+        (_gram(F.normalize(a.float(), dim=1)) - _gram(F.normalize(b.float(), dim=1))).abs().sum((1, 2))
+        for a, b in zip(seen, wanted, strict=True)
+    ]
+    return torch.stack(each).mean(0)
+
+
+def _gram(x: Tensor) -> Tensor:
+    flat = x.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]

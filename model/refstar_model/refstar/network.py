@@ -17,16 +17,17 @@ from torch import Tensor, nn
 from refstar_model.backbone import Backbone, Drawing, Grids, Transfer
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.layers.fidelity import apply_fidelity
+from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
+from refstar_model.layers.summing import add_up
 from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
-from refstar_model.refstar.person_gate import PersonGate, apply_gate
 from refstar_model.refstar.pictures import PictureEncoder
 from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
-from refstar_model.refstar.transfer import FeatureTransfer, add_up, compete
+from refstar_model.refstar.transfer import FeatureTransfer, compete
 
 __all__ = [
     "BASE",
@@ -73,7 +74,7 @@ class RefStar(nn.Module):
             fine, params.selection_hidden, params.bands, params.unshuffle, params.grid
         )
         if params.gate:
-            self.gate = PersonGate(params)
+            self.gate = PersonGate(params.of_gate)
         if params.reach:
             self.alignment = AlignmentHead(coarse, params.selection_hidden, params.grid // 4, params.reach)
         if params.refinement:

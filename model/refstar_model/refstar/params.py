@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from refstar_model.ganprior import params as ganprior
 from refstar_model.ganprior.params import GanPriorParams
+from refstar_model.layers.person_gate import GateParams
 
 
 class BackboneKind(StrEnum):
@@ -59,6 +60,10 @@ class RefStarParams:
     def grid(self) -> int:
         """Side of the widest feature grid; masks live on it."""
         return self.size // self.unshuffle
+
+    @property
+    def of_gate(self) -> GateParams:
+        return GateParams(self.size, self.gate_widths, self.person)
 
     @property
     def bands(self) -> int:

@@ -24,8 +24,8 @@ from refstar_model.data.loading import open_loader
 from refstar_model.data.mixed_faces import SIDE, FaceMix, MixedFaces, SeenFaces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.layers.precision import autocast
-from refstar_model.refstar.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
 from refstar_model.training.checkpoint import write_whole
@@ -61,7 +61,7 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
 
     def build(device: torch.device) -> Task[SeenFaces]:
-        encoder = PersonEncoder(net.params)
+        encoder = PersonEncoder(net.params.of_gate)
         judge = recognizer.to(device)
 
         def open_batches(course: Course) -> Iterator[SeenFaces]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from refstar_model.backbone import Drawing
 from refstar_model.data.batch import Batch
 from refstar_model.data.credits import RECORD, credit_photos, record_training
+from refstar_model.data.lookalikes import find_lookalikes
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
@@ -252,19 +253,3 @@ def _pictures(batch: Batch) -> tuple[Tensor, Tensor, Tensor, int]:
     low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
     skip = (low_quality.shape[-1] // batch.truth.shape[-1]).bit_length() - 1
     return batch.truth.float() / 255, batch.references.float() / 255, low_quality, skip
-
-
-def find_lookalikes(photos: PhotoSet, recognizer: Recognizer, count: int = 8) -> dict[str, list[str]]:
-    """For every file, the files of other people whose faces the recognizer finds most alike."""
-    files = [p.file for p in photos.photos]
-    people = [p.person for p in photos.photos]
-    with torch.no_grad():
-        rows = []
-        device = next(recognizer.buffers()).device
-        for start in range(0, len(files), 32):
-            pictures = [torch.from_numpy(photos.read(f, 256)) for f in files[start : start + 32]]
-            rows.append(recognizer.embed(torch.stack(pictures).to(device).permute(0, 3, 1, 2).float() / 255))
-        cosine = (torch.cat(rows) @ torch.cat(rows).T).cpu()
-    same = torch.tensor([[a == b for b in people] for a in people])
-    best = cosine.masked_fill(same, -2).topk(count, 1).indices
-    return {file: [files[int(i)] for i in row] for file, row in zip(files, best, strict=True)}

@@ -16,20 +16,8 @@ from torch.nn import functional as F
 
 from refstar_model.backbone import UNAIDED, Grids, Transfer
 from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.layers.summing import add_up
 from refstar_model.refstar.params import Attention, RefStarParams
-
-
-def add_up(x: Tensor) -> Tensor:
-    """Sum over the references: [B, R, ...] to [B, ...].
-
-    A matrix product in the exported graph: the order in which onnxruntime's ReduceSum adds depends on the batch, and
-    a face must get the same bytes alone and in company.
-    """
-    if not torch.compiler.is_exporting():
-        return x.sum(1)
-    ones = torch.ones(1, x.shape[1], dtype=x.dtype, device=x.device)
-    return (ones @ x.flatten(2)).squeeze(1).reshape(x.shape[0], *x.shape[2:])
-
 
 #: How sharply references compete: powers of the trust at a place, and of the mean trust in the whole reference.
 LOCAL, WHOLE = 4, 100

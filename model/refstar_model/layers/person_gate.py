@@ -2,19 +2,30 @@
 
 At the severe level a mask cannot tell place by place whether a crisp eye belongs to the face behind the blur; the
 whole face, looked at once, can. A small network maps pictures of any quality to where a recognizer would see the sharp
-photograph behind them (`person_training`); what cannot be seen any more makes its vector shorter. References are
-encoded once and kept with their other features.
+photograph behind them (RefSTAR's `person_training`); what cannot be seen any more makes its vector shorter. References
+are encoded once and kept with their other features.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.layers.blocks import conv_unshuffled
-from refstar_model.refstar.params import RefStarParams
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
 OPEN = 6.0
+
+
+@dataclass(frozen=True)
+class GateParams:
+    """``size``: the side of the faces, ``widths``: channels on the grids from 64 down, ``person``: numbers that say who
+    somebody is."""
+
+    size: int
+    widths: tuple[int, int, int, int]
+    person: int
 
 
 class PersonBlock(nn.Module):
@@ -41,10 +52,10 @@ class PersonEncoder(nn.Module):
 
     blocks = (1, 2, 3, 2)
 
-    def __init__(self, params: RefStarParams) -> None:
+    def __init__(self, params: GateParams) -> None:
         super().__init__()
         self.side = min(128, params.size)
-        widths = params.gate_widths
+        widths = params.widths
         layers: list[nn.Module] = [nn.Conv2d(12, widths[0], 3, padding=1), nn.PReLU(widths[0])]
         for index, (channels, count) in enumerate(zip(widths, self.blocks, strict=True)):
             if index:
@@ -72,7 +83,7 @@ class PersonGate(nn.Module):
     product says less against a reference.
     """
 
-    def __init__(self, params: RefStarParams) -> None:
+    def __init__(self, params: GateParams) -> None:
         super().__init__()
         self.encoder = PersonEncoder(params)
         self.weigh = nn.Parameter(torch.tensor([0.0, 0.0, OPEN]))

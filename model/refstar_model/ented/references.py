@@ -1,0 +1,73 @@
+"""What is taken of a reference: textures on three grids, keys and values for the style codes, and who it shows.
+
+All of it depends on the reference alone, so it is computed once and kept.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from refstar_model.ented.params import EntedParams
+from refstar_model.ented.textures import TextureExtraction
+from refstar_model.ganprior.mmrb import activate, start
+from refstar_model.layers.blocks import ChannelNorm, conv_unshuffled, naf_blocks
+from refstar_model.layers.person_gate import PersonEncoder
+
+
+class ReferenceTextures(NamedTuple):
+    """Of references [N, ...] or, for the network, of faces and their references [B, R, ...]."""
+
+    fine: Tensor  # [N, k, c], k and c by grid
+    middle: Tensor
+    coarse: Tensor
+    keys: Tensor  # [N, style, g g] on the coarse grid g
+    values: Tensor  # [N, style, g g]
+    person: Tensor  # [N, D]
+
+
+class Attentions(NamedTuple):
+    """Where the textures come from; each [N, k, h w], for the attention's own loss."""
+
+    fine: Tensor
+    middle: Tensor
+    coarse: Tensor
+
+
+class ReferenceEncoder(nn.Module):
+    def __init__(self, params: EntedParams) -> None:
+        super().__init__()
+        fine, middle, coarse = params.reference_widths
+        self.unshuffle = params.base.unshuffle
+        self.stem = start(nn.Conv2d(3 * self.unshuffle**2, fine, 3, padding=1))
+        self.to_middle = start(nn.Conv2d(fine, middle, 2, stride=2))
+        self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
+        self.fine, self.middle, self.coarse = (
+            naf_blocks(width, count)
+            for width, count in zip(params.reference_widths, params.reference_blocks, strict=True)
+        )
+        self.extract_fine, self.extract_middle, self.extract_coarse = (
+            TextureExtraction(width, count)
+            for width, count in zip(params.reference_widths, params.textures, strict=True)
+        )
+        self.norm = ChannelNorm(coarse)
+        self.keys, self.values = (nn.Conv2d(coarse, params.base.style, 1) for _ in range(2))
+
+    def forward(self, pictures: Tensor, person: PersonEncoder) -> tuple[ReferenceTextures, Attentions]:
+        """pictures [N, 3, H, W] in 0..1; ``person`` says who they show."""
+        fine = self.fine(activate(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle)))
+        middle = self.middle(activate(self.to_middle(fine)))
+        coarse = self.coarse(activate(self.to_coarse(middle)))
+        of_fine, of_middle, of_coarse = (
+            self.extract_fine(fine),
+            self.extract_middle(middle),
+            self.extract_coarse(coarse),
+        )
+        tokens = self.norm(coarse)
+        return ReferenceTextures(
+            of_fine.textures,
+            of_middle.textures,
+            of_coarse.textures,
+            self.keys(tokens).flatten(2).float(),
+            self.values(tokens).flatten(2).float(),
+            person(pictures),
+        ), Attentions(of_fine.attention, of_middle.attention, of_coarse.attention)

@@ -1,0 +1,160 @@
+"""Training ENTED: ``refstar-model train ented --dictionary runs/dictionary/weights.pt --out runs/ented``.
+
+Same photographs, pairs, wrong references and degradations as RefSTAR's. The dictionary is fixed; encoder and attention
+may begin with system 3's weights, the person gate with RefSTAR's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refstar_model.data.batch import Batch
+from refstar_model.data.credits import RECORD, credit_photos, record_training
+from refstar_model.data.lookalikes import find_lookalikes
+from refstar_model.data.photos import PhotoSet
+from refstar_model.data.stream import StreamParams, open_stream
+from refstar_model.ented.dictionary import DictionaryAutoencoder
+from refstar_model.ented.losses import (
+    LossWeights,
+    attention_loss,
+    code_term,
+    detail_terms,
+    gate_term,
+    restoration_terms,
+)
+from refstar_model.ented.network import Ented, Restoration
+from refstar_model.ented.params import SMALL, EntedParams
+from refstar_model.ented.references import ReferenceTextures
+from refstar_model.ented.weights import begin, load_dictionary, read_weights
+from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.color import without_color
+from refstar_model.layers.precision import autocast
+from refstar_model.layers.pyramid import down, up
+from refstar_model.losses.adversary import Adversary, DiscriminatorParams
+from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
+from refstar_model.training.processes import Course
+
+#: 60,000 faces at eight a step of two processes.
+LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=300, judge_every=500, sheet_every=500)
+
+
+@dataclass(frozen=True)
+class EntedTraining:
+    network: EntedParams = SMALL
+    loop: LoopParams = field(default_factory=lambda: LOOP)
+    stream: StreamParams = field(default_factory=StreamParams)
+    losses: LossWeights = field(default_factory=LossWeights)
+    sharpening_from: float = 0.5  # share of the run
+    discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
+    dictionary: Path | None = None  # weights.pt of --part dictionary; needed where the network has one
+    backbone: Path | None = None  # weights.pt of system 3 whose encoder a new run begins with
+    gate: Path | None = None  # weights.pt of RefSTAR whose person gate a new run begins with
+
+
+def train(
+    photos: PhotoSet,
+    recognizer: Recognizer | None,
+    how: EntedTraining,
+    run: Run,
+    watch: Watch | None = None,
+) -> Path:
+    """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
+
+    ``recognizer`` gives the perceptual, style and identity losses, and the look-alikes. Raises ValueError where the
+    network has a dictionary and none is given, or a file does not fit.
+    """
+    if how.network.dictionary and how.dictionary is None:
+        raise ValueError(
+            "a network with a dictionary needs one: train it with --part dictionary, and name its weights.pt"
+        )
+
+    def build(device: torch.device) -> Task[Batch]:
+        module = Ented(how.network)
+        dictionary = None
+        if how.dictionary is not None and how.network.dictionary:
+            dictionary = load_dictionary(how.dictionary, how.network).to(device)
+        adversary = Adversary(how.discriminator) if how.losses.adversarial else None
+        judge = recognizer.to(device) if recognizer is not None else None
+
+        def open_batches(course: Course) -> Iterator[Batch]:
+            people = photos.split("train")
+            alike = find_lookalikes(people, judge) if judge is not None else None
+            return open_stream(people, how.stream, course, device, alike)
+
+        def step(batch: Batch, moment: Moment) -> Loss:
+            share = fade(moment.progress, how.sharpening_from)
+            return training_step(module, batch, how.losses, dictionary, judge, adversary, share)
+
+        weights = (
+            read_weights(run.start, how.network)
+            if run.start
+            else begin(module, dictionary, how.backbone, how.gate)
+        )
+        given = credit_photos(photos.split("train"), how.stream.mix.weights)
+        record = record_training(given, (run.start, how.dictionary, how.backbone, how.gate, run.previous))
+        about = {"params": how.network.to_dict(), RECORD: record}
+        return Task(module, open_batches, step, about, adversary, weights=weights)
+
+    return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
+
+
+def training_step(
+    module: Ented,
+    batch: Batch,
+    losses: LossWeights,
+    dictionary: DictionaryAutoencoder | None = None,
+    recognizer: Recognizer | None = None,
+    adversary: Adversary | None = None,
+    sharpening: float = 0.0,
+) -> Loss:
+    """The loss of one batch and its parts; ``sharpening`` 0..1 fades in what asks for detail."""
+    low_quality = (batch.low_quality.float() / 255).contiguous(memory_format=torch.channels_last)
+    truth = without_color(batch.truth.float() / 255, batch.colorless)
+    terms: dict[str, Tensor] = {}
+    with autocast(truth.device):
+        if batch.alone:
+            result = module(low_quality)
+        else:
+            references = batch.references.float() / 255
+            count = references.shape[:2]
+            encoded, attentions = module.encode(references.flatten(0, 1))
+            features = ReferenceTextures(*(x.unflatten(0, count) for x in encoded))
+            result = module(low_quality, features, batch.present.float())
+    if not batch.alone:
+        assert result.gate is not None
+        right = batch.right & batch.present
+        terms["gate"] = gate_term(result.gate, batch.present, batch.right, losses)
+        if result.distributed and bool(right.any()):
+            away = attention_loss(result, attentions, references, truth, right)
+            terms["attention"] = losses.attention * away
+    if dictionary is not None and result.codes is not None:
+        with torch.no_grad(), autocast(truth.device):
+            wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices
+        terms["code"] = code_term(result.codes, wanted, module.dictionary, losses)
+    result = _without_color(result, batch.colorless)
+    terms |= restoration_terms(result, truth, losses)
+    if sharpening > 0:
+        picture = result.picture
+        while picture.shape[-1] > truth.shape[-1]:
+            picture = down(picture)
+        terms |= detail_terms(picture, truth, losses, recognizer, sharpening)
+        if adversary is not None:
+            fooled, _ = adversary.judge([picture], truth, matched=False)
+            terms["adversarial"] = sharpening * losses.adversarial * fooled
+    total = torch.stack(list(terms.values())).sum()
+    return total, {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _without_color(result: Restoration, colorless: Tensor) -> Restoration:
+    return result._replace(
+        picture=without_color(result.picture, colorless), sketch=without_color(result.sketch, colorless)
+    )
+
+
+def _enlarge(pictures: Tensor, side: int) -> Tensor:
+    while pictures.shape[-1] < side:
+        pictures = up(pictures)
+    return pictures
