@@ -1,5 +1,6 @@
 """Networks that work at 512 pixels and have some ten thousand parameters."""
 
+from refstar_model.ented.params import EntedParams
 from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.refstar.params import RefStarParams
 
@@ -14,4 +15,14 @@ GANPRIOR = GanPriorParams(
     mapping_layers=1,
     prior_widths=(16, 16, 16, 8, 8, 8, 8),
     finest=8,
+)
+ENTED = EntedParams(
+    base=GANPRIOR,
+    reference_widths=(8, 8, 8),
+    textures=(4, 4, 3),
+    codes=16,
+    code_channels=8,
+    heads=2,
+    gate_widths=(8, 8, 8, 8),
+    person=16,
 )

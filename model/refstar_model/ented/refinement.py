@@ -39,7 +39,7 @@ class Refinement(nn.Module):
         if self.asks:
             self.ask = EqualizedConv(style, count * style)
             self.nothing = nn.Parameter(torch.zeros(params.heads, 1, 1))
-            self.answer = EqualizedConv(style, style, zero=True)
+            self.answer = EqualizedConv(style, style, bias=None, zero=True)
 
     def forward(self, latent: Tensor, asked: Asked | None) -> Tensor:
         """latent [B, C, g, g], and the references, if there are any; returns style codes [B, styles, style]."""

@@ -50,7 +50,7 @@ class TextureDistribution(nn.Module):
     def __init__(self, channels: int, count: int, texture_channels: int) -> None:
         super().__init__()
         self.choose = EqualizedConv(channels, count + 1)
-        self.bring = EqualizedConv(texture_channels, channels, zero=True)
+        self.bring = EqualizedConv(texture_channels, channels, bias=None, zero=True)
 
     def forward(self, x: Tensor, textures: Tensor) -> Distributed:
         logits = self.choose(x).float()

@@ -22,7 +22,8 @@ from refstar_model.ganprior.mmrb import activate
 class EqualizedConv(nn.Module):
     """A convolution with equalized learning rate; [N, C, h, w] to [N, D, h, w].
 
-    ``rate`` scales the learning rate further, ``bias`` is where the bias starts; with ``zero`` the weights start at 0.
+    ``rate`` scales the learning rate further, ``bias`` is where the bias starts, None: there is none; with ``zero``
+    the weights start at 0.
     """
 
     def __init__(
@@ -31,18 +32,19 @@ class EqualizedConv(nn.Module):
         out_channels: int,
         size: int = 1,
         rate: float = 1.0,
-        bias: float = 0.0,
+        bias: float | None = 0.0,
         zero: bool = False,
     ) -> None:
         super().__init__()
         self.scale, self.rate = rate / sqrt(channels * size**2), rate
         weight = torch.randn(out_channels, channels, size, size) / rate
         self.weight = nn.Parameter(torch.zeros_like(weight) if zero else weight)
-        self.bias = nn.Parameter(torch.full((out_channels,), bias / rate))
+        self.bias = None if bias is None else nn.Parameter(torch.full((out_channels,), bias / rate))
 
     def forward(self, x: Tensor) -> Tensor:
         pad = self.weight.shape[-1] // 2
-        return F.conv2d(x, self.weight * self.scale, self.bias * self.rate, padding=pad)
+        bias = None if self.bias is None else self.bias * self.rate
+        return F.conv2d(x, self.weight * self.scale, bias, padding=pad)
 
 
 class StyledConv(nn.Module):

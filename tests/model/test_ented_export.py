@@ -1,0 +1,58 @@
+"""ENTED as a model folder: written, checked, and run by the service."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from pictures import aligned_face
+from refstar_model.ented.export_view import view_network
+from refstar_model.ented.network import Ented
+from refstar_model.ented.params import TINY
+from refstar_model.ented.system import CARD
+from refstar_model.export.card import Publication
+from refstar_model.export.restoring import TrainedRestorer
+from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    net = Ented(TINY)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 9.0]))
+    folder = tmp_path_factory.mktemp("ented") / "ented"
+    TrainedRestorer(view_network(net.eval()), CARD, 1).export(folder, Publication("ented", "0.0.1"))
+    return folder
+
+
+def face(shift: int) -> np.ndarray:
+    return np.ascontiguousarray(np.roll(aligned_face()[::8, ::8], shift, 0))
+
+
+def test_the_service_runs_it_with_and_without_references(folder: Path) -> None:
+    restorer = Restorer(load_manifest(folder))
+    references = tuple(ReferencePicture(str(shift), face(shift)) for shift in (3, 9))
+    alone, with_one, with_two = restorer.restore(
+        [FaceTask(face(0), references[:count], 1.0, 0.5) for count in range(3)]
+    )
+    assert alone.finite
+    assert len(alone.selection) == 0
+    assert len(with_two.selection) == 2
+    assert not np.array_equal(alone.pixels, with_one.pixels)
+    assert with_one.selection[0].mean() > 10
+    (muted,) = restorer.restore([FaceTask(face(0), references[:1], 0.0, 0.5)])
+    assert np.array_equal(muted.pixels, alone.pixels)
+
+
+def test_it_has_no_knob_and_no_sum_that_depends_on_the_batch(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    assert manifest.max_references == 8
+    assert "fidelity" not in manifest.graphs["restore"].inputs
+    for name in ("encode_references", "restore", "restore_alone"):
+        operators = {node.op_type for node in onnx.load(str(folder / f"{name}.onnx")).graph.node}
+        assert not {"ReduceMean", "ReduceSum", "RandomNormal"} & operators

@@ -1,0 +1,196 @@
+"""ENTED's parts: what is taken of a reference, what replaces features, what is left out in an ablation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from refstar_model.ented.dictionary import Dictionary, DictionaryAutoencoder, measure_perplexity
+from refstar_model.ented.dictionary_training import Usage
+from refstar_model.ented.losses import attention_loss
+from refstar_model.ented.network import Ented
+from refstar_model.ented.params import TINY, EntedParams
+from refstar_model.ented.references import ReferenceTextures
+from refstar_model.ented.refinement import Asked, Refinement
+from refstar_model.ented.textures import TextureDistribution, TextureExtraction, mix_textures, share_selection
+from torch import Tensor
+
+PARTS = ("dictionary", "refinement", "distribution", "residual")
+
+
+def shaken(params: EntedParams = TINY) -> Ented:
+    """In which nothing is at zero any more."""
+    torch.manual_seed(0)
+    net = Ented(params)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 9.0]))  # everybody passes
+    return net.eval()
+
+
+def encode(net: Ented, pictures: Tensor) -> ReferenceTextures:
+    """pictures [B, R, 3, S, S]"""
+    with torch.no_grad():
+        encoded, _ = net.encode(pictures.flatten(0, 1))
+    return ReferenceTextures(*(x.unflatten(0, pictures.shape[:2]) for x in encoded))
+
+
+def faces(*shape: int) -> Tensor:
+    return torch.rand(*shape, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
+    torch.manual_seed(0)
+    extraction, x = TextureExtraction(8, 3).eval(), torch.randn(2, 8, 4, 4)
+    textures, attention = extraction(x)
+    assert textures.shape == (2, 3, 8)
+    assert torch.allclose(attention.sum(2), torch.ones(2, 3))
+    values = extraction.value(x).flatten(2)
+    assert torch.allclose(textures[1, 2], (values[1] * attention[1, 2]).sum(1), atol=1e-6)
+
+
+def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_nothing() -> None:
+    torch.manual_seed(0)
+    distribution, x = TextureDistribution(8, 3, 5), torch.randn(2, 8, 4, 4)
+    given = distribution(x, torch.randn(2, 3, 5))
+    assert torch.equal(given.features, x)
+    assert given.shares.shape == (2, 3, 4, 4)
+    assert (given.shares.sum(1) < 1).all()
+    with torch.no_grad():
+        distribution.bring.weight.normal_()
+        distribution.choose.bias[-1] = 60.0
+    assert torch.allclose(distribution(x, torch.randn(2, 3, 5)).features, x, atol=1e-6)
+
+
+def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:
+    textures = torch.randn(1, 3, 4, 5)
+    weight = torch.tensor([[1.0, 0.5, 0.0]])
+    mixed = mix_textures(textures, weight)
+    assert torch.allclose(mixed, (textures[:, 0] + 0.5 * textures[:, 1]) / 1.5, atol=1e-6)
+    order = [2, 0, 1]
+    assert torch.allclose(mix_textures(textures[:, order], weight[:, order]), mixed, atol=1e-6)
+    assert torch.allclose(
+        mix_textures(textures, torch.tensor([[0.5, 0.0, 0.0]])), 0.5 * textures[:, 0], atol=1e-6
+    )
+
+
+def test_the_selection_says_who_gave_how_much() -> None:
+    shares = torch.full((1, 4, 2, 2), 0.2)
+    taken = share_selection(shares, torch.tensor([[1.0, 1.0, 0.0]]))
+    assert torch.allclose(taken[0].mean((1, 2)), torch.tensor([0.4, 0.4, 0.0]))
+
+
+def test_without_weight_a_reference_says_nothing_at_all() -> None:
+    net, low_quality = shaken(), faces(2)
+    references = encode(net, faces(2, 3))
+    with torch.no_grad():
+        alone = net(low_quality)
+        absent = net(low_quality, references, torch.zeros(2, 3))
+        there = net(low_quality, references, torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    assert torch.equal(absent.picture, alone.picture)
+    assert (there.picture[0] - alone.picture[0]).abs().max() > 1e-3
+    assert torch.equal(there.picture[1], alone.picture[1])
+    assert there.selection.shape == (2, 3, 16, 16)
+    assert (there.selection[:, 1:] == 0).all()
+
+
+def test_a_closed_gate_keeps_a_reference_out() -> None:
+    net, low_quality = shaken(), faces(1)
+    references = encode(net, faces(1, 1))
+    with torch.no_grad():
+        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, -60.0]))
+        kept_out = net(low_quality, references, torch.ones(1, 1))
+        assert torch.allclose(kept_out.picture, net(low_quality).picture, atol=1e-5)
+
+
+def test_style_codes_ask_only_who_is_there() -> None:
+    torch.manual_seed(0)
+    refinement = Refinement(TINY)
+    with torch.no_grad():
+        refinement.answer.weight.normal_()
+    width, places = TINY.rendered[TINY.grids[2]], TINY.grids[2] ** 2
+    latent = torch.randn(1, width, TINY.grids[2], TINY.grids[2])
+    keys, values = torch.randn(2, 1, 2, TINY.base.style, places)
+    codes = refinement(latent, None)
+    assert codes.shape == (1, TINY.styles, TINY.base.style)
+    assert torch.equal(refinement(latent, Asked(keys, values, torch.zeros(1, 2))), codes)
+    first = refinement(latent, Asked(keys, values, torch.tensor([[1.0, 0.0]])))
+    assert (first - codes).abs().max() > 1e-3
+    other = torch.cat([keys[:, :1], torch.randn_like(keys[:, 1:])], 1)
+    assert torch.allclose(
+        refinement(latent, Asked(other, values, torch.tensor([[1.0, 0.0]]))), first, atol=1e-5
+    )
+
+
+def test_every_place_gets_a_word_of_the_dictionary() -> None:
+    torch.manual_seed(0)
+    dictionary = Dictionary(TINY).eval()
+    features = torch.randn(2, TINY.base.widths[2], 4, 4)
+    words = dictionary.words.codes
+    replaced = dictionary(features)
+    indices = dictionary.words.nearest(replaced.codes)
+    assert torch.allclose(replaced.latent, dictionary.from_code(words[indices].permute(0, 3, 1, 2)))
+    assert not words.requires_grad
+
+
+def test_the_code_loss_is_least_at_the_wanted_word() -> None:
+    torch.manual_seed(0)
+    dictionary = Dictionary(TINY)
+    wanted = torch.randint(TINY.codes, (1, 4, 4))
+    at_word = dictionary.words.look_up(wanted).detach()
+    near = dictionary.code_loss(at_word, wanted)
+    assert near < dictionary.code_loss(at_word + 0.3, wanted) < dictionary.code_loss(-at_word, wanted)
+
+
+def test_words_that_nobody_uses_begin_again_among_the_features() -> None:
+    torch.manual_seed(0)
+    module = DictionaryAutoencoder(TINY)
+    usage = Usage(module)
+    with torch.no_grad():
+        module.words.codes[3:] += 100.0  # out of reach
+        features = module.look(faces(4))
+        code = module.words(features)
+    usage.count(code.indices, features)
+    assert measure_perplexity(usage.counts) <= 3
+    assert usage.revive() >= TINY.codes - 3
+    assert (module.words.codes.abs() < 20).all()
+    assert usage.counts.sum() == 0
+
+
+def test_perplexity_counts_words_in_use() -> None:
+    assert measure_perplexity(torch.tensor([5, 5, 5, 0])) == pytest.approx(3)
+    assert measure_perplexity(torch.tensor([9, 0, 0, 0])) == pytest.approx(1)
+
+
+def test_the_attention_loss_asks_for_like_places() -> None:
+    net, truth = shaken(), faces(2)
+    encoded, attentions = net.encode(truth)
+    references = ReferenceTextures(*(x.unsqueeze(1) for x in encoded))
+    result = net(truth, references, torch.ones(2, 1))
+    right = torch.tensor([[True], [True]])
+    flat = truth * 0 + 0.5
+    same = attention_loss(result, attentions, flat.unsqueeze(1), flat, right)
+    assert float(same.detach()) == pytest.approx(0, abs=1e-5)
+    assert attention_loss(result, attentions, flat.unsqueeze(1), 1 - 0 * flat, right) > 0.4
+    assert attention_loss(result, attentions, flat.unsqueeze(1), 1 - 0 * flat, ~right) == 0
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_can_be_left_out(part: str) -> None:
+    params = replace(TINY, **{part: False})
+    net, low_quality = shaken(params), faces(1)
+    references = encode(net, faces(1, 1))
+    with torch.no_grad():
+        result = net(low_quality, references, torch.ones(1, 1))
+    assert result.picture.shape == low_quality.shape
+    assert (result.codes is None) == (part == "dictionary")
+    assert (not result.distributed) == (part == "distribution")
+    assert EntedParams.from_dict(params.to_dict()) == params
+
+
+def test_a_new_network_returns_its_input_where_it_has_the_residual() -> None:
+    low_quality = faces(1)
+    with torch.no_grad():
+        assert torch.equal(Ented(TINY).eval()(low_quality).picture, low_quality)
+        drawn = Ented(replace(TINY, residual=False)).eval()(low_quality).picture
+    assert (drawn - low_quality).abs().mean() > 0.05
