@@ -22,7 +22,8 @@ from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.lone_cases import degraded_case, historic_cases, spread, spread_over_kinds
 from refstar_model.evaluation.occluder import RANGES, Occluder, OccluderKind
 from refstar_model.export.restorers import fit
-from refstar_service.engine.manifest import ModelManifest, load_manifests
+from refstar_service.app.installed import installed_models
+from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 from refstar_service.restoration.review import find_objection
 from refstar_service.restoration.rules import choose_model
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=60, help="at most so many of each kind (%(default)s)")
     parser.add_argument("--sheet", type=Path, help="a PNG of kept faces beside their restorations")
     wanted = parser.parse_args()
-    manifest: ModelManifest = choose_model(load_manifests(*Settings().model_folders), wanted.model, 0)
+    manifest: ModelManifest = choose_model(installed_models(Settings()), wanted.model, 0)
     restorer = Restorer(manifest)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     rows: dict[str, list[Pixels]] = defaultdict(list)

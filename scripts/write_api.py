@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import load_manifests
 from refstar_service.gateway.app import create_app
-from refstar_service.settings import SHIPPED_MODELS, Settings
+from refstar_service.model_settings import SHIPPED_MODELS
+from refstar_service.settings import Settings
 
 HEAD = """\
 # API
@@ -77,7 +79,7 @@ def describe() -> dict[str, Any]:
     async def make() -> dict[str, Any]:
         nothing: Any = _Nothing()
         settings = Settings(models_dir=SHIPPED_MODELS)
-        models = load_manifests(SHIPPED_MODELS)
+        models = Catalog.of(load_manifests(SHIPPED_MODELS))
         return create_app(settings, models=models, queue=nothing, blobs=nothing, redis=nothing).openapi()
 
     return asyncio.run(make())

@@ -16,10 +16,11 @@ SIDE = 64
 OWN = 0.7
 
 
-def write_small_model(folder: Path) -> None:
-    """As ``folder/refstar``; its one graph of each kind takes any batch and any number of references."""
-    graphs = {"encode_references": _encoder(), "restore": _restorer()}
-    write_model_folder(folder / "refstar", graphs, SIDE, "0", "none: its weights are drawn", "of tests")
+def write_small_model(parent: Path, version: str = "0", *, folder: str = "refstar", seed: int = 7) -> None:
+    """As ``parent/folder``; its one graph of each kind takes any batch and any number of references. With another
+    ``seed``, it makes another picture of the same face."""
+    graphs = {"encode_references": _encoder(), "restore": _restorer(seed)}
+    write_model_folder(parent / folder, graphs, SIDE, version, "none: its weights are drawn", "of tests")
 
 
 def write_model_folder(
@@ -79,8 +80,8 @@ def _encoder() -> onnx.GraphProto:
     )
 
 
-def _restorer() -> onnx.GraphProto:
-    draw = np.random.default_rng(7)
+def _restorer(seed: int) -> onnx.GraphProto:
+    draw = np.random.default_rng(seed)
     inner = {"w1": draw.normal(0, 0.2, (12, 6, 5, 5)), "w2": draw.normal(0, 0.05, (3, 12, 5, 5))}
     fixed = {
         "fidelity_shape": np.array([-1, 1, 1, 1], np.int64),

@@ -98,6 +98,8 @@ class Restoration(Resource):
     status: Status
     canceling: bool
     model: str
+    model_version: str | None = None
+    """The version that the restoration was given when it was accepted."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -150,6 +152,8 @@ class Model(Resource):
 
     name: str
     version: str
+    default: bool = True
+    """Whether requests for the plain name get this version. Any can be requested as `NAME@VERSION`."""
     system: str
     license: str
     training_data: list[str]

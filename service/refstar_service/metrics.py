@@ -3,7 +3,7 @@
 No ids, names or paths as labels: every label has a handful of values. Durations are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol, Self
@@ -67,6 +67,7 @@ class GatewayMetrics:
     webhook_backlog: Gauge
     stored_bytes: Gauge
     storage_limit: Gauge
+    canary_percent: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -153,6 +154,13 @@ class GatewayMetrics:
                 "What all kinds of refstar_stored_bytes may take together.",
                 registry=registry,
             ),
+            canary_percent=Gauge(
+                "refstar_canary_percent",
+                "The percentage of requests or API keys that a canary is for. `model` is the canary, `default` the "
+                f"version that the others get. {shared}",
+                ["model", "default"],
+                registry=registry,
+            ),
         )
 
 
@@ -202,16 +210,23 @@ class WorkerMetrics:
     last_batch: Gauge
     heartbeat: Gauge
     model_info: Gauge
+    shadows: Counter
+    shadow_faces: Counter
+    shadow_psnr: Histogram
+    shadow_duration: Histogram
+    models: frozenset[str] | None
 
     @classmethod
-    def on(cls, registry: CollectorRegistry) -> Self:
+    def on(cls, registry: CollectorRegistry, models: Collection[str] | None = None) -> Self:
+        """``models``: those that may be labels, as NAME@VERSION (None: all)."""
         metrics = cls(
             jobs_finished=Counter(
                 "refstar_jobs_finished_total",
                 "Jobs that ended: succeeded, failed, dead (every attempt lost its worker), canceled, expired, deleted, "
                 "or not_recorded (another worker had taken over). `reason` is the problem of a failed job, as the API "
-                "names it, otherwise empty.",
-                ["outcome", "reason"],
+                "names it, otherwise empty. `model` is NAME@VERSION, or empty for what has none or one that is not "
+                "installed. Shadows do not count.",
+                ["outcome", "reason", "model"],
                 registry=registry,
             ),
             faces=Counter(
@@ -234,7 +249,8 @@ class WorkerMetrics:
             ),
             job_duration=Histogram(
                 "refstar_job_duration_seconds",
-                "Time from the acceptance of a job to its recorded outcome.",
+                "Time from the acceptance of a job to its recorded outcome, by model as in refstar_jobs_finished.",
+                ["model"],
                 buckets=DURATION_BUCKETS,
                 registry=registry,
             ),
@@ -281,10 +297,65 @@ class WorkerMetrics:
                 ["model", "version", "precision", "provider"],
                 registry=registry,
             ),
+            shadows=Counter(
+                "refstar_shadows_total",
+                "Restorations that another version (`model`, NAME@VERSION) did once more for comparison: compared, "
+                "failed, gone (there was nothing left to compare to), or left_out since too many waited.",
+                ["model", "outcome"],
+                registry=registry,
+            ),
+            shadow_faces=Counter(
+                "refstar_shadow_faces_total",
+                "Faces of compared shadows, by who restored them: both, only_first (the version that answered), "
+                "only_second (the shadow) or neither.",
+                ["model", "restored_by"],
+                registry=registry,
+            ),
+            shadow_psnr=Histogram(
+                "refstar_shadow_psnr_decibels",
+                "Peak signal-to-noise ratio between the result that was given and that of the shadow, where either "
+                "restored a face. 100 for equal pixels.",
+                ["model"],
+                buckets=(15, 20, 25, 30, 35, 40, 45, 50, 60, 99),
+                registry=registry,
+            ),
+            shadow_duration=Histogram(
+                "refstar_shadow_duration_seconds",
+                "Seconds of work, from decoding to encoding, of compared shadows: `side` is job or shadow.",
+                ["model", "side"],
+                buckets=DURATION_BUCKETS,
+                registry=registry,
+            ),
+            models=None if models is None else frozenset(models),
         )
-        metrics.jobs_finished.labels("succeeded", "")  # as in CourierMetrics
-        metrics.jobs_finished.labels("dead", "worker-lost")
+        for model in models or [""]:
+            metrics.jobs_finished.labels("succeeded", "", model)  # as in CourierMetrics
+            metrics.jobs_finished.labels("dead", "worker-lost", model)
         return metrics
+
+    def count_job(self, outcome: str, reason: str, model: str, seconds: float | None = None) -> None:
+        """A job has ended, ``seconds`` after it was accepted, if that is to be counted."""
+        self.jobs_finished.labels(outcome, reason, self._label(model)).inc()
+        if seconds is not None:
+            self.job_duration.labels(self._label(model)).observe(seconds)
+
+    def count_shadow(self, model: str, outcome: str) -> None:
+        """What became of a shadow: compared, failed, gone or left_out."""
+        self.shadows.labels(self._label(model), outcome).inc()
+
+    def observe_shadow(
+        self, model: str, seconds: tuple[float, float], psnr: float | None, faces: Mapping[str, int]
+    ) -> None:
+        """How it compares to its job: ``seconds`` of the job and its own, ``faces`` by who restored them."""
+        for side, took in zip(("job", "shadow"), seconds, strict=True):
+            self.shadow_duration.labels(self._label(model), side).observe(took)
+        if psnr is not None:
+            self.shadow_psnr.labels(self._label(model)).observe(psnr)
+        for restored_by, count in faces.items():
+            self.shadow_faces.labels(self._label(model), restored_by).inc(count)
+
+    def _label(self, model: str) -> str:
+        return model if self.models is None or model in self.models else ""
 
     def watch_ceiling(self, model: str, ceiling: HasValue) -> None:
         """`ceiling` is asked whenever the metrics are scraped."""

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from refstar_service.model_settings import ModelSettings
 
 KIB = 1024
 MIB = 1024 * KIB
 PREFIX = "REFSTAR_"
-
-SHIPPED_MODELS = Path(__file__).parent / "zoo"
 
 STORAGE_BYTES = {"redis": 4 * KIB * MIB, "directory": 16 * KIB * MIB, "s3": 64 * KIB * MIB}
 
@@ -38,7 +38,7 @@ def _default_worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class Settings(BaseSettings):
+class Settings(ModelSettings):
     """All settings, checked once at start. The text below each one is its description in help and docs."""
 
     model_config = SettingsConfigDict(
@@ -59,16 +59,6 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     """Folder of the embedded Redis and of `blobs=directory`. Accepted jobs survive a restart as long as this folder
     does. Default: `refstar` in the user's data folder."""
-
-    models_dir: Path = SHIPPED_MODELS
-    """Folder that contains one folder per model, or several such folders, separated by `:`. Default: the models shipped
-    with the package. Models need different names. The face detector comes from the first of the folders that holds one,
-    else from the package. Gateways and workers must see the same models."""
-
-    detector: Path | None = None
-    """A YuNet network (an `.onnx` file as published in the OpenCV zoo) to find faces with, instead of the shipped
-    detector. Check its license and measure it on your pictures. Only workers read it. A worker does not start if the
-    file cannot be loaded."""
 
     blobs: Literal["redis", "directory", "s3"] | None = None
     """Where pictures are stored. `redis` needs nothing else, but uses Redis memory and the same amount of disk for
@@ -365,16 +355,6 @@ class Settings(BaseSettings):
         if self.store == "redis" and self.redis_url is None:
             return min(limit, int(self.embedded_redis_memory_mb * MIB * self.redis_memory_share))
         return limit
-
-    @property
-    def model_folders(self) -> tuple[Path, ...]:
-        """The folders of `models_dir`."""
-        return tuple(Path(part) for part in str(self.models_dir).split(os.pathsep) if part)
-
-    @property
-    def detector_models(self) -> Path:
-        """The folder of models that has the face detector."""
-        return next((p for p in self.model_folders if (p / "detector").is_dir()), SHIPPED_MODELS)
 
     @property
     def blob_folder(self) -> Path:

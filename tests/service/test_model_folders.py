@@ -13,7 +13,8 @@ from refstar_service.app import cli
 from refstar_service.app.installed import installed_models
 from refstar_service.app.loading import load
 from refstar_service.engine.errors import ModelError
-from refstar_service.settings import SHIPPED_MODELS, Settings
+from refstar_service.model_settings import SHIPPED_MODELS
+from refstar_service.settings import Settings
 from small_model import write_small_model
 
 
@@ -43,7 +44,7 @@ def test_two_models_of_one_system_are_loaded_with_the_detector_of_the_package(
     assert settings.model_folders == folders
     assert settings.detector_models == SHIPPED_MODELS
     loaded = load(settings)
-    assert loaded.restorers.keys() == {"refstar", "family"}
+    assert loaded.restorers.keys() == {"refstar@0", "family@0"}
     assert loaded.detector.label.startswith("refstar-detector")
 
 
@@ -91,7 +92,9 @@ def test_what_holds_no_models_is_refused(
         installed_models(Settings(models_dir=joined(folders[0], tmp_path / name)))
 
 
-def test_two_models_of_one_name_are_refused_with_what_to_do(folders: tuple[Path, Path]) -> None:
+def test_two_folders_with_one_version_of_a_name_are_refused_with_what_to_do(
+    folders: tuple[Path, Path],
+) -> None:
     rename(folders[1] / "refstar", "refstar")
-    with pytest.raises(ModelError, match=r"is taken by .*first/refstar; .*--name"):
+    with pytest.raises(ModelError, match=r"is taken by .*first/refstar; .*--version or --name"):
         installed_models(Settings(models_dir=joined(*folders)))

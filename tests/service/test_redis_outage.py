@@ -15,6 +15,7 @@ from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelFile, ModelManifest
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.gateway.app import create_app
@@ -64,7 +65,7 @@ class Service:
             Settings(),
             queue=queue,
             blobs=RedisBlobs(redis),
-            models={"refstar": model},
+            models=Catalog.of([model]),
             redis=redis,
             keys=None,
         )
@@ -75,13 +76,14 @@ class Service:
         self.worker = Worker(
             self.queues[1],
             JobFiles(RedisBlobs(self.clients[1]), 600),
-            {"refstar": Model(self.restorer, SIDE)},
+            {"refstar@1": Model(self.restorer, SIDE)},
             WorkerInfo("w", ("refstar",), "cpu", time.time()),
             metrics=WorkerMetrics.on(new_registry()),
             viewer=Viewer(None, ReferenceMemory(), ImageLimits()),
             max_batch=4,
             max_batch_pixels=10**8,
             picture_threads=1,
+            defaults={"refstar": "refstar@1"},
         )
         self.stopping = asyncio.Event()
         self.running = asyncio.create_task(self.worker.run(self.stopping))

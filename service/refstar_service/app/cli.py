@@ -355,13 +355,18 @@ def _list_settings(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
-    models = installed_models(settings).values()
+    models = installed_models(settings)
     if options.json:
-        print(json.dumps([_describe_model(manifest) for manifest in models], indent=1, ensure_ascii=False))
+        rows = [
+            _describe_model(manifest) | {"default": models.is_default(manifest)}
+            for manifest in models.all_versions
+        ]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
-    for manifest in models:
+    for manifest in models.all_versions:
         size = _size_of(manifest) / 1e6
-        print(f"{manifest.name} {manifest.version}  {size:.1f} MB  {manifest.license}  {manifest.precision}")
+        named = "" if models.is_default(manifest) else f"  only as {manifest.full_name}"
+        print(f"{manifest.label}  {size:.1f} MB  {manifest.license}  {manifest.precision}{named}")
         most = manifest.max_references
         references = "no references" if not most else f"up to {most} reference{'s' if most > 1 else ''}"
         print(f"  faces of {manifest.input_size} px, {references}, in {manifest.folder}")

@@ -28,7 +28,8 @@ class LoadedModels:
     provider: Provider
     budget: ThreadBudget
     detector: FaceDetector
-    restorers: Mapping[str, tuple[ModelManifest, Restorer]]
+    restorers: Mapping[str, tuple[ModelManifest, Restorer]]  # by NAME@VERSION
+    defaults: Mapping[str, str]  # which of them a plain name means
 
 
 def begin_loading(settings: Settings) -> "Future[LoadedModels]":
@@ -51,7 +52,8 @@ def load(settings: Settings) -> LoadedModels:
     detector = load_detector(settings.detector_models, settings.detector, budget.detector)
     cache = FeatureCache(settings.feature_cache_bytes)
     restorers = {}
-    for name, manifest in installed_models(settings).items():
+    models = installed_models(settings)
+    for name, manifest in models.versions.items():
         restorer = Restorer(
             manifest,
             provider,
@@ -67,7 +69,7 @@ def load(settings: Settings) -> LoadedModels:
         restorers[name] = manifest, restorer
     names, took = ", ".join(restorers), time.monotonic() - began
     log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
-    return LoadedModels(provider, budget, detector, restorers)
+    return LoadedModels(provider, budget, detector, restorers, models.defaults)
 
 
 def gpu_options(settings: Settings) -> GpuOptions:

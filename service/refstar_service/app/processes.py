@@ -197,7 +197,6 @@ async def run_worker(
     if not started_by_serve:
         log_unknown_settings(os.environ)
     registry = new_registry()
-    metrics = WorkerMetrics.on(registry)
     pulse = health.Pulse()
     stop_health = None
     if settings.worker_metrics_port is not None:
@@ -215,10 +214,12 @@ async def run_worker(
         try:
             # Meanwhile signals and the liveness probe are answered.
             loaded = await asyncio.wrap_future(loading)
+            shadows = {share.full_name for share in settings.shadow_shares}
+            metrics = WorkerMetrics.on(registry, models=loaded.restorers.keys() | shadows)
             models = {}
             for name, (manifest, restorer) in loaded.restorers.items():
                 models[name] = Model.of(manifest, restorer)
-                label = name, manifest.version, restorer.precision, loaded.provider
+                label = manifest.name, manifest.version, restorer.precision, loaded.provider
                 metrics.model_info.labels(*label).set(1)
                 metrics.watch_ceiling(name, restorer.ceiling)
             url = await asyncio.to_thread(redis_url)
@@ -229,7 +230,9 @@ async def run_worker(
                     queue,
                     JobFiles(blobs, settings.result_ttl),
                     models,
-                    WorkerInfo(settings.worker_name, tuple(models), settings.provider, time.time()),
+                    WorkerInfo(
+                        settings.worker_name, (*models, *loaded.defaults), settings.provider, time.time()
+                    ),
                     metrics=metrics,
                     recall=Recall(PeopleStore(redis), blobs),
                     viewer=Viewer(loaded.detector, ReferenceMemory(), image_limits(settings)),
@@ -241,6 +244,8 @@ async def run_worker(
                     announced=pulse.announce,
                     transfers=build_transfers(settings),
                     transfers_at_once=settings.transfers_at_once,
+                    defaults=loaded.defaults,
+                    most_shadows=settings.shadow_queue,
                 )
                 try:
                     await worker.run(stopping)

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from refstar_service import settings
-from refstar_service.settings import PREFIX, SHIPPED_MODELS, Settings
+from refstar_service import model_settings, settings
+from refstar_service.model_settings import SHIPPED_MODELS
+from refstar_service.settings import PREFIX, Settings
 
 HEAD = f"""\
 # Settings
@@ -50,11 +51,12 @@ def list_settings() -> Iterator[Entry]:
 def read_sections() -> dict[str, str]:
     """The heading above each setting: lines such as ``# ---- the worker``."""
     section, found = "", {}
-    for line in Path(settings.__file__).read_text(encoding="utf-8").splitlines():
-        if heading := re.fullmatch(r"    # ---- (.+)", line):
-            section = heading[1]
-        elif field := re.match(r"    (\w+): ", line):
-            found[field[1]] = section
+    for source in (model_settings, settings):
+        for line in Path(str(source.__file__)).read_text(encoding="utf-8").splitlines():
+            if heading := re.fullmatch(r"    # ---- (.+)", line):
+                section = heading[1]
+            elif field := re.match(r"    (\w+): ", line):
+                found[field[1]] = section
     return found
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ MANIFEST = "model.json"
 #: The graphs that every model of a kind has: one that restores faces, or one that finds them.
 RESTORING = ("restore",)
 FINDING = ("detect", "refine")
+
+#: What a name and a version may be: NAME@VERSION is part of settings, of forms and of the labels of metrics.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}")
 
 #: Knobs of a request that a model has if its restoring graph has such an input.
 _KNOB_INPUTS = {"fidelity": "fidelity", "reference_strength": "reference_weight"}
@@ -81,6 +86,11 @@ class ModelManifest:
         return f"{self.name} {self.version}"
 
     @property
+    def full_name(self) -> str:
+        """``NAME@VERSION``, which no other installed model has."""
+        return f"{self.name}@{self.version}"
+
+    @property
     def files(self) -> list[ModelFile]:
         """All but ``model.json``."""
         return [*self.graphs.values(), *([self.weights] if self.weights else [])]
@@ -139,6 +149,15 @@ def load_manifest(folder: Path) -> ModelManifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: field {error} is missing or of the wrong kind") from error
+    for field_name, value, pattern in (
+        ("name", manifest.name, _NAME),
+        ("version", manifest.version, _VERSION),
+    ):
+        if not pattern.fullmatch(value):
+            raise ModelError(
+                f"{path}: `{field_name}` is {value!r}; letters, digits, dots, hyphens and underscores will do, as in "
+                f"{'family' if field_name == 'name' else '1.2.0'}: change it there, or export with --{field_name}"
+            )
     for needed in FINDING if manifest.finds_faces else RESTORING:
         if needed not in graphs:
             raise ModelError(f"{path}: names no graph `{needed}`")
@@ -154,23 +173,24 @@ def _file(raw: Mapping[str, Any]) -> ModelFile:
     return ModelFile(str(raw["file"]), str(raw["sha256"]), tuple(map(str, raw.get("inputs", ()))))
 
 
-def load_manifests(*folders: Path) -> dict[str, ModelManifest]:
-    """All restoration models of some folders by name; detectors and folders without a ``model.json`` are passed over.
+def load_manifests(*folders: Path) -> list[ModelManifest]:
+    """All restoration models of some folders; detectors and folders without a ``model.json`` are passed over.
 
-    Raises ModelError when a folder is missing, a manifest is broken, or two folders claim one name.
+    Raises ModelError when a folder is missing, a manifest is broken, or two folders claim one version of one name.
     """
     found: dict[str, ModelManifest] = {}
     for path in [path for folder in folders for path in _find_manifests(folder)]:
         manifest = load_manifest(path.parent)
         if manifest.finds_faces:
             continue
-        if manifest.name in found:
+        if manifest.full_name in found:
             raise ModelError(
-                f"{path}: the name {manifest.name!r} is taken by {found[manifest.name].folder}; change `name` in one "
-                f"{MANIFEST}, or export it again with --name"
+                f"{path}: version {manifest.version} of {manifest.name!r} is taken by "
+                f"{found[manifest.full_name].folder}; change `version` or `name` in one {MANIFEST}, or export it again "
+                "with --version or --name"
             )
-        found[manifest.name] = manifest
-    return found
+        found[manifest.full_name] = manifest
+    return list(found.values())
 
 
 def _find_manifests(folder: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """The gateway as an ASGI application. It talks to the queue and the blob store and never to a model."""
 
 import asyncio
-from collections.abc import Mapping
 from importlib import metadata
 
 from fastapi import FastAPI
@@ -14,7 +13,7 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.ledger import Ledger
 from refstar_service.blobs.store import BlobStore
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.http.auth import describe_access
 from refstar_service.gateway.http.connections import Connections, allow_connections
 from refstar_service.gateway.http.context import Gateway
@@ -42,6 +41,7 @@ from refstar_service.gateway.routes import models as model_routes
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics, new_registry
 from refstar_service.people import PeopleStore
+from refstar_service.restoration.rollout import Rollout
 from refstar_service.settings import Settings
 from refstar_service.webhooks.notices import Notices
 
@@ -62,7 +62,7 @@ def create_app(
     *,
     queue: JobQueue,
     blobs: BlobStore,
-    models: Mapping[str, ModelManifest],
+    models: Catalog,
     redis: Redis,
     keys: KeyStore | None = None,
     registry: CollectorRegistry | None = None,
@@ -104,6 +104,7 @@ def create_app(
         queue=queue,
         blobs=blobs,
         models=models,
+        rollout=Rollout.of(models, settings),
         metrics=metrics,
         stopping=stopping or asyncio.Event(),
         upload_slots=UploadSlots(settings.max_uploads_at_once),

@@ -30,6 +30,12 @@ class JobStatus(StrEnum):
 class Priority(StrEnum):
     NORMAL = "normal"
     HIGH = "high"  # taken first, but never to the exclusion of normal ones
+    SPARE = "spare"  # taken by a worker that has nothing else to do; shadows, which nobody waits for
+
+    @property
+    def counted(self) -> bool:
+        """Whether jobs of it are work that clients wait for: what limits, figures and positions are about."""
+        return self is not Priority.SPARE
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ LONGEST_BLOCK = 2.0  # seconds
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
+_COUNTED = tuple(priority for priority in Priority if priority.counted)
+
 _CANCEL = load_script("jobs.cancel")
 _CLAIM = load_script("jobs.claim")
 _DELETE = load_script("jobs.delete")
@@ -122,7 +124,8 @@ class JobQueue:
         self._lifetime = 2 * job_ttl + result_ttl + tombstone_ttl  # the longest that a job is remembered
         self._keys = Keys(prefix)
         self._high, self._normal = self._keys.line(Priority.HIGH), self._keys.line(Priority.NORMAL)
-        self._contact = Contact(redis, (self._high, self._normal))
+        self._lines = [self._keys.line(priority) for priority in Priority]
+        self._contact = Contact(redis, self._lines)
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
         self._batches = 0
@@ -188,21 +191,26 @@ class JobQueue:
         owner: str = "",
         webhook: str = "",
         claim: Claim | None = None,
+        limit: int | None = None,
+        ttl: float | None = None,
     ) -> Job:
         """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFullError.
 
         `claim`: the room kept for it, which it takes up now. `webhook`: a URL that is to be told when the job ends; the
-        notice is owed from that moment on.
+        notice is owed from that moment on. `limit` and `ttl`: others than those of the queue. A job of priority SPARE
+        is in no list of its owner, and counts with others of its kind only; it makes no room for itself.
         """
-        line, other = (self._high, self._normal) if priority is Priority.HIGH else (self._normal, self._high)
+        line = self._keys.line(priority)
+        other = {self._high: self._normal, self._normal: self._high}.get(line, line)
         keys = [*self._of(job_id), line, other, self._keys.wake(request.model), self._keys.wake_any]
-        if isinstance(request, RestoreRequest):
+        if isinstance(request, RestoreRequest) and priority.counted:
             keys.append(self._keys.jobs_of(owner))
-        limits = [self.limit, self.job_ttl, self.tombstone_ttl]
+        limits = [self.limit if limit is None else limit, ttl or self.job_ttl, self.tombstone_ttl]
         documents = [request.to_json(), request.outline().to_json()]
         values = [job_id, *limits, priority, owner, *documents, self._lifetime, webhook]
         room = claim or Claim(job_id, request.bytes, 0)
-        values += [self.byte_limit, self.owner_byte_limit, room.uploads, room.results]
+        bounds = [self.byte_limit, self.owner_byte_limit] if priority.counted else [0, 0]
+        values += [*bounds, room.uploads, room.results]
         values += [request.model, request.schema]
         reply = await self._contact.run(_SUBMIT, keys, values)
         match read_text(reply[0]):
@@ -282,6 +290,7 @@ class JobQueue:
         block: float = 1.0,
         models: Collection[str] | None = None,
         others: Collection[str] | None = None,
+        spare: bool = False,
     ) -> list[Reservation]:
         """Up to `n` jobs; none after `block` seconds (at most 2) without work. Stop by a flag between calls,
         not by cancelling one: what a cancelled call has reserved is out of reach until `stale_after`.
@@ -291,6 +300,8 @@ class JobQueue:
 
         `models`: those that this worker has (None: it takes any job). A job for another one is left to others: for one
         of the models `others` that they have, or, if that is None, for any. What nobody has comes to whoever asks.
+
+        `spare`: this worker is idle. If there is nothing else, it takes one job of priority SPARE.
         """
         if n < 1:
             raise ValueError(f"cannot reserve {n} jobs")
@@ -304,6 +315,8 @@ class JobQueue:
         )
         while True:
             taken = await self._take(n, models, others)
+            if spare and not taken:
+                taken = await self._take_from([Priority.SPARE], 1, models, others)
             if taken or clock() >= deadline:
                 return taken
             # A new job wakes one of those who wait (wake.lua). This takes none: nothing is lost if this read is.
@@ -314,14 +327,17 @@ class JobQueue:
     async def start(self, reservations: Sequence[Reservation]) -> list[Attempt | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
         worker's by now, out of attempts (then it is recorded as failed with code "worker-lost"), or its record cannot
-        be read (then it is recorded as failed with code "record-unreadable").
+        be read (then it is recorded as failed with code "record-unreadable"). One of priority SPARE has one attempt.
 
         Start before touching a job's bytes: only counted attempts protect from a picture that kills workers.
         """
         lost = JobFailure("worker-lost", f"the worker stopped in each of {self.max_attempts} attempts")
         outcome = Outcome(JobStatus.FAILED, result=None, failure=lost, faces=(), timings={}).to_json()
-        limits = [self.max_attempts, self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        calls = [self._call(held, held.fence, *limits, outcome) for held in reservations]
+        ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
+        calls = [
+            self._call(one, one.fence, self.max_attempts if one.priority.counted else 1, *ttls, outcome)
+            for one in reservations
+        ]
         replies = await self._contact.run_all(_START, calls)
         begun: list[Attempt | None] = []
         failed: list[tuple[Attempt, Outcome]] = []
@@ -366,24 +382,27 @@ class JobQueue:
         ]
         return [bool(reply) for reply in await self._contact.run_all(_FINISH, calls)]
 
-    async def release(self, held: Sequence[Held]) -> None:
+    async def release(self, held: Sequence[Held], *, model: str = "") -> None:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
-        one that is being canceled is canceled."""
+        one that is being canceled is canceled. `model`: started ones are then for workers that have this one."""
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        await self._contact.run_all(_RELEASE, [self._call(one, *ttls) for one in held])
+        calls = [self._call(one, *ttls) for one in held]
+        if model:
+            calls = [([*keys, self._keys.wake(model)], [*values, model]) for keys, values in calls]
+        await self._contact.run_all(_RELEASE, calls)
 
     # For those who watch.
 
     async def depth(self) -> dict[Priority, int]:
         """Jobs waiting and held, per priority: the number that `limit` bounds in sum."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for priority in Priority:
+            for priority in _COUNTED:
                 pipe.xlen(self._keys.line(priority))
-            return dict(zip(Priority, await pipe.execute(), strict=True))
+            return dict(zip(_COUNTED, await pipe.execute(), strict=True))
 
     async def survey(self) -> dict[Priority, LineStatus]:
         """For metrics: what waits, what is held, and the longest wait."""
-        lines = [self._keys.line(priority) for priority in Priority]
+        lines = [self._keys.line(priority) for priority in _COUNTED]
         *rows, time = await self._contact.run(_SURVEY, lines, [GROUP])
         return {
             priority: LineStatus(
@@ -394,13 +413,13 @@ class JobQueue:
                 if first
                 else 0.0,
             )
-            for priority, (depth, held, first) in zip(Priority, rows, strict=True)
+            for priority, (depth, held, first) in zip(_COUNTED, rows, strict=True)
         }
 
     async def housekeeping(self, idle: float = 3600.0) -> int:
         """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""
         values = [GROUP, round(idle * 1000)]
-        return int(await self._contact.run(_HOUSEKEEPING, [self._high, self._normal], values))
+        return int(await self._contact.run(_HOUSEKEEPING, self._lines, values))
 
     async def announce_worker(self, info: WorkerInfo, ttl: float) -> None:
         """This worker is ready, and counts as present for `ttl` seconds; repeat well before that."""
@@ -419,6 +438,18 @@ class JobQueue:
         order = [Priority.HIGH, Priority.NORMAL]
         if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
             order.reverse()
+        taken = await self._take_from(order, n, models, others)
+        if taken:
+            self._batches += 1
+        return taken
+
+    async def _take_from(
+        self,
+        order: Sequence[Priority],
+        n: int,
+        models: Collection[str] | None,
+        others: Collection[str] | None,
+    ) -> list[Reservation]:
         lines = [self._keys.line(priority) for priority in order]
         # While Redis was away nobody's heartbeats arrived: what looks stale now is given the time to prove otherwise.
         afresh = self._contact.age < self.stale_after
@@ -426,11 +457,11 @@ class JobQueue:
         values = [GROUP, self.worker, n, round(stale * 1000)]
         values += ["" if names is None else json.dumps(sorted(names)) for names in (models, others)]
         taken = await self._contact.run(_RESERVE, lines, values)
-        if taken:
-            self._batches += 1
         return [
-            Reservation(read_text(job_id), order[index - 1], read_text(entry), retried=attempts > 0)
-            for index, entry, job_id, attempts in taken
+            Reservation(
+                read_text(job_id), order[index - 1], read_text(entry), attempts > 0, model=read_text(model)
+            )
+            for index, entry, job_id, attempts, model in taken
         ]
 
     def _of(self, job_id: str) -> list[str]:

@@ -15,6 +15,7 @@ from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace
 from refstar_service.restoration.report import ReferenceReport
 
 MOST_REFERENCES = 8
+_SHADOW = "-shadow"  # ids of jobs have no hyphen otherwise
 
 
 def input_keys(job_id: str) -> list[str]:
@@ -72,9 +73,15 @@ class StoredPerson:
 class RestoreRequest:
     """Restore the faces of a picture.
 
-    `person`: whose stored references are used, and `others`: who else's, each for the faces that show them; then
-    `references` is empty. `output_url`: where the result is put before the job counts as done; it may hold a secret.
-    `request_id` and `traceparent` (W3C trace context): of the HTTP request that asked.
+    `model`: what a worker must have to take the job. It is the plain name of the version that is the default when the
+    job is accepted, which every release of the service can read, and else `NAME@VERSION`. `version`: the one that the
+    job was given then, whatever is the default later; "" in records of releases that had none. `person`: whose stored
+    references are used, and `others`: who else's, each for the faces that show them; then `references` is empty.
+    `output_url`: where the result is put before the job counts as done; it may hold a secret. `request_id` and
+    `traceparent` (W3C trace context): of the HTTP request that asked.
+
+    `shadow`: the model, as `NAME@VERSION`, that does the job once more when it has succeeded, for comparison. `of`: id
+    of the job that this one is the shadow of; it reads the uploads of that job, and its result is for nobody.
     """
 
     image: InputFile
@@ -86,11 +93,34 @@ class RestoreRequest:
     traceparent: str = ""
     output_url: str = ""
     others: tuple[StoredPerson, ...] = ()
+    version: str = ""
+    shadow: str = ""
+    of: str = ""
 
     @property
     def people(self) -> tuple[StoredPerson, ...]:
         """All whom it names, in its order."""
         return self.others if self.person is None else (self.person, *self.others)
+
+    @property
+    def name(self) -> str:
+        """Of its model, without the version."""
+        return self.model.partition("@")[0]
+
+    @property
+    def full_name(self) -> str:
+        """`NAME@VERSION`, or the name alone where no version is on record."""
+        return f"{self.name}@{self.version}" if self.version else self.model
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether it is for comparison only."""
+        return self.of != ""
+
+    def as_shadow(self, job_id: str) -> RestoreRequest:
+        """The same once more by its `shadow`; `job_id`: its own."""
+        version = self.shadow.partition("@")[2]
+        return replace(self, model=self.shadow, version=version, output_url="", shadow="", of=job_id)
 
     @property
     def files(self) -> tuple[InputFile, ...]:
@@ -166,6 +196,14 @@ class EnrollRequest:
         """Any will do: what is kept of a person is for all of them."""
         return ""
 
+    @property
+    def full_name(self) -> str:
+        return ""
+
+    @property
+    def is_shadow(self) -> bool:
+        return False
+
     def to_json(self) -> str:
         return write_json({"enroll": self})
 
@@ -203,6 +241,16 @@ def read_request(text: str) -> Request:
     if request is None:
         raise RecordError("it asks for nothing that this version of the service can do")
     return request
+
+
+def shadow_id(job_id: str) -> str:
+    """The id of the shadow of a job."""
+    return job_id + _SHADOW
+
+
+def job_of_shadow(job_id: str) -> str:
+    """The id of the job whose shadow has this id; "" if it is none of a shadow."""
+    return job_id.removesuffix(_SHADOW) if job_id.endswith(_SHADOW) else ""
 
 
 def stand_in(text: str) -> Request:

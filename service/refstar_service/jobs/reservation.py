@@ -18,7 +18,7 @@ class Reservation:
     """A job held for this worker, not begun. `retried`: an earlier attempt did not end, so run it alone.
 
     `fence`: of the start that may follow. Fixed here, so that a start whose reply got lost is the same one when it is
-    asked for again, and counts one attempt.
+    asked for again, and counts one attempt. `model`: what the entry asks for, a plain name or one with a version.
     """
 
     job_id: str
@@ -26,6 +26,7 @@ class Reservation:
     entry: str  # id of its stream entry
     retried: bool
     fence: str = field(default_factory=lambda: uuid4().hex)
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.faces.align import is_square
 from refstar_service.faces.face import Box
@@ -54,17 +55,24 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 
 def choose_model(
-    models: Mapping[str, ModelManifest], wanted: str | None, references: int, *, people: int = 0
+    models: Catalog, wanted: str | None, references: int, *, people: int = 0
 ) -> ModelManifest:
-    """The model that is ``wanted``, or the default for so many references. Raises RequestError.
+    """The model that is ``wanted``, a name or ``NAME@VERSION``, or the default for so many references. Raises
+    RequestError.
 
     ``people``: the references are those of so many stored people, of whom a model uses as many as it takes.
     """
     if not models:
         raise RequestError("no-model", "No model is installed.")
-    if wanted is not None and wanted not in models:
-        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {_list_models(models)}.")
-    model = models[wanted] if wanted is not None else _default_model(models, references)
+    model = models.find(wanted) if wanted is not None else _default_model(models, references)
+    if model is None:
+        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {list_models(models)}.")
+    check_references(model, references, people=people)
+    return model
+
+
+def check_references(model: ModelManifest, references: int, *, people: int = 0) -> None:
+    """Raises RequestError unless the model takes so many. ``people``: as in `choose_model`."""
     if references and not model.max_references:
         detail = f"The model {model.name!r} takes no references."
         raise RequestError("too-many-references", detail, limit=0)
@@ -78,7 +86,13 @@ def choose_model(
         raise RequestError("too-many-references", detail, limit=model.max_references)
     if model.needs_references and not references:
         raise RequestError("references-required", f"The model {model.name!r} needs at least one reference.")
-    return model
+
+
+def list_models(models: Catalog) -> str:
+    """What a request may ask for: a name alone where it has one version."""
+    names = [one.name for one in models.all_versions]
+    shown = [one.name if names.count(one.name) == 1 else one.full_name for one in models.all_versions]
+    return ", ".join(shown)
 
 
 def settle_knobs(
@@ -156,7 +170,7 @@ def leave_out_surplus(reports: Sequence[ReferenceReport], most: int) -> tuple[Re
     )
 
 
-def _default_model(models: Mapping[str, ModelManifest], references: int) -> ModelManifest:
+def _default_model(models: Catalog, references: int) -> ModelManifest:
     """The one of the first rank; those without a rank, or that do not fit, come last."""
 
     def order(model: ModelManifest) -> tuple[bool, float, str]:
@@ -164,7 +178,7 @@ def _default_model(models: Mapping[str, ModelManifest], references: int) -> Mode
             return not model.max_references, model.ranks.with_references or inf, model.name
         return model.needs_references, model.ranks.without_references or inf, model.name
 
-    return min(models.values(), key=order)
+    return min(models.default_versions, key=order)
 
 
 def _default_faces(asked: Mapping[str, Any], references: int, people: int) -> FaceMode:
@@ -205,7 +219,3 @@ def _refuse(faults: Sequence[Fault]) -> RequestError:
 
 def _fault(name: str, asked: Mapping[str, Any], reason: str) -> Fault:
     return Fault(name, str(asked[name])[:80], reason)
-
-
-def _list_models(models: Mapping[str, ModelManifest]) -> str:
-    return ", ".join(sorted(models))

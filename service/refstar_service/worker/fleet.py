@@ -1,15 +1,15 @@
 """Which models the workers of this Redis have, so that each takes the jobs that it can do and leaves the rest."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from refstar_service.jobs import JobQueue
+from refstar_service.jobs import Attempt, JobQueue, Request
 
 GRACE = 60.0  # seconds without a worker for a model until its jobs fail: one that starts again loads so long
 
 
 class Fleet:
-    """As this worker knows it; ``models`` are its own."""
+    """As this worker knows it. ``models``: all names that its own have, those without a version too."""
 
     def __init__(
         self,
@@ -17,9 +17,12 @@ class Fleet:
         models: Iterable[str],
         grace: float = GRACE,
         clock: Callable[[], float] = time.monotonic,
+        defaults: Mapping[str, str] | None = None,
     ) -> None:
+        """``models``: what this worker has loaded. ``defaults``: which of them a name without a version means."""
         self._queue, self._grace, self._clock = queue, grace, clock
-        self.models = frozenset(models)
+        self._loaded, self._defaults = frozenset(models), dict(defaults or {})
+        self.models = self._loaded | self._defaults.keys()
         self._began = clock()
         self._live: frozenset[str] = frozenset()  # when it last looked
         self._seen: dict[str, float] = {}  # when a live worker last had it
@@ -29,6 +32,18 @@ class Fleet:
         workers = await self._queue.workers()
         self._live = frozenset(model for worker in workers for model in worker.models)
         self._seen.update(dict.fromkeys(self._live, self._clock()))
+
+    def resolve(self, request: Request) -> str:
+        """The loaded model that a request is for. One that names no version, as of an older release, means the default
+        version; what this worker does not have stays as it is."""
+        return self._defaults.get(request.full_name, request.full_name)
+
+    def is_stray(self, attempt: Attempt) -> bool:
+        """Whether a job came here by the plain name of its model, which is all that older releases can read on the
+        stream, and its version is one that this worker does not have."""
+        return (
+            attempt.reservation.model in self._defaults and self.resolve(attempt.request) not in self._loaded
+        )
 
     @property
     def others(self) -> frozenset[str] | None:

@@ -54,7 +54,14 @@ class Holdings:
         Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
         models, others = self._fleet.models, self._fleet.others
-        reserve = partial(self._queue.reserve, self._max_batch, block=block, models=models, others=others)
+        reserve = partial(
+            self._queue.reserve,
+            self._max_batch,
+            block=block,
+            models=models,
+            others=others,
+            spare=self.quiet.is_set(),
+        )
         found = await self._patience.wait_for(reserve, when_stopping=0)
         # What looked stale may be this worker's own, after a pause of the machine: that goes on as it is.
         reserved = [one for one in found if one.job_id not in self._held]
@@ -70,19 +77,37 @@ class Holdings:
             self.forget(reserved)
             raise
         ended = []
+        works = []
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
                 self.forget([one])
                 ended.append(one.job_id)
+            elif self._fleet.is_stray(begun):
+                await self._pass_on(begun)
             else:
+                works.append(Work(begun, self._fleet.resolve(begun.request)))
                 self._held[one.job_id] = begun
                 self._begun.add(one.job_id)
                 self.quiet.clear()
+                if begun.request.is_shadow:
+                    continue
                 if begun.attempt > 1:
                     self._metrics.jobs_redelivered.inc()
                 else:
                     self._metrics.job_queue_duration.observe(begun.waited)
-        return [Work(begun) for begun in started if begun is not None], ended
+        return works, ended
+
+    async def _pass_on(self, begun: Attempt) -> None:
+        """To workers that have its version of the model; no attempt is counted."""
+        model = begun.request.full_name
+        log.info("job %s is for %s, which this worker does not have", begun.job_id, model)
+        try:
+            await self._patience.wait_for(lambda: self._queue.release([begun], model=model))
+        except GaveUpError as error:
+            log.error(
+                "job %s could not be passed on; another worker will take it over: %s", begun.job_id, error
+            )
+        self.forget([begun])
 
     async def record(self, done: Sequence[tuple[Work, Outcome]]) -> list[bool]:
         """Record each outcome that still counts; in order, whether it did. Raises GaveUpError."""

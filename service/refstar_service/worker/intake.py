@@ -66,7 +66,7 @@ class Intake:
         try:
             stored = await self._patience.wait_for(lambda: self._files.read(work.request))
             work.files = in_order(work.request, stored, [one.file for one in work.downloads])
-            recall = partial(self._people.recall_references, work.request)
+            recall = partial(self._people.recall_references, work)
             work.recalled = await self._patience.wait_for(recall)
             work.pixels = _count_pixels(work)
             work.downloads = ()  # they are among its files, which do not stay for long
@@ -92,7 +92,7 @@ class Intake:
                 case EnrollRequest() as request:
                     work.enrolled = await self._people.enroll(work.job_id, request, files, clock)
                 case RestoreRequest() as request:
-                    work.prepared = await self._prepare(request, files, work.recalled, clock)
+                    work.prepared = await self._prepare(work.model, request, files, work.recalled, clock)
                     self._people.count(work.prepared.reference_work)
                     work.faces_found = len(work.prepared.tasks)
         except RestorationError as error:
@@ -105,14 +105,15 @@ class Intake:
 
     async def _prepare(
         self,
+        name: str,
         request: RestoreRequest,
         files: list[Upload],
         recalled: Sequence[StoredReference],
         clock: Stopwatch,
     ) -> PreparedPicture:
-        model = self._models.get(request.model)
+        model = self._models.get(name)
         if model is None:
-            raise StepError("unknown-model", f"No worker has the model {request.model!r} any more.")
+            raise StepError("unknown-model", f"No worker has the model {name!r} any more.")
         people = [person.id for person in request.people]
         make = partial(prepare, clock=clock, recalled=recalled, people=people)
         return await self._pictures.run(make, files[0], files[1:], request.knobs, model, self._viewer)

@@ -6,7 +6,7 @@ from functools import partial
 
 from refstar_service.blobs import BlobsFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult
-from refstar_service.jobs.request import EnrollRequest, Request, RestoreRequest
+from refstar_service.jobs.request import EnrollRequest, RestoreRequest
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.people import blob_keys
 from refstar_service.restoration.errors import StepError
@@ -44,17 +44,17 @@ class StoredPeople:
         self._pictures, self._model = pictures, model
         self._failed_ttl, self._patience = failed_ttl, patience
 
-    async def recall_references(self, request: Request) -> tuple[StoredReference, ...]:
+    async def recall_references(self, work: Work) -> tuple[StoredReference, ...]:
         """The references of the people whom a restoration names. Raises StepError, and the troubles of Redis and of
         the blob store."""
-        model = self._models.get(request.model)
+        request, model = work.request, self._models.get(work.model)
         if not isinstance(request, RestoreRequest) or not request.people or model is None:
             return ()
         return await self._recall.references(request.people, model)
 
     async def share(self, work: Work) -> None:
         """Keep with the people what the job had to encode. Raises the troubles of Redis and of the blob store."""
-        request, model = work.request, self._models.get(work.request.model)
+        request, model = work.request, self._models.get(work.model)
         if isinstance(request, RestoreRequest) and work.recalled and model:
             await self._recall.share(request.people, work.recalled, model.restorer)
 
@@ -70,7 +70,7 @@ class StoredPeople:
         encoded = {}
         with clock("infer"):
             for one in self._models.values():
-                if one.restorer.encoder:
+                if one.restorer.encoder and one.restorer.encoder not in encoded:
                     encoded[one.restorer.encoder] = await self._model.run(encode_references, cut, one)
                     self.count(["encode"] * len(cut.pictures))
         return EnrolledFaces(cut, encoded)

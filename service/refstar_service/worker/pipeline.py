@@ -42,6 +42,7 @@ from refstar_service.worker.progress import REPORT_EVERY, ProgressReports
 from refstar_service.worker.recall import Recall
 from refstar_service.worker.results import Results
 from refstar_service.worker.rounds import Rounds
+from refstar_service.worker.shadows import Shadows
 from refstar_service.worker.transfers import Transfers
 from refstar_service.worker.work import Turn, Work, next_round, portions
 
@@ -78,6 +79,8 @@ class Worker:
         model_grace: float = GRACE,
         transfers: Transfers | None = None,
         transfers_at_once: int = 16,
+        defaults: Mapping[str, str] | None = None,
+        most_shadows: int = 16,
     ) -> None:
         """``max_batch``: jobs reserved at a time; ``max_batch_pixels``: decoded at a time. A round has at most
         ``faces_at_once`` (None: ``max_batch``), and at most ``rounds_at_once`` are under way.
@@ -85,7 +88,8 @@ class Worker:
         ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
         this worker is there. Without ``recall``, jobs that name a stored person fail. Jobs of models that no live
         worker has had for ``model_grace`` seconds fail too. Without ``transfers``, so do jobs with URLs; at most
-        ``transfers_at_once`` wait for pictures, and as many for their delivery.
+        ``transfers_at_once`` wait for pictures, and as many for their delivery. ``defaults``: which of
+        ``models`` a name without a version means. ``most_shadows`` wait to be done once more for comparison.
         """
         self.queue, self.info, self.announced = queue, info, announced
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
@@ -108,9 +112,12 @@ class Worker:
             files, models, viewer, self.people, metrics, self._pictures, self._patience, transfers
         )
         self.rounds = Rounds(models, metrics, self._model)
-        self.results = Results(queue, files, self.people, metrics, self._pictures, self._patience, transfers)
+        self.shadows = Shadows(queue, files, metrics, self._pictures, viewer.limits, most=most_shadows)
+        self.results = Results(
+            queue, files, self.people, metrics, self._pictures, self._patience, transfers, self.shadows
+        )
         self._downloads, self._deliveries = Aside(transfers_at_once), Aside(transfers_at_once)
-        self.fleet = Fleet(queue, models, model_grace)
+        self.fleet = Fleet(queue, models, model_grace, defaults=defaults)
         self.holdings = Holdings(queue, self.fleet, metrics, max_batch, self._patience)
         self.progress = ProgressReports(queue, lambda: self.holdings.begun)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobResult, JobStatus, Outcome
-from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys
+from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys, job_of_shadow
 from refstar_service.metrics import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.steps import ComposedPicture, compose
@@ -22,6 +22,7 @@ from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
+from refstar_service.worker.shadows import NOWHERE, Shadows
 from refstar_service.worker.transfers import Transfers
 from refstar_service.worker.work import Work
 
@@ -40,10 +41,11 @@ class Results:
         pictures: Threads,
         patience: Patience,
         transfers: Transfers,
+        shadows: Shadows,
     ) -> None:
         self._transfers = transfers
         self._queue, self._files, self._people, self._metrics = queue, files, people, metrics
-        self._pictures, self._patience = pictures, patience
+        self._pictures, self._patience, self._shadows = pictures, patience, shadows
 
     async def compose(self, work: Work) -> None:
         """Its picture put together, or why it cannot be; `make_outcome` goes on from there."""
@@ -85,6 +87,9 @@ class Results:
 
     async def settle(self, work: Work, outcome: Outcome, kept: bool) -> None:
         """Log it, count it, and clear up what it leaves. ``kept``: it was recorded, so it is the one that counts."""
+        if work.request.is_shadow:
+            await self._shadows.settle(work, outcome, kept)
+            return
         if kept:
             self._count(work, outcome)
         else:
@@ -95,6 +100,9 @@ class Results:
         """A job that ended without being started here (out of attempts, canceled): count it, delete its uploads."""
         try:
             job = await self._queue.get(job_id)
+            if job_of_shadow(job_id):
+                await self._shadows.bury(job_id, job)
+                return
             story.count_buried(job, self._metrics)
             if job is not None and job.status.terminal:
                 await self._files.drop_uploads(job.request)
@@ -114,6 +122,10 @@ class Results:
         composed, work.composed = work.composed, None
         assert composed is not None
         assert isinstance(work.request, RestoreRequest)
+        if work.request.is_shadow:
+            compare = partial(self._shadows.compare, work, composed)
+            work.comparison = await self._patience.wait_for(compare)
+            return Outcome.succeeded(NOWHERE, faces=composed.faces, timings=work.seconds)
         keeping = time.monotonic()
         keep = partial(self._files.keep, work.started, composed, work.request.image.name)
         result = await self._patience.wait_for(keep)
@@ -160,9 +172,8 @@ class Results:
 
     def _count(self, work: Work, outcome: Outcome) -> None:
         work.story.record(outcome)
-        self._metrics.job_duration.observe(work.story.seconds)
         reason = outcome.failure.code if outcome.failure is not None else ""
-        self._metrics.jobs_finished.labels(outcome.status, reason).inc()
+        self._metrics.count_job(outcome.status, reason, work.model, work.story.seconds)
         for face in outcome.faces:
             self._metrics.faces.labels(face.action, face.reason or "").inc()
 
@@ -174,10 +185,11 @@ class Results:
                     await self._files.drop_result(outcome.result)
                 job = await self._queue.get(work.job_id)
                 canceled = job is not None and job.status is JobStatus.CANCELED
-                self._metrics.jobs_finished.labels("canceled" if canceled else "not_recorded", "").inc()
+                self._metrics.count_job("canceled" if canceled else "not_recorded", "", work.model)
                 if job is not None and not job.status.terminal:
                     return  # somebody else is at it and needs the uploads
-            await self._files.drop_uploads(work.request)
+            if not kept or not await self._shadows.begin(work, outcome):
+                await self._files.drop_uploads(work.request)
             await self._people.share(work)
         except (RedisError, BlobsUnavailableError) as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)

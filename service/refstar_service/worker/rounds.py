@@ -108,4 +108,4 @@ class Rounds:
 
 
 def _of(turns: Sequence[Turn]) -> tuple[str, list[FaceTask]]:
-    return turns[0].work.request.model, [task for turn in turns for task in turn.tasks]
+    return turns[0].work.model, [task for turn in turns for task in turn.tasks]

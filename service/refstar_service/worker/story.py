@@ -28,8 +28,8 @@ _inferences = count(1)
 class Story:
     """Of one started job. It ends once: recorded, not kept or given back."""
 
-    def __init__(self, started: Attempt) -> None:
-        self._started = started
+    def __init__(self, started: Attempt, model: str = "") -> None:
+        self._started, self._model = started, model
         self._began = time.monotonic()
         # Most are of no trace, and spans that nobody records cost as much as the rest of a stage.
         self.traced = tracing.is_recording() or bool(started.request.traceparent)
@@ -45,7 +45,7 @@ class Story:
                 "refstar.job_id": started.job_id,
                 "refstar.attempt": started.attempt,
                 "refstar.request_id": started.request.request_id,
-                "refstar.model": started.request.model,
+                "refstar.model": self._model,
                 "refstar.waited": started.waited,
             },
         )
@@ -79,6 +79,7 @@ class Story:
                 extra={
                     "outcome": outcome.status,
                     "reason": failure.code if failure is not None else None,
+                    "model": self._model,
                     "waited": self._started.waited,
                     "seconds": round(self.seconds, 4),
                     "timings": outcome.timings,
@@ -125,14 +126,14 @@ def cannot_be_read(job: Job) -> bool:
 def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
     """Count a job that this worker was given and found ended: an outcome that no worker reports."""
     if job is None:
-        metrics.jobs_finished.labels("deleted", "").inc()
+        metrics.count_job("deleted", "", "")
     elif job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == "worker-lost":
-        metrics.jobs_finished.labels("dead", job.failure.code).inc()
+        metrics.count_job("dead", job.failure.code, job.request.full_name)
         with logs.bind_fields(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
             log.error("job %s has lost its worker in each of %d attempts", job.id, job.attempts)
     elif cannot_be_read(job):
-        metrics.jobs_finished.labels("failed", UNREADABLE).inc()
+        metrics.count_job("failed", UNREADABLE, job.request.full_name)
         with logs.bind_fields(job=job.id):
             log.error("job %s: %s", job.id, job.failure.detail if job.failure else "")
     elif job.status in (JobStatus.CANCELED, JobStatus.EXPIRED):
-        metrics.jobs_finished.labels(job.status, "").inc()
+        metrics.count_job(job.status, "", job.request.full_name)

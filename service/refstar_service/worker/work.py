@@ -8,6 +8,7 @@ from refstar_service.engine.staged import RestoredFace
 from refstar_service.jobs import JobFailure, Progress, Stage
 from refstar_service.jobs.request import Request, RestoreRequest, remote_files
 from refstar_service.jobs.reservation import Attempt
+from refstar_service.restoration.comparison import Comparison
 from refstar_service.restoration.errors import RestorationError
 from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.report import FaceReport, ReferenceReport
@@ -30,6 +31,7 @@ class Work:
     """What is known of a job so far. ``pixels``: how many its pictures hold in memory from decoding to storing."""
 
     started: Attempt
+    model: str = ""  # of those that the worker has loaded; by default, what the request says
     story: Story = field(init=False)
     downloads: tuple[Download, ...] = ()  # its pictures that came from URLs
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
@@ -45,10 +47,12 @@ class Work:
     failure: JobFailure | None = None
     faces: tuple[FaceReport, ...] = ()  # of a failure
     references: tuple[ReferenceReport, ...] = ()
+    comparison: Comparison | None = None  # of a shadow, with the job that it repeats
     abandoned: bool = False  # its bytes cannot be had or kept now: let another worker try
 
     def __post_init__(self) -> None:
-        self.story = Story(self.started)
+        self.model = self.model or self.request.full_name
+        self.story = Story(self.started, self.model)
 
     @property
     def request(self) -> Request:
@@ -136,8 +140,8 @@ def next_round(works: Sequence[Work], most: int) -> list[Turn]:
     So a picture of thirty people takes what room the others leave, and nobody waits until all of them are done.
     """
     left = {work: work.faces_waiting for work in works}
-    model = next((work.request.model for work in works if left[work] > 0), "")
-    waiting = {work: count for work, count in left.items() if work.request.model == model and count > 0}
+    model = next((work.model for work in works if left[work] > 0), "")
+    waiting = {work: count for work, count in left.items() if work.model == model and count > 0}
     taken = dict.fromkeys(waiting, 0)
     room = most
     while room and any(taken[work] < waiting[work] for work in waiting):

@@ -46,7 +46,7 @@ def test_models_share_a_cache_and_each_finds_what_its_own_encoder_said(tmp_path:
     write_small_model(tmp_path)
     write_lone_model(tmp_path)
     cache = FeatureCache(2**20)
-    manifests = load_manifests(tmp_path)
+    manifests = {one.name: one for one in load_manifests(tmp_path)}
     first = Restorer(manifests["refstar"], threads=1, cache=cache)
     twin = Restorer(manifests["refstar"], threads=1, cache=cache)
     lone = Restorer(manifests["lone"], threads=1, cache=cache)

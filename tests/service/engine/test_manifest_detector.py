@@ -59,4 +59,4 @@ def test_a_detector_without_one_of_its_graphs_is_refused(
 def test_the_list_of_models_passes_over_detectors(tmp_path: Path) -> None:
     shutil.copytree(ZOO / "refstar", tmp_path / "refstar")
     write_detector(tmp_path / "detector")
-    assert list(load_manifests(tmp_path)) == ["refstar"]
+    assert [one.name for one in load_manifests(tmp_path)] == ["refstar"]

@@ -190,7 +190,7 @@ def test_a_broken_manifest_is_refused_by_name(model_copy: Path, change: dict[str
         load_manifest(model_copy)
 
 
-def test_two_folders_cannot_claim_one_name(model_copy: Path) -> None:
+def test_two_folders_cannot_claim_one_version_of_a_name(model_copy: Path) -> None:
     shutil.copytree(model_copy, model_copy.parent / "other")
     with pytest.raises(ModelError, match="is taken by"):
         load_manifests(model_copy.parent)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from PIL import Image
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.http.problem_types import ProblemType
@@ -81,17 +82,12 @@ def manifest(
 
 
 @pytest.fixture
-def models() -> dict[str, ModelManifest]:
-    return {
-        "refstar": manifest("refstar"),
-        "ented": manifest("ented", 2, needs_references=True, ranks=Ranks()),
-    }
+def models() -> Catalog:
+    return Catalog.of([manifest("refstar"), manifest("ented", 2, needs_references=True, ranks=Ranks())])
 
 
 @pytest.fixture
-def app(
-    settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest], redis: Redis
-) -> FastAPI:
+def app(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: Catalog, redis: Redis) -> FastAPI:
     return create_app(settings, queue=queue, blobs=blobs, models=models, redis=redis)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageInfo, ImageLimits
@@ -58,7 +59,8 @@ def model(
 REFERENCED = model("referenced", Ranks(1, 2))
 LONE = model("lone", Ranks(None, 1), references=0, inputs=("low_quality",))
 GREEDY = model("greedy", references=2, needs=True)
-MODELS = {one.name: one for one in (GREEDY, LONE, REFERENCED)}
+ALL = (GREEDY, LONE, REFERENCED)
+MODELS = Catalog.of(ALL)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,8 @@ MODELS = {one.name: one for one in (GREEDY, LONE, REFERENCED)}
 def test_the_default_model_is_the_first_by_rank_that_fits(
     installed: str, references: int, chosen: str
 ) -> None:
-    models = {name: MODELS[name] for name in installed.split()}
-    assert choose_model(models, None, references).name == chosen
+    models = [one for one in ALL if one.name in installed.split()]
+    assert choose_model(Catalog.of(models), None, references).name == chosen
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def test_no_more_jobs_wait_for_pictures_than_may_and_none_is_lost(redis: R
         async with bench.working():
             for number in range(20):
                 assert (await bench.ended(f"job{number}")).attempts == 1
-    assert bench.metrics.jobs_finished.labels("succeeded", "")._value.get() == 20
+    assert bench.metrics.jobs_finished.labels("succeeded", "", "refstar")._value.get() == 20
 
 
 TOO_LARGE = b"\x89PNG" + bytes(200_000)
@@ -135,7 +135,7 @@ async def test_a_picture_that_cannot_be_had_fails_its_job_and_says_why(
     for secret in ("5ec2e7", "/face", "127.0.0.1"):
         assert secret not in job.failure.detail
         assert secret not in caplog.text
-    assert bench.metrics.jobs_finished.labels("failed", code)._value.get() == 1
+    assert bench.metrics.jobs_finished.labels("failed", code, "refstar")._value.get() == 1
 
 
 async def test_a_reference_that_cannot_be_had_is_named_by_its_place(redis: Redis) -> None:

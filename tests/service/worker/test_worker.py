@@ -463,7 +463,7 @@ async def test_a_job_without_a_restored_face_fails_and_says_what_was_found(redis
     assert job.failure is not None
     assert job.failure.code == "face-too-small"
     assert [(f.action, f.reason) for f in job.faces] == [(FaceAction.SKIPPED, "face-too-small")]
-    assert bench.metrics.jobs_finished.labels("failed", "face-too-small")._value.get() == 1
+    assert bench.metrics.jobs_finished.labels("failed", "face-too-small", "refstar")._value.get() == 1
     assert not [key async for key in redis.scan_iter("*small/*")]
 
 

@@ -31,8 +31,8 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 
 def test_the_code_exports_what_is_expected_of_it() -> None:
     assert EXPORTED["refstar_queue_depth"] == {"priority"}
-    assert EXPORTED["refstar_jobs_finished_total"] == {"outcome", "reason"}
-    assert EXPORTED["refstar_job_duration_seconds_bucket"] == {"le"}
+    assert EXPORTED["refstar_jobs_finished_total"] == {"outcome", "reason", "model"}
+    assert EXPORTED["refstar_job_duration_seconds_bucket"] == {"le", "model"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])

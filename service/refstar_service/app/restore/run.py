@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refstar_service.app.installed import installed_models
 from refstar_service.app.restore.checks import check_files, check_report
 from refstar_service.app.restore.journal import Journal
 from refstar_service.app.restore.report import Outcome, PictureReport, as_json, show, sum_up
 from refstar_service.app.restore.sources import SUFFIXES, Found, find_pictures, list_suffixes
 from refstar_service.app.restore.targets import Stamp, exists, format_of, name_result, stamp, write_file
 from refstar_service.app.restore.wanted import JOURNAL, Existing, RestoreFiles
-from refstar_service.engine.manifest import ModelManifest, load_manifests
+from refstar_service.engine.manifest import ModelManifest
 from refstar_service.images import ImageError, ImageLimits, LimitNames, probe, refuse_bytes
 from refstar_service.restoration.errors import Fault, RequestError, RestorationError, StepError
 from refstar_service.restoration.knobs import KNOBS, KnobKind, Knobs
@@ -285,7 +286,7 @@ def _settle(settings: Settings, wanted: RestoreFiles) -> tuple[ModelManifest, Kn
     """The model and its knobs. Raises ValueError, which names the flags that cannot stand."""
     count = len(wanted.references)
     try:
-        manifest = choose_model(load_manifests(*settings.model_folders), wanted.model, count)
+        manifest = choose_model(installed_models(settings), wanted.model, count)
         return manifest, settle_knobs(wanted.knobs, count, manifest)
     except RequestError as error:
         flags = [f"{_show_flag(fault)} {fault.reason}" for fault in error.faults]

@@ -1,7 +1,6 @@
 """What every route needs, in one value."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +13,7 @@ from refstar_service.access.repeats import Repeats
 from refstar_service.access.usage import Usage
 from refstar_service.blobs.ledger import Ledger
 from refstar_service.blobs.store import BlobStore
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.http.connections import Connections
 from refstar_service.gateway.http.revocation import Revocations
 from refstar_service.gateway.http.shares import Shares
@@ -24,6 +23,7 @@ from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.jobs import JobQueue
 from refstar_service.metrics import GatewayMetrics
 from refstar_service.people import PeopleStore
+from refstar_service.restoration.rollout import Rollout
 from refstar_service.settings import Settings
 from refstar_service.webhooks.notices import Notices
 
@@ -36,7 +36,8 @@ class Gateway:
     redis: Redis
     queue: JobQueue
     blobs: BlobStore
-    models: Mapping[str, ModelManifest]
+    models: Catalog
+    rollout: Rollout
     metrics: GatewayMetrics
     stopping: asyncio.Event
     upload_slots: UploadSlots

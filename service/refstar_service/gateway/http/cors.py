@@ -11,6 +11,7 @@ _SENT = (
     "If-None-Match",
     "Last-Event-ID",
     "Prefer",
+    "Shadow-Model",
     "X-API-Key",
     "X-Request-ID",
 )

@@ -60,4 +60,5 @@ async def _read_job(gateway: Gateway, job_id: str) -> Job | None:
 
 
 def _is_own(job: Job, caller: Caller) -> bool:
-    return caller.owns(job.owner) and isinstance(job.request, RestoreRequest)
+    request = job.request
+    return caller.owns(job.owner) and isinstance(request, RestoreRequest) and not request.is_shadow

@@ -40,8 +40,9 @@ class RestorationOptions(BaseModel):
     """A URL, such as a presigned one of S3, that the result is sent to by PUT before the restoration counts as
     succeeded. If that cannot be done, the restoration fails. The result can also be downloaded until it expires."""
 
-    model: str | None = Field(None, max_length=64)
-    """Name of a model from `GET /v1/models`. By default, the model that ranks first, with or without references."""
+    model: str | None = Field(None, max_length=100)
+    """Name of a model from `GET /v1/models`, or one version of it as `NAME@VERSION`. By default, the model that ranks
+    first, with or without references, in its default version."""
 
     priority: Literal["normal", "high"] = "normal"
     """Restorations with `high` priority start first, but never block normal ones completely. Only for API keys that are

@@ -6,12 +6,15 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from fastapi import Header
 from opentelemetry import trace
 from redis.exceptions import RedisError
 
 from refstar_service import logs, tracing
 from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.filenames import safe_name
@@ -36,9 +39,11 @@ from refstar_service.jobs import (
 from refstar_service.jobs.request import input_keys
 from refstar_service.people import Person
 from refstar_service.restoration.errors import RequestError
+from refstar_service.restoration.rollout import Rollout
 from refstar_service.restoration.rules import (
     MOST_PEOPLE,
     check_boxes,
+    check_references,
     check_square,
     choose_model,
     image_limits,
@@ -48,6 +53,16 @@ from refstar_service.restoration.rules import (
 from refstar_service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+ShadowHeader = Annotated[
+    str | None,
+    Header(
+        alias="Shadow-Model",
+        description="A model, as `NAME@VERSION`, that is to do this restoration once more, for the metrics of the "
+        "operator only: its result is compared and thrown away. It must be listed in `REFSTAR_SHADOW`.",
+    ),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +99,16 @@ def result_keys(job: Job | None) -> list[str]:
 
 def read_submission(
     form: Form,
-    models: Mapping[str, ModelManifest],
+    rollout: Rollout,
     settings: Settings,
     job_id: str,
+    *,
+    owner: str = "",
     people: Sequence[Person] = (),
+    shadow: str | None = None,
 ) -> Submission:
     """The submission in a form that names these `people`; raises ProblemError. Hashes megabytes: call it by
-    `scan_form`."""
+    `scan_form`. `shadow`: what the header asks for."""
     options, asked = parse_options(form)
     images, references = form.files_of("image"), form.files_of("references")
     if bool(images) == bool(options.image_url):
@@ -109,8 +127,16 @@ def read_submission(
     remote_references = name_pictures(options.reference_urls, settings)
     output = name_output(options.output_url, settings) if options.output_url else ""
     shown += sum(one.crop is not None for person in people for one in person.references)
+    models = rollout.models
+
+    def check(model: ModelManifest) -> None:
+        check_references(model, shown, people=len(people))
+        settle_knobs(asked, shown, model, people=len(people))
+
     try:
         model = choose_model(models, options.model, shown, people=len(people))
+        if options.model != model.full_name:
+            model = rollout.choose(model, owner, job_id, check)
         knobs = settle_knobs(asked, shown, model, people=len(people))
         limits = image_limits(settings)
         labels = ["image"] if images else []
@@ -124,6 +150,7 @@ def read_submission(
         elif images:
             check_boxes(knobs.boxes, infos[0].width, infos[0].height)
         plan = plan_result(infos[0], knobs, model.input_size, limits) if images else None
+        repeated_by = rollout.choose_shadow(model, shadow, job_id, check)
     except RequestError as error:
         raise describe_refusal(error, **_name_installed(error, models)) from error
     image_key, *reference_keys = input_keys(job_id)
@@ -135,11 +162,14 @@ def read_submission(
     request = RestoreRequest(
         image=image,
         references=(*stored_references, *remote_references),
-        model=model.name,
+        model=model.name if models.is_default(model) else model.full_name,
+        version=model.version,
         knobs=knobs,
         person=people[0].stored if people else None,
         others=tuple(person.stored for person in people[1:]),
         output_url=output,
+        # What is fetched from elsewhere is not stored: there is nothing that could be restored once more.
+        shadow="" if remote_image or remote_references else repeated_by,
     )
     return Submission(
         job_id=job_id,
@@ -162,8 +192,8 @@ def _refuse_both(one: str, other: str, value: str) -> ProblemError:
     )
 
 
-def _name_installed(error: RequestError, models: Mapping[str, ModelManifest]) -> dict[str, list[str]]:
-    return {"models": sorted(models)} if error.code == "unknown-model" else {}
+def _name_installed(error: RequestError, models: Catalog) -> dict[str, list[str]]:
+    return {"models": sorted(models.names)} if error.code == "unknown-model" else {}
 
 
 async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Job:

@@ -16,6 +16,7 @@ from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import Liveness, Readiness
+from refstar_service.restoration.rules import list_models
 
 PATIENCE = 2.0  # seconds; a probe that hangs tells an orchestrator less than one that says no
 
@@ -56,10 +57,10 @@ async def check_readiness(gateway: GatewayDep) -> Readiness:
         raise _report_not_ready("The picture store cannot be written: it is full, read-only or away.")
     if not workers:
         raise _report_not_ready("No worker is running.")
-    able = [worker.name for worker in workers if not gateway.models.keys().isdisjoint(worker.models)]
+    able = [worker.name for worker in workers if not gateway.models.names.isdisjoint(worker.models)]
     if not able:
         raise _report_not_ready(
-            f"No running worker has any of this gateway's models: {', '.join(sorted(gateway.models))}."
+            f"No running worker has any of this gateway's models: {list_models(gateway.models)}."
         )
     return Readiness(status="ready", workers=able)
 
@@ -85,6 +86,8 @@ async def _read_queue(gateway: Gateway) -> None:
         gauges.redis_info,
     )
     gauges.storage_limit.set(gateway.settings.storage_limit)
+    for share in gateway.rollout.canaries.values():
+        gauges.canary_percent.labels(share.full_name, gateway.rollout.default_of(share)).set(share.percent)
     try:
         async with asyncio.timeout(PATIENCE):
             lines = await gateway.queue.survey()

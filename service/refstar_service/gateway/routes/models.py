@@ -14,4 +14,6 @@ router = APIRouter(tags=["models"])
 async def list_models(gateway: GatewayDep, caller: CallerDep) -> ModelList:
     """List the installed models. The response says where each comes from, what it accepts, and how well it was measured
     to work."""
-    return ModelList(models=[Model.of(gateway.models[name]) for name in sorted(gateway.models)])
+    return ModelList(
+        models=[Model.of(one, default=gateway.models.is_default(one)) for one in gateway.models.all_versions]
+    )

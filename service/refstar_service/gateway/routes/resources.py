@@ -141,6 +141,10 @@ class Restoration(Resource):
     canceling: bool
     """`true` if a running restoration was canceled and its outcome will be discarded."""
     model: str
+    """Name of the model."""
+    model_version: str | None
+    """The version of the model that the restoration was given when it was accepted; null if an older release of the
+    service accepted it, which had one version of each model."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -178,7 +182,8 @@ class Restoration(Resource):
             id=job.id,
             status=job.status.value,
             canceling=job.canceling,
-            model=request.model,
+            model=request.name,
+            model_version=request.version or None,
             created_at=_moment(job.created_at),
             started_at=None if job.started_at is None else _moment(job.started_at),
             finished_at=None if job.finished_at is None else _moment(job.finished_at),
@@ -262,7 +267,10 @@ class PersonList(Resource):
 
 class Model(Resource):
     name: str
+    """What requests ask for. Several models may share a name if their versions differ."""
     version: str
+    default: bool
+    """Whether requests for the plain name get this version. Any version can be requested as `NAME@VERSION`."""
     system: str
     """The restoration method that the model implements."""
     license: str
@@ -288,10 +296,11 @@ class Model(Resource):
     """1: the default for requests `with_references`, or `without_references`; null: not while another fits."""
 
     @classmethod
-    def of(cls, manifest: ModelManifest) -> Self:
+    def of(cls, manifest: ModelManifest, *, default: bool = True) -> Self:
         return cls(
             name=manifest.name,
             version=manifest.version,
+            default=default,
             system=manifest.system,
             license=manifest.license,
             training_data=list(manifest.training_data),

@@ -39,6 +39,7 @@ from refstar_service.gateway.requests.lookup import (
 )
 from refstar_service.gateway.requests.options import describe_body
 from refstar_service.gateway.requests.submission import (
+    ShadowHeader,
     form_limits,
     read_submission,
     result_keys,
@@ -46,8 +47,8 @@ from refstar_service.gateway.requests.submission import (
 )
 from refstar_service.gateway.requests.webhooks import check_webhook
 from refstar_service.gateway.routes.resources import Restoration, RestorationList
-from refstar_service.jobs import Job, JobStatus, Priority
-from refstar_service.jobs.request import input_keys
+from refstar_service.jobs import Job, JobStatus, Priority, RestoreRequest
+from refstar_service.jobs.request import input_keys, shadow_id
 
 router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
 
@@ -99,6 +100,7 @@ async def create_restoration(
     caller: CallerDep,
     prefer: PreferHeader = None,
     key: IdempotencyKeyHeader = None,
+    shadow: ShadowHeader = None,
 ) -> Response:
     """Submit a restoration. Everything that can be checked without decoding the pictures is checked before the
     response is sent. Pictures that are named by URL are fetched by a worker, so what is wrong with them makes the
@@ -132,7 +134,15 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
 async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form, job_id: str) -> Job:
     people = await find_people(gateway, caller, form.lists.get("person", ()))
     submission = await scan_form(
-        form, read_submission, form, gateway.models, gateway.settings, job_id, people
+        form,
+        read_submission,
+        form,
+        gateway.rollout,
+        gateway.settings,
+        job_id,
+        owner=caller.owner,
+        people=people,
+        shadow=request.headers.get("Shadow-Model"),
     )
     if submission.priority is Priority.HIGH and not caller.may_prioritize:
         raise ProblemError(
@@ -224,6 +234,8 @@ async def delete_restoration(job_id: RestorationId, gateway: GatewayDep, caller:
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(job))
         last = await outlast_full_disk(lambda: gateway.queue.delete(job_id))
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(last))
+        if isinstance(job.request, RestoreRequest) and job.request.shadow:
+            await gateway.queue.delete(shadow_id(job_id))
         await gateway.usage.let_go(caller.owner, job_id)
     return Response(status_code=204)
 

@@ -15,6 +15,20 @@ local function entry_number(entry)
   return entry and tonumber(entry_field(entry, 'number')) or 0
 end
 
+-- The same work at the end of the stream, for another model. Returns the new entry's id.
+local function copy_entry(line, id, model)
+  local fields = redis.call('XRANGE', line, id, id)[1][2]
+  local last = redis.call('XREVRANGE', line, '+', '-', 'COUNT', 1)[1]
+  for i = 1, #fields, 2 do
+    if fields[i] == 'model' then
+      fields[i + 1] = model
+    elseif fields[i] == 'number' then
+      fields[i + 1] = 1 + entry_number(last)
+    end
+  end
+  return redis.call('XADD', line, '*', unpack(fields))
+end
+
 local function drop_entry(line, group, entry)
   redis.call('XACK', line, group, entry)
   redis.call('XDEL', line, entry)

@@ -1,6 +1,7 @@
--- KEYS job gone line
+-- KEYS job gone line [wake of the model]
 -- ARGV id group entry consumer fence ('' if not started) ttl result_ttl memory
--- uses jobs.record, jobs.line, redis.memory
+--   [model: from now on, the job is only for workers that have this one]
+-- uses jobs.record, jobs.line, jobs.turns, jobs.wake, redis.memory
 local job, line = KEYS[1], KEYS[3]
 local id, group, entry, consumer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -20,8 +21,18 @@ if canceling then
   return
 end
 if status == 'running' and fence == ARGV[5] then
+  local changes = {'status', 'queued'}
+  if ARGV[9] then
+    changes[3], changes[4] = 'entry', copy_entry(line, entry, ARGV[9])
+  end
   redis.call('HINCRBY', job, 'attempts', -1)
   redis.call('HDEL', job, 'started_at')
-  commit_change(id, {'status', 'queued'}, ARGV[6], ARGV[8])
+  commit_change(id, changes, ARGV[6], ARGV[8])
+  if ARGV[9] then
+    drop_entry(line, group, entry)
+    sort_in(line)
+    wake_one(KEYS[4])
+    return
+  end
 end
 hand_over(line, group, entry, consumer)

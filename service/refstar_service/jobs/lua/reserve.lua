@@ -2,7 +2,7 @@
 -- ARGV group consumer n stale_ms
 --   models (JSON list of those that this worker has; '' if it takes any job)
 --   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
--- -> {index of line, entry, id, attempts before}, ...
+-- -> {index of line, entry, id, attempts before, model that the entry asks for}, ...
 -- uses jobs.record, jobs.line, jobs.turns
 local group, consumer, n, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local models, others = ARGV[5] ~= '' and cjson.decode(ARGV[5]), ARGV[6] ~= '' and cjson.decode(ARGV[6])
@@ -34,7 +34,7 @@ for index, line in ipairs(KEYS) do
       elseif entry then
         local id = entry_field(entry, 'job')
         local attempts = tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
-        taken[#taken + 1] = {index, entry[1], id, attempts}
+        taken[#taken + 1] = {index, entry[1], id, attempts, entry_field(entry, 'model')}
         if attempts > 0 and not retried then
           retried = taken[#taken]
         end
@@ -59,7 +59,7 @@ end
 
 for index, line in ipairs(KEYS) do
   for _, entry in ipairs(take_turns(line, group, consumer, n - #taken, is_for_us)) do
-    taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0}
+    taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0, entry_field(entry, 'model')}
   end
 end
 return taken

@@ -1,4 +1,4 @@
--- KEYS job gone line other_line wake wake_any [index of the owner's jobs, if this one is to be listed]
+-- KEYS job gone line other_line (the same again if the line is limited by itself) wake wake_any [index of the owner's jobs, if this one is to be listed]
 -- ARGV id jobs ttl memory priority owner request outline lifetime webhook ('' if none)
 --   bytes quota uploads results model ('' if any will do) schema
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known, or {'full', a shortage as in claim}
@@ -16,7 +16,7 @@ local limits = {jobs = tonumber(ARGV[2]), bytes = 0, quota = 0, share = 0, grace
 if not claimed then
   limits.bytes, limits.quota = tonumber(ARGV[11]), tonumber(ARGV[12])
 end
-local shortage = find_shortage({line, KEYS[4]}, ARGV[6], limits, uploads + results, {})
+local shortage = find_shortage(KEYS[4] == line and {line} or {line, KEYS[4]}, ARGV[6], limits, uploads + results, {})
 if shortage then
   return {'full', shortage}
 end

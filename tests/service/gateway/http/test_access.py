@@ -16,7 +16,7 @@ from refstar_service.access import ApiKey, Limits
 from refstar_service.access.file import FileKeys
 from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.app import create_app
 from refstar_service.jobs import JobQueue, Priority
 from refstar_service.settings import Settings
@@ -29,9 +29,7 @@ OPEN_TO_ALL = {"/healthz", "/readyz", "/metrics", "/problems", "/problems/{slug}
 
 
 @pytest.fixture
-def guarded(
-    settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest], redis: Redis
-) -> FastAPI:
+def guarded(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: Catalog, redis: Redis) -> FastAPI:
     """A gateway that asks for keys."""
     here = settings.model_copy(update={"access": "redis"})
     return create_app(here, queue=queue, blobs=blobs, models=models, redis=redis, keys=RedisKeys(redis))

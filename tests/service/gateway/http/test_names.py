@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.app import create_app
 from refstar_service.jobs import JobQueue
 from refstar_service.settings import Settings
@@ -20,9 +20,7 @@ EVERYWHERE = ("/", "/docs", "/openapi.json", "/metrics", "/readyz", "/problems",
 
 
 @pytest.fixture
-def asking(
-    settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest], redis: Redis
-) -> Asking:
+def asking(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: Catalog, redis: Redis) -> Asking:
     """A client of a gateway with these settings."""
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from refstar_service.access import ApiKey
 from refstar_service.access.redis import RedisKeys
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.gateway.http.shares import Shares, Shortage
@@ -44,9 +44,7 @@ def test_keys_share_what_there_is_and_leave_some() -> None:
 
 
 @pytest.fixture
-def serving(
-    settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: dict[str, ModelManifest], redis: Redis
-) -> Serving:
+def serving(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: Catalog, redis: Redis) -> Serving:
     """A gateway with keys on a real socket, and a client of it."""
 
     @asynccontextmanager
@@ -132,7 +130,7 @@ async def test_one_key_cannot_have_every_request_in_progress(
     settings: Settings,
     queue: JobQueue,
     blobs: RedisBlobs,
-    models: dict[str, ModelManifest],
+    models: Catalog,
     redis: Redis,
     token: Token,
 ) -> None:

@@ -33,13 +33,14 @@ def working(redis: Redis, blobs: RedisBlobs, new_queue: Callable[..., JobQueue])
         worker = Worker(
             new_queue(),
             JobFiles(blobs, 60),
-            {"refstar": Model(Inverting(remembering=True), 64)},
+            {"refstar@1.0": Model(Inverting(remembering=True), 64)},
             WorkerInfo(f"w{time.monotonic_ns()}", ("refstar",), "cpu", 0.0),
             metrics=metrics,
             viewer=Viewer(KnownFaces({(512, 512): [face_at()]}), ReferenceMemory(), ImageLimits()),
             max_batch=4,
             max_batch_pixels=100_000_000,
             picture_threads=1,
+            defaults={"refstar": "refstar@1.0"},
             recall=Recall(PeopleStore(redis), blobs),
         )
         task = asyncio.create_task(worker.run(stopping))

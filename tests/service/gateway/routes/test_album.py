@@ -15,7 +15,7 @@ from known_faces import KnownFaces
 from pictures import file_of, pixels_of
 from redis.asyncio import Redis
 from refstar_service.blobs import DirectoryBlobs
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.app import create_app
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
@@ -44,10 +44,8 @@ def queue(new_queue: Callable[..., JobQueue], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def app(
-    settings: Settings, queue: JobQueue, store: DirectoryBlobs, models: dict[str, ModelManifest], redis: Redis
-) -> FastAPI:
-    small = {"refstar": replace(models["refstar"], input_size=SIDE)}
+def app(settings: Settings, queue: JobQueue, store: DirectoryBlobs, models: Catalog, redis: Redis) -> FastAPI:
+    small = Catalog.of([replace(models.versions["refstar@1.0"], input_size=SIDE)])
     return create_app(settings, queue=queue, blobs=store, models=small, redis=redis)
 
 
@@ -57,13 +55,14 @@ async def working(queue: JobQueue, store: DirectoryBlobs) -> AsyncIterator[None]
     worker = Worker(
         queue,
         JobFiles(store, 60),
-        {"refstar": Model(Inverting(), SIDE)},
+        {"refstar@1.0": Model(Inverting(), SIDE)},
         WorkerInfo("w", ("refstar",), "cpu", 0.0),
         metrics=WorkerMetrics.on(new_registry()),
         viewer=Viewer(KnownFaces(), ReferenceMemory(), ImageLimits()),
         max_batch=4,
         max_batch_pixels=100_000_000,
         picture_threads=1,
+        defaults={"refstar": "refstar@1.0"},
     )
     task = asyncio.create_task(worker.run(stopping))
     try:

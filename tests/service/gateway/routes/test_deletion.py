@@ -42,13 +42,14 @@ class Bench:
         worker = Worker(
             self._queue,
             JobFiles(self._blobs, 60),
-            {"refstar": Model(Inverting(self._wait), 32)},
+            {"refstar@1.0": Model(Inverting(self._wait), 32)},
             WorkerInfo("w", ("refstar",), "cpu", 0.0),
             metrics=WorkerMetrics.on(new_registry()),
             viewer=Viewer(KnownFaces(), ReferenceMemory(), ImageLimits()),
             max_batch=4,
             max_batch_pixels=100_000_000,
             picture_threads=1,
+            defaults={"refstar": "refstar@1.0"},
         )
         task = asyncio.create_task(worker.run(stopping))
         try:

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 from refstar_service.blobs import RedisBlobs
-from refstar_service.engine.manifest import ModelManifest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.app import create_app
 from refstar_service.gateway.http.server import GatewayServer
 from refstar_service.gateway.routes import events
@@ -76,7 +76,7 @@ def gateway(
     settings: Settings,
     new_queue: Callable[..., JobQueue],
     blobs: RedisBlobs,
-    models: dict[str, ModelManifest],
+    models: Catalog,
     redis: Redis,
 ) -> NewGateway:
     """Starts a gateway of its own, as another process would be."""
@@ -296,7 +296,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_outlives_a_redis_that_is_killed_and_started_again(
     tmp_path: Path,
     settings: Settings,
-    models: dict[str, ModelManifest],
+    models: Catalog,
     request_for_jobs: RestoreRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

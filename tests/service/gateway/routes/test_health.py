@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from redis.asyncio import Redis
 from refstar_service.blobs import DirectoryBlobs
+from refstar_service.engine.catalog import Catalog
 from refstar_service.gateway.http import store_check
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.store_check import StoreCheck
@@ -46,7 +47,7 @@ async def test_ready_once_a_worker_is_there(client: httpx.AsyncClient, queue: Jo
 
 
 async def test_not_ready_without_models(client: httpx.AsyncClient, app: FastAPI) -> None:
-    app.state.gateway = replace(app.state.gateway, models={})
+    app.state.gateway = replace(app.state.gateway, models=Catalog.of([]))
     assert (await client.get("/readyz")).json()["detail"] == "No model is installed."
 
 

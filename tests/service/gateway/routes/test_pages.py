@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import Ranks
 from refstar_service.gateway.routes.resources import Model
 from refstar_service.restoration.knobs import KNOBS, KnobKind
@@ -94,16 +95,18 @@ async def test_the_page_knows_which_model_is_the_default(client: httpx.AsyncClie
         manifest("anonymous", ranks=Ranks()),
     ]
     html = (await client.get("/")).text
+    (full_name,) = re.findall(r"^const fullName.*$", html, re.MULTILINE)
     (function,) = re.findall(r"^function usedModel.*?^}", html, re.DOTALL | re.MULTILINE)
     sets = list(permutations(fitted, 3))
     listed = json.dumps([[Model.of(one).model_dump() for one in installed] for installed in sets])
     script = f"""
         let models;
         const chosen = {{ references: Array({references}) }}, byId = () => ({{ value: "" }});
+        {full_name}
         {function}
         for (models of {listed}) console.log(usedModel().name);
     """
     process = await asyncio.create_subprocess_exec("node", "-e", script, stdout=asyncio.subprocess.PIPE)
     shown, _ = await process.communicate()
-    chosen = [choose_model({one.name: one for one in installed}, None, references) for installed in sets]
+    chosen = [choose_model(Catalog.of(installed), None, references) for installed in sets]
     assert shown.decode().split() == [model.name for model in chosen]

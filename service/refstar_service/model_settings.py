@@ -1,0 +1,126 @@
+"""Settings of which models there are, and who gets which version of them."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHIPPED_MODELS = Path(__file__).parent / "zoo"
+
+_FULL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.+_-]*"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A version of a model, as ``NAME@VERSION``, and the percentage of requests for that name that it is for."""
+
+    full_name: str
+    percent: float
+
+    @property
+    def name(self) -> str:
+        return self.full_name.partition("@")[0]
+
+
+class ModelSettings(BaseSettings):
+    """Those of `Settings` that concern models."""
+
+    model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    # ---- the models
+
+    models_dir: Path = SHIPPED_MODELS
+    """Folder that contains one folder per model, or several such folders, separated by `:`. Default: the models shipped
+    with the package. Models of one name need different versions. The face detector comes from the first of the folders
+    that holds one, else from the package. Gateways and workers must see the same models."""
+
+    default_models: str = ""
+    """Which version requests get that name a model without a version, as `NAME@VERSION`, separated by commas, such as
+    `refstar@0.3.3`. Default: of each name the highest version that is neither `canary` nor `shadow`. Gateways and
+    workers read it."""
+
+    canary: str = ""
+    """New versions for a share of the requests that name none, as `NAME@VERSION:PERCENT`, separated by commas, such as
+    `refstar@0.4.0:5`. API keys are drawn, not requests: each always gets the same version, and a higher percentage adds
+    keys and takes none away. In open mode, requests are drawn. One canary per name. What the canary cannot do, such as
+    more references, the default version does."""
+
+    shadow: str = ""
+    """Versions that do restorations of others once more, to be compared in metrics and logs, as `NAME@VERSION:PERCENT`,
+    separated by commas. Nobody is given these results, and nothing of them is stored. Workers do them one at a time
+    when they have nothing else to do. With `:0`, only requests with the header `Shadow-Model: NAME@VERSION` have a
+    shadow. One per name."""
+
+    shadow_queue: int = Field(16, ge=0)
+    """Most restorations that wait to be done once more by a `shadow`; further ones are left out. While they wait, their
+    uploads stay stored."""
+
+    detector: Path | None = None
+    """A YuNet network (an `.onnx` file as published in the OpenCV zoo) to find faces with, instead of the shipped
+    detector. Check its license and measure it on your pictures. Only workers read it. A worker does not start if the
+    file cannot be loaded."""
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """The folders of `models_dir`."""
+        return tuple(Path(part) for part in str(self.models_dir).split(os.pathsep) if part)
+
+    @property
+    def detector_models(self) -> Path:
+        """The folder of models that has the face detector."""
+        return next((p for p in self.model_folders if (p / "detector").is_dir()), SHIPPED_MODELS)
+
+    @property
+    def listed_default_models(self) -> tuple[str, ...]:
+        return _split(self.default_models)
+
+    @property
+    def canary_shares(self) -> tuple[Share, ...]:
+        return tuple(map(_read_share, _split(self.canary)))
+
+    @property
+    def shadow_shares(self) -> tuple[Share, ...]:
+        return tuple(map(_read_share, _split(self.shadow)))
+
+    @property
+    def held_back(self) -> frozenset[str]:
+        """Versions that are the default only if they are set to be."""
+        return frozenset(share.full_name for share in (*self.canary_shares, *self.shadow_shares))
+
+    @field_validator("default_models")
+    @classmethod
+    def _check_default_models(cls, value: str) -> str:
+        for part in _split(value):
+            if not re.fullmatch(_FULL_NAME, part):
+                raise ValueError(f"{part!r} is not NAME@VERSION, such as refstar@0.3.3")
+        _refuse_twice([part.partition("@")[0] for part in _split(value)])
+        return value
+
+    @field_validator("canary", "shadow")
+    @classmethod
+    def _check_shares(cls, value: str) -> str:
+        for part in _split(value):
+            if not re.fullmatch(_FULL_NAME + r":\d{1,3}(\.\d+)?", part):
+                raise ValueError(f"{part!r} is not NAME@VERSION:PERCENT, such as refstar@0.4.0:5")
+            if _read_share(part).percent > 100:
+                raise ValueError(f"{part!r}: a percentage is 100 at most")
+        _refuse_twice([_read_share(part).name for part in _split(value)])
+        return value
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _read_share(text: str) -> Share:
+    full_name, _, percent = text.rpartition(":")
+    return Share(full_name, float(percent))
+
+
+def _refuse_twice(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is named twice: one version of each name")
