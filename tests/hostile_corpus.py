@@ -476,7 +476,7 @@ def _knobs() -> Iterator[BadRequest]:
         "reference_face": ("all", "first"),
         "keep_location": ("perhaps", "2"),
         "priority": ("urgent", "-1", "HIGH"),
-        "model": ("m" * 65,),
+        "model": ("m" * 101,),
         "boxes": (
             "10,10,20,20",
             "{}",

@@ -20,7 +20,7 @@ def test_a_model_without_the_wanted_precision_does_not_stop_others(
     caplog.set_level(logging.INFO)
     loaded = load(Settings(models_dir=tmp_path, threads=1, precision="int8"))
     restorers = {name: restorer for name, (_, restorer) in loaded.restorers.items()}
-    assert restorers.keys() == {"lone", "refstar"}
+    assert restorers.keys() == {"lone@1", "refstar@0"}
     assert {restorer.precision for restorer in restorers.values()} == {Precision.FP32}
     assert "lone 1 has no graph restore_int8: it runs in fp32" in caplog.text
-    assert restorers["lone"].cache is restorers["refstar"].cache
+    assert restorers["lone@1"].cache is restorers["refstar@0"].cache

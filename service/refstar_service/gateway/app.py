@@ -103,7 +103,6 @@ def create_app(
         redis=redis,
         queue=queue,
         blobs=blobs,
-        models=models,
         rollout=Rollout.of(models, settings),
         metrics=metrics,
         stopping=stopping or asyncio.Event(),

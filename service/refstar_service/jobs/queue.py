@@ -301,7 +301,7 @@ class JobQueue:
         `models`: those that this worker has (None: it takes any job). A job for another one is left to others: for one
         of the models `others` that they have, or, if that is None, for any. What nobody has comes to whoever asks.
 
-        `spare`: this worker is idle. If there is nothing else, it takes one job of priority SPARE.
+        `spare`: this worker is idle. If nothing else comes, it takes one job of priority SPARE.
         """
         if n < 1:
             raise ValueError(f"cannot reserve {n} jobs")
@@ -315,10 +315,10 @@ class JobQueue:
         )
         while True:
             taken = await self._take(n, models, others)
-            if spare and not taken:
-                taken = await self._take_from([Priority.SPARE], 1, models, others)
-            if taken or clock() >= deadline:
+            if taken:
                 return taken
+            if clock() >= deadline:
+                return await self._take_from([Priority.SPARE], 1, models, others) if spare else []
             # A new job wakes one of those who wait (wake.lua). This takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
             seconds = max(0.001, deadline - clock())

@@ -66,7 +66,9 @@ def choose_model(
         raise RequestError("no-model", "No model is installed.")
     model = models.find(wanted) if wanted is not None else _default_model(models, references)
     if model is None:
-        raise RequestError("unknown-model", f"No such model: {wanted!r}; installed: {list_models(models)}.")
+        raise RequestError(
+            "unknown-model", f"No such model: {wanted!r}; installed: {', '.join(list_models(models))}."
+        )
     check_references(model, references, people=people)
     return model
 
@@ -88,11 +90,13 @@ def check_references(model: ModelManifest, references: int, *, people: int = 0) 
         raise RequestError("references-required", f"The model {model.name!r} needs at least one reference.")
 
 
-def list_models(models: Catalog) -> str:
-    """What a request may ask for: a name alone where it has one version."""
-    names = [one.name for one in models.all_versions]
-    shown = [one.name if names.count(one.name) == 1 else one.full_name for one in models.all_versions]
-    return ", ".join(shown)
+def list_models(models: Catalog) -> list[str]:
+    """What a request may ask for: each name, and each version where a name has several."""
+    listed = []
+    for default in models.default_versions:
+        versions = [one.full_name for one in models.all_versions if one.name == default.name]
+        listed += [default.name, *(versions if len(versions) > 1 else [])]
+    return listed
 
 
 def settle_knobs(

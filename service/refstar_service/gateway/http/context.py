@@ -36,7 +36,6 @@ class Gateway:
     redis: Redis
     queue: JobQueue
     blobs: BlobStore
-    models: Catalog
     rollout: Rollout
     metrics: GatewayMetrics
     stopping: asyncio.Event
@@ -52,6 +51,10 @@ class Gateway:
     ledger: Ledger
     store_check: StoreCheck
     keys: KeyStore | None = None
+
+    @property
+    def models(self) -> Catalog:
+        return self.rollout.models
 
     def upload_slot(self, owner: str = "") -> AbstractAsyncContextManager[None]:
         """One of the slots that bound the memory of uploads; raises ProblemError when there is none for this owner."""

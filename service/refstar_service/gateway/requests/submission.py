@@ -47,6 +47,7 @@ from refstar_service.restoration.rules import (
     check_square,
     choose_model,
     image_limits,
+    list_models,
     plan_result,
     settle_knobs,
 )
@@ -193,7 +194,7 @@ def _refuse_both(one: str, other: str, value: str) -> ProblemError:
 
 
 def _name_installed(error: RequestError, models: Catalog) -> dict[str, list[str]]:
-    return {"models": sorted(models.names)} if error.code == "unknown-model" else {}
+    return {"models": list_models(models)} if error.code == "unknown-model" else {}
 
 
 async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Job:

@@ -60,7 +60,7 @@ async def check_readiness(gateway: GatewayDep) -> Readiness:
     able = [worker.name for worker in workers if not gateway.models.names.isdisjoint(worker.models)]
     if not able:
         raise _report_not_ready(
-            f"No running worker has any of this gateway's models: {list_models(gateway.models)}."
+            f"No running worker has any of this gateway's models: {', '.join(list_models(gateway.models))}."
         )
     return Readiness(status="ready", workers=able)
 

@@ -18,6 +18,7 @@ from redis_process import RedisProcess
 from refstar_service.blobs import BlobsUnavailableError, RedisBlobs
 from refstar_service.engine.catalog import Catalog
 from refstar_service.jobs import Claim, JobQueue
+from refstar_service.restoration.rollout import Rollout
 from refstar_service.settings import Settings
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -218,7 +219,7 @@ async def test_a_full_disk_leaves_no_half_of_a_request(
 
 
 async def test_a_gateway_without_models(post: Post, app: FastAPI, refused: Refused) -> None:
-    app.state.gateway = replace(app.state.gateway, models=Catalog.of([]))
+    app.state.gateway = replace(app.state.gateway, rollout=Rollout(Catalog.of([]), {}, {}))
     await refused(await post(), 503, "no-model")
 
 

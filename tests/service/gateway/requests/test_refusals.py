@@ -170,7 +170,7 @@ async def test_all_wrong_knobs_are_named_at_once(post: Post, refused: Refused) -
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"model": "m" * 65}, "model must have at most 64 characters."),
+        ({"model": "m" * 101}, "model must have at most 100 characters."),
         ({"fidelity": "a"}, "fidelity must be a number from 0 to 1, not 'a'."),
         ({"fidelity": "7"}, "fidelity must be a number from 0 to 1, not '7'."),
         ({"quality": "90.5"}, "quality must be a whole number from 1 to 100, not '90.5'."),

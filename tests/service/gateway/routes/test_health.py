@@ -20,6 +20,7 @@ from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.images import OUTPUT_FORMATS, RefusalCode
 from refstar_service.jobs import JobQueue, WorkerInfo
 from refstar_service.restoration.knobs import KNOBS
+from refstar_service.restoration.rollout import Rollout
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Worker = Callable[..., AbstractAsyncContextManager[None]]
@@ -47,7 +48,7 @@ async def test_ready_once_a_worker_is_there(client: httpx.AsyncClient, queue: Jo
 
 
 async def test_not_ready_without_models(client: httpx.AsyncClient, app: FastAPI) -> None:
-    app.state.gateway = replace(app.state.gateway, models=Catalog.of([]))
+    app.state.gateway = replace(app.state.gateway, rollout=Rollout(Catalog.of([]), {}, {}))
     assert (await client.get("/readyz")).json()["detail"] == "No model is installed."
 
 

@@ -7,17 +7,19 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from redis.asyncio import Redis
 from refstar_service.blobs import RedisBlobs
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import Ranks
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import JobFailure, JobQueue
 from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.rollout import Rollout
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Picture = Callable[..., bytes]
@@ -349,9 +351,9 @@ async def test_an_expired_restoration_is_remembered_for_a_while(
     assert (result.status_code, result.json()["type"]) == (410, "/problems/restoration-expired")
 
 
-async def test_the_model_follows_from_the_references(
-    client: httpx.AsyncClient, post: Post, models: dict[str, Any]
-) -> None:
+async def test_the_model_follows_from_the_references(app: FastAPI, post: Post, models: Catalog) -> None:
     assert (await post()).json()["model"] == "refstar"
-    models["lone"] = replace(models["refstar"], name="lone", ranks=Ranks(None, 1), max_references=0)
+    lone = replace(models.default_versions[1], name="lone", ranks=Ranks(None, 1), max_references=0)
+    more = Catalog.of([*models.all_versions, lone])
+    app.state.gateway = replace(app.state.gateway, rollout=Rollout(more, {}, {}))
     assert (await post()).json()["model"] == "lone"
