@@ -54,9 +54,7 @@ def image_limits(settings: Settings) -> ImageLimits:
     )
 
 
-def choose_model(
-    models: Catalog, wanted: str | None, references: int, *, people: int = 0
-) -> ModelManifest:
+def choose_model(models: Catalog, wanted: str | None, references: int, *, people: int = 0) -> ModelManifest:
     """The model that is ``wanted``, a name or ``NAME@VERSION``, or the default for so many references. Raises
     RequestError.
 
