@@ -4,8 +4,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHIPPED_MODELS = Path(__file__).parent / "zoo"
@@ -45,14 +46,14 @@ class ModelSettings(BaseSettings):
     canary: str = ""
     """New versions for a share of the requests that name none, as `NAME@VERSION:PERCENT`, separated by commas, such as
     `refstar@0.4.0:5`. API keys are drawn, not requests: each always gets the same version, and a higher percentage adds
-    keys and takes none away. In open mode, requests are drawn. One canary per name. What the canary cannot do, such as
-    more references, the default version does."""
+    keys and takes none away. In open mode, requests are drawn. One canary per name, and `default_models` must say which
+    version the others get. What the canary cannot do, such as more references, the default version does."""
 
     shadow: str = ""
     """Versions that do restorations of others once more, to be compared in metrics and logs, as `NAME@VERSION:PERCENT`,
     separated by commas. Nobody is given these results, and nothing of them is stored. Workers do them one at a time
     when they have nothing else to do. With `:0`, only requests with the header `Shadow-Model: NAME@VERSION` have a
-    shadow. One per name."""
+    shadow. One per name, and `default_models` must name the version that is in use."""
 
     shadow_queue: int = Field(16, ge=0)
     """Most restorations that wait to be done once more by a `shadow`; further ones are left out. While they wait, their
@@ -89,6 +90,20 @@ class ModelSettings(BaseSettings):
     def held_back(self) -> frozenset[str]:
         """Versions that are the default only if they are set to be."""
         return frozenset(share.full_name for share in (*self.canary_shares, *self.shadow_shares))
+
+    @model_validator(mode="after")
+    def _check_pins(self) -> Self:
+        """A version that is tried must not become everybody's in the moment in which it is tried no longer."""
+        pinned = {name.partition("@")[0] for name in self.listed_default_models}
+        for setting, shares in (("canary", self.canary_shares), ("shadow", self.shadow_shares)):
+            for share in shares:
+                if share.name not in pinned:
+                    raise ValueError(
+                        f"REFSTAR_{setting.upper()} names {share.full_name}, and REFSTAR_DEFAULT_MODELS no version "
+                        f"of {share.name}: set it to the one that is in use, as {share.name}@VERSION. Else "
+                        f"{share.full_name} could become the default for all as soon as it is no {setting}"
+                    )
+        return self
 
     @field_validator("default_models")
     @classmethod

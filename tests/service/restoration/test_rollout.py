@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import ModelManifest, load_manifests
@@ -28,7 +29,7 @@ def fits(model: ModelManifest) -> None:
 
 
 def rollout(manifests: list[ModelManifest], **values: str) -> Rollout:
-    settings = Settings(**values)  # type: ignore[arg-type]
+    settings = Settings(**{"default_models": "refstar@2", **values})  # type: ignore[arg-type]
     return Rollout.of(Catalog.of(manifests, settings.listed_default_models, settings.held_back), settings)
 
 
@@ -128,3 +129,11 @@ def test_a_version_that_is_not_installed_is_refused_at_start(
 def test_a_setting_that_cannot_be_meant_is_refused(setting: str, value: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Settings(**{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["canary", "shadow"])
+def test_what_is_tried_needs_a_pinned_default_or_ending_it_would_make_it_one(setting: str) -> None:
+    tried = {setting: "refstar@3:5"}
+    with pytest.raises(ValidationError, match=f"REFSTAR_{setting.upper()}.* REFSTAR_DEFAULT_MODELS"):
+        Settings(**tried, default_models="ented@1")  # type: ignore[arg-type]
+    assert Settings(**tried, default_models="ented@1,refstar@2").held_back == {"refstar@3"}  # type: ignore[arg-type]

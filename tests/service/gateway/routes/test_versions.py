@@ -30,7 +30,8 @@ def gateway(settings: Settings, queue: JobQueue, blobs: RedisBlobs, models: Cata
     newer = replace(models.versions[OLD], version="2.0")
 
     def make(**values: str) -> FastAPI:
-        here = Settings.model_validate(settings.model_dump() | values)
+        pinned = {"default_models": OLD} if "canary" in values or "shadow" in values else {}
+        here = Settings.model_validate(settings.model_dump() | pinned | values)
         manifests = [*models.versions.values(), newer]
         catalog = Catalog.of(manifests, here.listed_default_models, here.held_back)
         keys = RedisKeys(redis) if here.access == "redis" else None
