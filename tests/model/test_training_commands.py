@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 import torch
 from documented import DOCS, read_commands
-from narrow_nets import GANPRIOR, REFSTAR
+from narrow_nets import ENTED, GANPRIOR, REFSTAR
 from refstar_model import cli
 from refstar_model.commands.publish import draw_calibration_faces
 from refstar_model.data.photos import PhotoSet
@@ -34,6 +34,7 @@ SHORTER = {
     "train ganprior": "--steps 1 --batch 2 --on-device --device cpu",
     "train ganprior --data runs/pack": "--minutes 0.01",
     "train detector": "--steps 1 --device cpu",
+    "train ented": "--steps 1 --batch 2 --on-device --device cpu",
     "sample": "--count 2 --views 2",
     "evaluate zoo/refstar": "--only old",
     "evaluate service": "--only old",
@@ -91,6 +92,7 @@ class Desk:
             patch.setenv("REFSTAR_DATA", str(self.folder / "data-root"))
             patch.setattr("refstar_model.refstar.params.SMALL", GATED)
             patch.setattr("refstar_model.ganprior.params.SMALL", GANPRIOR)
+            patch.setattr("refstar_model.ented.params.SMALL", replace(ENTED, person=GATED.person))
             patch.setattr("refstar_model.refstar.person_training.PersonTraining", PERSON)
             patch.setattr("refstar_model.detector.training.DetectorTraining", DETECTOR)
             patch.setattr("refstar_model.commands.publish.draw_calibration_faces", FEW_FACES)
