@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,15 @@ _OPTIONS = (
 )
 
 
+_BECOME = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 64) for number in sys.argv[1:3]]
+for old, new in zip(high, (3, 4)):
+    os.dup2(old, new)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 class PageError(AssertionError):
     """What a page said when it should not have."""
 
@@ -48,16 +58,9 @@ class Browser:
         options = [*_OPTIONS, f"--user-data-dir={folder / 'profile'}"]
         if os.geteuid() == 0:
             options.append("--no-sandbox")  # it refuses to run as root otherwise
-        # Chromium reads commands from 3 and writes to 4; a shell puts them there.
-        command = [
-            "/bin/sh",
-            "-c",
-            f'exec "$@" 3<&{read} 4>&{write}',
-            "sh",
-            CHROMIUM,
-            *options,
-            "about:blank",
-        ]
+        # Chromium reads commands from 3 and writes to 4: whoever becomes it puts them there.
+        become = [sys.executable, "-c", _BECOME, str(read), str(write)]
+        command = [*become, CHROMIUM, *options, "about:blank"]
         with (folder / "chromium.log").open("w") as log:
             self._process = subprocess.Popen(
                 command, pass_fds=(read, write), stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -69,10 +72,11 @@ class Browser:
         self._events: list[dict[str, Any]] = []
 
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> "Page":
-        """A new tab."""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        """A new tab, with a storage of its own."""
+        context = self.ask("Target.createBrowserContext", disposeOnDetach=True)["browserContextId"]
+        target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self, session, target)
+        page = Page(self, session, context)
         page.resize(width, height, dark=dark)
         page.go(url)
         return page
@@ -130,8 +134,8 @@ class Browser:
 class Page:
     """A tab."""
 
-    def __init__(self, browser: Browser, session: str, target: str) -> None:
-        self._browser, self._session, self._target = browser, session, target
+    def __init__(self, browser: Browser, session: str, context: str) -> None:
+        self._browser, self._session, self._context = browser, session, context
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._ask(f"{domain}.enable")
 
@@ -156,6 +160,11 @@ class Page:
         self._ask("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
+    def reload(self) -> None:
+        self.run("window.left = true")
+        self._ask("Page.reload")
+        self.wait("!window.left && document.readyState === 'complete'")
+
     def run(self, script: str) -> Any:
         """The value of an expression, awaited, as if a user had pressed something. Raises PageError."""
         answer = self._ask(
@@ -170,7 +179,12 @@ class Page:
         """Until an expression is true; gives its value."""
         deadline = time.monotonic() + within
         while True:
-            value = self.run(condition)
+            try:
+                value = self.run(condition)
+            except PageError as error:
+                if "navigated" not in str(error):
+                    raise
+                value = None  # it is being loaded
             if value:
                 return value
             if time.monotonic() > deadline:
@@ -186,13 +200,16 @@ class Page:
     def shows(self, selector: str) -> bool:
         return bool(self.run(f"document.querySelector({selector!r})?.checkVisibility() ?? false"))
 
-    def click(self, selector: str) -> None:
-        """Presses the middle of the first that can be seen, as a mouse does."""
+    def click(self, selector: str, text: str | None = None) -> None:
+        """Presses the middle of the first that can be seen (and says this), as a mouse does, once it rests."""
         center = self.wait(
-            f"(() => {{ const all = [...document.querySelectorAll({selector!r})];"
-            " const found = all.find((one) => one.checkVisibility()); if (!found || found.disabled) return null;"
-            " found.scrollIntoView({ block: 'center' }); const { x, y, width, height } = found.getBoundingClientRect();"
-            " return [x + width / 2, y + height / 2]; })()"
+            f"(async () => {{ const all = [...document.querySelectorAll({selector!r})], text = {json.dumps(text)};"
+            " const found = all.find((one) => one.checkVisibility() && (text === null || one.innerText === text));"
+            " if (!found || found.disabled) return null; found.scrollIntoView({ block: 'center' });"
+            " const look = () => { const { x, y, width, height } = found.getBoundingClientRect();"
+            " return [x + width / 2, y + height / 2]; };"
+            " const [x, y] = look(); await new Promise((resolve) => setTimeout(resolve, 50));"
+            " return found.isConnected && String(look()) === String([x, y]) ? [x, y] : null; })()"
         )
         self.drag(center, center)
 
@@ -225,6 +242,7 @@ class Page:
         self._ask("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=codes[key])
 
     def type(self, selector: str, text: str) -> None:
+        self.wait(f"document.querySelector({selector!r})?.checkVisibility()")
         self.run(f"document.querySelector({selector!r}).focus()")
         self._ask("Input.insertText", text=text)
 
@@ -242,7 +260,12 @@ class Page:
         )  # fmt: skip
 
     def save_downloads(self, folder: Path) -> None:
-        self._browser.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self._browser.ask(
+            "Browser.setDownloadBehavior",
+            behavior="allow",
+            downloadPath=str(folder),
+            browserContextId=self._context,
+        )
 
     def screenshot(self, file: Path, *, whole: bool = True, kind: str = "png", quality: int = 80) -> None:
         options = {"quality": quality} if kind != "png" else {}
@@ -258,15 +281,22 @@ class Page:
         return {"clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}}
 
     def errors(self) -> list[str]:
-        """Exceptions, and what the browser complained of: refused scripts and styles are among them."""
+        """Exceptions, and what the browser complained of: refused scripts and styles are among them, refusals of the
+        API are not."""
         thrown = [
             one["exceptionDetails"].get("exception", {}).get("description", "")
             for one in self._browser.events(self._session, "Runtime.exceptionThrown")
         ]
         logged = [one["entry"] for one in self._browser.events(self._session, "Log.entryAdded")]
+        said = [f"{e['text']} {e.get('url', '')}" for e in logged if e["level"] in ("error", "warning")]
         return thrown + [
-            f"{e['text']} {e.get('url', '')}" for e in logged if e["level"] in ("error", "warning")
+            one for one in said if not (one.startswith("Failed to load resource") and "/v1/" in one)
         ]
+
+    def statuses(self) -> set[int]:
+        """Of all answers."""
+        answers = self._browser.events(self._session, "Network.responseReceived")
+        return {one["response"]["status"] for one in answers}
 
     def requests(self) -> list[str]:
         """Every address that was asked for."""
@@ -275,4 +305,4 @@ class Page:
         ]
 
     def close(self) -> None:
-        self._browser.ask("Target.closeTarget", targetId=self._target)
+        self._browser.ask("Target.disposeBrowserContext", browserContextId=self._context)

@@ -16,11 +16,13 @@ SIDE = 64
 OWN = 0.7
 
 
-def write_small_model(parent: Path, version: str = "0", *, folder: str = "refstar", seed: int = 7) -> None:
+def write_small_model(
+    parent: Path, version: str = "0", *, folder: str = "refstar", seed: int = 7, side: int = SIDE
+) -> None:
     """As ``parent/folder``; its one graph of each kind takes any batch and any number of references. With another
-    ``seed``, it makes another picture of the same face."""
-    graphs = {"encode_references": _encoder(), "restore": _restorer(seed)}
-    write_model_folder(parent / folder, graphs, SIDE, version, "none: its weights are drawn", "of tests")
+    ``seed``, it makes another picture of the same face. ``side``: of its faces, in pixels."""
+    graphs = {"encode_references": _encoder(side), "restore": _restorer(seed, side)}
+    write_model_folder(parent / folder, graphs, side, version, "none: its weights are drawn", "of tests")
 
 
 def write_model_folder(
@@ -68,19 +70,19 @@ def write_model_folder(
     (folder / "model.json").write_text(json.dumps(manifest | changes))
 
 
-def _encoder() -> onnx.GraphProto:
+def _encoder(side: int) -> onnx.GraphProto:
     return helper.make_graph(
         [
             helper.make_node("Cast", ["references"], ["f"], to=TensorProto.FLOAT),
             helper.make_node("Transpose", ["f"], ["features_picture"], perm=[0, 3, 1, 2]),
         ],
         "encode_references",
-        [helper.make_tensor_value_info("references", TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("features_picture", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("references", TensorProto.UINT8, ["N", side, side, 3])],
+        [helper.make_tensor_value_info("features_picture", TensorProto.FLOAT, ["N", 3, side, side])],
     )
 
 
-def _restorer(seed: int) -> onnx.GraphProto:
+def _restorer(seed: int, side: int) -> onnx.GraphProto:
     draw = np.random.default_rng(seed)
     inner = {"w1": draw.normal(0, 0.2, (12, 6, 5, 5)), "w2": draw.normal(0, 0.05, (3, 12, 5, 5))}
     fixed = {
@@ -135,13 +137,13 @@ def _restorer(seed: int) -> onnx.GraphProto:
         nodes,
         "restore",
         [
-            info("low_quality", TensorProto.UINT8, ["B", SIDE, SIDE, 3]),
-            info("features_picture", TensorProto.FLOAT, ["B", "R", 3, SIDE, SIDE]),
+            info("low_quality", TensorProto.UINT8, ["B", side, side, 3]),
+            info("features_picture", TensorProto.FLOAT, ["B", "R", 3, side, side]),
             info("reference_weight", TensorProto.FLOAT, ["B", "R"]),
             info("fidelity", TensorProto.FLOAT, ["B"]),
         ],
         [
-            info("restored", TensorProto.UINT8, ["B", SIDE, SIDE, 3]),
+            info("restored", TensorProto.UINT8, ["B", side, side, 3]),
             info("selection", TensorProto.UINT8, ["B", "R", 8, 8]),
             info("finite", TensorProto.BOOL, ["B"]),
         ],

@@ -10,6 +10,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import Ranks
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.routes.resources import Model
@@ -111,7 +112,7 @@ async def test_the_page_knows_which_model_is_the_default(folder: str, references
         for (const models of {listed}) console.log(chooseModel(models, "", {references}).name);
     """
     shown = (await node(folder, script)).decode()
-    chosen = [choose_model({one.name: one for one in installed}, None, references) for installed in sets]
+    chosen = [choose_model(Catalog.of(installed), None, references) for installed in sets]
     assert shown.split() == [model.name for model in chosen]
 
 

@@ -8,6 +8,7 @@ const AT_ONCE = 4;
 
 export class Album extends EventTarget {
   tasks = [];
+  halted = null; // the problem that stopped it
   #running = 0;
   #pace = new Pace();
 
@@ -41,11 +42,22 @@ export class Album extends EventTarget {
     this.#tell("list");
   }
 
-  cancel() { return Promise.all(this.tasks.map((task) => task.cancel())); }
+  /** Goes on after a halt. */
+  resume() {
+    this.halted = null;
+    for (const task of this.tasks) if (task.state === State.WAITING) task.started = false;
+    this.#tell("list");
+    this.#pump();
+  }
+
+  async cancel() {
+    await Promise.all(this.tasks.map((task) => task.cancel()));
+    this.resume(); // what was accepted before a halt is followed to its end
+  }
 
   #pump() {
     for (const task of this.tasks.filter(({ ended, started }) => !ended && !started)) {
-      if (this.#running >= AT_ONCE) return;
+      if (this.halted || this.#running >= AT_ONCE) return;
       this.#run(task);
     }
   }
@@ -53,7 +65,8 @@ export class Album extends EventTarget {
   async #run(task) {
     task.started = true;
     this.#running += 1;
-    await task.run();
+    const problem = await task.run(this.tasks.length > 1);
+    this.halted ||= problem;
     this.#running -= 1;
     this.#pace.note(this.tasks.length - this.ended);
     this.#tell("list");

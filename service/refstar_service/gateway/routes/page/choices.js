@@ -1,7 +1,7 @@
 // The choices of the form that hold for every photograph: faces, size, model, knobs.
 
 import { byId } from "./dom.js";
-import { chooseModel } from "./model_choice.js";
+import { chooseModel, fullName } from "./model_choice.js";
 import { offers } from "./service.js";
 import { form as words } from "./words.js";
 
@@ -47,7 +47,7 @@ export function renderChoices(references) {
 /** Puts what the service offers into the form. */
 export function offerChoices() {
   for (const id of ["model", "format"]) byId(id).length = 1; // once more after a key was given
-  byId("model").append(...offers.models.map((model) => new Option(model.name + " " + model.version, model.name)));
+  byId("model").append(...offers.models.map((model) => new Option(model.name + " " + model.version, fullName(model))));
   byId("format").append(...offers.formats.map((name) => new Option(FILE_TYPES[name] || name.toUpperCase(), name)));
 }
 

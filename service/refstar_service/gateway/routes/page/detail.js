@@ -19,8 +19,8 @@ let actions = {};
 export const shownTask = () => shown;
 
 /**
- * `act` says what the buttons do: again(task, changes), turn(task, quarters), remove(task), markFace(task),
- * dropReferences(task, places), retry(task).
+ * `act` says what the buttons do: again(task, changes, without), turn(task, quarters), remove(task), markFace(task),
+ * largestFaces(task).
  */
 export function onDetail(act) {
   actions = act;
@@ -100,6 +100,7 @@ function showProblem(problem, task) {
   show("problem-more", Boolean(problem.detail || problem.request_id));
   byId("problem-more").open = false;
   const offered = findRemedies(slugOf(problem), task);
+  if (task.ended) offered.push([remedies.remove, () => actions.remove(task)]);
   byId("problem-tools").replaceChildren(...offered.map(([text, act]) => make("button", { type: "button", textContent: text, onclick: act })));
   show("problem-tools", offered.length > 0);
   show("problem", true);
@@ -113,6 +114,10 @@ function findRemedies(slug, task) {
     case "result-too-large": return task.upscale > 1 ? [[remedies.originalSize, again({ upscale: "1" })]] : [];
     case "face-too-small": return [[remedies.smallFaces, again({ min_face: "16" })]];
     case "no-face-found": return task.photo.size ? [[remedies.markFace, () => actions.markFace(task)]] : [];
+    case "reference-without-face": {
+      const refused = task.job?.references.filter((seen) => seen.reason === slug && !seen.person).map((seen) => seen.index - 1) ?? [];
+      return refused.length && task.order.loose.length ? [[remedies.withoutReference, () => actions.again(task, {}, refused)]] : [];
+    }
     case "image-undecodable": case "not-an-image": case "image-truncated": return [];
     default: return [[remedies.again, again({})]];
   }

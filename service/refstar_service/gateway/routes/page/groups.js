@@ -5,7 +5,7 @@ import { findFaces } from "./history.js";
 import { offers } from "./service.js";
 import { form as words, labels } from "./words.js";
 
-export const groups = [{ name: "", files: [] }];
+const groups = [{ name: "", files: [] }];
 let stored = []; // people who can be picked
 const picked = new Set(); // their ids
 let onChange = () => {};
@@ -29,27 +29,18 @@ export function findLack() {
   return countPeople() > mostPeople() ? words.tooManyPeople(mostPeople()) : "";
 }
 
-export function addReferences(files) { groups.at(-1).files.push(...files); renderGroups(); onChange(); }
-
-/** Leaves out these references of the only group, by their place. */
-export function dropReferences(places) {
-  groups[0].files = groups[0].files.filter((_, index) => !places.includes(index));
-  renderGroups();
-  onChange();
-}
-
 /** The people who can be picked are now these. */
 export function offerPeople(people) {
   stored = people.filter((person) => person.status !== "failed" && (person.status === "ready" || person.references.length));
   for (const id of picked) if (!stored.some((person) => person.id === id)) picked.delete(id);
-  renderGroups();
+  renderStored();
   onChange();
 }
 
 export function pickPerson(id) {
   if (!offers.severalPeople) picked.clear();
   picked.add(id);
-  renderGroups();
+  renderStored();
   onChange();
 }
 
@@ -58,18 +49,23 @@ export function replaceGroup(group, person) {
   groups.splice(groups.indexOf(group.source), groups.includes(group.source) ? 1 : 0);
   if (!groups.length) groups.push({ name: "", files: [] });
   picked.add(person.id);
+  renderGroups();
+  renderStored();
 }
 
-export function renderGroups() {
-  byId("who-help").textContent = words.whoHelp(offers.mostReferences);
+function renderStored() {
   show("stored", stored.length > 0);
   byId("stored").replaceChildren(...stored.map(renderPick));
+}
+
+function renderGroups() {
   byId("groups").replaceChildren(...groups.map(renderGroup));
 }
 
 /** What depends on other parts of the form. `photos`: how many are chosen. */
 export function renderGroupHints(photos) {
   const people = countPeople();
+  byId("who-help").textContent = words.whoHelp(offers.mostReferences);
   show("another-person", offers.severalPeople && filled().length === groups.length && people < mostPeople());
   show("keep-line", filled().length > 0);
   const once = filled().length > 0 && !byId("keep-people").checked && (photos > 1 || people > 1);
@@ -120,4 +116,5 @@ export function onGroups(render) {
     byId("groups").lastElementChild.querySelector("input").focus();
   };
   byId("keep-people").onchange = render;
+  renderGroups();
 }

@@ -18,7 +18,10 @@ function open() {
       request.result.createObjectStore("pictures");
       request.result.createObjectStore("faces");
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      request.result.onversionchange = () => { request.result.close(); opened = null; }; // a newer page, in another tab
+      resolve(request.result);
+    };
     request.onerror = request.onblocked = () => resolve(null);
   });
   return opened;

@@ -27,10 +27,11 @@ export class Order {
     this.open = count; // photographs that have not ended
   }
 
-  /** The same order for one photograph more, with some fields changed: a second try. */
-  again(changes) {
+  /** The same order for one photograph more, with some fields changed and without some of its loose references. */
+  again(changes, without = []) {
     const changed = this.fields.filter(([name]) => !(name in changes)).concat(Object.entries(changes));
-    const groups = this.groups;
+    const left = (group) => ({ ...group, files: group.files.filter((file) => !without.includes(this.loose.indexOf(file))) });
+    const groups = without.length ? this.groups.map(left).filter((group) => group.files.length) : this.groups;
     return new Order({ ...this, fields: changed, groups, mode: changes.faces ?? this.mode, count: 1 });
   }
 

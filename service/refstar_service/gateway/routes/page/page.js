@@ -11,6 +11,7 @@ import { listLasting } from "./history.js";
 import { Order } from "./order.js";
 import { onPeopleView, refreshPeople } from "./people_view.js";
 import { dismissGuests } from "./people.js";
+import { sayProblem } from "./problem.js";
 import { saveAll } from "./saving.js";
 import { learn, useKey } from "./service.js";
 import { State, Task } from "./task.js";
@@ -68,8 +69,8 @@ function send(tasks) {
 }
 
 /** Sends a photograph again instead of what came of it before. */
-async function sendAgain(task, photo, changes) {
-  const again = new Task(photo, task.order.again(changes));
+async function sendAgain(task, photo, changes, without) {
+  const again = new Task(photo, task.order.again(changes, without));
   const alone = album.tasks.length === 1;
   if (task.state !== State.DONE) await ownerOf(task).remove(task);
   send([again]);
@@ -91,6 +92,8 @@ function renderAlbum() {
   byId("album-progress").value = tasks.length ? ended / tasks.length : 0;
   show("album-progress", album.busy);
   show("cancel-all", album.busy);
+  show("halted", Boolean(album.halted));
+  if (album.halted) byId("halted-words").textContent = progress.halted(sayProblem(album.halted));
   byId("save-album").disabled = !album.done.length;
   show("earlier", earlier.tasks.length > 0 && !shownTask());
   earlierCards.render([...earlier.tasks].reverse());
@@ -141,7 +144,7 @@ async function remove(task) {
 }
 
 const actions = {
-  again: (task, changes) => sendAgain(task, task.photo, changes),
+  again: (task, changes, without) => sendAgain(task, task.photo, changes, without),
   async turn(task, quarters) {
     const turned = await task.photo.turned(quarters);
     if (turned) await sendAgain(task, turned, {});
@@ -192,13 +195,13 @@ function showView() {
   show("people-view", people);
   byId("to-restore").ariaCurrent = people ? null : "page";
   byId("to-people").ariaCurrent = people ? "page" : null;
+  if (people) refreshPeople().catch(() => {});
 }
 
 async function start() {
   try {
     await learn();
     offerChoices();
-    groups.renderGroups();
     render();
     if (!earlier.busy) await dismissGuests();
     await refreshPeople();
@@ -229,6 +232,7 @@ byId("form").onsubmit = submit;
 byId("back").onclick = closeDetail;
 byId("previous").onclick = step(-1);
 byId("next").onclick = step(1);
+byId("go-on").onclick = () => album.resume();
 byId("cancel-all").onclick = () => album.cancel();
 byId("save-album").onclick = saving(album, "album-note");
 byId("save-earlier").onclick = saving(earlier, "earlier-note");
@@ -243,12 +247,12 @@ byId("key-form").onsubmit = (event) => {
   byId("key").value = "";
   show("key-form", false);
   start();
+  album.resume();
 };
 window.addEventListener("beforeunload", (event) => { if (photos.length > 1 || album.tasks.some((task) => !task.ended && !task.job)) event.preventDefault(); });
 window.addEventListener("hashchange", showView);
 
-showView();
-groups.renderGroups();
 render();
-earlier.add(...(await listLasting()).map(Task.of));
+earlier.add(...(await listLasting()).map((record) => Task.of(record)));
 await start();
+showView();

@@ -12,9 +12,12 @@ export class Photo {
 
   constructor(file) { this.file = file; this.name = file.name; }
 
-  /** Decodes it for its size and a small picture. */
-  async look() {
-    if (this.seen) return;
+  #looked = null;
+
+  /** Decodes it for its size and a small picture, once. */
+  look() { return this.#looked ||= this.#look(); }
+
+  async #look() {
     const small = await shrink(this.file, THUMB_SIDE);
     this.seen = true;
     if (small) Object.assign(this, { thumb: small.blob, size: { width: small.width, height: small.height } });

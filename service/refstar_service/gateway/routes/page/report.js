@@ -89,15 +89,17 @@ export function showReferences(task) {
   const several = job.people?.length > 1;
   byId("seen-list").replaceChildren(...job.references.map((seen, at) => {
     const refused = ["reference-without-face", "several-faces"].includes(seen.reason);
-    const state = seen.used ? (job.status === "succeeded" ? words.used : words.usable) : refused ? words.refused : words.leftOut;
-    const taken = job.faces.filter((face) => face.action === "restored" && (!seen.person || !face.person || face.person === seen.person))
+    const taken = job.faces.filter((face) => face.action === "restored" && (!several || face.person === seen.person))
       .map((face) => face.selected[at] || 0);
     const stranger = seen.used && taken.length > 0 && Math.max(...taken) < LITTLE;
+    const unneeded = seen.used && several && !job.faces.some((face) => face.person === seen.person);
+    const state = unneeded ? words.unneeded : seen.used ? (taken.length ? words.used : words.usable) : refused ? words.refused : words.leftOut;
+    const why = seen.reason ? ": " + (words.referenceReasons[seen.reason] || "") : unneeded ? ": " + words.noFace(task.people[seen.person])
+      : stranger ? words.stop + words.stranger : "";
     return make("li", {}, thumbnail(task.references[at]?.thumb, "thumb small-thumb"),
       make("div", { className: "words" },
         make("strong", {}, nameAt(task, at)), several && task.people[seen.person] ? " (" + task.people[seen.person] + ")" : "", " ",
-        make("span", { className: "state " + (seen.used ? "used" : "failed") }, state),
-        seen.reason ? ": " + (words.referenceReasons[seen.reason] || "") : stranger ? words.stop + words.stranger : "",
+        make("span", { className: "state " + (unneeded ? "" : seen.used ? "used" : "failed") }, state), why,
         make("small", {}, seen.size === null ? "" : words.measured(seen.size))));
   }));
   show("references-report", job.references.length > 0);

@@ -20,8 +20,10 @@ export const State = Object.freeze({
   CANCELED: "canceled",
 });
 const ENDS = [State.DONE, State.FAILED, State.CANCELED];
+const PASSING = [0, 401, 429, 503]; // refusals that the next task would meet too
 const STOPPED = new DOMException("the user canceled it", "AbortError");
 const THUMB_SIDE = 320; // pixels
+let lastBegan = 0; // so that an album keeps its order
 
 export class Task {
   state = State.WAITING;
@@ -40,7 +42,7 @@ export class Task {
   #stop = new AbortController();
 
   constructor(photo, order) {
-    Object.assign(this, { photo, order, name: photo.name, thumb: photo.thumb, upscale: order.upscale, mode: order.mode, began: Date.now() });
+    Object.assign(this, { photo, order, name: photo.name, thumb: photo.thumb, upscale: order.upscale, mode: order.mode, began: lastBegan = Math.max(Date.now(), lastBegan + 1) });
   }
 
   /** One of an earlier visit. */
@@ -48,15 +50,20 @@ export class Task {
     const { name, thumb, size, upscale, mode, began, references, people, resultName, kept, job } = record;
     return Object.assign(new Task({ name, thumb }, { upscale, mode }), {
       photo: null, order: null, size, began, references, people, resultName, kept, job,
-      state: job.status === "succeeded" && kept ? State.DONE : State.SENT,
+      state: job.status === "succeeded" && kept ? State.DONE : job.status === "canceled" ? State.CANCELED
+        : job.status === "failed" ? State.FAILED : State.SENT,
+      problem: job.error,
     });
   }
 
   get ended() { return ENDS.includes(this.state); }
   get expires() { return this.job ? new Date(this.job.expires_at) : null; }
 
-  /** Runs it to its end, whatever that is; never raises. */
-  async run() {
+  /**
+   * Runs it to its end, whatever that is; never raises. With `mayHalt`, what would stop others too only makes it wait:
+   * then the problem is given.
+   */
+  async run(mayHalt) {
     try {
       await this.#lookAt();
       if (!this.job) await this.#submit();
@@ -64,14 +71,16 @@ export class Task {
     } catch (error) {
       if (error === STOPPED || this.#stop.signal.aborted) this.#become(State.CANCELED);
       else {
-        this.problem = error instanceof ProblemError ? error.problem : { title: "", detail: String(error) };
-        this.problem.status ??= error.status;
+        const problem = error instanceof ProblemError ? error.problem : { title: "", detail: String(error) };
+        problem.status ??= error.status;
+        if (mayHalt && PASSING.includes(error.status)) { this.#become(State.WAITING); return problem; }
+        this.problem = problem;
         this.#become(State.FAILED);
       }
-    } finally {
-      await this.order?.close();
-      if (this.job && this.order) await history.remember(this.#record());
     }
+    await this.order?.close();
+    if (this.job && this.order) await history.remember(this.#record());
+    return null;
   }
 
   /** Ends it: at once before it was accepted, else as soon as the service has noticed. */
@@ -79,7 +88,9 @@ export class Task {
     if (this.ended) return;
     if (!this.job) {
       this.#stop.abort(STOPPED);
-      if (this.state === State.WAITING) this.#become(State.CANCELED);
+      if (this.state !== State.WAITING) return; // it ends by itself
+      this.#become(State.CANCELED);
+      await this.order?.close();
     } else if (!hasEnded(this.job)) {
       try { await call(this.job.links.self + "/cancel", { method: "POST" }); } catch { /* what comes of it will tell */ }
     }

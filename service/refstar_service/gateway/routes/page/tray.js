@@ -9,6 +9,7 @@ export const photos = [];
 let current = null;
 let shown = null; // the file on the stage
 let onChange = () => {};
+let soon = 0; // hundreds are looked at one after the other: the page is drawn once for several
 
 export const currentPhoto = () => current;
 
@@ -17,7 +18,12 @@ export function addPhotos(files) {
   photos.push(...added);
   current ||= added[0] || null;
   onChange();
-  for (const photo of added) photo.look().then(() => { if (photos.includes(photo)) { cards.delete(photo); onChange(); } });
+  for (const photo of added) {
+    photo.look().then(() => {
+      cards.delete(photo);
+      soon ||= setTimeout(() => { soon = 0; onChange(); }, 100);
+    });
+  }
 }
 
 export function clearPhotos() {
