@@ -161,9 +161,9 @@ class Page:
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def reload(self) -> None:
-        self.run("window.left = true")
+        self.run("window.before_reload = true")
         self._ask("Page.reload")
-        self.wait("!window.left && document.readyState === 'complete'")
+        self.wait("!window.before_reload && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """The value of an expression, awaited, as if a user had pressed something. Raises PageError."""

@@ -209,6 +209,7 @@ export const problems = {
   "reference-too-small": ["The faces in the references are too small to help", "Choose some with at least 40 pixels between the eyes."],
   "reference-too-blurred": ["The references are too blurred to help", "Choose sharper ones."],
   "reference-surplus": ["There are more references than are used", "Leave out those that are least sharp."],
+  "reference-removed": ["This photograph of the person was removed", "Add it again if you still want it to be used."],
   "references-required": ["This model needs at least one reference", "Add a photograph of the person, or choose another model."],
   "too-many-references": ["There are too many references", "A few sharp ones are better than many: remove some."],
   "missing-references": ["There is no photograph of this person yet", "Add at least one."],
