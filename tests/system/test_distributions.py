@@ -66,10 +66,12 @@ def test_a_wheel_has_license_readme_classifiers_and_types(wheels: dict[str, Path
     assert {n.partition("/")[0].partition("-")[0] for n in names} == {f"refstar_{name}"}
 
 
-def test_the_service_brings_its_models(wheels: dict[str, Path]) -> None:
+def test_the_service_brings_its_models_and_its_page(wheels: dict[str, Path]) -> None:
     with zipfile.ZipFile(wheels["service"]) as files:
+        page = {n.rpartition("/")[2] for n in files.namelist() if "/gateway/routes/page/" in n}
         models = {n.split("/")[2] for n in files.namelist() if n.endswith("/model.json")}
     assert {"detector", "refstar"} <= models
+    assert page == {path.name for path in (ROOT / "service/refstar_service/gateway/routes/page").iterdir()}
 
 
 def test_all_have_one_version() -> None:

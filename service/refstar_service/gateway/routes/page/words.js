@@ -131,6 +131,7 @@ export const report = {
   hardly: "Hardly anything was taken from ", and: " and ", stop: ". ",
   alone: "Without references, so it may not look like the person.",
   isPerson: (name) => "Taken for " + (name || "somebody you named") + ", as far as the model can tell.",
+  wrongPerson: "Who is who is the model's guess. If it is wrong, mark the face with a box and name only whom it shows.",
   isNobody: "Taken for none of the people you named, so it was restored without references.",
   reasons: {
     "not-largest": "It is not the largest face. To restore it too, choose “all” under “Faces to restore”.",
