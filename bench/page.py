@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/page.py --photographs 500
 
-Says how long it took, how much memory JavaScript and all processes of the browser held (looked at every five seconds), and
-how long the ZIP file took.
+Says how long it took, how much memory JavaScript and all processes of the browser held (looked at every five seconds),
+and how long the ZIP file took.
 """
 
 import argparse
@@ -19,10 +19,10 @@ import skimage.data
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser import Browser, Page  # noqa: E402
-from pictures import file_of  # noqa: E402
-from served import end, start  # noqa: E402
-from small_model import write_small_model  # noqa: E402
+from browser import Browser, Page
+from pictures import file_of
+from served import end, start
+from small_model import write_small_model
 
 EVERY = 5.0  # seconds
 SIDE = 900  # pixels

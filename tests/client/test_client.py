@@ -189,7 +189,8 @@ async def test_the_async_client_does_all_of_it(url: str, photograph: Path, refer
         assert await client.cancel_restoration(created.id) == ended
         await client.delete_restoration(created.id)
         changed = await client.update_person(person.id, name="Granny", references=[reference], aligned=True)
-        assert (changed.name, changed.status) == ("Granny", "preparing")
+        assert changed.name == "Granny"
+        assert changed.status in ("preparing", "ready")  # a worker may have been quicker than the answer
         ready = await client.wait_for_person(person.id)
         assert [one.index for one in ready.references] == [1, 2]
         await client.delete_person(person.id)
