@@ -292,6 +292,22 @@ def test_a_refusal_says_what_to_do_in_plain_words(page: Page, pictures: Path) ->
     page.wait("document.querySelectorAll('#marks .mark').length == 1")
 
 
+def test_what_is_wrong_with_a_reference_is_mended_for_the_whole_album(
+    page: Page, served: Served, pictures: Path, tmp_path: Path
+) -> None:
+    her = skimage.data.astronaut()
+    (tmp_path / "twice.png").write_bytes(file_of(np.ascontiguousarray(np.hstack([her, her[:, ::-1]]))))
+    page.choose_files("#groups input[type=file]", tmp_path / "twice.png")
+    restore(page, pictures / "ruined.png", pictures / "side.png", pictures / "mirrored.png")
+    page.wait("document.querySelector('#album-title').innerText == '0 of 3 photographs are done'")
+    page.click("#album-cards li:nth-child(2) button")
+    assert "A reference shows several faces" in await_outcome(page)
+    page.click("#problem-tools button", "Use the largest face of each reference")
+    page.wait("document.querySelector('#album-title').innerText == 'All 3 photographs are done'")
+    page.wait("localStorage.getItem('refstar-guests') == '[]'")
+    assert served.client.get("/v1/people").json()["people"] == []
+
+
 def test_the_keyboard_alone_is_enough(page: Page, pictures: Path) -> None:
     page.choose_files("#photos", pictures / "ruined.png")
     page.wait("document.querySelector('#turn').checkVisibility()")

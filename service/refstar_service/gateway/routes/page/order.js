@@ -2,15 +2,19 @@
 
 import { asBox } from "./dom.js";
 import { findFaces } from "./history.js";
-import { dismissGuests, noteGuest, storePerson } from "./people.js";
+import { deletePerson, dismissGuests, holdGuests, noteGuest, storePerson } from "./people.js";
 import { cut } from "./picture.js";
 import { ProblemError } from "./service.js";
 
 const FACE_SIDE = 96; // pixels
 
+/** Whether an error would only happen again: a refusal that does not pass. */
+const isFinal = (error) => error instanceof ProblemError && !error.passing;
+
 export class Order {
   onkept = () => {}; // told of every group that became a stored person
   #stored = null; // promise of the ids of all people whose references are used
+  #release = () => {}; // lets other tabs know that the guests are gone
   #faces = new Map(); // small pictures of references, by their place among the files
 
   /**
@@ -27,28 +31,35 @@ export class Order {
     this.open = count; // photographs that have not ended
   }
 
-  /** The same order for one photograph more, with some fields changed and without some of its loose references. */
-  again(changes, without = []) {
+  /** The same order for so many photographs more, with some fields changed and without some of its loose references. */
+  again(changes, without = [], count = 1) {
     const changed = this.fields.filter(([name]) => !(name in changes)).concat(Object.entries(changes));
     const left = (group) => ({ ...group, files: group.files.filter((file) => !without.includes(this.loose.indexOf(file))) });
     const groups = without.length ? this.groups.map(left).filter((group) => group.files.length) : this.groups;
-    return new Order({ ...this, fields: changed, groups, mode: changes.faces ?? this.mode, count: 1 });
+    return new Order({ ...this, fields: changed, groups, mode: changes.faces ?? this.mode, count });
   }
 
   get needsPeople() { return !this.loose.length && this.groups.length > 0; }
 
-  /** Stores the people of this order, once for all its photographs; gives all their ids. */
+  /** Stores the people of this order, once for all its photographs; gives all their ids. What is refused stays refused. */
   prepare(options) {
-    this.#stored ||= this.#store(options).catch((error) => { this.#stored = null; throw error; });
+    this.#stored ||= this.#store(options).catch((error) => {
+      if (!isFinal(error)) this.#stored = null;
+      throw error;
+    });
     return this.#stored;
   }
 
   async #store(options) {
     const ids = this.picked.map((person) => person.id);
     if (!this.needsPeople) return ids;
+    if (!this.keep) this.#release = holdGuests();
     for (const group of this.groups) {
       const person = await storePerson(group.name, group.files, this.ofPeople, options);
-      if (person.status === "failed") throw new ProblemError(person.error, 422);
+      if (person.status === "failed") {
+        await deletePerson(person.id);
+        throw new ProblemError(person.error, 422);
+      }
       this.names.set(person.id, group.name);
       ids.push(person.id);
       if (this.keep) {
@@ -69,6 +80,7 @@ export class Order {
     if (this.open > 0) return;
     this.#stored = null;
     await dismissGuests(this.guests.splice(0));
+    this.#release();
   }
 
   /** The form for one photograph. `people`: what `prepare` gave. */

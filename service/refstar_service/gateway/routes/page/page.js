@@ -10,7 +10,7 @@ import * as groups from "./groups.js";
 import { listLasting } from "./history.js";
 import { Order } from "./order.js";
 import { onPeopleView, refreshPeople } from "./people_view.js";
-import { dismissGuests } from "./people.js";
+import { dismissForgotten } from "./people.js";
 import { sayProblem } from "./problem.js";
 import { saveAll } from "./saving.js";
 import { learn, useKey } from "./service.js";
@@ -68,13 +68,17 @@ function send(tasks) {
   reveal();
 }
 
-/** Sends a photograph again instead of what came of it before. */
-async function sendAgain(task, photo, changes, without) {
-  const again = new Task(photo, task.order.again(changes, without));
-  const alone = album.tasks.length === 1;
-  if (task.state !== State.DONE) await ownerOf(task).remove(task);
-  send([again]);
-  if (!alone) open(again);
+/** Sends a photograph again instead of what came of it before; and with it those that were refused for the same reason. */
+async function sendAgain(task, changes, without, photo = task.photo) {
+  const owner = ownerOf(task);
+  const alike = task.job || task.state !== State.FAILED ? [task]
+    : owner.tasks.filter((one) => one.order === task.order && !one.job && one.problem?.type === task.problem.type);
+  const alone = album.tasks.length === alike.length;
+  const order = task.order.again(changes, without, alike.length);
+  const again = alike.map((one) => new Task(one === task ? photo : one.photo, order));
+  for (const one of alike) if (one.state !== State.DONE) await owner.remove(one);
+  send(again);
+  if (!alone && again.length === 1) open(again[0]);
 }
 
 // ---- what was sent
@@ -144,16 +148,16 @@ async function remove(task) {
 }
 
 const actions = {
-  again: (task, changes, without) => sendAgain(task, task.photo, changes, without),
+  again: sendAgain,
   async turn(task, quarters) {
     const turned = await task.photo.turned(quarters);
-    if (turned) await sendAgain(task, turned, {});
+    if (turned) await sendAgain(task, {}, [], turned);
   },
   remove,
   largestFaces(task) {
     byId("reference_face").checked = true;
     task.order.ofPeople = readReferenceFields();
-    return sendAgain(task, task.photo, {});
+    return sendAgain(task, {});
   },
   markFace(task) {
     choose("faces", "boxes");
@@ -203,7 +207,7 @@ async function start() {
     await learn();
     offerChoices();
     render();
-    if (!earlier.busy) await dismissGuests();
+    if (!earlier.busy) await dismissForgotten();
     await refreshPeople();
   } catch { /* the defaults can still be asked for */ }
 }

@@ -8,7 +8,8 @@ import { call, read } from "./service.js";
 import { upload } from "./upload.js";
 
 const FACE_SIDE = 96; // pixels
-const GUESTS = "refstar-guests"; // in localStorage: ids of people who are deleted once no job needs them
+const GUESTS = "refstar-guests"; // in localStorage, and a lock: people who are deleted once no job needs them
+const LONGEST_STAY = 24 * 3600_000; // milliseconds
 
 /** Everybody whom the service has, newest first. */
 export async function listPeople() {
@@ -85,15 +86,28 @@ async function cutFaces(references, files) {
 // ---- guests: in localStorage, so that they go even if this tab was closed before the album was done
 
 const readGuests = () => { try { return JSON.parse(localStorage.getItem(GUESTS)) || []; } catch { return []; } };
-const writeGuests = (ids) => { try { localStorage.setItem(GUESTS, JSON.stringify(ids)); } catch { /* then they expire */ } };
+const writeGuests = (guests) => { try { localStorage.setItem(GUESTS, JSON.stringify(guests)); } catch { /* then they expire */ } };
+const dropGuest = (id) => writeGuests(readGuests().filter((guest) => guest.id !== id));
 
-export const isGuest = (id) => readGuests().includes(id);
-export const noteGuest = (id) => writeGuests([...readGuests(), id]);
-export const keepGuest = (id) => writeGuests(readGuests().filter((guest) => guest !== id));
+export const isGuest = (id) => readGuests().some((guest) => guest.id === id);
+export const noteGuest = (id) => writeGuests([...readGuests(), { id, since: Date.now() }]);
 
-/** Deletes these guests, or all that no other tab can be using. */
-export async function dismissGuests(ids = readGuests()) {
+/** Tells other tabs that this one has guests, until what it gives is called. */
+export function holdGuests() {
+  let release = () => {};
+  navigator.locks?.request(GUESTS, { mode: "shared" }, () => new Promise((resolve) => { release = resolve; }));
+  return () => release();
+}
+
+export async function dismissGuests(ids) {
   for (const id of ids) {
-    try { await deletePerson(id); keepGuest(id); } catch { /* the next visit tries again */ }
+    try { await deletePerson(id); dropGuest(id); } catch { /* the next visit tries again */ }
   }
+}
+
+/** Dismisses the guests of tabs that were closed: all that no tab holds, or where tabs cannot agree, those of yesterday. */
+export async function dismissForgotten() {
+  const dismiss = (guests) => dismissGuests(guests.map((guest) => guest.id));
+  if (!navigator.locks) return dismiss(readGuests().filter((guest) => Date.now() - guest.since > LONGEST_STAY));
+  return navigator.locks.request(GUESTS, { ifAvailable: true }, (lock) => (lock ? dismiss(readGuests()) : null));
 }

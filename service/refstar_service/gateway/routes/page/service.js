@@ -6,6 +6,8 @@ export class ProblemError extends Error {
     super(problem.title);
     Object.assign(this, { problem, status, retryAfter });
   }
+  /** Whether it is none of this request's doing: others would meet it too, and it may be over soon. */
+  get passing() { return [0, 401, 429, 503].includes(this.status); }
   /** The last part of the problem's type; "" for what is no problem of this service. */
   get slug() { return slugOf(this.problem); }
 }

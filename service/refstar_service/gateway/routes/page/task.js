@@ -20,7 +20,6 @@ export const State = Object.freeze({
   CANCELED: "canceled",
 });
 const ENDS = [State.DONE, State.FAILED, State.CANCELED];
-const PASSING = [0, 401, 429, 503]; // refusals that the next task would meet too
 const STOPPED = new DOMException("the user canceled it", "AbortError");
 const THUMB_SIDE = 320; // pixels
 let lastBegan = 0; // so that an album keeps its order
@@ -73,7 +72,7 @@ export class Task {
       else {
         const problem = error instanceof ProblemError ? error.problem : { title: "", detail: String(error) };
         problem.status ??= error.status;
-        if (mayHalt && PASSING.includes(error.status)) { this.#become(State.WAITING); return problem; }
+        if (mayHalt && error.passing) { this.#become(State.WAITING); return problem; }
         this.problem = problem;
         this.#become(State.FAILED);
       }
