@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
 )
 
-QUEUE_LIMIT = 3  # fewer than the page sends at once: so it is refused now and then, and has to come back
+QUEUE_LIMIT = 2  # fewer than the page sends at once: so it is refused now and then, and has to come back
 
 REVIEWED_SIDE = 256  # pixels: crops below that are not reviewed, so no face would be kept
 
@@ -270,7 +270,7 @@ def test_a_photograph_on_its_side_is_turned(page: Page, pictures: Path) -> None:
 def test_sending_tells_how_far_it_is_and_can_be_canceled(page: Page, pictures: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
     (tmp_path / "noise.png").write_bytes(file_of(noise))  # half a megabyte
-    page.slow_down(upload=200_000)
+    page.slow_down(upload=80_000)
     restore(page, tmp_path / "noise.png")
     share = "Number(/Sending, (\\d+) %/.exec(document.querySelector('#phase').innerText)?.[1])"
     assert 0 < page.wait(f"{share} > 0 && {share}") < 100

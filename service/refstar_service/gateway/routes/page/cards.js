@@ -11,7 +11,7 @@ export function tell(task) {
     case State.WAITING: return words.waiting;
     case State.STORING: return words.storing;
     case State.SENDING: return words.sending(task.sent);
-    case State.PAUSED: return words.paused(task.pausedFor);
+    case State.PAUSED: return words.paused(task.pausedFor, task.answered);
     case State.FETCHING: return words.fetching;
     case State.DONE: return job.faces.some((face) => face.action === "restored") ? words.done : words.kept;
     case State.FAILED: return words.failed;

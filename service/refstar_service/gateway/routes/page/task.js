@@ -28,6 +28,7 @@ export class Task {
   state = State.WAITING;
   sent = 0; // share of the upload
   pausedFor = 0; // seconds
+  answered = true; // whether the service said so, or did not respond at all
   job = null;
   problem = null;
   thumb = null; // of the photograph, then of the result
@@ -124,7 +125,10 @@ export class Task {
 
   async #submit() {
     const { signal } = this.#stop;
-    const waiting = (seconds) => { this.pausedFor = seconds; this.#become(State.PAUSED); };
+    const waiting = (seconds, problem) => {
+      Object.assign(this, { pausedFor: seconds, answered: Boolean(problem.type) });
+      this.#become(State.PAUSED);
+    };
     if (signal.aborted) throw STOPPED;
     if (this.order.needsPeople) this.#become(State.STORING);
     const people = await this.order.prepare({ signal, waiting });
