@@ -230,7 +230,7 @@ def test_what_was_made_is_there_after_a_reload_until_it_is_removed(
     result = pixels_of(served.client.get(job["links"]["image"]).content)
     page.reload()
     page.wait("document.querySelectorAll('#earlier-cards li').length == 2")
-    assert "kept until" in page.text("#earlier-cards")
+    page.wait("document.querySelector('#earlier-cards').innerText.includes('kept until')")
     page.click("#earlier-cards .done button")
     assert "ruined.png: Before and after" in await_outcome(page)
     sizes = page.run("['before', 'after'].map((id) => document.getElementById(id).naturalWidth)")
