@@ -8,16 +8,37 @@ import { ProblemError, offers } from "./service.js";
 import { people as words, labels, report } from "./words.js";
 
 let files = []; // of the person in the form
-let listed = [];
+const shown = new Map(); // id of a person: what is drawn, and of what
+let turns = 0; // readings begun
+let drawn = 0; // the latest that was drawn
 let notify = () => {}; // told of everybody whenever somebody has changed
 let pick = () => {};
 
-/** Reads everybody anew. */
+/** Reads everybody anew. Whoever has not changed stays as drawn, with a name half typed or a question half answered. */
 export async function refreshPeople() {
-  listed = await listPeople();
+  const turn = ++turns;
+  const listed = await listPeople();
+  const cards = await Promise.all(listed.map(async (person) => [person, await findFaces(person.id)]));
+  if (turn < drawn) return; // a later reading came back first
+  drawn = turn;
+  for (const id of [...shown.keys()].filter((id) => !listed.some((person) => person.id === id))) forgetCard(id);
+  const list = byId("people");
+  for (const [at, [person, faces]] of cards.entries()) {
+    const state = JSON.stringify([person, isGuest(person.id), faces.map(({ index, name }) => [index, name])]);
+    if (shown.get(person.id)?.state !== state) {
+      forgetCard(person.id);
+      shown.set(person.id, { state, element: renderPerson(person, faces) });
+    }
+    const { element } = shown.get(person.id);
+    if (list.children[at] !== element) list.insertBefore(element, list.children[at] || null);
+  }
   show("nobody", !listed.length);
-  byId("people").replaceChildren(...await Promise.all(listed.map(renderPerson)));
   notify(listed.filter((person) => !isGuest(person.id)));
+}
+
+function forgetCard(id) {
+  shown.get(id)?.element.remove();
+  shown.delete(id);
 }
 
 function renderFiles() {
@@ -58,8 +79,7 @@ function showProblem(error) {
   show("person-problem", true);
 }
 
-async function renderPerson(person) {
-  const faces = await findFaces(person.id);
+function renderPerson(person, faces) {
   const button = (text, act) => make("button", { type: "button", className: "small", textContent: text, onclick: act });
   const element = make("li", {});
   // Everything that changes somebody: the answer is looked at anew, whatever came of it.
@@ -67,6 +87,7 @@ async function renderPerson(person) {
     for (const one of element.querySelectorAll("button, input")) one.disabled = true;
     show("person-problem", false);
     try { await work(); } catch (error) { showProblem(error); }
+    if (shown.get(person.id)?.element === element) shown.get(person.id).state = null; // its buttons are dead
     await refreshPeople();
   };
   const tools = make("div", { className: "row" });
