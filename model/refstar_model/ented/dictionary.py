@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ganprior.mmrb import activate, start
-from refstar_model.layers.blocks import ChannelNorm, PixelUp, conv_unshuffled, naf_blocks
+from refstar_model.ented.pictures import PictureEncoder
+from refstar_model.layers.blocks import ChannelNorm, PixelUp, naf_blocks
 from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
 
 _CROSS_ENTROPY = 0.5
+_BLOCKS = (2, 2, 2)  # of the autoencoder, on each grid
 
 
 class Replaced(NamedTuple):
@@ -64,10 +65,7 @@ class DictionaryAutoencoder(nn.Module):
         fine, middle, coarse = params.reference_widths
         self.params = params
         self.unshuffle = params.base.unshuffle
-        self.stem = start(nn.Conv2d(3 * self.unshuffle**2, fine, 3, padding=1))
-        self.to_middle = start(nn.Conv2d(fine, middle, 2, stride=2))
-        self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
-        self.fine, self.middle, self.coarse = (naf_blocks(width, 2) for width in params.reference_widths)
+        self.encoder = PictureEncoder(params.reference_widths, _BLOCKS, self.unshuffle)
         self.to_code = nn.Sequential(
             nn.Conv2d(coarse, params.code_channels, 1), ChannelNorm(params.code_channels)
         )
@@ -75,7 +73,8 @@ class DictionaryAutoencoder(nn.Module):
         self.from_code = nn.Conv2d(params.code_channels, coarse, 1)
         self.up_middle, self.up_fine = PixelUp(coarse, middle), PixelUp(middle, fine)
         self.draw_coarse, self.draw_middle, self.draw_fine = (
-            naf_blocks(width, 2) for width in reversed(params.reference_widths)
+            naf_blocks(width, count)
+            for width, count in zip(reversed(params.reference_widths), _BLOCKS, strict=True)
         )
         self.to_picture = nn.Conv2d(fine, 3 * (self.unshuffle // 4) ** 2, 3, padding=1)
 
@@ -86,9 +85,7 @@ class DictionaryAutoencoder(nn.Module):
 
     def look(self, pictures: Tensor) -> Tensor:
         """Features [B, code_channels, g, g] before words take their place."""
-        x = self.fine(activate(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle)))
-        x = self.coarse(activate(self.to_coarse(self.middle(activate(self.to_middle(x))))))
-        features: Tensor = self.to_code(x)
+        features: Tensor = self.to_code(self.encoder(pictures).coarse)
         return features
 
     def draw(self, codes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from refstar_model.ented.network import Ented
 from refstar_model.ented.references import ReferenceTextures
-from refstar_model.export.views import EXACT, RestoringViews, View
+from refstar_model.export.views import EXACT, Picture, RestorePicture, RestoringViews, View
 from refstar_model.layers.pixels import to_picture, to_pixels
 
 FEATURES = tuple(f"features_{name}" for name in ReferenceTextures._fields)
@@ -23,7 +23,7 @@ def view_network(net: Ented) -> RestoringViews:
             ("restored", "selection", "finite", EXACT),
         ),
         View(EncodeReferences(net), ("references",), FEATURES),
-        View(RestoreAlone(net), ("low_quality",), ("restored", "finite", EXACT)),
+        View(RestorePicture(Picture(net)), ("low_quality",), ("restored", "finite", EXACT)),
     )
 
 
@@ -61,15 +61,3 @@ class Restore(nn.Module):
         selection = (result.selection * 255).round().to(torch.uint8)
         rounded, finite = to_pixels(result.picture)
         return rounded, selection, finite, result.picture
-
-
-class RestoreAlone(nn.Module):
-    """As Restore with all weights 0; the selection would be empty."""
-
-    def __init__(self, net: Ented) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, low_quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        exact = self.net(to_picture(low_quality)).picture
-        return *to_pixels(exact), exact

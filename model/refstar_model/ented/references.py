@@ -8,9 +8,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
+from refstar_model.ented.pictures import PictureEncoder
 from refstar_model.ented.textures import TextureExtraction
-from refstar_model.ganprior.mmrb import activate, start
-from refstar_model.layers.blocks import ChannelNorm, conv_unshuffled, naf_blocks
+from refstar_model.layers.blocks import ChannelNorm
 from refstar_model.layers.person_gate import PersonEncoder
 
 
@@ -36,15 +36,8 @@ class Attentions(NamedTuple):
 class ReferenceEncoder(nn.Module):
     def __init__(self, params: EntedParams) -> None:
         super().__init__()
-        fine, middle, coarse = params.reference_widths
-        self.unshuffle = params.base.unshuffle
-        self.stem = start(nn.Conv2d(3 * self.unshuffle**2, fine, 3, padding=1))
-        self.to_middle = start(nn.Conv2d(fine, middle, 2, stride=2))
-        self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
-        self.fine, self.middle, self.coarse = (
-            naf_blocks(width, count)
-            for width, count in zip(params.reference_widths, params.reference_blocks, strict=True)
-        )
+        coarse = params.reference_widths[2]
+        self.encoder = PictureEncoder(params.reference_widths, params.reference_blocks, params.base.unshuffle)
         self.extract_fine, self.extract_middle, self.extract_coarse = (
             TextureExtraction(width, count)
             for width, count in zip(params.reference_widths, params.textures, strict=True)
@@ -54,9 +47,7 @@ class ReferenceEncoder(nn.Module):
 
     def forward(self, pictures: Tensor, person: PersonEncoder) -> tuple[ReferenceTextures, Attentions]:
         """pictures [N, 3, H, W] in 0..1; ``person`` says who they show."""
-        fine = self.fine(activate(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle)))
-        middle = self.middle(activate(self.to_middle(fine)))
-        coarse = self.coarse(activate(self.to_coarse(middle)))
+        fine, middle, coarse = self.encoder(pictures)
         of_fine, of_middle, of_coarse = (
             self.extract_fine(fine),
             self.extract_middle(middle),

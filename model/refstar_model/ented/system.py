@@ -41,9 +41,6 @@ class EntedSystem:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         add_restoration_options(parser)
         parser.add_argument(
-            "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
-        )
-        parser.add_argument(
             "--part", choices=["dictionary"], help="train only the dictionary, on good photographs"
         )
         parser.add_argument("--dictionary", type=Path, help="weights.pt of --part dictionary")

@@ -81,6 +81,18 @@ class RestorePicture(nn.Module):
         return *to_pixels(exact), exact
 
 
+class Picture(nn.Module):
+    """Of what a network draws, the picture: its field of that name."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, low_quality: Tensor) -> Tensor:
+        picture: Tensor = self.net(low_quality).picture
+        return picture
+
+
 def view_picture_network(net: nn.Module, size: int) -> RestoringViews:
     """Of a network from pictures to pictures, without references and knobs."""
     return RestoringViews(size, View(RestorePicture(net), ("low_quality",), ("restored", "finite", EXACT)))

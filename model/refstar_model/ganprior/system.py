@@ -40,9 +40,6 @@ class GanPriorSystem:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         add_restoration_options(parser)
         parser.add_argument(
-            "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
-        )
-        parser.add_argument(
             "--part", choices=["prior"], help="train only the generator, by itself as a generator of faces"
         )
         parser.add_argument(

@@ -28,6 +28,9 @@ NO_JUDGE = "best.pt is chosen by PSNR and sharpness alone, and nothing says whet
 
 
 def add_restoration_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
+    )
     parser.add_argument("--batch", type=int, help="faces in a batch; 32 to 64 on a GPU")
     parser.add_argument(
         "--recognizer",

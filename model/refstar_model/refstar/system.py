@@ -35,9 +35,6 @@ class RefStarSystem:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         add_restoration_options(parser)
         parser.add_argument(
-            "--size", choices=["small", "base"], default="small", help="small is for CPUs, base for GPUs"
-        )
-        parser.add_argument(
             "--part",
             choices=["person"],
             help="train only the gate that recognizes strangers, in the network of --init",
