@@ -217,14 +217,16 @@ def test_people_are_stored_picked_changed_and_deleted(page: Page, served: Served
     assert people() == []
 
 
-def test_a_question_about_a_person_outlives_a_new_reading_of_the_list(page: Page, served: Served, pictures: Path) -> None:
+def test_a_question_about_a_person_outlives_a_new_reading(page: Page, served: Served, pictures: Path) -> None:
     page.click("#to-people")
     page.type("#person-name", "Eileen")
     page.choose_files("#person-files", pictures / "sharp.png")
     page.click("#store-person")
     page.wait("document.querySelector('#people img')?.naturalWidth == 96")
     page.click("#people button", "Delete")
-    readings = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/people?')).length"
+    readings = (
+        "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/people?')).length"
+    )
     before = page.run(readings)
     page.run("location.hash = ''; setTimeout(() => { location.hash = '#people'; }, 50)")
     page.wait(f"{readings} > {before}")
