@@ -28,7 +28,7 @@ _SHARPER = 1.1  # by so much the result must be sharper than such a face
 #: much has been cleaned. Both are better, though no sharper.
 _GROWN, _NOISE, _CLEANED = 1.5, 6.0, 0.6
 #: Below that noise, texture is film grain and pores. A result that loses so much of them is waxen, and must be as much
-#: sharper as this. Portraits that came back worse to the eye had kept 0.55 and 0.75 of it; docs/faces.md has the shares.
+#: sharper as this. Portraits that came back worse to the eye had kept 0.55 and 0.75 of it; shares: docs/faces.md.
 _WAXEN, _FAR_SHARPER = 0.8, 1.4
 
 #: Structure is compared at this side, between these sigmas.
