@@ -46,7 +46,7 @@ def a_request() -> RestoreRequest:
 def an_outcome() -> Outcome:
     result = JobResult(StoredFile("job/result", "cd" * 32, "image/jpeg", 90_000, "image.jpg"), None)
     face = FaceReport((0.0, 0.0, 512.0, 512.0), 1.0, FaceAction.RESTORED, None, (0.4,))
-    stages = ("fetch", "decode", "detect", "infer", "paste", "encode", "store")
+    stages = ("fetch", "decode", "detect", "infer", "review", "paste", "encode", "store")
     return Outcome(JobStatus.SUCCEEDED, result, None, (face,), dict.fromkeys(stages, 0.0123))
 
 

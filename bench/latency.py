@@ -29,7 +29,7 @@ from samples import faces, jpeg, photograph
 from saturation import upload
 from stack import Service, service
 
-STAGES = ("fetch", "decode", "detect", "infer", "paste", "encode", "store")
+STAGES = ("fetch", "decode", "detect", "infer", "review", "paste", "encode", "store")
 WARM_UP = 5
 
 

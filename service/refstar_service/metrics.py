@@ -195,8 +195,8 @@ class CourierMetrics:
 
 @dataclass(frozen=True)
 class WorkerMetrics:
-    """What a worker counts. `stage` is one of download (from URLs), fetch, decode, detect, infer, paste, encode, store
-    and deliver (to a URL)."""
+    """What a worker counts. `stage` is one of download (from URLs), fetch, decode, detect, infer, review, paste,
+    encode, store and deliver (to a URL)."""
 
     jobs_finished: Counter
     faces: Counter

@@ -91,7 +91,7 @@ class ComposedPicture:
     selection: EncodedPicture | None  # none when no reference was used, or it is not wanted
     faces: tuple[FaceReport, ...]
     references: tuple[ReferenceReport, ...]
-    timings: dict[str, float]  # seconds by stage: paste, encode
+    timings: dict[str, float]  # seconds by stage: review, paste, encode
 
 
 def prepare(
@@ -186,7 +186,7 @@ def compose(
         report = candidate.report
         if candidate.crop is not None:
             face = next(outputs)
-            action, reason = _review(candidate.crop, face, knobs)
+            action, reason = _review(candidate.crop, face, knobs, clock)
             selected = [0.0] * len(prepared.references)
             if action is FaceAction.RESTORED:
                 good.append((candidate, face))
@@ -221,11 +221,16 @@ def compose(
     return ComposedPicture(result, shown, tuple(faces), prepared.references, clock.seconds)
 
 
-def _review(crop: Pixels, face: RestoredFace, knobs: Knobs) -> tuple[FaceAction, str | None]:
+def _review(
+    crop: Pixels, face: RestoredFace, knobs: Knobs, clock: Stopwatch
+) -> tuple[FaceAction, str | None]:
     """What is done with a face, and why it is left as it was."""
     if not face.finite:
         return FaceAction.FAILED, NOT_FINITE
-    objection = find_objection(crop, cool(face.pixels, crop)) if knobs.keep else None
+    if not knobs.keep:
+        return FaceAction.RESTORED, None
+    with clock("review"):
+        objection = find_objection(crop, cool(face.pixels, crop))
     return (FaceAction.RESTORED, None) if objection is None else (FaceAction.KEPT, objection)
 
 

@@ -62,7 +62,7 @@ class Results:
             log.exception("job %s: putting its picture together failed", work.job_id)
             work.fail("inference-failed", f"Making the result failed: {type(error).__name__}.")
         work.timings |= clock.seconds  # of what was refused too
-        self._metrics.observe(work.timings, "paste", "encode")
+        self._metrics.observe(work.timings, "review", "paste", "encode")
 
     async def make_outcome(self, work: Work, unwanted: Callable[[], bool] = lambda: False) -> Outcome | None:
         """The result made, kept and delivered, or why there is none. None: it cannot be kept now, or is `unwanted`;

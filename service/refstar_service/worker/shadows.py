@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 #: The result of a shadow, as its record has it for a moment.
 NOWHERE = JobResult(StoredFile("", "", "", 0, ""), None)
 #: Stages whose seconds are compared: what the model has no part in takes the same.
-_STAGES = ("decode", "detect", "infer", "paste", "encode")
+_STAGES = ("decode", "detect", "infer", "review", "paste", "encode")
 
 
 class Shadows:

@@ -115,7 +115,7 @@ def test_a_photograph_comes_back_whole_with_a_report(photographs: KnownFaces, fo
     assert entry["output"] == "out.png"
     assert [face["action"] for face in entry["faces"]] == ["restored", "skipped"]
     assert entry["references"][0]["used"]
-    assert set(entry["timings"]) == {"decode", "detect", "infer", "paste", "encode"}
+    assert set(entry["timings"]) == {"decode", "detect", "infer", "review", "paste", "encode"}
 
 
 def test_every_knob_of_photographs_is_obeyed(photographs: KnownFaces, folder: Path) -> None:

@@ -449,7 +449,7 @@ async def test_a_photograph_comes_back_whole_with_its_reports(redis: Redis) -> N
     ]
     assert len(job.faces[0].points) == 5
     assert [(r.name, r.used) for r in job.references] == [("1.png", True)]
-    assert set(job.timings) == {"fetch", "decode", "detect", "infer", "paste", "encode", "store"}
+    assert set(job.timings) == {"fetch", "decode", "detect", "infer", "review", "paste", "encode", "store"}
     counted = bench.metrics.faces
     assert counted.labels("restored", "")._value.get() == 1
     assert counted.labels("skipped", "not-largest")._value.get() == 1

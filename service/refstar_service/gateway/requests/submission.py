@@ -211,8 +211,7 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
     try:
-        for key, data in submission.blobs.items():
-            await gateway.blobs.put(key, data, ttl)
+        await _store_uploads(gateway, submission, ttl)
         trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
         request = replace(
             submission.request, request_id=logs.request_id(), traceparent=tracing.write_traceparent()
@@ -237,6 +236,14 @@ async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Jo
                 headers={"Retry-After": "10"},
             ) from error
         raise
+
+
+async def _store_uploads(gateway: Gateway, submission: Submission, ttl: float) -> None:
+    """All at the same time. It ends when none is being written any more, so that nothing comes after what undoes it."""
+    writing = (gateway.blobs.put(key, data, ttl) for key, data in submission.blobs.items())
+    for outcome in await asyncio.gather(*writing, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:

@@ -204,18 +204,25 @@ async def test_a_full_disk_leaves_no_half_of_a_request(
     refused: Refused,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    redis: Redis,
 ) -> None:
     put = RedisBlobs.put
+    written = []
 
     async def full_at_the_second(self: RedisBlobs, key: str, data: bytes, ttl_seconds: float) -> None:
         if key.endswith("reference-0"):
             raise BlobsUnavailableError("No space left on device")
+        await asyncio.sleep(0.1)  # longer than the refusal takes
         await put(self, key, data, ttl_seconds)
+        written.append(key)
 
     monkeypatch.setattr(RedisBlobs, "put", full_at_the_second)
     response = await post(references=[("r.png", picture())])
     await refused(response, 503, "storage-unavailable")
     assert "No space left" in caplog.text
+    await asyncio.sleep(0.2)
+    assert written
+    assert not [key async for key in redis.scan_iter("*") if written[0] in key.decode()]
 
 
 async def test_a_gateway_without_models(post: Post, app: FastAPI, refused: Refused) -> None:
