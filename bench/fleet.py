@@ -28,13 +28,15 @@ from refstar_service.app import event_loop as loop
 from refstar_service.jobs import Attempt, JobQueue, WorkerInfo
 from refstar_service.redis.client import connect
 from refstar_service.redis.embedded import EmbeddedRedis
-from refstar_service.worker.holdings import IDLE
+from refstar_service.worker.pipeline import IDLE
 from report import Cell, Report, Table, command, parser, publish, this_machine
 
 WORKERS_A_CLIENT = 100  # each blocks on a connection of its own; a client has 128
 BEAT = 5.0  # seconds, as stale_after says
 AT_ONCE = 32  # submissions under way, of each process
 LIMIT = 1_000_000  # jobs
+WAITING = 4  # batches for each worker of a process that are in the queue at most
+LOOK_EVERY = 0.02  # seconds in which a process looks how many are
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ async def work(queue: JobQueue, load: Load, stop: asyncio.Event, account: Accoun
         account.waits += [now - int(one.job_id[:16], 16) / 1e6 for one in held]
         if held:
             await asyncio.sleep(load.restoration * len(held))
-            account.finished += sum(await queue.finish([(one, outcome) for one in held]))
+            kept = await queue.finish([(one, outcome) for one in held])
+            account.finished += sum(kept)  # not in one line with the await: others add to it meanwhile
             held.clear()
     beating.cancel()
 
@@ -96,15 +99,24 @@ async def submit(queue: JobQueue, load: Load, stop: asyncio.Event, account: Acco
             yield began + number / load.rate if load.rate else 0.0
             number += 1
 
-    moments = due()
+    moments, room = due(), asyncio.Event()
+
+    async def look() -> None:
+        """As gateways that refuse what is too much: else workers would wait for those who only submit."""
+        while not stop.is_set():
+            waiting = sum((await queue.depth()).values())
+            (room.clear if waiting > WAITING * load.workers * load.batch else room.set)()
+            await asyncio.sleep(LOOK_EVERY)
+        room.set()
 
     async def client() -> None:
         while not stop.is_set():
             await asyncio.sleep(max(0.0, next(moments) - time.perf_counter()))
+            await room.wait()
             await queue.submit(new_id(), request)
             account.submitted += 1
 
-    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    await asyncio.gather(look(), *(client() for _ in range(AT_ONCE)))
 
 
 async def simulate(load: Load, ready: Barrier) -> Account:
