@@ -134,7 +134,7 @@ async def write_records(redis: Redis) -> None:
 
 async def dump_records(redis: Redis) -> dict[str, Any]:
     """Everything that is in it, by type; without groups of consumers, which queues make by themselves, and without the
-    lists that wake workers, which last for seconds."""
+    lists that call workers, which last for seconds."""
     dumped: dict[str, Any] = {}
     for key in sorted(one.decode() for one in await redis.keys("*")):
         match (await redis.type(key)).decode():
@@ -150,7 +150,7 @@ async def dump_records(redis: Redis) -> dict[str, Any]:
                 dumped[key] = {"stream": [[entry.decode(), _texts(fields)] for entry, fields in rows]}
             case "set":
                 dumped[key] = {"set": sorted(member.decode() for member in await redis.smembers(key))}
-            case "list" if ":wake" in key:
+            case "list" if ":call:" in key:
                 pass
             case kind:
                 raise AssertionError(f"{key} is a {kind}")

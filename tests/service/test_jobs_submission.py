@@ -153,7 +153,7 @@ async def test_a_deleted_job_is_gone_whatever_it_did(
     assert await queue.start([*held, *await queue.reserve(1)]) == [None, None]
     # Nothing is left, not even in the streams.
     assert sum((await queue.depth()).values()) == 0
-    assert {key for key in await redis.keys("*") if b":queue:" not in key and b":wake" not in key} == set()
+    assert {key for key in await redis.keys("*") if b":queue:" not in key} == set()
 
 
 async def test_a_finished_job_expires_and_then_is_forgotten(
@@ -180,7 +180,7 @@ async def test_a_finished_job_expires_and_then_is_forgotten(
     await asyncio.sleep(0.31)
     assert await queue.get("one") is None
     assert (await queue.jobs_of("key-1", limit=1)).jobs == ()  # and whoever looks clears the index of it
-    assert {key for key in await redis.keys("*") if b":queue:" not in key and b":wake" not in key} == set()
+    assert {key for key in await redis.keys("*") if b":queue:" not in key} == set()
 
 
 async def test_a_job_that_waits_too_long_expires(new_queue, request_for_jobs: RestoreRequest) -> None:

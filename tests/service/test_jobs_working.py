@@ -2,11 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 from refstar_service.jobs import JobQueue, JobStatus, Outcome, Priority, RestoreRequest
-from refstar_service.redis.keys import Keys
 
 
 async def submit(
@@ -76,12 +76,69 @@ async def test_a_worker_with_another_model_is_not_woken(
     assert await other == []
 
 
-async def test_what_wakes_workers_is_bounded_and_goes_by_itself(
-    queue: JobQueue, redis: Redis, request_for_jobs: RestoreRequest
+async def wait_for_idle(redis: Redis, *names: str) -> None:
+    """Until all of these workers are blocked."""
+    while (await redis.info("clients"))["blocked_clients"] < len(names):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_took_a_job_is_not_called_for_another(
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest
 ) -> None:
-    await submit(queue, request_for_jobs, *(f"job-{i}" for i in range(150)))
-    for key in (Keys().wake_any, Keys().wake(request_for_jobs.model)):
-        assert await redis.llen(key) == 100
+    """Although it had put itself down under the other model, too."""
+    both, second = new_queue(worker="both"), new_queue(worker="second")
+    first_job = asyncio.create_task(both.reserve(1, block=2.0, models=["first", "second"]))
+    await wait_for_idle(redis, "both")
+    second_job = asyncio.create_task(second.reserve(1, block=2.0, models=["second"]))
+    await wait_for_idle(redis, "both", "second")
+    before = time.monotonic()
+    await both.submit("one", replace(request_for_jobs, model="first"))
+    assert [one.job_id for one in await first_job] == ["one"]
+    await both.submit("two", replace(request_for_jobs, model="second"))
+    assert [one.job_id for one in await second_job] == ["two"]
+    assert time.monotonic() - before < 1.0
+
+
+async def test_a_job_that_is_given_back_calls_another_worker(
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest
+) -> None:
+    leaving, waiting = new_queue(worker="leaving"), new_queue(worker="waiting")
+    await submit(leaving, request_for_jobs, "one")
+    held = await leaving.reserve(1)
+    taking = asyncio.create_task(waiting.reserve(1, block=2.0))
+    await wait_for_idle(redis, "waiting")
+    before = time.monotonic()
+    await leaving.release(held)
+    assert [one.job_id for one in await taking] == ["one"]
+    assert time.monotonic() - before < 1.0
+
+
+async def test_a_worker_that_ends_waits_no_more_and_is_not_called(
+    new_queue, redis: Redis, request_for_jobs: RestoreRequest
+) -> None:
+    ending, staying = new_queue(worker="ending"), new_queue(worker="staying")
+    waiting = asyncio.create_task(ending.reserve(1, block=2.0))
+    await wait_for_idle(redis, "ending")
+    before = time.monotonic()
+    await ending.stop_waiting()
+    assert await waiting == []
+    assert await ending.reserve(1, block=2.0) == []
+    taking = asyncio.create_task(staying.reserve(1, block=2.0))
+    await wait_for_idle(redis, "staying")
+    await submit(staying, request_for_jobs, "one")
+    assert [one.job_id for one in await taking] == ["one"]
+    assert time.monotonic() - before < 1.0
+
+
+async def test_of_workers_that_wait_nothing_is_left_in_the_end(queue: JobQueue, redis: Redis) -> None:
+    assert await queue.reserve(1, block=0.1, models=["refstar"]) == []
+    assert [key async for key in redis.scan_iter("*idle*")] == []
+    cut_off = asyncio.create_task(queue.reserve(1, block=2.0, models=["refstar"]))
+    await wait_for_idle(redis, "cut off")
+    cut_off.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut_off
+    for key in [key async for key in redis.scan_iter("*idle*")]:
         assert 0 < await redis.pttl(key) <= 10_000
 
 

@@ -1,7 +1,10 @@
 """What is written to Redis is what the schema draws: every key of every room, and none beside them."""
 
+import asyncio
+from collections.abc import Callable
 from time import time
 
+import pytest
 from redis.asyncio import Redis
 from redis_schema import SCHEMA, entry_of
 from refstar_service.access.key import ApiKey
@@ -16,8 +19,12 @@ from refstar_service.webhooks.notices import Notices
 
 
 async def test_all_rooms_write_what_the_schema_draws_and_nothing_else(
-    redis: Redis, queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
+    redis: Redis, new_queue: Callable[..., JobQueue], request_for_jobs: RestoreRequest, success: Outcome
 ) -> None:
+    for models in (["refstar"], None, None, None):  # jobs will call three of them
+        await _cut_off_while_waiting(new_queue(), redis, models)
+    queue = new_queue()
+    await queue.stop_waiting()
     await queue.submit("ended", request_for_jobs, owner="ada", webhook="https://example.org/hook")
     await queue.submit("next", request_for_jobs, owner="bob")
     [started] = await queue.start(await queue.reserve(1))
@@ -51,3 +58,12 @@ async def test_services_with_prefixes_of_their_own_share_a_redis(
     assert await two.reserve(1, block=0.01) == []
     assert await one.delete("a") is not None
     assert {key.split(b":")[0] for key in await redis.keys("*")} == {b"{one}", b"{two}"}
+
+
+async def _cut_off_while_waiting(queue: JobQueue, redis: Redis, models: list[str] | None) -> None:
+    waiting = asyncio.create_task(queue.reserve(1, block=2.0, models=models))
+    while not (await redis.info("clients"))["blocked_clients"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 from collections.abc import Collection, Sequence
@@ -49,6 +50,9 @@ from refstar_service.restoration.report import FaceAction
 
 LONGEST_BLOCK = 2.0  # seconds
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
+SPARE_AFTER = (
+    0.5  # seconds without other work: it comes soon if there is some, and would wait for the spare job
+)
 NORMAL_FIRST_EVERY = 4  # of so many batches, one prefers normal jobs, so that high ones cannot starve them
 
 _COUNTED = tuple(priority for priority in Priority if priority.counted)
@@ -129,6 +133,7 @@ class JobQueue:
         self._changes = Changes(redis, self._keys.changes)
         self._presence = Presence(redis, self._keys)
         self._batches = 0
+        self._waits_no_more = False
         # To redis-py, a read that blocks beyond the client's socket_timeout is a broken connection.
         patience = redis.connection_pool.connection_kwargs.get("socket_timeout")
         self._longest_block = min(LONGEST_BLOCK, patience / 2) if patience else LONGEST_BLOCK
@@ -202,7 +207,7 @@ class JobQueue:
         """
         line = self._keys.line(priority)
         other = {self._high: self._normal, self._normal: self._high}.get(line, line)
-        keys = [*self._of(job_id), line, other, self._keys.wake(request.model), self._keys.wake_any]
+        keys = [*self._of(job_id), line, other]
         if isinstance(request, RestoreRequest) and priority.counted:
             keys.append(self._keys.jobs_of(owner))
         limits = [self.limit if limit is None else limit, ttl or self.job_ttl, self.tombstone_ttl]
@@ -301,28 +306,37 @@ class JobQueue:
         `models`: those that this worker has (None: it takes any job). A job for another one is left to others: for one
         of the models `others` that they have, or, if that is None, for any. What nobody has comes to whoever asks.
 
-        `spare`: this worker is idle. If nothing else comes, it takes one job of priority SPARE.
+        `spare`: this worker is idle. If nothing else comes for half a second, it takes one job of priority SPARE.
         """
         if n < 1:
             raise ValueError(f"cannot reserve {n} jobs")
         clock = asyncio.get_running_loop().time
         deadline = clock() + min(block, self._longest_block)
-        # '': of a job that any model will do for.
-        lists = (
-            [self._keys.wake_any]
-            if models is None
-            else [self._keys.wake(name) for name in ("", *sorted(models))]
-        )
+        spare_from = min(deadline, clock() + SPARE_AFTER) if spare else math.inf
         while True:
-            taken = await self._take(n, models, others)
+            wait = 0.0 if self._waits_no_more else max(0.0, deadline - clock())
+            taken = await self._take(n, models, others, wait)
             if taken:
                 return taken
-            if clock() >= deadline:
-                return await self._take_from([Priority.SPARE], 1, models, others) if spare else []
-            # A new job wakes one of those who wait (wake.lua). This takes none: nothing is lost if this read is.
+            if clock() >= spare_from:
+                if taken := await self._take_from([Priority.SPARE], 1, models, others, wait):
+                    return taken
+                spare_from = math.inf
+            if not wait:
+                return []
+            # A new job calls one of those who wait (idle.lua). This takes none: nothing is lost if this read is.
             # While it blocks, its connection is out of the pool and nobody else's.
-            seconds = max(0.001, deadline - clock())
-            await self._contact.run_mended(partial(self._redis.blpop, lists, timeout=seconds))
+            call = self._keys.call(self.worker)
+            seconds = max(0.001, min(deadline, spare_from) - clock())
+            await self._contact.run_mended(partial(self._redis.blpop, [call], timeout=seconds))
+            if self._waits_no_more:
+                await self._take(0, models, others, 0.0)
+                return []
+
+    async def stop_waiting(self) -> None:
+        """From now on, `reserve` takes what is there and waits for nothing; one that waits now ends."""
+        self._waits_no_more = True
+        await self._redis.rpush(self._keys.call(self.worker), "1")
 
     async def start(self, reservations: Sequence[Reservation]) -> list[Attempt | None]:
         """Count an attempt for each; in order. None = nothing to do: canceled, deleted, expired, another
@@ -386,10 +400,9 @@ class JobQueue:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
         one that is being canceled is canceled. `model`: started ones are then for workers that have this one."""
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        calls = [self._call(one, *ttls) for one in held]
-        if model:
-            calls = [([*keys, self._keys.wake(model)], [*values, model]) for keys, values in calls]
-        await self._contact.run_all(_RELEASE, calls)
+        await self._contact.run_all(
+            _RELEASE, [self._call(one, *ttls, *filter(None, [model])) for one in held]
+        )
 
     # For those who watch.
 
@@ -433,12 +446,12 @@ class JobQueue:
         return await self._presence.present()
 
     async def _take(
-        self, n: int, models: Collection[str] | None, others: Collection[str] | None
+        self, n: int, models: Collection[str] | None, others: Collection[str] | None, wait: float
     ) -> list[Reservation]:
         order = [Priority.HIGH, Priority.NORMAL]
         if self._batches % NORMAL_FIRST_EVERY == NORMAL_FIRST_EVERY - 1:
             order.reverse()
-        taken = await self._take_from(order, n, models, others)
+        taken = await self._take_from(order, n, models, others, wait)
         if taken:
             self._batches += 1
         return taken
@@ -449,6 +462,7 @@ class JobQueue:
         n: int,
         models: Collection[str] | None,
         others: Collection[str] | None,
+        wait: float = 0.0,
     ) -> list[Reservation]:
         lines = [self._keys.line(priority) for priority in order]
         # While Redis was away nobody's heartbeats arrived: what looks stale now is given the time to prove otherwise.
@@ -456,6 +470,7 @@ class JobQueue:
         stale = max(self.stale_after, HANDED_OVER) if afresh else self.stale_after
         values = [GROUP, self.worker, n, round(stale * 1000)]
         values += ["" if names is None else json.dumps(sorted(names)) for names in (models, others)]
+        values.append(wait)
         taken = await self._contact.run(_RESERVE, lines, values)
         return [
             Reservation(

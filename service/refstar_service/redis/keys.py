@@ -9,8 +9,9 @@ jobs
     {refstar}:queue:<priority>:spent    zset     owners of none that waits -> their time, if it is ahead of the clock
     {refstar}:queue:<priority>:state    hash     clock: the time of who was next last; sorted: last entry that was put
                                                  into its owner's line
-    {refstar}:wake                      list     an element wakes a worker that waits for jobs of any model; expires
-    {refstar}:wake:<model>              list     the same for those that have this model
+    {refstar}:idle:<model>              zset     workers that wait for jobs of this model -> until when; expires
+    {refstar}:idle                      zset     the same of those that take every job
+    {refstar}:call:<worker>             list     an element wakes this one, which waits; expires
     {refstar}:job:<id>                  hash     the job while it can be read; fields below
     {refstar}:gone:<id>                 string   its tombstone, written with it and outliving it; fields as JSON
     {refstar}:jobs:<owner>              zset     ids of an owner's jobs -> microsecond of acceptance
@@ -79,12 +80,8 @@ class Keys:
     def line(self, priority: str) -> str:
         return self._tagged(f"queue:{priority}")
 
-    @property
-    def wake_any(self) -> str:
-        return self._tagged("wake")
-
-    def wake(self, model: str) -> str:
-        return self._tagged(f"wake:{model}")
+    def call(self, worker: str) -> str:
+        return self._tagged(f"call:{worker}")
 
     def job(self, job_id: str) -> str:
         return self._tagged(f"job:{job_id}")

@@ -52,7 +52,8 @@ ANNOUNCE_EVERY = 3.0  # seconds
 PRESENT_FOR = 12.0  # seconds that an announcement holds: a few may be missed
 HOUSEKEEPING_EVERY = 600.0  # seconds
 FORGET_EVERY = 5.0  # seconds until nothing of a person who was deleted is in memory any more
-IDLE = 0.5  # seconds in which a worker without work looks whether it is to end
+IDLE = 2.0  # seconds in which a worker without work looks for some that it was not called for
+BUSY = 0.5  # seconds in which one with jobs under way looks whether it has none any more, or is to end
 SOON = 0.05  # seconds in which it looks for pictures that have come from URLs
 LAST_WORDS = 5.0  # seconds for whatever is still under way when the stages have ended
 
@@ -136,6 +137,7 @@ class Worker:
             asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
             asyncio.create_task(self._every(FORGET_EVERY, self.people.forget_deleted)),
         ]
+        waker = asyncio.create_task(self._stop_waiting(stopping))
         stages = [
             asyncio.create_task(self._fetch(stopping)),
             asyncio.create_task(self._infer(stopping)),
@@ -145,9 +147,9 @@ class Worker:
         # call can get lost, and a worker that hangs here would keep its jobs from everybody else.
         ended, going_on = await asyncio.wait(stages, return_when=asyncio.FIRST_EXCEPTION)
         self._ended.set()
-        for stage in going_on:
-            stage.cancel()
-        await asyncio.wait([*helpers, *going_on], timeout=LAST_WORDS)
+        for task in (waker, *going_on):
+            task.cancel()
+        await asyncio.wait([waker, *helpers, *going_on], timeout=LAST_WORDS)
         with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
                 await self.queue.withdraw_worker(self.info.name)
@@ -176,10 +178,10 @@ class Worker:
     async def _begin_jobs(self, stopping: asyncio.Event) -> list[Work]:
         """New ones; those that name pictures by URL come when they have them."""
         if self._downloads.full:
-            await self._downloads.wait(IDLE)
+            await self._downloads.wait(BUSY)
             return []
         try:
-            block = SOON if self._downloads else IDLE
+            block = SOON if self._downloads else IDLE if self.holdings.quiet.is_set() else BUSY
             drain = partial(self._take_in_downloads, stopping)
             begun, ended = await self.holdings.reserve_and_start(block, drain)
         except GaveUpError as error:
@@ -347,6 +349,11 @@ class Worker:
 
     async def _housekeep(self) -> None:
         await self.queue.housekeeping()
+
+    async def _stop_waiting(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        with suppress(RedisError, OSError):  # then it waits until it looks by itself
+            await self.queue.stop_waiting()
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         while not self._ended.is_set():

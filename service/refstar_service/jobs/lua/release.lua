@@ -1,7 +1,7 @@
--- KEYS job gone line [wake of the model]
+-- KEYS job gone line
 -- ARGV id group entry consumer fence ('' if not started) ttl result_ttl memory
 --   [model: from now on, the job is only for workers that have this one]
--- uses jobs.record, jobs.line, jobs.turns, jobs.wake, redis.memory
+-- uses jobs.record, jobs.line, jobs.turns, jobs.idle, redis.memory
 local job, line = KEYS[1], KEYS[3]
 local id, group, entry, consumer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -31,8 +31,9 @@ if status == 'running' and fence == ARGV[5] then
   if ARGV[9] then
     drop_entry(line, group, entry)
     sort_in(line)
-    wake_one(KEYS[4])
+    call_one(ARGV[9])
     return
   end
 end
 hand_over(line, group, entry, consumer)
+call_one(entry_field(redis.call('XRANGE', line, entry, entry)[1], 'model'))

@@ -2,8 +2,9 @@
 -- ARGV group consumer n stale_ms
 --   models (JSON list of those that this worker has; '' if it takes any job)
 --   others (JSON list of those that other workers have; '' if that is not known, so that any may be somebody's)
+--   seconds for which it waits if there is nothing (0 if it does not)
 -- -> {index of line, entry, id, attempts before, model that the entry asks for}, ...
--- uses jobs.record, jobs.line, jobs.turns
+-- uses jobs.record, jobs.line, jobs.turns, jobs.idle
 local group, consumer, n, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local models, others = ARGV[5] ~= '' and cjson.decode(ARGV[5]), ARGV[6] ~= '' and cjson.decode(ARGV[6])
 local taken, retried = {}, nil
@@ -54,6 +55,7 @@ if retried then
       hand_over(KEYS[other[1]], group, other[2], consumer)
     end
   end
+  strike_off(consumer, models or nil)
   return {retried}
 end
 
@@ -61,5 +63,11 @@ for index, line in ipairs(KEYS) do
   for _, entry in ipairs(take_turns(line, group, consumer, n - #taken, is_for_us)) do
     taken[#taken + 1] = {index, entry[1], entry_field(entry, 'job'), 0, entry_field(entry, 'model')}
   end
+end
+
+if #taken == 0 and tonumber(ARGV[7]) > 0 then
+  put_down(consumer, models or nil, tonumber(ARGV[7]))
+else
+  strike_off(consumer, models or nil)
 end
 return taken

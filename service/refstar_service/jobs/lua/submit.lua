@@ -1,8 +1,8 @@
--- KEYS job gone line other_line (the same again if the line is limited by itself) wake wake_any [index of the owner's jobs, if this one is to be listed]
+-- KEYS job gone line other_line (the same again if the line is limited by itself) [index of the owner's jobs, if this one is to be listed]
 -- ARGV id jobs ttl memory priority owner request outline lifetime webhook ('' if none)
 --   bytes quota uploads results model ('' if any will do) schema
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known, or {'full', a shortage as in claim}
--- uses jobs.record, jobs.room, jobs.turns, jobs.wake, redis.clock
+-- uses jobs.record, jobs.room, jobs.turns, jobs.idle, redis.clock
 local id, line = ARGV[1], KEYS[3]
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
   return read_job(id)
@@ -35,9 +35,8 @@ if ARGV[10] ~= '' then
 end
 local version, expires_at = commit_change(id, changes, ARGV[3], ARGV[4])
 sort_in(line)
-if KEYS[7] then
-  list_job(KEYS[7], id, ARGV[9])
+if KEYS[5] then
+  list_job(KEYS[5], id, ARGV[9])
 end
-wake_one(KEYS[5])
-wake_one(KEYS[6])
+call_one(ARGV[15])
 return {'new', created_at, expires_at, version}
