@@ -85,7 +85,7 @@ async def test_more_bytes_than_are_admitted_are_refused_and_leave_nothing(
 async def test_a_claim_that_is_not_used_is_given_back_or_lapses(
     new_queue: NewQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refstar_service.jobs.queue.CLAIM_HOLDS", 1)
+    monkeypatch.setattr("refstar_service.jobs.client_side.CLAIM_HOLDS", 1)
     queue = new_queue(byte_limit=1000)
     await queue.disclaim(await queue.claim("undone", uploads=1000, results=0))
     await queue.claim("dead", uploads=1000, results=0)

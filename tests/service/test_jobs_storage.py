@@ -105,7 +105,7 @@ async def test_a_quota_counts_what_one_key_holds(new_queue: NewQueue) -> None:
 async def test_the_result_that_was_fetched_longest_ago_makes_room_and_no_other(
     new_queue: NewQueue, request_for_jobs: RestoreRequest, success: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refstar_service.jobs.queue.FETCHED_STAYS", 0)
+    monkeypatch.setattr("refstar_service.jobs.client_side.FETCHED_STAYS", 0)
     queue = new_queue(byte_limit=4 * RESULT)
     names = ["unfetched", "fetched-last", "fetched-first"]
     await restore(queue, request_for_jobs, success, *names)

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import NoReturn
 
@@ -26,6 +27,10 @@ from torch import distributed as group
 from torch import nn
 
 from refstar_model.ranks import count_started, read_rank
+
+#: For which the processes on a CPU wait for each other. A computer that was suspended, or a process that was stopped
+#: for other work, goes on where it was; of one that has died its peers hear at once, as its connections close.
+LONGEST_PAUSE = timedelta(days=7)
 
 #: Names of glibc's malloc.h: no pieces outside of the heap, bytes that may lie free at its end, bytes that it grows by.
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
@@ -65,7 +70,10 @@ class Processes:
             self.device = torch.device("cpu")
             _keep_memory()
         if self.count > 1 and not group.is_initialized():
-            group.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            if self.device.type == "cuda":
+                group.init_process_group("nccl")
+            else:
+                group.init_process_group("gloo", timeout=LONGEST_PAUSE)
 
     def __enter__(self) -> "Processes":
         return self

@@ -5,7 +5,8 @@ from refstar_service.jobs.job import Job, JobFailure, JobResult, JobStatus, Outc
 from refstar_service.jobs.listing import JobPage, Place
 from refstar_service.jobs.presence import WorkerInfo
 from refstar_service.jobs.progress import Progress, Stage
-from refstar_service.jobs.queue import JobQueue, LineStatus
+from refstar_service.jobs.queue import JobQueue
+from refstar_service.jobs.read_side import LineStatus
 from refstar_service.jobs.request import (
     EnrollRequest,
     PersonReference,

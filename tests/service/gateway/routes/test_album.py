@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> DirectoryBlobs:
 
 @pytest.fixture
 def queue(new_queue: Callable[..., JobQueue], monkeypatch: pytest.MonkeyPatch) -> JobQueue:
-    monkeypatch.setattr("refstar_service.jobs.queue.FETCHED_STAYS", 0)
+    monkeypatch.setattr("refstar_service.jobs.client_side.FETCHED_STAYS", 0)
     return new_queue(byte_limit=ROOM, blobs_in_redis=False)
 
 
