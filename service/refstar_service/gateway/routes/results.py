@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
+from starlette.background import BackgroundTask
 
 from refstar_service.gateway.http.auth import CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
@@ -60,8 +61,7 @@ async def download_image(
     result = await _read_result(gateway, job)
     response = await _send_file(gateway, request, job, result.image, "restored", if_none_match)
     if request.method == "GET":  # whoever only asks about it may still come for it
-        with suppress(RedisError):  # then it keeps its place until it expires
-            await gateway.queue.note_fetched(job.id)
+        response.background = BackgroundTask(_note_fetched, gateway, job.id)
     return response
 
 
@@ -84,6 +84,12 @@ async def download_selection(
     if result.selection is None:
         raise ProblemError(ProblemType.NO_SELECTION, "This restoration used no reference.")
     return await _send_file(gateway, request, job, result.selection, "selection", if_none_match)
+
+
+async def _note_fetched(gateway: Gateway, job_id: str) -> None:
+    """When the picture is sent: nobody waits for it."""
+    with suppress(RedisError):  # then it keeps its place until it expires
+        await gateway.queue.note_fetched(job_id)
 
 
 async def _read_result(gateway: Gateway, job: Job) -> JobResult:
