@@ -16,6 +16,7 @@ ROOT = Path(refstar_service.__file__).parent
 #: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime. The
 #: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
+    "metrics": set(),
     "redis": set(),
     "jobs": {"redis", "restoration.knobs", "restoration.report"},
     "people": {"jobs", "redis"},

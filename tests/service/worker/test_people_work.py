@@ -30,7 +30,8 @@ from refstar_service.jobs import (
     StoredFile,
     WorkerInfo,
 )
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.people import (
     Amendment,
     PeopleStore,
