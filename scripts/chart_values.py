@@ -19,7 +19,7 @@ PORT = "spec/egress/0/ports/0/port"
 VALUES = (
     Value(
         "settings",
-        "Settings of all processes (service/refstar_service/settings.py). Those that hold a password go into the "
+        "Settings of all processes (docs/settings.md). Those that hold a password go into the "
         "Secret `refstar`, which wins.",
         ("ConfigMap/refstar/data",),
     ),

@@ -12,8 +12,8 @@ from typing import Any
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import load_manifests
 from refstar_service.gateway.app import create_app
-from refstar_service.model_settings import SHIPPED_MODELS
 from refstar_service.settings import Settings
+from refstar_service.settings.models import SHIPPED_MODELS
 
 HEAD = """\
 # API

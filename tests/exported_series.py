@@ -5,7 +5,10 @@ from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.metrics import MetricWrapperBase
-from refstar_service.metrics import CourierMetrics, GatewayMetrics, WorkerMetrics, new_registry
+from refstar_service.metrics.courier import CourierMetrics
+from refstar_service.metrics.gateway import GatewayMetrics
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 
 ADDED_BY_PROMETHEUS = {"instance", "job"}
 OF_ANY_PROCESS = {

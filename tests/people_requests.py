@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import skimage.data
 from pictures import file_of
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 
 WAIT = {"Prefer": "wait=20"}
 FACE = file_of(skimage.data.astronaut(), ".jpg")

@@ -15,7 +15,8 @@ from refstar_service.blobs import BlobStore, RedisBlobs
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, RemoteFile, RestoreRequest, StoredFile, WorkerInfo
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer

@@ -16,6 +16,8 @@ ROOT = Path(refstar_service.__file__).parent
 #: What each room may import of the others. `engine.manifest` is data about models and free of onnxruntime. The
 #: detector is a model folder too: `faces.detect` runs it.
 ALLOWED = {
+    "metrics": set(),
+    "settings": set(),
     "redis": set(),
     "jobs": {"redis", "restoration.knobs", "restoration.report"},
     "people": {"jobs", "redis"},
@@ -23,7 +25,7 @@ ALLOWED = {
     "images": set(),
     "engine": set(),
     "faces": {"engine.session", "engine.provider", "engine.manifest", "engine.errors", "engine.restorer"},
-    "restoration": {"images", "faces", "engine", "settings", "model_settings"},
+    "restoration": {"images", "faces", "engine", "settings"},
     "worker": {
         "restoration",
         "jobs",

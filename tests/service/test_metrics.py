@@ -3,7 +3,9 @@
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, generate_latest
-from refstar_service.metrics import CourierMetrics, WorkerMetrics, new_registry
+from refstar_service.metrics.courier import CourierMetrics
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 
 
 def test_every_process_reports_its_version() -> None:

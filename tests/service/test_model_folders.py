@@ -13,8 +13,8 @@ from refstar_service.app import cli
 from refstar_service.app.installed import installed_models
 from refstar_service.app.loading import load
 from refstar_service.engine.errors import ModelError
-from refstar_service.model_settings import SHIPPED_MODELS
 from refstar_service.settings import Settings
+from refstar_service.settings.models import SHIPPED_MODELS
 from small_model import write_small_model
 
 

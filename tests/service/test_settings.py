@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from refstar_service.settings import PREFIX, Settings, find_unknown_settings
+from refstar_service.settings.group import SettingsGroup
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,20 @@ def test_every_setting_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_has_a_default(name: str) -> None:
     assert getattr(Settings(), name, ...) is not ...
+
+
+def test_no_group_of_settings_hides_what_another_says() -> None:
+    """A validator that has the name of another one would silently take its place."""
+    groups = [
+        group for group in Settings.__mro__ if issubclass(group, SettingsGroup) and group is not SettingsGroup
+    ]
+    said: dict[str, str] = {}
+    for group in groups:
+        own = {*group.__annotations__, *(name for name in vars(group) if not name.startswith("__"))}
+        for name in own - {"model_config", "_abc_impl"}:
+            assert said.setdefault(name, group.__name__) == group.__name__, name
+    assert len(groups) == 8
+    assert {"port", "store", "_check_pins", "log_json"} <= said.keys()
 
 
 def test_the_environment_sets_and_arguments_override(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from refstar_service.access.key import webhook_secret_bytes
 from refstar_service.app.access_policy import key_store
 from refstar_service.jobs import JobQueue
-from refstar_service.metrics import CourierMetrics
+from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.outgoing.connection import USER_AGENT
 from refstar_service.outgoing.reach import webhook_reach
 from refstar_service.settings import Settings

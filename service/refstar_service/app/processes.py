@@ -22,7 +22,8 @@ from refstar_service.app.access_policy import (
 from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.people import PeopleStore
 from refstar_service.redis.client import connect
 from refstar_service.settings import Settings

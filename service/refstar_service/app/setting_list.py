@@ -1,5 +1,6 @@
 """Every setting as a table: `refstar settings`, and docs/settings.md."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from refstar_service import model_settings, settings
-from refstar_service.model_settings import SHIPPED_MODELS
 from refstar_service.settings import PREFIX, Settings
+from refstar_service.settings.group import SettingsGroup
+from refstar_service.settings.models import SHIPPED_MODELS
 
 HEAD = f"""\
 # Settings
@@ -51,8 +52,10 @@ def list_settings() -> Iterator[Entry]:
 def read_sections() -> dict[str, str]:
     """The heading above each setting: lines such as ``# ---- the worker``."""
     section, found = "", {}
-    for source in (model_settings, settings):
-        for line in Path(str(source.__file__)).read_text(encoding="utf-8").splitlines():
+    for group in reversed(Settings.__mro__):
+        if not issubclass(group, SettingsGroup):
+            continue
+        for line in inspect.getsource(group).splitlines():
             if heading := re.fullmatch(r"    # ---- (.+)", line):
                 section = heading[1]
             elif field := re.match(r"    (\w+): ", line):

@@ -39,7 +39,8 @@ from refstar_service.gateway.routes import (
 )
 from refstar_service.gateway.routes import models as model_routes
 from refstar_service.jobs import JobQueue
-from refstar_service.metrics import GatewayMetrics, new_registry
+from refstar_service.metrics.gateway import GatewayMetrics
+from refstar_service.metrics.registry import new_registry
 from refstar_service.people import PeopleStore
 from refstar_service.restoration.rollout import Rollout
 from refstar_service.settings import Settings

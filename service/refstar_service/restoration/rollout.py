@@ -9,9 +9,9 @@ from typing import Self
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.model_settings import Share
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.settings import Settings
+from refstar_service.settings.models import Share
 
 Check = Callable[[ModelManifest], None]
 

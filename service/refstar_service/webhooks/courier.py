@@ -17,7 +17,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import Job, JobQueue
-from refstar_service.metrics import CourierMetrics
+from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.outgoing.endpoint import WEBHOOKS, EndpointError, Reach, parse_endpoint
 from refstar_service.webhooks import signing
 from refstar_service.webhooks.notices import Notice, Notices

@@ -8,7 +8,7 @@ from functools import partial
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.reservation import Attempt, Held
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.worker.fleet import Fleet
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.work import Work

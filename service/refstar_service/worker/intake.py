@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.recalled import StoredReference
 from refstar_service.restoration.steps import Model, PreparedPicture, Viewer, prepare

@@ -7,7 +7,7 @@ from functools import partial
 from refstar_service.blobs import BlobsFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.people import blob_keys
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.recalled import StoredReference

@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import Outcome
 from refstar_service.jobs.presence import WorkerInfo
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.threads import Threads
 from refstar_service.worker import story

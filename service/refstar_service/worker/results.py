@@ -13,7 +13,7 @@ from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobResult, JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys, job_of_shadow
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.errors import RestorationError, StepError
 from refstar_service.restoration.steps import ComposedPicture, compose
 from refstar_service.restoration.stopwatch import Stopwatch

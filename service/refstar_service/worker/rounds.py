@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refstar_service.engine.restorer import FaceTask, StagedBatch
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.steps import Model
 from refstar_service.threads import Threads
 from refstar_service.worker.work import Turn

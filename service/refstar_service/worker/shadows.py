@@ -19,7 +19,7 @@ from refstar_service.jobs.request import (
     job_of_shadow,
     shadow_id,
 )
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.comparison import Comparison, compare_faces, compare_pixels
 from refstar_service.restoration.report import FaceReport
 from refstar_service.restoration.steps import ComposedPicture

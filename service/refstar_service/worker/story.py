@@ -17,7 +17,7 @@ from refstar_service import logs, tracing
 from refstar_service.jobs.job import Job, JobStatus, Outcome
 from refstar_service.jobs.record import UNREADABLE
 from refstar_service.jobs.reservation import Attempt
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

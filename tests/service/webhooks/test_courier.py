@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
-from refstar_service.metrics import CourierMetrics
+from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.outgoing.endpoint import Reach, parse_networks
 from refstar_service.webhooks.courier import AT_ONCE_OF_ONE_OWNER, SCHEDULE, Courier
 from refstar_service.webhooks.notices import Notices
@@ -399,7 +399,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from refstar_service.jobs import JobQueue
-from refstar_service.metrics import CourierMetrics
+from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.webhooks.courier import Courier
 from refstar_service.outgoing.endpoint import Reach, parse_networks
 from refstar_service.webhooks.notices import Notices

@@ -4,7 +4,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.worker import health
 
 

@@ -12,7 +12,8 @@ from inverting import Inverting, InvertingLater
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.jobs import Priority, RestoreRequest
 from refstar_service.jobs.reservation import Attempt, Reservation
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.steps import Model
 from refstar_service.threads import Threads
 from refstar_service.worker.rounds import Rounds

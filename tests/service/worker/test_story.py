@@ -26,7 +26,7 @@ from refstar_service.engine.restorer import FaceTask
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobStatus, RestoreRequest, StoredFile, WorkerInfo
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer

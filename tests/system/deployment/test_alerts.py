@@ -15,7 +15,7 @@ from exported_series import EXPORTED, check_expression, find_series
 from fastapi.routing import APIRoute
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.routes import health
-from refstar_service.metrics import DURATION_BUCKETS
+from refstar_service.metrics.registry import DURATION_BUCKETS
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"

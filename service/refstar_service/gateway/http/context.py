@@ -21,7 +21,7 @@ from refstar_service.gateway.http.store_check import StoreCheck
 from refstar_service.gateway.http.streams import Streams
 from refstar_service.gateway.http.upload_slots import UploadSlots
 from refstar_service.jobs import JobQueue
-from refstar_service.metrics import GatewayMetrics
+from refstar_service.metrics.gateway import GatewayMetrics
 from refstar_service.people import PeopleStore
 from refstar_service.restoration.rollout import Rollout
 from refstar_service.settings import Settings

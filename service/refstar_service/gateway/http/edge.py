@@ -21,7 +21,7 @@ from refstar_service import logs, tracing
 from refstar_service.gateway.http.hosts import HostNames
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
-from refstar_service.metrics import GatewayMetrics
+from refstar_service.metrics.gateway import GatewayMetrics
 
 CLIENT_LEFT = 499  # nginx's number: there is no answer, so there is no status
 LINGER = 2.0  # seconds

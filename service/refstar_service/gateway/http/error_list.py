@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from refstar_service.gateway.http.problem_types import ProblemType
+from refstar_service.gateway.http.remedies import describe_remedy
 
 HEAD = """\
 # Errors
@@ -37,7 +38,7 @@ def write_markdown() -> str:
             "| --- | --- | --- |",
         ]
         lines += [
-            f"| `{problem.uri}` | {_escape_cell(problem.title)} | {_escape_cell(problem.remedy)} |"
+            f"| `{problem.uri}` | {_escape_cell(problem.title)} | {_escape_cell(describe_remedy(problem))} |"
             for problem in ProblemType
             if problem.status == status
         ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE
+from refstar_service.gateway.http.remedies import describe_remedy
 
 #: What every form with pictures may be answered with.
 PICTURE_PROBLEMS = (
@@ -71,7 +72,7 @@ def _describe(types: list[ProblemType], description: str) -> dict[str, Any]:
                             "type": problem.uri,
                             "title": problem.title,
                             "status": problem.status,
-                            "detail": problem.remedy,
+                            "detail": describe_remedy(problem),
                             "request_id": "5f2b9c0d1e3a4b67",
                         }
                     }

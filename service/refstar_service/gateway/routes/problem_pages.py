@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
+from refstar_service.gateway.http.remedies import describe_remedy
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.routes.resources import ProblemExplanation, ProblemList
 
@@ -17,7 +18,7 @@ router = APIRouter(prefix="/problems", tags=["problems"])
 
 def _describe(problem: ProblemType) -> ProblemExplanation:
     return ProblemExplanation(
-        type=problem.uri, title=problem.title, status=problem.status, remedy=problem.remedy
+        type=problem.uri, title=problem.title, status=problem.status, remedy=describe_remedy(problem)
     )
 
 
@@ -34,6 +35,6 @@ async def explain_problem(slug: Slug, request: Request) -> Response | ProblemExp
     if problem is None:
         raise ProblemError(ProblemType.NOT_FOUND, f"No such problem type: {slug[:80]!r}.")
     if "text/" in request.headers.get("accept", ""):
-        text = f"{problem.title}\nStatus {problem.status}, type {problem.uri}\n\n{problem.remedy}\n"
+        text = f"{problem.title}\nStatus {problem.status}, type {problem.uri}\n\n{describe_remedy(problem)}\n"
         return PlainTextResponse(text)
     return _describe(problem)

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
+from refstar_service.gateway.http.remedies import describe_remedy
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.jobs import JobFailure
 from refstar_service.settings import Settings
@@ -30,7 +31,7 @@ async def test_a_problem_with_a_limit_names_the_setting(
 ) -> None:
     for name in problem.settings:
         assert name.removeprefix("REFSTAR_").lower() in Settings.model_fields
-        assert f"`{name}`" in problem.remedy
+        assert f"`{name}`" in describe_remedy(problem)
         assert f"`{name}`" in (await client.get(problem.uri)).json()["remedy"]
         assert name in ProblemError(problem, "Enough.").detail
         assert ProblemError(problem, f"At most 4 ({name}).").detail == f"At most 4 ({name})."

@@ -15,7 +15,8 @@ from refstar_service.blobs import RedisBlobs
 from refstar_service.engine.restorer import FaceTask
 from refstar_service.images import ImageLimits
 from refstar_service.jobs import JobQueue, WorkerInfo
-from refstar_service.metrics import WorkerMetrics, new_registry
+from refstar_service.metrics.registry import new_registry
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.references import ReferenceMemory
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.worker.files import JobFiles

@@ -11,7 +11,7 @@ from people_requests import EMPTY, FACE, WAIT, Enroll, Working, restore
 from pictures import file_of
 from redis.asyncio import Redis
 from refstar_service.jobs import JobQueue
-from refstar_service.metrics import WorkerMetrics
+from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.people import PeopleStore
 from refstar_service.settings import Settings
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SHIPPED_MODELS = Path(__file__).parent / "zoo"
+from refstar_service.settings.group import SettingsGroup, split_list
+
+SHIPPED_MODELS = Path(__file__).parents[1] / "zoo"
 
 _FULL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.+_-]*"
 
@@ -26,10 +27,8 @@ class Share:
         return self.full_name.partition("@")[0]
 
 
-class ModelSettings(BaseSettings):
-    """Those of `Settings` that concern models."""
-
-    model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True)
+class ModelSettings(SettingsGroup):
+    """Where models are, and who gets which version of them."""
 
     # ---- the models
 
@@ -76,15 +75,15 @@ class ModelSettings(BaseSettings):
 
     @property
     def listed_default_models(self) -> tuple[str, ...]:
-        return _split(self.default_models)
+        return split_list(self.default_models)
 
     @property
     def canary_shares(self) -> tuple[Share, ...]:
-        return tuple(map(_read_share, _split(self.canary)))
+        return tuple(map(_read_share, split_list(self.canary)))
 
     @property
     def shadow_shares(self) -> tuple[Share, ...]:
-        return tuple(map(_read_share, _split(self.shadow)))
+        return tuple(map(_read_share, split_list(self.shadow)))
 
     @property
     def held_back(self) -> frozenset[str]:
@@ -108,26 +107,22 @@ class ModelSettings(BaseSettings):
     @field_validator("default_models")
     @classmethod
     def _check_default_models(cls, value: str) -> str:
-        for part in _split(value):
+        for part in split_list(value):
             if not re.fullmatch(_FULL_NAME, part):
                 raise ValueError(f"{part!r} is not NAME@VERSION, such as refstar@0.3.3")
-        _refuse_twice([part.partition("@")[0] for part in _split(value)])
+        _refuse_twice([part.partition("@")[0] for part in split_list(value)])
         return value
 
     @field_validator("canary", "shadow")
     @classmethod
     def _check_shares(cls, value: str) -> str:
-        for part in _split(value):
+        for part in split_list(value):
             if not re.fullmatch(_FULL_NAME + r":\d{1,3}(\.\d+)?", part):
                 raise ValueError(f"{part!r} is not NAME@VERSION:PERCENT, such as refstar@0.4.0:5")
             if _read_share(part).percent > 100:
                 raise ValueError(f"{part!r}: a percentage is 100 at most")
-        _refuse_twice([_read_share(part).name for part in _split(value)])
+        _refuse_twice([_read_share(part).name for part in split_list(value)])
         return value
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _read_share(text: str) -> Share:
