@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -15,9 +14,8 @@ from pydantic import ValidationError
 
 from refstar_service import logs, tracing
 from refstar_service.app import event_loop as loop
-from refstar_service.app.installed import installed_models
+from refstar_service.app.key_options import add_key_commands
 from refstar_service.engine.errors import EngineError
-from refstar_service.engine.manifest import ModelManifest
 from refstar_service.settings import Settings
 
 NEEDS_ATTENTION = 1  # something asked for was not done
@@ -107,7 +105,9 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     )
     courier.set_defaults(run=_courier)
 
-    _add_key_commands(commands.add_parser("keys", help="create, list and revoke API keys"))
+    keys = commands.add_parser("keys", help="create, list and revoke API keys")
+    add_key_commands(keys)
+    keys.set_defaults(run=_manage_keys)
 
     restore = commands.add_parser(
         "restore", help="restore a picture or a folder of pictures, without a server"
@@ -140,58 +140,6 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     if command == "completion":
         _add_completion_options(completion)
     return parser
-
-
-def _add_key_commands(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_manage_keys)
-    actions = parser.add_subparsers(metavar="action", required=True, dest="action")
-
-    add = actions.add_parser("add", help="create a key and show its token, or add a token to an existing key")
-    add.add_argument("name", help="name of the key, which owns everything that is created with it")
-    _add_limit_options(add)
-
-    actions.add_parser("list", help="list names, token IDs and limits; the tokens themselves are never shown")
-
-    revoke = actions.add_parser("revoke", help="revoke a key or one of its tokens")
-    revoke.add_argument("name")
-    revoke.add_argument(
-        "--token", metavar="ID", help="revoke only the token with this ID, as shown by `list`"
-    )
-
-    limit = actions.add_parser("limit", help="set the limits and permissions of a key")
-    limit.add_argument("name")
-    _add_limit_options(limit)
-
-    secret = actions.add_parser(
-        "secret", help="create a new webhook secret for a key; the previous one stays valid"
-    )
-    secret.add_argument("name", nargs="?", help="if left out, print a secret for REFSTAR_WEBHOOK_SECRET")
-    secret.add_argument(
-        "--drop-old", action="store_true", help="create no secret, and sign with the newest one only"
-    )
-
-
-def _add_limit_options(parser: argparse.ArgumentParser) -> None:
-    what = "0 means no limit; default: as in the settings"
-    parser.add_argument(
-        "--requests-per-minute", type=_parse_count, metavar="N", dest="limit_requests", help=what
-    )
-    parser.add_argument(
-        "--restorations-per-day", type=_parse_count, metavar="N", dest="limit_restorations", help=what
-    )
-    parser.add_argument(
-        "--unfinished",
-        type=_parse_count,
-        metavar="N",
-        dest="limit_unfinished",
-        help=f"restorations queued or running; {what}",
-    )
-    parser.add_argument(
-        "--may-prioritize",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="whether the key may use priority=high; not unless you say so",
-    )
 
 
 def _add_address_options(parser: argparse.ArgumentParser) -> None:
@@ -253,12 +201,6 @@ def _add_completion_options(parser: argparse.ArgumentParser) -> None:
     parser.description = completion.HOW_TO_USE
     parser.add_argument("shell", choices=completion.SHELLS)
     parser.set_defaults(run=print_script)
-
-
-def _parse_count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
@@ -355,47 +297,10 @@ def _list_settings(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _list_models(settings: Settings, options: argparse.Namespace) -> int:
-    models = installed_models(settings)
-    if options.json:
-        rows = [
-            _describe_model(manifest) | {"default": models.is_default(manifest)}
-            for manifest in models.all_versions
-        ]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return 0
-    for manifest in models.all_versions:
-        size = _size_of(manifest) / 1e6
-        named = "" if models.is_default(manifest) else f"  only as {manifest.full_name}"
-        print(f"{manifest.label}  {size:.1f} MB  {manifest.license}  {manifest.precision}{named}")
-        most = manifest.max_references
-        references = "no references" if not most else f"up to {most} reference{'s' if most > 1 else ''}"
-        print(f"  faces of {manifest.input_size} px, {references}, in {manifest.folder}")
-        for data in manifest.training_data:
-            print(f"  trained on: {data}")
-        for limit in manifest.limits:
-            print(f"  limit: {limit}")
+    from refstar_service.app.model_list import list_models
+
+    print(list_models(settings, options.json))
     return 0
-
-
-def _describe_model(manifest: ModelManifest) -> dict[str, Any]:
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "license": manifest.license,
-        "precision": manifest.precision,
-        "folder": str(manifest.folder),
-        "bytes": _size_of(manifest),
-        "input_size": manifest.input_size,
-        "max_references": manifest.max_references,
-        "needs_references": manifest.needs_references,
-        "knobs": sorted(manifest.knobs),
-        "training_data": list(manifest.training_data),
-        "limits": list(manifest.limits),
-    }
-
-
-def _size_of(manifest: ModelManifest) -> int:
-    return sum((manifest.folder / described.file).stat().st_size for described in manifest.files)
 
 
 if __name__ == "__main__":
