@@ -29,7 +29,9 @@ from random import Random
 import numpy as np
 from fuzz_corpus import LIMITS, corpus
 from PIL import Image
-from refstar_service.images import OUTPUT_FORMATS, ImageError, decode, encode, probe
+from refstar_service.images import OUTPUT_FORMATS, ImageError, probe
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 TYPES = ("jpeg", "png", "webp", "tiff", "bmp", "avif", "heic", "jp2", "gif")
 SECONDS = 10.0  # for one file

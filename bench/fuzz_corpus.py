@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
-from refstar_service.images import OUTPUT_FORMATS, ImageLimits, decode, encode
+from refstar_service.images import OUTPUT_FORMATS, ImageLimits
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 LIMITS = ImageLimits(max_pixels=4_000_000, max_side=4096)
 

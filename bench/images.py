@@ -17,7 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image
-from refstar_service.images import ImageLimits, decode, encode, probe
+from refstar_service.images import ImageLimits, probe
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 from skimage.data import astronaut
 
 REPEATS = 5

@@ -22,7 +22,9 @@ from refstar_service.faces.align import align, cut
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import Face, FaceDetector
 from refstar_service.faces.paste import PastedFace, paste_faces
-from refstar_service.images import ImageLimits, decode, encode, encode_indexed
+from refstar_service.images import ImageLimits
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch

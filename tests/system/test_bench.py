@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
-from refstar_service.images import ImageLimits, decode
+from refstar_service.images import ImageLimits
+from refstar_service.images.decode import decode
 from refstar_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refstar_service.faces.sampling import low_pass, move_matrix, reach, scale_of, warp
+from refstar_service.faces.select import is_square
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -26,9 +27,6 @@ TEMPLATE: Points = np.array(
     ]
 )
 TEMPLATE_SIZE = 512
-
-#: Width and height of an aligned crop may differ by this share; more means that it is not one.
-SQUARE_WITHIN = 0.02
 
 #: A point this far from its place on the template counts a quarter; the nose of a turned head is that far off.
 _TOLERANCE = 20.0
@@ -119,10 +117,6 @@ def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     a, b = (np.asarray(points, np.float64) @ np.array([1, 1j]) for points in (source, target))
     turn, shift = _fit(a, b, np.ones(len(a)))
     return _matrix(turn, shift)
-
-
-def is_square(width: int, height: int) -> bool:
-    return abs(width - height) <= SQUARE_WITHIN * max(width, height)
 
 
 def fit_aligned(pixels: Pixels, size: int) -> Pixels:

@@ -13,6 +13,9 @@ NOT_IN_BOXES = "not-in-boxes"
 FACE_TOO_SMALL = "face-too-small"
 NO_FACE_FOUND = "no-face-found"  # in a box that was asked for
 
+#: Width and height of an aligned crop may differ by this share; more means that it is not one.
+SQUARE_WITHIN = 0.02
+
 #: A face belongs to a box that covers this share of it, or that it covers this share of.
 _SHARED = 0.5
 
@@ -23,6 +26,10 @@ class FaceMode(StrEnum):
     CENTER = "center"  # the face nearest to the picture's center
     BOXES = "boxes"  # those in the boxes that the request names
     ALIGNED = "aligned"  # nothing is searched: the picture is one aligned face
+
+
+def is_square(width: int, height: int) -> bool:
+    return abs(width - height) <= SQUARE_WITHIN * max(width, height)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
-"""Image files to pixels and back. Knows nothing of HTTP, queues or models; all of it is thread-safe."""
+"""Image files to pixels and back. Knows nothing of HTTP, queues or models; all of it is thread-safe.
 
-from refstar_service.images.decode import decode
-from refstar_service.images.encode import encode, encode_indexed
+Here are the parts that need no OpenCV, which gateways do without: pixels are read by ``images.decode`` and written by
+``images.encode``.
+"""
+
 from refstar_service.images.errors import ImageError, RefusalCode
 from refstar_service.images.formats import MEDIA_TYPES, OUTPUT_FORMATS, resolve_format
 from refstar_service.images.picture import (
@@ -25,9 +27,6 @@ __all__ = [
     "LimitNames",
     "Picture",
     "RefusalCode",
-    "decode",
-    "encode",
-    "encode_indexed",
     "probe",
     "refuse_bytes",
     "resolve_format",

@@ -87,7 +87,17 @@ def _bmp(
     pixels = icc.to_srgb(pixels, profile)
     if alpha is not None and pixels.ndim == 2:  # a palette has no alpha that is read
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return bmp.write(pixels, alpha, resolution=carried.resolution)
+    if pixels.ndim == 3:
+        code = cv2.COLOR_RGB2BGR if alpha is None else cv2.COLOR_RGB2BGRA
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
+    if alpha is not None:
+        pixels[..., 3] = alpha
+    done, file = cv2.imencode(".bmp", pixels)
+    if not done:
+        raise OSError("The BMP encoder gave nothing.")
+    written = file.tobytes()
+    # OpenCV writes none.
+    return written if carried.resolution is None else bmp.write(written, resolution=carried.resolution)
 
 
 def _jpeg(

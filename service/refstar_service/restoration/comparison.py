@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.images import ImageLimits, decode
+from refstar_service.images import ImageLimits
+from refstar_service.images.decode import decode
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.report import FaceAction, FaceReport
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelManifest
-from refstar_service.faces.align import is_square
 from refstar_service.faces.face import Box
-from refstar_service.faces.select import FaceMode
+from refstar_service.faces.select import FaceMode, is_square
 from refstar_service.images import ImageError, ImageInfo, ImageLimits, LimitNames, resolve_format
 from refstar_service.restoration.errors import Fault, RequestError
 from refstar_service.restoration.knobs import KNOBS, Knobs, ReferenceFace

@@ -16,14 +16,8 @@ from refstar_service.engine.staged import RestoredFace
 from refstar_service.faces.face import FaceDetector
 from refstar_service.faces.grain import match_grain
 from refstar_service.faces.paste import PastedFace, enlarge, paste_faces
-from refstar_service.images import (
-    EncodedPicture,
-    ImageLimits,
-    IndexedPicture,
-    Picture,
-    encode,
-    encode_indexed,
-)
+from refstar_service.images import EncodedPicture, ImageLimits, IndexedPicture, Picture
+from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.candidates import Candidate, find_candidates, report_failed, take_whole
 from refstar_service.restoration.errors import RequestError, StepError

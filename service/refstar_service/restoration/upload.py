@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from refstar_service.images import ImageError, ImageLimits, Picture, decode
+from refstar_service.images import ImageError, ImageLimits, Picture
+from refstar_service.images.decode import decode
 from refstar_service.restoration.errors import StepError
 
 

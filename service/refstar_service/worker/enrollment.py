@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from refstar_service.engine.feature_cache import Features
 from refstar_service.engine.restorer import ReferencePicture
 from refstar_service.faces.align import fit_aligned
-from refstar_service.images import encode
+from refstar_service.images.encode import encode
 from refstar_service.jobs.job import JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, PersonReference, StoredFile
 from refstar_service.people import blob_keys, crop_key

@@ -19,7 +19,8 @@ from hostile_corpus import (
 from redis.asyncio import Redis
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE
-from refstar_service.images import ImageError, ImageLimits, decode, probe
+from refstar_service.images import ImageError, ImageLimits, probe
+from refstar_service.images.decode import decode
 
 Wrong = list[tuple[str, str, object]]
 

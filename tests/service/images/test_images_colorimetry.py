@@ -8,8 +8,10 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from refstar_service.images import colorimetry, decode, encode, icc
+from refstar_service.images import colorimetry, icc
 from refstar_service.images.colorimetry import SRGB, Colorimetry, Curve
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 P3 = ((0.3127, 0.3290), (0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 

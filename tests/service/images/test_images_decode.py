@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from refstar_service.images import ImageError, decode, probe
+from refstar_service.images import ImageError, probe
+from refstar_service.images.decode import decode
 from skimage.data import astronaut
 
 

@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from refstar_service.images import OUTPUT_FORMATS, decode, encode, probe
+from refstar_service.images import OUTPUT_FORMATS, probe
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 
 def opened(data: bytes) -> Image.Image:

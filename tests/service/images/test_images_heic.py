@@ -11,17 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from refstar_service.images import (
-    ImageError,
-    ImageLimits,
-    decode,
-    formats,
-    heic_decoder,
-    probe,
-    resolve_format,
-)
+from refstar_service.images import ImageError, ImageLimits, formats, heic_decoder, probe, resolve_format
 from refstar_service.images.containers import hevc
 from refstar_service.images.containers.heif import Items
+from refstar_service.images.decode import decode
 from skimage.data import astronaut
 
 FOLDER = Path(__file__).parent / "heic"

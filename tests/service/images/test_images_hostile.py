@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from refstar_service.images import OUTPUT_FORMATS, ImageError, ImageLimits, Picture, decode, encode, probe
+from refstar_service.images import OUTPUT_FORMATS, ImageError, ImageLimits, Picture, probe
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 # Wide enough for all mutations of small files, and every test ends in bounded memory.
 SMALL = ImageLimits(max_pixels=1_000_000, max_side=2048)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
-from refstar_service.images import OUTPUT_FORMATS, decode, encode, exif, iptc, texts, xmp
+from refstar_service.images import OUTPUT_FORMATS, exif, iptc, texts, xmp
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 VOCABULARIES = {

@@ -7,7 +7,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from refstar_service.images import OUTPUT_FORMATS, decode, encode
+from refstar_service.images import OUTPUT_FORMATS
+from refstar_service.images.decode import decode
+from refstar_service.images.encode import encode
 
 CORNERS = {"top left": (8, 8), "top right": (8, -8), "bottom left": (-8, 8), "bottom right": (-8, -8)}
 COLORS = {

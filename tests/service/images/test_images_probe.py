@@ -14,11 +14,11 @@ from refstar_service.images import (
     ImageInfo,
     ImageLimits,
     LimitNames,
-    decode,
     formats,
     probe,
     resolve_format,
 )
+from refstar_service.images.decode import decode
 
 
 def refusal(data: bytes, limits: ImageLimits, **claims: Any) -> str:

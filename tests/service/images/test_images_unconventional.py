@@ -7,7 +7,8 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from refstar_service.images import ImageError, decode, probe, resolve_format
+from refstar_service.images import ImageError, probe, resolve_format
+from refstar_service.images.decode import decode
 from skimage.data import astronaut
 
 JPEGS = [

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from pictures import degraded_face, pixels_of
-from refstar_service.images import IndexedPicture, encode_indexed
+from refstar_service.images import IndexedPicture
+from refstar_service.images.encode import encode_indexed
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.selection_picture import REFERENCE_COLORS, draw_for_crop
 

@@ -2,10 +2,6 @@
 
 import struct
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from refstar_service.images import exif
 from refstar_service.images.containers.header import Header
 from refstar_service.images.errors import ImageError, RefusalCode
@@ -47,28 +43,11 @@ def read(data: bytes) -> Header:
     )
 
 
-def write(
-    pixels: npt.NDArray[np.uint8],
-    alpha: npt.NDArray[np.uint8] | None = None,
-    *,
-    resolution: tuple[float, float] | None = None,
-) -> bytes:
-    """Gray [H, W] without alpha, or RGB [H, W, 3], and its alpha [H, W]. Uncompressed.
-
-    Raises OSError if OpenCV cannot write it.
-    """
-    if pixels.ndim == 3:
-        code = cv2.COLOR_RGB2BGR if alpha is None else cv2.COLOR_RGB2BGRA
-        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
-    if alpha is not None:
-        pixels[..., 3] = alpha
-    done, file = cv2.imencode(".bmp", pixels)
-    if not done:
-        raise OSError("The BMP encoder gave nothing.")
-    if resolution is not None:  # OpenCV writes none
-        x, y = (round(value * _INCHES_PER_METER) for value in resolution)
-        struct.pack_into("<ii", file.data, _RESOLUTION_AT, x, y)
-    return file.tobytes()
+def write(picture: bytes, *, resolution: tuple[float, float]) -> bytes:
+    """``picture``, an encoder's file, with this resolution, in pixels an inch."""
+    file = bytearray(picture)
+    struct.pack_into("<ii", file, _RESOLUTION_AT, *(round(value * _INCHES_PER_METER) for value in resolution))
+    return bytes(file)
 
 
 def _resolution(data: bytes) -> tuple[float, float] | None:
