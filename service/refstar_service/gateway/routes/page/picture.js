@@ -23,13 +23,38 @@ function draw(width, height, paint, type = "image/jpeg", quality = 0.85) {
   return new Promise((resolve) => canvas.toBlob(resolve, type, quality));
 }
 
-/** {blob, width, height}: a copy whose longest side is `side` at most, and the size of the picture; or null. */
-export const shrink = (blob, side, quality) => inTurn(async () => {
+/** The smallest box that holds all of these; null without any. */
+export function joinBoxes(boxes) {
+  if (!boxes.length) return null;
+  const x = Math.min(...boxes.map((box) => box.x)), right = Math.max(...boxes.map((box) => box.x + box.width));
+  const y = Math.min(...boxes.map((box) => box.y)), below = Math.max(...boxes.map((box) => box.y + box.height));
+  return { x, y, width: right - x, height: below - y };
+}
+
+// The square with `box` in its middle, or that of the picture: `room` times as large as the box, and `least` pixels at least.
+function squareAround(box, { width, height }, room, least = 0) {
+  const shorter = Math.min(width, height);
+  const { x, y, width: across, height: down } = box || { x: 0, y: 0, width, height };
+  const side = Math.min(Math.max(Math.max(across, down) * room, least), shorter);
+  const place = (middle, length) => Math.min(Math.max(middle - side / 2, 0), length - side);
+  return { left: place(x + across / 2, width), top: place(y + down / 2, height), side };
+}
+
+const drawSquare = (bitmap, { left, top, side }, size, quality) =>
+  draw(size, size, (context, w, h) => context.drawImage(bitmap, left, top, side, side, 0, 0, w, h), "image/jpeg", quality);
+
+/**
+ * {blob, width, height}: a copy whose longest side is `side` at most, and the size of the picture; or null. With `box`, a
+ * square around it, large enough to know the picture again.
+ */
+export const shrink = (blob, side, { quality, box } = {}) => inTurn(async () => {
   const bitmap = await decode(blob);
   if (!bitmap) return null;
   const { width, height } = bitmap;
   const scale = Math.min(1, side / Math.max(width, height));
-  const small = await draw(width * scale, height * scale, (context, w, h) => context.drawImage(bitmap, 0, 0, w, h), "image/jpeg", quality);
+  const square = box ? squareAround(box, bitmap, 2.5, Math.min(width, height) / 2) : null;
+  const small = square ? await drawSquare(bitmap, square, Math.min(side, square.side), quality)
+    : await draw(width * scale, height * scale, (context, w, h) => context.drawImage(bitmap, 0, 0, w, h), "image/jpeg", quality);
   bitmap.close();
   return { blob: small, width, height };
 });
@@ -38,12 +63,7 @@ export const shrink = (blob, side, quality) => inTurn(async () => {
 export const cut = (blob, box, side) => inTurn(async () => {
   const bitmap = await decode(blob);
   if (!bitmap) return null;
-  const { width, height } = bitmap;
-  const from = box ? Math.min(Math.max(box.width, box.height) * 1.5, width, height) : Math.min(width, height);
-  const center = box ? { x: box.x + box.width / 2, y: box.y + box.height / 2 } : { x: width / 2, y: height / 2 };
-  const left = Math.min(Math.max(center.x - from / 2, 0), width - from);
-  const top = Math.min(Math.max(center.y - from / 2, 0), height - from);
-  const made = await draw(side, side, (context) => context.drawImage(bitmap, left, top, from, from, 0, 0, side, side));
+  const made = await drawSquare(bitmap, squareAround(box, bitmap, 1.5), side);
   bitmap.close();
   return made;
 });

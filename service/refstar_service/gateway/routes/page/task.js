@@ -1,10 +1,11 @@
 // A task: one photograph on its way through the service and back, in this visit or an earlier one.
 
+import { asBox } from "./dom.js";
 import { follow, hasEnded } from "./events.js";
 import * as history from "./history.js";
 import { Pace } from "./pace.js";
 import { patiently } from "./patience.js";
-import { shrink } from "./picture.js";
+import { joinBoxes, shrink } from "./picture.js";
 import { ProblemError, call, read } from "./service.js";
 import { upload } from "./upload.js";
 
@@ -138,7 +139,7 @@ export class Task {
     this.job = await upload("/v1/restorations", this.order.form(this.photo, people), { signal, onProgress, waiting });
     this.#become(State.SENT);
     const { file } = this.photo;
-    const copy = history.isKeptWhole(file) ? file : (await shrink(file, history.COPY_SIDE, 0.9))?.blob;
+    const copy = history.isKeptWhole(file) ? file : (await shrink(file, history.COPY_SIDE, { quality: 0.9 }))?.blob;
     await history.remember(this.#record(), copy);
   }
 
@@ -161,7 +162,7 @@ export class Task {
       return [answer, await answer.blob()];
     });
     this.resultName = readName(response) || "restored";
-    const small = await shrink(result, THUMB_SIDE);
+    const small = await shrink(result, THUMB_SIDE, { box: this.#findFaces() });
     if (small) {
       this.thumb = small.blob;
       this.size ||= { width: small.width / this.upscale, height: small.height / this.upscale };
@@ -169,6 +170,12 @@ export class Task {
     this.kept = true;
     this.kept = await history.keepResult(this.#record(), result);
     this.#become(State.DONE);
+  }
+
+  /** The box around the faces that it is about, in pixels of the result; null if their places are not known. */
+  #findFaces() {
+    const faces = this.mode === "aligned" ? [] : this.job.faces.filter((face) => face.action !== "skipped");
+    return joinBoxes(faces.map((face) => asBox(face.box.map((value) => value * this.upscale))));
   }
 
   #note(job) {
