@@ -218,6 +218,25 @@ def test_people_are_stored_picked_changed_and_deleted(page: Page, served: Served
     assert people() == []
 
 
+def test_a_person_who_is_refused_names_the_photographs_that_are_to_blame(
+    page: Page, served: Served, pictures: Path
+) -> None:
+    page.click("#to-people")
+    page.choose_files("#person-files", pictures / "sharp.png", pictures / "empty.png")
+    page.click("#store-person")
+    page.wait("document.querySelector('#person-problem').checkVisibility()")
+    assert page.text("#person-problem-title") == "empty.png: A reference shows no face"
+    assert served.client.get("/v1/people").json()["people"] == []
+    page.click("#person-thumbs li:nth-child(2) .remove")
+    page.click("#store-person")
+    page.wait("document.querySelector('#people img')?.naturalWidth == 96")
+    page.choose_files("#people input[type=file]", pictures / "empty.png")
+    page.wait("document.querySelector('#people p.failed') != null")
+    assert page.text("#people p.failed").startswith(
+        "The last photographs were not added: A reference shows no"
+    )
+
+
 def test_a_question_about_a_person_outlives_a_new_reading(page: Page, served: Served, pictures: Path) -> None:
     page.click("#to-people")
     page.type("#person-name", "Eileen")

@@ -194,13 +194,14 @@ async def test_an_order_with_other_choices_knows_them(folder: str) -> None:
     assert largest == [{"upscale": "4", "faces": "largest"}, "largest", 4]
 
 
-async def test_a_box_around_boxes_holds_them_all(folder: str) -> None:
+async def test_faces_that_are_too_far_apart_for_a_small_picture_leave_the_largest_whole(folder: str) -> None:
     script = """
-        import { joinBoxes } from "./picture.js";
+        import { gather } from "./picture.js";
         const box = (x, y, width, height) => ({ x, y, width, height });
-        console.log(JSON.stringify([[], [box(1, 2, 3, 4)], [box(5, 1, 2, 2), box(0, 3, 4, 9)]].map(joinBoxes)));
+        const near = box(0, 3, 4, 9), small = box(5, 1, 2, 2), far = box(40, 0, 3, 3);
+        console.log(JSON.stringify([[], [small], [small, near], [far, small, near]].map((boxes) => gather(boxes, 20))));
     """
-    none, one, two = json.loads(await node(folder, script))
+    none, one, two, three = json.loads(await node(folder, script))
     assert none is None
-    assert one == {"x": 1, "y": 2, "width": 3, "height": 4}
-    assert two == {"x": 0, "y": 1, "width": 7, "height": 11}
+    assert one == {"x": 5, "y": 1, "width": 2, "height": 2}
+    assert two == three == {"x": 0, "y": 1, "width": 7, "height": 11}

@@ -5,7 +5,7 @@ import { follow, hasEnded } from "./events.js";
 import * as history from "./history.js";
 import { Pace } from "./pace.js";
 import { patiently } from "./patience.js";
-import { joinBoxes, shrink } from "./picture.js";
+import { shrink } from "./picture.js";
 import { ProblemError, call, read } from "./service.js";
 import { upload } from "./upload.js";
 
@@ -162,7 +162,7 @@ export class Task {
       return [answer, await answer.blob()];
     });
     this.resultName = readName(response) || "restored";
-    const small = await shrink(result, THUMB_SIDE, { box: this.#findFaces() });
+    const small = await shrink(result, THUMB_SIDE, { boxes: this.#boxes() });
     if (small) {
       this.thumb = small.blob;
       this.size ||= { width: small.width / this.upscale, height: small.height / this.upscale };
@@ -172,10 +172,10 @@ export class Task {
     this.#become(State.DONE);
   }
 
-  /** The box around the faces that it is about, in pixels of the result; null if their places are not known. */
-  #findFaces() {
+  /** Boxes of the faces that it is about, in pixels of the result. */
+  #boxes() {
     const faces = this.mode === "aligned" ? [] : this.job.faces.filter((face) => face.action !== "skipped");
-    return joinBoxes(faces.map((face) => asBox(face.box.map((value) => value * this.upscale))));
+    return faces.map((face) => asBox(face.box.map((value) => value * this.upscale)));
   }
 
   #note(job) {
