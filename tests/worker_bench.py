@@ -73,13 +73,14 @@ class Bench:
         image_url: str,
         reference_urls: Sequence[str] = (),
         output_url: str = "",
+        owner: str = "",
         **changes: object,
     ) -> None:
         """The same with pictures that are named by URL."""
         image, *references = (RemoteFile(url, "far.png") for url in (image_url, *reference_urls))
         knobs = Knobs(**{"faces": FaceMode.ALIGNED} | changes)
         request = RestoreRequest(image, tuple(references), "refstar", knobs, output_url=output_url)
-        await self.queue.submit(name, request)
+        await self.queue.submit(name, request, owner=owner)
 
     async def submit(
         self,
@@ -87,6 +88,8 @@ class Bench:
         picture: bytes,
         references: Sequence[bytes] = (),
         model: str = "refstar",
+        owner: str = "",
+        output_url: str = "",
         **changes: object,
     ) -> None:
         files = []
@@ -102,7 +105,8 @@ class Bench:
             await self.blobs.put(file.key, data, 60)
             files.append(file)
         knobs = Knobs(**{"faces": FaceMode.ALIGNED} | changes)
-        await self.queue.submit(name, RestoreRequest(files[0], tuple(files[1:]), model, knobs))
+        request = RestoreRequest(files[0], tuple(files[1:]), model, knobs, output_url=output_url)
+        await self.queue.submit(name, request, owner=owner)
 
     async def ended(self, name: str) -> Job:
         job = await self.queue.wait(name, 20)

@@ -1,5 +1,6 @@
 """The page in Chromium, on a real service: what a user does and what the user is told."""
 
+import base64
 import io
 import re
 import time
@@ -217,6 +218,25 @@ def test_people_are_stored_picked_changed_and_deleted(page: Page, served: Served
     assert people() == []
 
 
+def test_a_person_who_is_refused_names_the_photographs_that_are_to_blame(
+    page: Page, served: Served, pictures: Path
+) -> None:
+    page.click("#to-people")
+    page.choose_files("#person-files", pictures / "sharp.png", pictures / "empty.png")
+    page.click("#store-person")
+    page.wait("document.querySelector('#person-problem').checkVisibility()")
+    assert page.text("#person-problem-title") == "empty.png: A reference shows no face"
+    assert served.client.get("/v1/people").json()["people"] == []
+    page.click("#person-thumbs li:nth-child(2) .remove")
+    page.click("#store-person")
+    page.wait("document.querySelector('#people img')?.naturalWidth == 96")
+    page.choose_files("#people input[type=file]", pictures / "empty.png")
+    page.wait("document.querySelector('#people p.failed') != null")
+    assert page.text("#people p.failed").startswith(
+        "The last photographs were not added: A reference shows no"
+    )
+
+
 def test_a_question_about_a_person_outlives_a_new_reading(page: Page, served: Served, pictures: Path) -> None:
     page.click("#to-people")
     page.type("#person-name", "Eileen")
@@ -262,6 +282,37 @@ def test_what_was_made_is_there_after_a_reload_until_it_is_removed(
     page.reload()
     page.wait("document.querySelector('#model').length > 1")
     assert not page.shows("#earlier")
+
+
+def test_small_pictures_of_results_and_references_show_the_face(
+    page: Page, pictures: Path, tmp_path: Path
+) -> None:
+    """Of a wide picture with somebody at its right edge: the middle of it is green."""
+    wide = np.full((512, 1700, 3), (0, 160, 0), np.uint8)
+    wide[:, -512:] = pixels_of((pictures / "ruined.png").read_bytes())
+    (tmp_path / "wide.png").write_bytes(file_of(wide))
+
+    def measure_green(selector: str) -> float:
+        """The share of a picture on the page that has no face in it."""
+        page.wait(f"document.querySelector({selector!r})?.naturalWidth")
+        address = page.run(
+            f"(() => {{ const image = document.querySelector({selector!r}), canvas = document.createElement('canvas');"
+            " Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });"
+            " canvas.getContext('2d').drawImage(image, 0, 0); return canvas.toDataURL(); })()"
+        )
+        pixels = pixels_of(base64.b64decode(address.partition(",")[2])).astype(int)
+        assert pixels.shape[0] == pixels.shape[1]
+        return float((pixels[..., 1] - pixels[..., 0] > 100).mean())
+
+    page.choose_files("#groups input[type=file]", tmp_path / "wide.png")
+    for size in ("1", "2"):
+        page.click(f"label:has([name=upscale][value='{size}'])")
+        restore(page, tmp_path / "wide.png")
+        assert "Before and after" in await_outcome(page)
+        assert measure_green("#album-cards li:last-child img") < 0.2
+        assert measure_green("#seen-list img") < 0.2
+    page.reload()
+    assert measure_green("#earlier-cards .done img") < 0.2
 
 
 def test_a_sharp_face_is_left_alone_and_restored_anyway_if_asked(page: Page, pictures: Path) -> None:

@@ -41,7 +41,7 @@ def test_an_album_waits_for_the_key_and_then_goes_through(
         page.wait("document.querySelector('#halted').innerText.includes('This key is not valid')")
         page.type("#key", key)
         page.press("Enter")
-        page.wait("document.querySelector('#album-title').innerText == 'All 2 photographs are done'")
+        page.wait("document.querySelector('#album-title').innerText == 'Both photographs are done'")
         assert not page.shows("#key-form")
         assert page.run("document.querySelector('#model').length") == 2
         assert key not in page.run("JSON.stringify({ ...localStorage })")

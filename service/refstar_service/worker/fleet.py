@@ -38,6 +38,11 @@ class Fleet:
         version; what this worker does not have stays as it is."""
         return self._defaults.get(request.full_name, request.full_name)
 
+    def name_for(self, request: Request) -> str:
+        """What to call for when a job of this worker is queued again: its model, or any that is loaded here if any will
+        do."""
+        return request.full_name or min(self._loaded)
+
     def is_stray(self, attempt: Attempt) -> bool:
         """Whether a job came here by the plain name of its model, which is all that older releases can read on the
         stream, and its version is one that this worker does not have."""

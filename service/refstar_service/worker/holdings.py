@@ -19,12 +19,8 @@ log = logging.getLogger(__name__)
 class Holdings:
     """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
 
-    def __init__(
-        self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, max_batch: int, patience: Patience
-    ) -> None:
-        """``max_batch``: jobs reserved at a time, of those that the ``fleet`` leaves to this worker."""
-        self._patience = patience
-        self._queue, self._fleet, self._metrics, self._max_batch = queue, fleet, metrics, max_batch
+    def __init__(self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, patience: Patience) -> None:
+        self._queue, self._fleet, self._metrics, self._patience = queue, fleet, metrics, patience
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._begun: set[str] = set()  # started jobs on their way through the stages
@@ -46,17 +42,18 @@ class Holdings:
         return job_id in self._unwanted
 
     async def reserve_and_start(
-        self, block: float, drain: Callable[[], Awaitable[None]]
+        self, most: int, block: float, drain: Callable[[], Awaitable[None]]
     ) -> tuple[list[Work], list[str]]:
-        """Jobs that have begun, and the ids of those that had ended before they did; none after ``block`` seconds
-        without work. ``drain`` sends on what waits outside of the stages.
+        """Up to ``most`` jobs that have begun, of those that the fleet leaves to this worker, and the ids of those that
+        had ended before they did; none after ``block`` seconds without work. ``drain`` sends on what waits outside of
+        the stages.
 
         Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
         models, others = self._fleet.models, self._fleet.others
         reserve = partial(
             self._queue.reserve,
-            self._max_batch,
+            most,
             block=block,
             models=models,
             others=others,
@@ -89,18 +86,30 @@ class Holdings:
                 self._held[one.job_id] = begun
                 self._begun.add(one.job_id)
                 self.quiet.clear()
-                if begun.request.is_shadow:
-                    continue
-                if begun.attempt > 1:
-                    self._metrics.jobs_redelivered.inc()
-                else:
-                    self._metrics.job_queue_duration.observe(begun.waited)
         return works, ended
+
+    def count(self, works: Sequence[Work]) -> None:
+        """These have come out of the queue and go on here."""
+        for begun in (work.started for work in works if not work.request.is_shadow):
+            if begun.attempt > 1:
+                self._metrics.jobs_redelivered.inc()
+            else:
+                self._metrics.job_queue_duration.observe(begun.waited)
+
+    async def put_back(self, works: Sequence[Work]) -> None:
+        """Into the queue, behind all others of their owners, whose turn they have had; no attempt is counted."""
+        for work in works:
+            work.story.end("put_back")
+            await self._queue_again(work.started, self._fleet.name_for(work.request))
 
     async def _pass_on(self, begun: Attempt) -> None:
         """To workers that have its version of the model; no attempt is counted."""
         model = begun.request.full_name
         log.info("job %s is for %s, which this worker does not have", begun.job_id, model)
+        await self._queue_again(begun, model)
+
+    async def _queue_again(self, begun: Attempt, model: str) -> None:
+        """For workers that have this model."""
         try:
             await self._patience.wait_for(lambda: self._queue.release([begun], model=model))
         except GaveUpError as error:

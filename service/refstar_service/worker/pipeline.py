@@ -9,8 +9,8 @@ At the model, jobs take turns: each round takes a face of every job there before
 has all of its faces goes on to be stored. On a GPU, a round is a batch, and there is one at a time; on a CPU it is a
 face, and as many rounds are under way as there are cores.
 
-Jobs that wait for servers outside do so aside: for pictures from URLs before the first stage, and until their result
-is put where they want it after the last. Nobody else waits for them.
+Jobs that wait for servers outside do so beside the stages (``outside.py``): for pictures from URLs before the first,
+and until their result is put where they want it after the last. Nobody else waits for them.
 
 A started job ends in exactly one way: recorded by ``finish``, or given back. Heartbeats keep the held ones; when the
 process dies they stop, and another worker takes over.
@@ -31,11 +31,11 @@ from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.threads import Threads
 from refstar_service.worker import story
-from refstar_service.worker.aside import Aside
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
+from refstar_service.worker.outside import Outside
 from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.progress import REPORT_EVERY, ProgressReports
@@ -89,8 +89,9 @@ class Worker:
         ``picture_threads`` decode, find faces, paste and encode. ``announced`` is called whenever Redis has heard that
         this worker is there. Without ``recall``, jobs that name a stored person fail. Jobs of models that no live
         worker has had for ``model_grace`` seconds fail too. Without ``transfers``, so do jobs with URLs; at most
-        ``transfers_at_once`` wait for pictures, and as many for their delivery. ``defaults``: which of
-        ``models`` a name without a version means. ``most_shadows`` wait to be done once more for comparison.
+        ``transfers_at_once`` wait for pictures, and as many for their delivery; those of one owner never take all of
+        these places. ``defaults``: which of ``models`` a name without a version means. ``most_shadows`` wait to be done
+        once more for comparison.
         """
         self.queue, self.info, self.announced = queue, info, announced
         self.max_batch, self.max_batch_pixels = max_batch, max_batch_pixels
@@ -117,9 +118,9 @@ class Worker:
         self.results = Results(
             queue, files, self.people, metrics, self._pictures, self._patience, transfers, self.shadows
         )
-        self._downloads, self._deliveries = Aside(transfers_at_once), Aside(transfers_at_once)
         self.fleet = Fleet(queue, models, model_grace, defaults=defaults)
-        self.holdings = Holdings(queue, self.fleet, metrics, max_batch, self._patience)
+        self.holdings = Holdings(queue, self.fleet, metrics, self._patience)
+        self._outside = Outside(queue, self.holdings, self.intake, self._patience, transfers_at_once)
         self.progress = ProgressReports(queue, lambda: self.holdings.begun)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
@@ -166,45 +167,45 @@ class Worker:
             await self._room.acquire()
             batch: Sequence[Work] = ()
             while not batch and not stopping.is_set():
-                batch = self._downloads.take() or await self._begin_jobs(stopping)
+                batch = self._outside.take() or await self._begin_jobs(stopping)
             await self._take_in(batch, stopping)
             if any(work.started.attempt > 1 for work in batch):
                 await self.holdings.quiet.wait()
-        if left := await self._downloads.end():
+        if left := await self._outside.end_downloads():
             await self._fetched.put(left)  # to be given back
         await self._fetched.put(None)
         self._changed.set()
 
     async def _begin_jobs(self, stopping: asyncio.Event) -> list[Work]:
         """New ones; those that name pictures by URL come when they have them."""
-        if self._downloads.full:
-            await self._downloads.wait(BUSY)
+        if self._outside.full:
+            await self._outside.wait(BUSY)
             return []
         try:
-            block = SOON if self._downloads else IDLE if self.holdings.quiet.is_set() else BUSY
-            drain = partial(self._take_in_downloads, stopping)
-            begun, ended = await self.holdings.reserve_and_start(block, drain)
+            block = SOON if self._outside.busy else IDLE if self.holdings.quiet.is_set() else BUSY
+            drain = partial(self._outside.drain, partial(self._take_in_all, stopping))
+            most = self._outside.wanted(self.max_batch)
+            begun, ended = await self.holdings.reserve_and_start(most, block, drain)
         except GaveUpError as error:
             log.error("no jobs can be fetched: %s", error)
             return []
-        self.progress.follow(begun)
         for job_id in ended:
             await self.results.bury(job_id)
-        for work in begun:
-            if work.awaits_pictures:
-                unwanted = partial(self.holdings.is_unwanted, work.job_id)
-                fetching = self.intake.download(work, unwanted)
-                self._downloads.begin(work, work.story.tell("download", fetching))
+        ready, beyond = await self._outside.admit(begun)
+        await self.holdings.put_back(beyond)
+        kept = [work for work in begun if work not in beyond]
+        self.holdings.count(kept)
+        self.progress.follow(kept)
         if any(work.started.attempt > 1 for work in begun):
-            await self._downloads.wait()  # it runs alone
-        return [work for work in begun if not self._downloads.has(work)]
+            await self._outside.wait()  # it runs alone
+        elif begun and not ready:
+            await self._outside.rest()
+        return ready
 
-    async def _take_in_downloads(self, stopping: asyncio.Event) -> None:
-        """All jobs that wait for pictures: they are under way, and whoever runs alone waits until nobody is."""
-        while self._downloads:
-            await self._downloads.wait()
-            await self._take_in(self._downloads.take(), stopping)
-            await self._room.acquire()
+    async def _take_in_all(self, stopping: asyncio.Event, batch: Sequence[Work]) -> None:
+        """One batch after the other, before the next call of this stage."""
+        await self._take_in(batch, stopping)
+        await self._room.acquire()
 
     async def _take_in(self, batch: Sequence[Work], stopping: asyncio.Event) -> None:
         """Read and prepared, portion by portion. The first one takes up the room that is there."""
@@ -246,6 +247,8 @@ class Worker:
                     here = [work for work in here if work not in served] + served
                     rounds.add(self._begin_round(turns))
                 self._look_ahead(here)
+                if more and self._takes_more(here):
+                    continue  # what was given back has left room
                 if more or here or rounds:
                     await self._changed.wait()
                 for done in [one for one in rounds if one.done()]:
@@ -264,16 +267,12 @@ class Worker:
                 self._end_jobs([work for work in batch if work not in far]),
                 *(self._end_aside(work) for work in far),
             )
-        await self._deliveries.end()
+        await self._outside.end_deliveries()
 
     async def _end_aside(self, work: Work) -> None:
         """One whose result is put somewhere: what takes memory is done when this returns, and the rest goes on."""
         await work.story.tell("compose", self.results.compose(work))
-        self._deliveries.take()
-        while self._deliveries.full:
-            await self._deliveries.wait()
-            self._deliveries.take()
-        self._deliveries.begin(work, self._end_jobs([work]))
+        self._outside.deliver(work, partial(self._end_jobs, [work]))
 
     async def _end_jobs(self, works: Sequence[Work]) -> None:
         outcomes = await asyncio.gather(

@@ -26,7 +26,7 @@ _inferences = count(1)
 
 
 class Story:
-    """Of one started job. It ends once: recorded, not kept or given back."""
+    """Of one started job. It ends once: recorded, not kept, or back in the queue."""
 
     def __init__(self, started: Attempt, model: str = "") -> None:
         self._started, self._model = started, model
@@ -88,7 +88,7 @@ class Story:
         self.span.end()
 
     def end(self, how: str) -> None:
-        """Without an outcome that counts: ``how`` is given_back or not_recorded."""
+        """Without an outcome that counts: ``how`` is given_back, put_back or not_recorded."""
         self.span.set_attribute("refstar.outcome", how)
         with self._ids(), trace.use_span(self.span):
             log.info("job %s: %s", self._started.job_id, how.replace("_", " "), extra={"outcome": how})

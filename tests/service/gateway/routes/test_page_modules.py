@@ -177,3 +177,31 @@ async def test_the_time_left_follows_the_pace(folder: str) -> None:
     """
     # Two seconds each: 8 are left after 4 s. More than before begins a new count.
     assert json.loads(await node(folder, script)) == [None, None, 16, 15, 13, None]
+
+
+async def test_an_order_with_other_choices_knows_them(folder: str) -> None:
+    """What a task reads of its order is what its fields ask for: places of faces in the result depend on it."""
+    script = """
+        globalThis.sessionStorage = { getItem: () => null };
+        const { Order } = await import("./order.js");
+        const order = new Order({ fields: [["upscale", "4"], ["faces", "all"]], ofPeople: [], groups: [], picked: [],
+          keep: false, mode: "all", upscale: 4, count: 1 });
+        const told = ({ fields, mode, upscale }) => [Object.fromEntries(fields), mode, upscale];
+        console.log(JSON.stringify([order.again({ upscale: "1" }), order.again({ faces: "largest" })].map(told)));
+    """
+    smaller, largest = json.loads(await node(folder, script))
+    assert smaller == [{"upscale": "1", "faces": "all"}, "all", 1]
+    assert largest == [{"upscale": "4", "faces": "largest"}, "largest", 4]
+
+
+async def test_faces_that_are_too_far_apart_for_a_small_picture_leave_the_largest_whole(folder: str) -> None:
+    script = """
+        import { gather } from "./picture.js";
+        const box = (x, y, width, height) => ({ x, y, width, height });
+        const near = box(0, 3, 4, 9), small = box(5, 1, 2, 2), far = box(40, 0, 3, 3);
+        console.log(JSON.stringify([[], [small], [small, near], [far, small, near]].map((boxes) => gather(boxes, 20))));
+    """
+    none, one, two, three = json.loads(await node(folder, script))
+    assert none is None
+    assert one == {"x": 5, "y": 1, "width": 2, "height": 2}
+    assert two == three == {"x": 0, "y": 1, "width": 7, "height": 11}

@@ -36,7 +36,7 @@ export class Order {
     const changed = this.fields.filter(([name]) => !(name in changes)).concat(Object.entries(changes));
     const left = (group) => ({ ...group, files: group.files.filter((file) => !without.includes(this.loose.indexOf(file))) });
     const groups = without.length ? this.groups.map(left).filter((group) => group.files.length) : this.groups;
-    return new Order({ ...this, fields: changed, groups, mode: changes.faces ?? this.mode, count });
+    return new Order({ ...this, fields: changed, groups, mode: changes.faces ?? this.mode, upscale: Number(changes.upscale ?? this.upscale), count });
   }
 
   get needsPeople() { return !this.loose.length && this.groups.length > 0; }

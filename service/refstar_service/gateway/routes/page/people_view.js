@@ -4,7 +4,7 @@ import { PICTURES, acceptFiles, byId, make, show, thumbnail } from "./dom.js";
 import { findFaces } from "./history.js";
 import { addReferences, deletePerson, isGuest, listPeople, removeReference, renamePerson, storePerson } from "./people.js";
 import { sayProblem } from "./problem.js";
-import { ProblemError, offers } from "./service.js";
+import { ProblemError, offers, slugOf } from "./service.js";
 import { people as words, labels, report } from "./words.js";
 
 let files = []; // of the person in the form
@@ -59,7 +59,13 @@ async function store(event) {
     const fields = byId("person-largest").checked ? [["reference_face", "largest"]] : [];
     const name = byId("person-name").value.trim();
     const person = await storePerson(name, files, fields, { onProgress: (share) => tell(words.storing(share)) });
-    if (person.status === "failed") { await deletePerson(person.id); throw new ProblemError(person.error, 422); }
+    if (person.status === "failed") {
+      await deletePerson(person.id);
+      const refused = person.references.filter((seen) => seen.reason === slugOf(person.error));
+      tell("");
+      showProblem(new ProblemError(person.error, 422), refused.map((seen) => report.reference(seen.index, seen.name)));
+      return;
+    }
     tell(words.stored(name));
     files = [];
     byId("person-name").value = "";
@@ -73,9 +79,11 @@ async function store(event) {
   }
 }
 
-function showProblem(error) {
-  [byId("person-problem-title").textContent, byId("person-problem-remedy").textContent] =
-    sayProblem(error.problem || { status: 500, title: String(error) });
+/** `names`: of the photographs that it is about, where they are known. */
+function showProblem(error, names = []) {
+  const [title, remedy] = sayProblem(error.problem || { status: 500, title: String(error) });
+  byId("person-problem-title").textContent = (names.length ? words.refused(names) : "") + title;
+  byId("person-problem-remedy").textContent = remedy;
   show("person-problem", true);
 }
 
@@ -123,7 +131,7 @@ function renderPerson(person, faces) {
       make("span", { className: "name" }, report.reference(seen.index, seen.name)), why ? make("small", {}, why) : null);
   }));
   normal();
-  const status = words.status[person.status];
+  const status = person.status === "ready" && person.error ? words.notAdded : words.status[person.status];
   element.append(
     make("strong", {}, person.name || words.unnamed), " ",
     make("span", { className: "soft" }, [words.about(person.references.length, new Date(person.expires_at)), isGuest(person.id) ? words.guest : ""].filter(Boolean).join(" · ")),

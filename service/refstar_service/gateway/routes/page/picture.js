@@ -23,13 +23,42 @@ function draw(width, height, paint, type = "image/jpeg", quality = 0.85) {
   return new Promise((resolve) => canvas.toBlob(resolve, type, quality));
 }
 
-/** {blob, width, height}: a copy whose longest side is `side` at most, and the size of the picture; or null. */
-export const shrink = (blob, side, quality) => inTurn(async () => {
+function join(one, other) {
+  const x = Math.min(one.x, other.x), y = Math.min(one.y, other.y);
+  return { x, y, width: Math.max(one.x + one.width, other.x + other.width) - x, height: Math.max(one.y + one.height, other.y + other.height) - y };
+}
+
+const longest = (box) => Math.max(box.width, box.height);
+
+/** The box around the largest of these boxes and as many others as fit into a square of this side; null without any. */
+export function gather(boxes, side) {
+  const [first = null, ...others] = [...boxes].sort((one, other) => longest(other) - longest(one));
+  return others.reduce((held, box) => (longest(join(held, box)) <= side ? join(held, box) : held), first);
+}
+
+// The square with `box` in its middle, or that of the picture: `room` times as large as the box, and `least` pixels at least.
+function squareAround(box, { width, height }, room, least = 0) {
+  const { x, y, width: across, height: down } = box || { x: 0, y: 0, width, height };
+  const side = Math.min(Math.max(Math.max(across, down) * room, least), width, height);
+  const place = (middle, length) => Math.min(Math.max(middle - side / 2, 0), length - side);
+  return { left: place(x + across / 2, width), top: place(y + down / 2, height), side };
+}
+
+const drawSquare = (bitmap, { left, top, side }, size, quality) =>
+  draw(size, size, (context, w, h) => context.drawImage(bitmap, left, top, side, side, 0, 0, w, h), "image/jpeg", quality);
+
+/**
+ * {blob, width, height}: a copy whose longest side is `side` at most, and the size of the picture; or null. With `boxes`, a
+ * square around them, large enough to know the picture again; of boxes that are too far apart, around the largest.
+ */
+export const shrink = (blob, side, { quality, boxes = [] } = {}) => inTurn(async () => {
   const bitmap = await decode(blob);
   if (!bitmap) return null;
   const { width, height } = bitmap;
-  const scale = Math.min(1, side / Math.max(width, height));
-  const small = await draw(width * scale, height * scale, (context, w, h) => context.drawImage(bitmap, 0, 0, w, h), "image/jpeg", quality);
+  const scale = Math.min(1, side / Math.max(width, height)), shorter = Math.min(width, height);
+  const square = boxes.length ? squareAround(gather(boxes, shorter), bitmap, 2.5, shorter / 2) : null;
+  const small = square ? await drawSquare(bitmap, square, Math.min(side, square.side), quality)
+    : await draw(width * scale, height * scale, (context, w, h) => context.drawImage(bitmap, 0, 0, w, h), "image/jpeg", quality);
   bitmap.close();
   return { blob: small, width, height };
 });
@@ -38,12 +67,7 @@ export const shrink = (blob, side, quality) => inTurn(async () => {
 export const cut = (blob, box, side) => inTurn(async () => {
   const bitmap = await decode(blob);
   if (!bitmap) return null;
-  const { width, height } = bitmap;
-  const from = box ? Math.min(Math.max(box.width, box.height) * 1.5, width, height) : Math.min(width, height);
-  const center = box ? { x: box.x + box.width / 2, y: box.y + box.height / 2 } : { x: width / 2, y: height / 2 };
-  const left = Math.min(Math.max(center.x - from / 2, 0), width - from);
-  const top = Math.min(Math.max(center.y - from / 2, 0), height - from);
-  const made = await draw(side, side, (context) => context.drawImage(bitmap, left, top, from, from, 0, 0, side, side));
+  const made = await drawSquare(bitmap, squareAround(box, bitmap, 1.5), side);
   bitmap.close();
   return made;
 });

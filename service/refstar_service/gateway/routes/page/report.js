@@ -49,7 +49,7 @@ export function showFaces(task, visible, again) {
       make("span", { className: "tools" }, anyway, visible && !aligned ? closer : null));
   }));
   show("faces-report", job.faces.length > 0);
-  show("wrong-person", job.people?.length > 1);
+  show("wrong-person", job.people?.length > 1 && job.faces.some((face) => face.action === "restored"));
   byId("wrong-person").textContent = words.wrongPerson;
   show("view-tools", visible && !aligned && job.faces.length > 0);
 }

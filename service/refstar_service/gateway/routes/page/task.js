@@ -1,5 +1,6 @@
 // A task: one photograph on its way through the service and back, in this visit or an earlier one.
 
+import { asBox } from "./dom.js";
 import { follow, hasEnded } from "./events.js";
 import * as history from "./history.js";
 import { Pace } from "./pace.js";
@@ -138,7 +139,7 @@ export class Task {
     this.job = await upload("/v1/restorations", this.order.form(this.photo, people), { signal, onProgress, waiting });
     this.#become(State.SENT);
     const { file } = this.photo;
-    const copy = history.isKeptWhole(file) ? file : (await shrink(file, history.COPY_SIDE, 0.9))?.blob;
+    const copy = history.isKeptWhole(file) ? file : (await shrink(file, history.COPY_SIDE, { quality: 0.9 }))?.blob;
     await history.remember(this.#record(), copy);
   }
 
@@ -161,7 +162,7 @@ export class Task {
       return [answer, await answer.blob()];
     });
     this.resultName = readName(response) || "restored";
-    const small = await shrink(result, THUMB_SIDE);
+    const small = await shrink(result, THUMB_SIDE, { boxes: this.#boxes() });
     if (small) {
       this.thumb = small.blob;
       this.size ||= { width: small.width / this.upscale, height: small.height / this.upscale };
@@ -169,6 +170,12 @@ export class Task {
     this.kept = true;
     this.kept = await history.keepResult(this.#record(), result);
     this.#become(State.DONE);
+  }
+
+  /** Boxes of the faces that it is about, in pixels of the result. */
+  #boxes() {
+    const faces = this.mode === "aligned" ? [] : this.job.faces.filter((face) => face.action !== "skipped");
+    return faces.map((face) => asBox(face.box.map((value) => value * this.upscale)));
   }
 
   #note(job) {

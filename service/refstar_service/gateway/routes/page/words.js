@@ -19,7 +19,7 @@ const until = (date) => (date - Date.now() < 20 * 3600_000 ? clock(date) : day(d
 export const labels = {
   tagline: "Restore the faces in degraded photographs, using other photographs of the same people.",
   restore: "Restore", people: "People",
-  keyNeeded: "This service requires an API key", useKey: "Use it",
+  keyNeeded: "This service requires an API key", useKey: "Use this key",
   photographs: "Photographs", choosePhotographs: "Choose photographs", dropThem: ", drop them here or paste them",
   remove: "Remove", turn: "Turn", removeAll: "Remove all",
   unseen: "This browser cannot display this file, but the service may be able to read it.",
@@ -30,16 +30,16 @@ export const labels = {
   addBox: "Add a box", clearBoxes: "Remove all boxes",
   size: "Size of the result", original: "original", double: "2 ×", fourfold: "4 ×",
   options: "More options",
-  fidelity: "Fidelity", fidelityHelp: "left: more detail; right: closer to the picture",
+  fidelity: "Fidelity", fidelityHelp: "left: more detail; right: closer to the photograph",
   strength: "Use of the references", strengthHelp: "how much may be taken from them",
   model: "Model", defaultModel: "default", format: "File type", sameFormat: "unchanged",
   minFace: "Smallest face, in pixels", minScore: "How sure a face must be", quality: "Quality, in percent",
   largestFace: "If a reference shows several faces, use the largest",
   grain: "Give restored faces the grain of the photograph",
   keep: "Leave a face as it was if its restoration is no better",
-  keepLocation: "Keep the place (GPS) where it was taken in the result",
+  keepLocation: "Keep the location (GPS) of the photograph in the result",
   empty: "The restored photographs will appear here, with what was found in them.",
-  goOn: "Go on", cancelAll: "Cancel all", cancel: "Cancel", downloadAll: "Download all (ZIP)",
+  goOn: "Continue", cancelAll: "Cancel all", cancel: "Cancel", downloadAll: "Download all (ZIP)",
   back: "All photographs", previous: "Previous", next: "Next",
   before: "before", after: "after", wholePicture: "Whole picture", showBoxes: "Show boxes around faces",
   cut: "How much of the original picture is shown", notShown: "This browser cannot display this file type. Download the result, or choose another file type.",
@@ -50,15 +50,15 @@ export const labels = {
   newPerson: "Store a person", newPersonHelp: "The service looks at the photographs once and keeps the faces, not the photographs. " +
     "Then you can pick the person for any photograph.",
   name: "Name", addPictures: "Add photographs", dropHere: "or drop them here", store: "Store",
-  storedPeople: "Stored people", nobody: "Nobody is stored.",
+  storedPeople: "Stored people", nobody: "No people are stored yet.",
   footer: "Restoration can invent detail. Do not use results for identification or as evidence. Pictures are deleted when they expire.",
   apiReference: "API reference",
 };
 
 export const form = {
   chooseMore: "Choose more",
-  whoHelp: (most) => "For each person up to " + most + " sharp photographs with one face in each. They are optional, but without them " +
-    "the result cannot look like this person.",
+  whoHelp: (most) => "For each person, up to " + most + " sharp photographs with one face each. They are optional, but without them " +
+    "a result may not look like the person.",
   restore: (photos) => (photos > 1 ? "Restore " + photos + " photographs" : "Restore"),
   noPhoto: "Choose a photograph first.",
   surplus: (name, surplus) => "Remove " + count(surplus, "photograph", "photographs") + " of " + name + ".",
@@ -74,7 +74,7 @@ export const form = {
   unused: (model) => "The model " + model + " does not use this.",
   once: "With several photographs or people, the service stores the references for as long as it takes, and then deletes them.",
   faces: {
-    "": (people, several) => (several ? "All faces: each with the photographs of whom it shows." : people ? "The largest face, because there are references."
+    "": (people, several) => (several ? "All faces, each with the photographs of the person it shows." : people ? "The largest face, because there are references."
       : "All faces, or the largest if you add references."),
     all: (people, several) => "Every face that is found" + (people && !several ? ", all with the same references." : "."),
     largest: () => "The largest face of each photograph.",
@@ -91,11 +91,11 @@ export const form = {
 
 export const STEPS = ["sending", "waiting", "preparing", "restoring", "storing"];
 export const steps = {
-  sending: "Send", waiting: "Wait for a place", preparing: "Find faces", restoring: "Restore faces", storing: "Put together",
+  sending: "Send", waiting: "Wait in the queue", preparing: "Find faces", restoring: "Restore faces", storing: "Put together",
 };
 
 export const progress = {
-  waiting: "Waits for its turn",
+  waiting: "Waiting for its turn",
   storing: "Looking at the references",
   sending: (share) => (share < 1 ? "Sending, " + percent(share) : "Sent; the service is reading it"),
   paused: (seconds, answers) => (answers ? "The service is busy" : "The service does not respond") + "; trying again in " + duration(seconds),
@@ -108,7 +108,7 @@ export const progress = {
   done: "Done", kept: "Left as it was", failed: "Not restored", canceled: "Canceled",
   left: (seconds) => (seconds < 5 ? "" : "about ") + duration(seconds) + " left",
   album: (ended, all) => ended + " of " + count(all, "photograph", "photographs"),
-  albumDone: (done, all) => (done === all ? "All " + all + " photographs are done" : done + " of " + all + " photographs are done"),
+  albumDone: (done, all) => (done === all ? (all === 2 ? "Both photographs are done" : "All " + all + " photographs are done") : done + " of " + all + " photographs are done"),
   zipping: (at, all) => "Saving " + at + " of " + all,
   zipped: (missing) => (missing ? count(missing, "result is", "results are") + " missing in the file: no longer there. Restore " + (missing === 1 ? "it" : "them") + " again." : ""),
   zipName: "restored-photographs.zip",
@@ -138,18 +138,18 @@ export const report = {
     "not-center": "It is not the one closest to the center.",
     "not-in-boxes": "It is in none of your boxes. To restore it too, mark it.",
     "face-too-small": "It is too small. A larger scan helps most.",
-    "too-many-faces": "There are more faces than one restoration can process. Cut the photograph in parts.",
+    "too-many-faces": "There are more faces than one restoration can process. Split the photograph into parts.",
     "no-face-found": "There is no face in this box. Draw it from brow to chin.",
-    "points-unusable": "Eyes, nose and mouth could not be located. Mark the face with a box, or cut it out and choose “it is a face crop”.",
+    "points-unusable": "Eyes, nose and mouth could not be located. Mark the face with a box, or crop it and choose “it is a face crop”.",
     "not-finite": "The model gave no usable result.",
     "already-sharp": "It is sharp already, and the restoration was no sharper. If you want to see the restoration, restore it anyway.",
-    "not-plausible": "The restoration did not fit the photograph. Bars, a net, a hand or the raster of a print may lie over the face: scan " +
-      "without the raster, or choose another photograph. To see it all the same, restore it anyway.",
+    "not-plausible": "The restoration did not fit the photograph. Bars, a net, a hand or the dots of a print may cover the face: scan prints " +
+      "with “descreen” on, or choose another photograph. To see it all the same, restore it anyway.",
   },
   otherReason: "A reference was refused, so nothing was restored.",
   anyway: "Restore it anyway",
-  sideways: "This photograph seems to lie on its side. Faces are restored as they stand, but an upright photograph is seen better.",
-  headless: "This photograph seems to stand on its head. Faces are restored as they stand, but an upright photograph is seen better.",
+  sideways: "This photograph seems to lie on its side. Faces are restored as they stand, but the service sees more in an upright photograph.",
+  headless: "This photograph seems to stand on its head. Faces are restored as they stand, but the service sees more in an upright photograph.",
   turnIt: "Turn it and restore again",
   reference: (index, name) => name || "Reference " + index,
   noFace: (name) => "no face in this photograph was taken for " + (name || "this person") + ".",
@@ -158,7 +158,7 @@ export const report = {
     "reference-too-small": "its face is too small to help. At least 40 pixels between the eyes are needed.",
     "reference-too-blurred": "its face is too blurred to help. Choose a sharper one.",
     "reference-without-face": "no face was found in it. Choose one that shows the face from the front.",
-    "several-faces": "it shows several faces. Cut it to one person, or let the largest be used.",
+    "several-faces": "it shows several faces. Crop it to one person, or let the largest be used.",
     "reference-surplus": "others of this person are sharper, and no more are taken.",
     "reference-removed": "you removed it.",
   },
@@ -171,6 +171,7 @@ export const report = {
 
 export const people = {
   status: { preparing: "The service is looking at the photographs", ready: "", failed: "No photograph can be used" },
+  notAdded: "The last photographs were not added",
   about: (photographs, expires) => count(photographs, "photograph", "photographs") + ", kept until " + day(expires),
   rename: "Rename", renamed: (name) => "New name for " + (name || "this person"),
   save: "Save", add: "Add photographs", remove: (name) => "Remove photograph " + name, delete: "Delete",
@@ -178,6 +179,7 @@ export const people = {
   pick: "Use for a photograph",
   unnamed: "Without a name",
   stored: (name) => (name || "The person") + " is stored.",
+  refused: (names) => names.join(", ") + ": ",
   noPictures: "Add at least one photograph.",
   guest: "stored for an album only",
   storing: (share) => (share < 1 ? "Sending, " + percent(share) : "The service is looking at the photographs"),
@@ -191,7 +193,7 @@ export const problems = {
   "": ["The service does not respond", "Check that it is running and that you are connected, then try again."],
   "key-required": ["This service requires a key", "Enter it at the top of this page."],
   "key-invalid": ["This key is not valid", "It may be mistyped or revoked. " + OPERATOR],
-  "quota-exceeded": ["Your share of this service is used up for now", "Go on later, or ask whoever runs the service for more."],
+  "quota-exceeded": ["Your share of this service is used up for now", "Continue later, or ask whoever runs the service for more."],
   "too-many-unfinished": ["Too many of your photographs are waiting", "Wait until some are done, or cancel some."],
   "queue-full": ["Many photographs are waiting", LATER],
   "storage-full": ["The service has no room for more pictures at the moment", "Delete results and people that you no longer need, or try again later."],
@@ -205,8 +207,8 @@ export const problems = {
   "unknown-model": ["This model is no longer there", "Reload this page and choose another."],
   "no-face-found": ["No face was found", "If there is one, mark it with a box. A larger or better scan helps too."],
   "face-too-small": ["Every face is too small", "A larger scan helps most. Or let smaller faces count, under “More options”: but most of what you see then is invented."],
-  "reference-without-face": ["A reference shows no face", "Choose a photograph that shows the face from the front, or restore without it."],
-  "several-faces": ["A reference shows several faces", "Cut it to one person, or let the largest face be used."],
+  "reference-without-face": ["A reference shows no face", "Choose a photograph that shows the face from the front, or leave it out."],
+  "several-faces": ["A reference shows several faces", "Crop it to one person, or let the largest face be used."],
   "reference-too-small": ["The faces in the references are too small to help", "Choose some with at least 40 pixels between the eyes."],
   "reference-too-blurred": ["The references are too blurred to help", "Choose sharper ones."],
   "reference-surplus": ["There are more references than are used", "Leave out those that are least sharp."],
@@ -221,10 +223,10 @@ export const problems = {
   "too-many-people": ["No more people can be stored", "Delete some that you no longer need."],
   "image-too-many-bytes": ["The file is too large", "Save it with stronger compression, or smaller."],
   "request-too-large": ["These files are too large together", "Use fewer or smaller references."],
-  "image-too-many-pixels": ["The picture is too large", "Scale it down or cut it."],
+  "image-too-many-pixels": ["The picture is too large", "Scale it down or crop it."],
   "image-too-small": ["The picture is too small", "Scan it larger."],
   "result-too-large": ["The enlarged picture would be too large", "Choose a smaller size of the result."],
-  "not-square": ["A face crop must be square", "Cut it to a square, or choose another way under “Faces to restore”."],
+  "not-square": ["A face crop must be square", "Crop it to a square, or choose something else under “Faces to restore”."],
   "image-empty": ["The file is empty", "Check it: perhaps it was not copied to its end."],
   "not-an-image": ["The file is not a picture", "Choose a JPEG, PNG, WebP, TIFF, HEIC or another picture."],
   "image-type-unsupported": ["This type of picture cannot be read", FILE],
