@@ -113,6 +113,14 @@ def test_a_photograph_is_restored_compared_and_downloaded(
     assert float(page.run("document.querySelector('#cut').value")) == before + 1
     page.click("#faces-list button")  # closer
     assert page.run("document.querySelector('#compare').classList.contains('closer')")
+    middles = page.run(
+        "['#compare .cut', '#found .mark', '#compare']"
+        ".map((one) => document.querySelector(one).getBoundingClientRect())"
+        ".map(({ x, width, height }) => [x + width / 2, width, height])"
+    )
+    (line, _, _), (face, width, height), (_, *view) = middles
+    assert line == pytest.approx(face, abs=2)
+    assert max(width / view[0], height / view[1]) == pytest.approx(0.7, abs=0.03)
     page.save_downloads(tmp_path)
     page.click("#download")
     deadline = time.monotonic() + 10

@@ -2,6 +2,8 @@
 
 import { asBox, byId, clamp, make, place, show, showBlob } from "./dom.js";
 
+const FILLED = 0.7; // share of a closer view that a face takes up
+
 let size = null; // of the photograph
 
 /** Shows both, or whichever can be shown; gives the sizes {before, after}, null for what cannot. */
@@ -27,14 +29,14 @@ export function layOut(pictures, both) {
 
 /** Shows only this part of the photograph, enlarged: a box around a face, or null for all of it. */
 export function look(box) {
-  const scale = box ? clamp(0.5 * Math.min(size.width / box.width, size.height / box.height), 1, 40) : 1;
+  const scale = box ? clamp(FILLED * Math.min(size.width / box.width, size.height / box.height), 1, 40) : 1;
   const part = { width: size.width / scale, height: size.height / scale };
   const left = box ? clamp(box.x + box.width / 2 - part.width / 2, 0, size.width - part.width) : 0;
   const top = box ? clamp(box.y + box.height / 2 - part.height / 2, 0, size.height - part.height) : 0;
   for (const view of byId("compare").querySelectorAll(".view")) {
     view.style.transform = "scale(" + scale + ") translate(" + -left / size.width * 100 + "%, " + -top / size.height * 100 + "%)";
   }
-  setCut(50);
+  setCut(box ? (box.x + box.width / 2 - left) / part.width * 100 : 50);
   byId("compare").classList.toggle("closer", scale > 1);
   byId("whole").disabled = scale === 1;
   if (box) byId("compare").scrollIntoView({ block: "nearest" });
