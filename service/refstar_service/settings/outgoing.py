@@ -63,8 +63,9 @@ class OutgoingSettings(SettingsGroup):
 
     transfers_at_once: int = Field(16, ge=1)
     """Restorations of one worker that may wait for pictures from URLs at the same time, and as many that may wait for
-    their results to be delivered; further ones wait in the queue, and others with them. Multiplied by
-    `max_request_bytes`, it bounds the memory that such pictures take."""
+    their results to be delivered. One API key has at most as many of these places as are left free for others, so half
+    of them alone; without keys, when all are taken, other restorations wait too. Multiplied by `max_request_bytes`, it
+    bounds the memory that such pictures take."""
 
     @field_validator("webhook_networks", "url_networks")
     @classmethod
