@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 from redis_process import RedisProcess
 from refstar_service.jobs import JobQueue, JobStatus, Outcome, Reservation, RestoreRequest
 from refstar_service.redis.client import connect
@@ -225,4 +226,24 @@ async def test_a_failover_to_the_replica_costs_nobody_an_error(
             job = await queue.get("running")
             assert job is not None
             assert job.status is JobStatus.SUCCEEDED
+            await queue.aclose()
+
+
+async def test_a_full_redis_gives_out_its_jobs_and_lets_workers_wait(
+    tmp_path: Path, request_for_jobs: RestoreRequest
+) -> None:
+    """Also where a worker puts itself down as idle, which is a write."""
+    with RedisProcess(tmp_path / "full") as server:
+        async with connect(server.url) as own:
+            queue = JobQueue(own)
+            await queue.setup()
+            await queue.submit("one", request_for_jobs)
+            await own.config_set("maxmemory-policy", "noeviction")
+            await own.config_set("maxmemory", "1")
+            with pytest.raises(OutOfMemoryError):
+                await own.set("another", "byte")
+            started = await queue.start(await queue.reserve(1, models=["refstar"]))
+            await queue.release([one for one in started if one])
+            assert [one.job_id for one in await queue.reserve(1, block=0)] == ["one"]
+            assert await queue.reserve(1, block=0.1, models=["refstar"]) == []
             await queue.aclose()
