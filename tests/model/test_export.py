@@ -9,36 +9,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from drawn_net import published
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden
 from refstar_model.export.graph import Graph, ParityError, export_graph, write_folder
-from refstar_model.refstar.params import TINY, Attention, BackboneKind
 from refstar_service.engine import restorer
 from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
-#: With what "naf", which the fixture `tiny_folder` holds, has not.
-OTHER = replace(
-    TINY,
-    size=128,
-    unshuffle=8,
-    backbone=BackboneKind.VQ,
-    attention=Attention.JOINT,
-    reach=0.0,
-    refinement=0,
-    gate=False,
-)
 
-
-@pytest.fixture(scope="module", params=["naf", "vq, one softmax"])
-def folder(
-    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    if request.param == "naf":
-        return tiny_folder
-    return published(OTHER, tmp_path_factory.mktemp("zoo") / "tiny")
+@pytest.fixture(scope="module")
+def folder(tiny_folder: Path) -> Path:
+    return tiny_folder
 
 
 def test_the_service_runs_what_the_exporter_wrote(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands for a machine with a GPU and no network, rehearsed on the CPU: pack, train by the clock, go on."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,17 +23,27 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def few_photos(photos: PhotoSet, tmp_path: Path) -> Path:
+    """The photographs for training, and two to judge by: restoring those is what takes the time here."""
+    folder = shutil.copytree(photos.roots[0], tmp_path / "few")
+    for name in ("faces.csv", "pairs.csv"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(line for line in lines if "p4" not in line and "p5_1" not in line))
+    return folder
+
+
 @pytest.mark.parametrize(("system", "narrow"), [("refstar", REFSTAR), ("ganprior", GANPRIOR)])
 def test_what_comes_back_from_a_borrowed_gpu_goes_on_here(
     system: str,
     narrow: object,
-    photos: PhotoSet,
+    few_photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(f"refstar_model.{system}.params.SMALL", narrow)
-    run(monkeypatch, "pack", "--data", photos.roots[0], "--out", tmp_path / "pack")
+    run(monkeypatch, "pack", "--data", few_photos, "--out", tmp_path / "pack")
     assert "train" in capsys.readouterr().out
     command = ["train", system, "--data", tmp_path / "pack", "--on-device", "--by-clock", "--batch", 2]
     rehearsed = ["--device", "cpu", "--minutes", 0.03]

@@ -1,8 +1,10 @@
 """What is rewritten for speed computes what the plain form computes."""
 
+import copy
+
 import pytest
 import torch
-from refstar_model.layers.blocks import ChannelNorm, NafBlock, conv_unshuffled
+from refstar_model.layers.blocks import ChannelNorm, NafBlock, conv_unshuffled, fold_blocks, scale_places
 from refstar_model.layers.color import join_color, luminance, split_color
 from refstar_model.layers.fidelity import _low_pass
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
@@ -33,9 +35,13 @@ def test_a_block_in_evaluation_equals_the_block_in_training() -> None:
             value.add_(torch.randn_like(value) * 0.3)
     # Far from zero, as deep features are: the variance is a difference of squares there.
     for x in (drawn(2, 16, 8, 8), drawn(2, 16, 8, 8) * 3 + 20):
+        whole = nn.Sequential(nn.Sequential(copy.deepcopy(block)))
+        fold_blocks(whole)
+        assert not any(isinstance(part, NafBlock) for part in whole.modules())
         with torch.no_grad():
-            plain, folded = block.train()(x), block.eval()(x)
+            plain, folded, held = block.train()(x), block.eval()(x), whole(x)
         assert torch.allclose(plain, folded, atol=2e-3 * plain.std().item())
+        assert torch.equal(folded, held)
 
 
 def test_a_norm_folded_into_a_convolution_equals_both() -> None:
@@ -45,7 +51,7 @@ def test_a_norm_folded_into_a_convolution_equals_both() -> None:
         norm.weight.add_(torch.randn_like(norm.weight))
         norm.bias.add_(torch.randn_like(norm.bias))
         x = drawn(1, 8, 4, 4)
-        assert torch.allclose(F.conv2d(*norm.into(conv, x)), conv(norm(x)), atol=1e-5)
+        assert torch.allclose(F.conv2d(scale_places(x), *norm.fold_into(conv)), conv(norm(x)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "size"), [(64, 16), (16, 64), (16, 16)])

@@ -91,7 +91,7 @@ class _Halving:
         return HALF if all(self._types[name] == HALF for name in decisive) else FLOAT
 
     def _is_mean(self, node: NodeProto) -> bool:
-        """Whether a convolution is the mean over channels (layers.blocks.ChannelNorm)."""
+        """Whether a convolution is the mean over channels (layers.blocks.average_channels)."""
         kernel = self._constant(node.input[1])
         return kernel is not None and kernel.shape[0] == 1 and kernel.size > 1 and np.ptp(kernel) == 0
 

@@ -18,6 +18,7 @@ from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.restorers import NetModel
 from refstar_model.export.views import EXACT, RestoringViews, View, count_parameters
+from refstar_model.layers.blocks import fold_blocks
 
 FACES, REFERENCES = 2, 3  # of the parity check; references of each face
 #: Levels of 255 that a block of the golden picture's answer may differ on another machine.
@@ -47,11 +48,13 @@ def export_restorer(
     folder: Path,
     photos: PhotoSet | None = None,
 ) -> dict[str, Any]:
-    """Write the model folder, the networks' weights rounded to fp16 in place; returns the manifest.
+    """Write the model folder, the networks' weights folded and rounded to fp16 in place; returns the manifest.
 
     Parity is checked with real faces of ``photos`` where given, else with drawn pictures. Raises ParityError, and
     leaves ``folder`` as it was.
     """
+    parameters = count_parameters(views.module)
+    fold_blocks(views.module)
     for module in views.module.eval():
         round_weights(module)
     examples = _draw_examples(views, photos)
@@ -66,7 +69,6 @@ def export_restorer(
         )
         for name, view in views.by_name.items()
     ]
-    parameters = count_parameters(views.module)
     description = describe_model(card, model, steps, views.size, parameters, _golden_answers(views))
     given = {g.name: {name: value.numpy() for name, value in g.inputs.items()} for g in graphs}
     with prepare_folder(folder) as part:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ganprior.mmrb import activate
-from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.layers.blocks import ChannelNorm, scale_places
 
 
 class SelfAttention(nn.Module):
@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
     def _normalize(self, norm: ChannelNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
         if self.training:
             return conv(norm(x))
-        return F.conv2d(*norm.into(conv, x))
+        return F.conv2d(scale_places(x), *norm.fold_into(conv))
 
 
 class FaceAttention(nn.Module):

@@ -76,7 +76,7 @@ class Mmrb(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.fuse(self.second(self.first(x)))
-        # A pool and not a mean over (2, 3), for the reason that layers.blocks.ChannelNorm gives.
+        # A pool and not a mean over (2, 3), for the reason that layers.blocks.average_channels gives.
         seen = activate(self.squeeze(F.avg_pool2d(y, y.shape[-2:])))
         # Hard, as in MobileNetV3 (arXiv 1905.02244): fp16 graphs compute sigmoids, and what they multiply, in fp32.
         return x * _SHARE + y * (F.hardsigmoid(self.excite(seen)) * (2 * _SHARE))

@@ -1,8 +1,12 @@
 """Convolution blocks shared by the networks. They know nothing of references or masks."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+EPSILON = 1e-6  # added to variances
 
 
 def conv_unshuffled(conv: nn.Conv2d, x: Tensor, factor: int) -> Tensor:
@@ -34,35 +38,44 @@ class ChannelNorm(nn.Module):
             # One pass where channels lie last, in x's precision with sums in fp32. Written out it is six, in fp32, and
             # its gradient comes back with channels first, which made every sum with it ten times as slow.
             places = x.permute(0, 2, 3, 1)
-            normed = F.layer_norm(places, places.shape[-1:], self.weight.flatten(), self.bias.flatten(), 1e-6)
+            normed = F.layer_norm(
+                places, places.shape[-1:], self.weight.flatten(), self.bias.flatten(), EPSILON
+            )
             return normed.permute(0, 3, 1, 2)
-        centered = x - self._mean(x)
-        variance = self._mean(centered * centered)
-        return centered * torch.rsqrt(variance + 1e-6) * self.weight + self.bias
+        centered = x - average_channels(x)
+        variance = average_channels(centered * centered)
+        return centered * torch.rsqrt(variance + EPSILON) * self.weight + self.bias
 
-    def into(self, conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``conv(self(x))`` for a 1x1 ``conv`` as ``F.conv2d`` of what is returned: scaled x, kernel and bias.
+    def fold_into(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Kernel and bias with which ``conv(self(x))`` is ``F.conv2d(scale_places(x), kernel, bias)``; ``conv`` is 1x1.
 
         Centering, weight and bias of the norm are linear and go into the kernel; what is left of it is one factor per
         place, 1 / sd. For evaluation: x is passed over three times fewer.
         """
-        mean = self._mean(x)
-        variance = (self._mean(x * x) - mean * mean).clamp(min=0)
-        kernel, channels = conv.weight.flatten(1), x.shape[1]
+        kernel, channels = conv.weight.flatten(1), conv.in_channels
         weighed = kernel * self.weight.flatten()
-        centering = torch.full((channels, 1), 1 / channels, dtype=x.dtype, device=x.device)
+        # A product and not a mean, for the reason that average_channels gives.
+        centering = torch.full((channels, 1), 1 / channels, dtype=kernel.dtype, device=kernel.device)
         bias = kernel @ self.bias.flatten()
         if conv.bias is not None:
             bias = bias + conv.bias
-        return x * torch.rsqrt(variance + 1e-6), (weighed - weighed @ centering)[:, :, None, None], bias
+        return (weighed - weighed @ centering)[:, :, None, None], bias
 
-    def _mean(self, x: Tensor) -> Tensor:
-        """Mean over the channels, [N, 1, h, w].
 
-        A 1x1 convolution: onnxruntime's ReduceMean splits its sum by how much work there is, so a face came out one
-        level different, in single pixels, when others shared its batch.
-        """
-        return F.conv2d(x, torch.full((1, x.shape[1], 1, 1), 1 / x.shape[1], dtype=x.dtype, device=x.device))
+def scale_places(x: Tensor) -> Tensor:
+    """x by 1 / sd of each place's channels; [N, C, h, w]."""
+    mean = average_channels(x)
+    variance = (average_channels(x * x) - mean * mean).clamp(min=0)
+    return x * torch.rsqrt(variance + EPSILON)
+
+
+def average_channels(x: Tensor) -> Tensor:
+    """Mean over the channels, [N, C, h, w] to [N, 1, h, w].
+
+    A 1x1 convolution: onnxruntime's ReduceMean splits its sum by how much work there is, so a face came out one level
+    different, in single pixels, when others shared its batch.
+    """
+    return F.conv2d(x, torch.full((1, x.shape[1], 1, 1), 1 / x.shape[1], dtype=x.dtype, device=x.device))
 
 
 class NafBlock(nn.Module):
@@ -86,49 +99,117 @@ class NafBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return self._fold_norm(x)
+            return self.fold().run(x)
         left, right = self.depthwise(self.expand(self.norm1(x))).chunk(2, 1)
         y = left * right
         y = y * self.attend(F.avg_pool2d(y, y.shape[-2:]))
         # The factors go into the kernels, so that x stays in autocast's precision: a parameter times x is fp32.
-        x = x + _times(self.beta, self.project, y)
+        x = x + F.conv2d(y, *_weigh(self.beta, self.project))
         left, right = self.widen(self.norm2(x)).chunk(2, 1)
-        return x + _times(self.gamma, self.narrow, left * right)
+        return x + F.conv2d(left * right, *_weigh(self.gamma, self.narrow))
 
-    def _fold_norm(self, x: Tensor) -> Tensor:
-        """The same function with all constants in the kernels and the gates' halves as convolutions of their own.
+    def fold(self) -> "FoldedWeights":
+        """The weights of the same function in evaluation, with all constants in the kernels."""
+        channels = self.attend.in_channels
+        expand, expand_bias = self.norm1.fold_into(self.expand)
+        widen, widen_bias = self.norm2.fold_into(self.widen)
+        left, right = slice(0, channels), slice(channels, 2 * channels)
+        deep, attend = self.depthwise, self.attend
+        assert deep.bias is not None
+        assert attend.bias is not None
+        project, project_bias = _weigh(self.beta, self.project)
+        narrow, narrow_bias = _weigh(self.gamma, self.narrow)
+        return FoldedWeights(
+            expand_left=expand[left],
+            expand_left_bias=expand_bias[left],
+            expand_right=expand[right],
+            expand_right_bias=expand_bias[right],
+            depthwise_left=deep.weight[left],
+            depthwise_left_bias=deep.bias[left],
+            depthwise_right=deep.weight[right],
+            depthwise_right_bias=deep.bias[right],
+            attend=attend.weight,
+            attend_bias=attend.bias,
+            project=project,
+            project_bias=project_bias,
+            widen_left=widen[left],
+            widen_left_bias=widen_bias[left],
+            widen_right=widen[right],
+            widen_right_bias=widen_bias[right],
+            narrow=narrow,
+            narrow_bias=narrow_bias,
+        )
+
+
+class FoldedWeights(NamedTuple):
+    """Of a block of C channels, kernels [D, C, k, k] and biases [D]; the halves of each gate apart."""
+
+    expand_left: Tensor
+    expand_left_bias: Tensor
+    expand_right: Tensor
+    expand_right_bias: Tensor
+    depthwise_left: Tensor
+    depthwise_left_bias: Tensor
+    depthwise_right: Tensor
+    depthwise_right_bias: Tensor
+    attend: Tensor
+    attend_bias: Tensor
+    project: Tensor
+    project_bias: Tensor
+    widen_left: Tensor
+    widen_left_bias: Tensor
+    widen_right: Tensor
+    widen_right_bias: Tensor
+    narrow: Tensor
+    narrow_bias: Tensor
+
+    def run(self, x: Tensor) -> Tensor:
+        """The block in evaluation, the gates' halves as convolutions of their own.
 
         Between convolutions onnxruntime keeps channels in blocks; what is not a convolution, a product or a sum of
         two such tensors costs two copies. That, and passes over x, took a third of the time.
         """
         channels = x.shape[1]
-        halves = slice(0, channels), slice(channels, 2 * channels)
-        scaled, kernel, bias = self.norm1.into(self.expand, x)
-        deep = self.depthwise
-        assert deep.bias is not None
-        left, right = (
-            F.conv2d(
-                F.conv2d(scaled, kernel[half], bias[half]),
-                deep.weight[half],
-                deep.bias[half],
-                padding=1,
-                groups=channels,
-            )
-            for half in halves
-        )
+        scaled = scale_places(x)
+        left = F.conv2d(scaled, self.expand_left, self.expand_left_bias)
+        right = F.conv2d(scaled, self.expand_right, self.expand_right_bias)
+        left = F.conv2d(left, self.depthwise_left, self.depthwise_left_bias, padding=1, groups=channels)
+        right = F.conv2d(right, self.depthwise_right, self.depthwise_right_bias, padding=1, groups=channels)
         y = left * right
-        # A pool and not a mean over (2, 3), for the reason that ChannelNorm gives.
-        y = y * self.attend(F.avg_pool2d(y, y.shape[-2:]))
-        x = x + _times(self.beta, self.project, y)
-        scaled, kernel, bias = self.norm2.into(self.widen, x)
-        left, right = (F.conv2d(scaled, kernel[half], bias[half]) for half in halves)
-        return x + _times(self.gamma, self.narrow, left * right)
+        # A pool and not a mean over (2, 3), for the reason that average_channels gives.
+        y = y * F.conv2d(F.avg_pool2d(y, y.shape[-2:]), self.attend, self.attend_bias)
+        x = x + F.conv2d(y, self.project, self.project_bias)
+        scaled = scale_places(x)
+        left = F.conv2d(scaled, self.widen_left, self.widen_left_bias)
+        right = F.conv2d(scaled, self.widen_right, self.widen_right_bias)
+        return x + F.conv2d(left * right, self.narrow, self.narrow_bias)
 
 
-def _times(factor: Tensor, conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """``factor * conv(x)`` for a 1x1 ``conv``; factor [D, 1, 1]."""
+class FoldedNafBlock(nn.Module):
+    """A block that holds its folded weights, for an export: a third of the operations are left in the graph."""
+
+    def __init__(self, block: NafBlock) -> None:
+        super().__init__()
+        for name, value in block.fold()._asdict().items():
+            self.register_parameter(name, nn.Parameter(value.detach().clone(), requires_grad=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return FoldedWeights(*(getattr(self, name) for name in FoldedWeights._fields)).run(x)
+
+
+def fold_blocks(module: nn.Module) -> None:
+    """Put a folded block in the place of every NafBlock below ``module``, which cannot be trained from then on."""
+    for name, child in module.named_children():
+        if isinstance(child, NafBlock):
+            setattr(module, name, FoldedNafBlock(child))
+        else:
+            fold_blocks(child)
+
+
+def _weigh(factor: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of ``factor * conv(x)`` for a 1x1 ``conv``; factor [D, 1, 1]."""
     assert conv.bias is not None
-    return F.conv2d(x, conv.weight * factor[..., None], conv.bias * factor.flatten())
+    return conv.weight * factor[..., None], conv.bias * factor.flatten()
 
 
 def naf_blocks(channels: int, count: int) -> nn.Sequential:
