@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from refstar_model.export.folder import complete_manifest, prepare_folder
+from refstar_model.export.session import start_session
 
 PARITY = 1e-3
 OPSET = 20
@@ -87,9 +87,7 @@ def export_graph(graph: Graph, path: Path) -> float:
 
 
 def _compare(graph: Graph, path: Path) -> float:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = start_session(str(path))
     worst = 0.0
     for size in (1, next(iter(graph.inputs.values())).shape[0]):
         inputs = {name: value[:size] for name, value in graph.inputs.items()}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from refstar_model.export.folder import revise_folder
@@ -14,6 +13,7 @@ from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import ParityError
 from refstar_model.export.half_types import emulate_halves, halve_types
 from refstar_model.export.restorers import FolderModel
+from refstar_model.export.session import start_session
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -59,10 +59,5 @@ def _compare(name: str, model: onnx.ModelProto, half: onnx.ModelProto, inputs: I
 
 
 def _run(model: onnx.ModelProto, names: list[str], inputs: Inputs) -> list[NDArray[Any]]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    answers: list[NDArray[Any]] = session.run(names, dict(inputs))
+    answers: list[NDArray[Any]] = start_session(model.SerializeToString()).run(names, dict(inputs))
     return answers

@@ -26,6 +26,7 @@ from refstar_model.export.folder import revise_folder
 from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import anonymize, halve_initializers
 from refstar_model.export.restorers import FolderModel, fit
+from refstar_model.export.session import start_session
 
 Inputs = dict[str, NDArray[Any]]
 Pixels = NDArray[np.uint8]
@@ -126,7 +127,7 @@ def _choose_convolutions(graph: Path, sample: Mapping[str, NDArray[Any]], worth:
     for node in convolutions:
         if node.output[0] not in known:
             model.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = start_session(model.SerializeToString())
     wanted = {i.name: sample[i.name] for i in session.get_inputs()}
     sizes = {
         node.output[0]: value.size

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from refstar_model.export.half_types import emulate_halves
+from refstar_model.export.session import start_session
 from refstar_model.export.views import RestoringViews, View
 
 Pixels = NDArray[np.uint8]
@@ -188,15 +188,10 @@ def open_graph(path: Path, threads: int = 0) -> Any:
 
     A graph with fp16 in it is made to round as a GPU does (half_types.emulate_halves).
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Threads that spin while they wait take the cores from the judges, and from a training beside.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     graph: str | bytes = str(path)
     if path.stem.endswith("_fp16"):
         graph = emulate_halves(onnx.load(str(path))).SerializeToString()
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return start_session(graph, threads)
 
 
 def fit(picture: Pixels, size: int = SIDE) -> Pixels:

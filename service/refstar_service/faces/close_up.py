@@ -15,14 +15,13 @@ SIDE = TEMPLATE_SIZE // 2
 _LEFT, _TOP = (round(at) - SIDE // 2 for at in TEMPLATE.mean(0))
 
 
-def cut_close_up(light: Map) -> Map:
+def cut_close_up(light: NDArray[np.uint8] | Map) -> Map:
     """The light [256, 256] there of an aligned crop [S, S], enlarged or reduced to 512 before if S is another."""
-    if len(light) != TEMPLATE_SIZE:
-        method = cv2.INTER_AREA if len(light) > TEMPLATE_SIZE else cv2.INTER_CUBIC
-        light = np.asarray(
-            cv2.resize(light, (TEMPLATE_SIZE, TEMPLATE_SIZE), interpolation=method), np.float32
-        )
-    return np.ascontiguousarray(light[_PLACE])
+    if len(light) == TEMPLATE_SIZE:
+        return light[_PLACE].astype(np.float32)
+    method = cv2.INTER_AREA if len(light) > TEMPLATE_SIZE else cv2.INTER_CUBIC
+    resized = cv2.resize(np.float32(light), (TEMPLATE_SIZE, TEMPLATE_SIZE), interpolation=method)
+    return np.ascontiguousarray(resized[_PLACE], np.float32)
 
 
 @cache

@@ -53,8 +53,8 @@ def _measure(light: NDArray[np.float32], fine: float, coarse: float, weights: ND
     strength = x * x + y * y
     along, across = fine_x * x + fine_y * y, fine_x * y - fine_y * x
     # With n = coarse / |coarse|, weighting by |coarse|^2 leaves the products as they are.
-    found = float((weights * (along * along - across * across)).sum())
-    expected = float((weights * strength * strength).sum())
+    found = float(np.vdot(weights, along * along - across * across))
+    expected = float(np.vdot(weights, strength * strength))
     return (found / expected - 1) / (_CRISP - 1) if expected > 1e-3 else 0.0
 
 

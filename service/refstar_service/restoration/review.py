@@ -47,7 +47,7 @@ def find_objection(before: Pixels, after: Pixels) -> str | None:
     """
     if len(before) < _LEAST_SIDE:
         return None
-    light, restored = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (before, after))
+    light, restored = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (before, after))
     if not _is_same_structure(light, restored):
         return NOT_PLAUSIBLE
     near, near_restored = cut_close_up(light), cut_close_up(restored)
@@ -72,16 +72,17 @@ def _is_better(near: Map, near_restored: Map) -> bool:
     return left >= _GROWN * texture
 
 
-def _is_same_structure(light: Map, restored: Map) -> bool:
+def _is_same_structure(light: Pixels, restored: Pixels) -> bool:
     """Whether what is larger than a lip lies where it lay: light and dark may not change places."""
     weights = weigh_face(_COARSE_SIDE)
     a, b = (_take_structure(each, weights) for each in (light, restored))
-    together, ours, theirs = (float((weights * x * y).sum()) for x, y in ((a, b), (a, a), (b, b)))
+    ours = weights * a
+    together, ours, theirs = (float(np.vdot(x, y)) for x, y in ((ours, b), (ours, a), (weights * b, b)))
     return together >= _AGREEMENT * math.sqrt(ours * theirs)
 
 
-def _take_structure(light: Map, weights: Map) -> Map:
-    small = cv2.resize(light, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA)
+def _take_structure(light: Pixels, weights: Map) -> Map:
+    small = cv2.resize(light, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     band = cv2.GaussianBlur(small, (0, 0), _BLUR) - cv2.GaussianBlur(small, (0, 0), _SURROUNDINGS)
     return np.asarray(band - (weights * band).sum() / weights.sum(), np.float32)
 
@@ -105,4 +106,6 @@ def _fold(values: Map, period: int) -> Map:
     """The sum over all tiles of a map [S, S]; what is over at the right and below is left out."""
     tiles = len(values) // period
     whole = values[: tiles * period, : tiles * period]
-    return np.asarray(whole.reshape(tiles, period, tiles, period).sum((0, 2)), np.float32)
+    # Rows first: they lie one after the other in memory.
+    rows = whole.reshape(tiles, period, tiles * period).sum(0)
+    return np.asarray(rows.reshape(period, tiles, period).sum(1), np.float32)

@@ -224,7 +224,8 @@ def _review(
     if not knobs.keep:
         return FaceAction.RESTORED, None
     with clock("review"):
-        objection = find_objection(crop, cool(face.pixels, crop))
+        # As the model made it: the photograph's own tone changes no brightness, and only that is looked at.
+        objection = find_objection(crop, face.pixels)
     return (FaceAction.RESTORED, None) if objection is None else (FaceAction.KEPT, objection)
 
 
