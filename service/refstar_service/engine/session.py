@@ -55,8 +55,8 @@ class Session:
             _share_arena()
             options.add_session_config_entry("session.use_env_allocators", "1")
             options.enable_mem_pattern = False
-            # Each value of a run gets its memory from the arena and gives it back after its last use. To plan ahead which
-            # value takes over whose would save none of it, and is most of what it takes to load a graph of 2,000 nodes.
+            # Values of a run get their memory from the arena and give it back after their last use. To plan ahead which
+            # takes over whose would save none of it, and is most of what it takes to load a graph of 2,000 nodes.
             options.enable_mem_reuse = False
         self.memory = Memory()
         if not on_cpu:
