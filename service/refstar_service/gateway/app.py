@@ -89,7 +89,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,  # clients name their methods after it
         # Its metrics and log records would be ours a second time.
         telemetry={
             "tracer_provider": tracing.provider(),  # None: no spans, unless somebody else records some
@@ -125,5 +124,7 @@ def create_app(
     allow_origins(app, settings.listed_cors_origins)
     app.add_middleware(Edge, metrics=metrics, names=HostNames.of(settings))
     for router in (restorations, results, events, people, model_routes, problem_pages, health, page):
-        app.include_router(router.router)
+        app.router.routes += (
+            router.router.routes
+        )  # not include_router, which would make every route once more
     return app
