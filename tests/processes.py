@@ -19,7 +19,7 @@ from refstar_service.settings import PREFIX
 READY_WITHIN = 60.0  # seconds
 ENDED_WITHIN = 30.0
 CLIENTS = 3
-PAUSE = 0.1  # seconds that a client waits before it submits the next one
+PAUSE = 0.2  # seconds that a client waits before it submits the next one
 PROBE = {"gateway": "/healthz", "worker": "/readyz"}
 PORT = {"gateway": "PORT", "worker": "WORKER_METRICS_PORT"}
 PICTURE = file_of(np.ascontiguousarray(degraded_face()[::8, ::8]))  # of the side of the small model
