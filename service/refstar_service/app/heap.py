@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def growing() -> Iterator[None]:
-    """Nothing is searched within it, and what is there at its end is not searched ever after. It saves a gateway a
-    third of its start. Not for what leaves much behind: pictures in cycles would stay."""
+    """Nothing is searched within it, and what is there at its end is not searched ever after. Not for what leaves much
+    behind: pictures in cycles would stay."""
     gc.disable()
     try:
         yield
