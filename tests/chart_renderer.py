@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml import CSafeLoader
 
 CONDITION = re.compile(r"\s*\{\{- if (not )?\.Values\.([\w.]+) \}\}")
 SPREAD = re.compile(r"\s*\{\{- toYaml \.Values\.([\w.]+) \| nindent (\d+) \}\}")
@@ -55,9 +56,9 @@ def render_lines(text: str, values: dict[str, Any], namespace: str) -> Iterator[
 
 def render(chart: Path, given: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
     """The documents of the chart with these values over its own."""
-    values = merge(yaml.safe_load((chart / "values.yaml").read_text()), given)
+    values = merge(yaml.load((chart / "values.yaml").read_text(), CSafeLoader), given)
     rendered = []
     for path in sorted((chart / "templates").glob("*.yaml")):
         text = "\n".join(render_lines(path.read_text(), values, namespace)) + "\n"
-        rendered += [document for document in yaml.safe_load_all(text) if document]
+        rendered += [document for document in yaml.load_all(text, CSafeLoader) if document]
     return rendered

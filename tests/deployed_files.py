@@ -1,5 +1,6 @@
 """The files around the code, as the tests of tests/system/deployment read them."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import kubernetes_validate
 import yaml
 from refstar_service.settings import PREFIX
+from yaml import CSafeLoader
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
@@ -41,20 +43,26 @@ def run(*command: str | Path) -> None:
 
 @cache
 def load(path: Path) -> Document:
-    document = yaml.safe_load(path.read_text())
+    document = yaml.load(path.read_text(), CSafeLoader)
     assert isinstance(document, dict)
     return document
 
 
 def documents(*paths: Path) -> Iterator[Document]:
     for path in paths:
-        yield from yaml.safe_load_all(path.read_text())
+        yield from yaml.load_all(path.read_text(), CSafeLoader)
 
 
 def validate(document: Document) -> None:
     """By the strict schema of the newest Kubernetes that is known."""
     if not document["apiVersion"].startswith(OPERATED):
-        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+        _validate(json.dumps(document))
+
+
+@cache
+def _validate(document: str) -> None:
+    """Each document once: most are the same in every overlay."""
+    kubernetes_validate.validate(json.loads(document), kubernetes_validate.latest_version(), strict=True)
 
 
 def kustomize(folder: Path, workers: str = "cpu", *components: str) -> dict[tuple[str, str], Document]:
@@ -70,7 +78,7 @@ def kustomize(folder: Path, workers: str = "cpu", *components: str) -> dict[tupl
     )
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return by_name(yaml.safe_load_all(done.stdout))
+    return by_name(yaml.load_all(done.stdout, CSafeLoader))
 
 
 def by_name(found: Iterable[Document]) -> dict[tuple[str, str], Document]:

@@ -15,6 +15,7 @@ from functools import cache
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import astronaut
 
@@ -46,7 +47,12 @@ class BadRequest:
 
 
 def photo(width: int = 72, height: int = 96) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(astronaut()[40:232:2, 160:304:2])).resize((width, height))
+    return Image.fromarray(_face()).resize((width, height))
+
+
+@cache
+def _face() -> NDArray[np.uint8]:
+    return np.ascontiguousarray(astronaut()[40:232:2, 160:304:2])
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:

@@ -1,5 +1,7 @@
 """The test face: NASA's portrait of Eileen Collins from scikit-image (public domain), aligned and degraded here."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import skimage.data
@@ -16,6 +18,11 @@ TEMPLATE = np.array(
 
 def aligned_face() -> Pixels:
     """RGB [512, 512, 3] on the 512 template."""
+    return _aligned().copy()
+
+
+@cache
+def _aligned() -> Pixels:
     matrix, _ = cv2.estimateAffinePartial2D(POINTS, TEMPLATE, method=cv2.LMEDS)
     face = cv2.warpAffine(
         skimage.data.astronaut(), matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
@@ -25,7 +32,12 @@ def aligned_face() -> Pixels:
 
 def degraded_face(blur: float = 8.0, down: int = 10, seed: int = 3) -> Pixels:
     """The same face ruined: blurred, shrunk, noised, enlarged; RGB [512, 512, 3]."""
-    small = cv2.resize(cv2.GaussianBlur(aligned_face(), (0, 0), blur), (512 // down, 512 // down))
+    return _degraded(blur, down, seed).copy()
+
+
+@cache
+def _degraded(blur: float, down: int, seed: int) -> Pixels:
+    small = cv2.resize(cv2.GaussianBlur(_aligned(), (0, 0), blur), (512 // down, 512 // down))
     noise = np.random.default_rng(seed).normal(0, 8, small.shape)
     small = np.clip(small + noise, 0, 255).astype(np.uint8)
     return np.asarray(cv2.resize(small, (512, 512)), np.uint8)
@@ -33,7 +45,7 @@ def degraded_face(blur: float = 8.0, down: int = 10, seed: int = 3) -> Pixels:
 
 def reference_face() -> Pixels:
     """A reference: the same portrait mirrored and a little darker, since the wheel has only one of her."""
-    return np.asarray(aligned_face()[:, ::-1] * 0.9, np.uint8)
+    return np.asarray(_aligned()[:, ::-1] * 0.9, np.uint8)
 
 
 def file_of(pixels: Pixels, kind: str = ".png", *options: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Nobody sees another's picture: hundreds of jobs at once, two workers, shared batches, every result its own."""
+"""Nobody sees another's picture: many jobs at once, two workers, shared batches, every result its own."""
 
 import os
 import re
@@ -30,7 +30,7 @@ from refstar_service.restoration.steps import Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 from small_model import OWN, SIDE
 
-JOBS = 300
+JOBS = 160
 WITHIN = 240.0  # seconds, for a machine that is busy otherwise
 
 

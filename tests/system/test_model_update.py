@@ -1,4 +1,4 @@
-"""A model is updated by a canary, and rolled back, while clients use two gateways and three workers: every accepted job
+"""A model is updated by a canary, and rolled back, while clients use two gateways and two workers: every accepted job
 ends, once, and its bytes are those of the version in its record.
 
 With the environment variable REFSTAR_OLDER_CHECKOUT, one gateway and one worker are of that older release at first."""
@@ -83,7 +83,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
         fleet = Fleet(
             [start("gateway", number) for number in range(2)],
-            [start("worker", number) for number in range(3)],
+            [start("worker", number) for number in range(2)],
             redis.url,
             tmp_path / "data",
             (first, second),

@@ -1,4 +1,4 @@
-"""Two gateways and three workers are replaced one by one while clients use them: every accepted job ends, once."""
+"""Two gateways and two workers are replaced one by one while clients use them: every accepted job ends, once."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from refstar_service.settings import PREFIX
 
 @pytest.fixture
 def processes(tmp_path: Path, small_models: Path) -> Iterator[list[Process]]:
-    """Two gateways, then three workers."""
+    """Two gateways, then two workers."""
     with RedisProcess(tmp_path / "redis") as redis:
         shared = {
             f"{PREFIX}REDIS_URL": redis.url,
@@ -21,7 +21,7 @@ def processes(tmp_path: Path, small_models: Path) -> Iterator[list[Process]]:
             f"{PREFIX}DATA_DIR": str(tmp_path / "data"),
             f"{PREFIX}MODELS_DIR": str(small_models),
         }
-        kinds = ["gateway"] * 2 + ["worker"] * 3
+        kinds = ["gateway"] * 2 + ["worker"] * 2
         started = [
             Process(kind, shared | {f"{PREFIX}{PORT[kind]}": str(free_port())}, tmp_path / f"{number}.log")
             for number, kind in enumerate(kinds)

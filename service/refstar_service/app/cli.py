@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from refstar_service import logs, tracing
 from refstar_service.app import event_loop as loop
+from refstar_service.app import heap
 from refstar_service.app.key_options import add_key_commands
 from refstar_service.engine.errors import EngineError
 from refstar_service.settings import Settings
@@ -25,7 +26,9 @@ REFUSED = 78  # EX_CONFIG: no model or detector runs with these settings, and tr
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program `refstar`; ends by SystemExit."""
-    raise SystemExit(run(arguments))
+    status = run(arguments)
+    heap.settle()
+    raise SystemExit(status)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -212,7 +215,8 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _gateway(settings: Settings, options: argparse.Namespace) -> int:
-    from refstar_service.app.processes import run_gateway
+    with heap.growing():
+        from refstar_service.app.processes import run_gateway
 
     with tracing.record_spans("refstar-gateway"):
         loop.run(run_gateway(settings, _require_redis_url(settings)))
@@ -225,7 +229,8 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
         from refstar_service.redis.watchdog import end_with_parent
 
         end_with_parent(options.parent)
-    from refstar_service.app.loading import begin_loading
+    with heap.growing():
+        from refstar_service.app.loading import begin_loading
 
     if options.redis_url_follows:  # from `refstar serve`, whose Redis may be yet to start
 
@@ -238,7 +243,8 @@ def _worker(settings: Settings, options: argparse.Namespace) -> int:
             return known
 
     models = begin_loading(settings)
-    from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
+    with heap.growing():
+        from refstar_service.app.processes import run_worker  # meanwhile: it takes as long
 
     with tracing.record_spans("refstar-worker"):
         loop.run(run_worker(settings, models, redis_url, started_by_serve=options.parent is not None))

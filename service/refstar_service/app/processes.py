@@ -19,6 +19,7 @@ from refstar_service.app.access_policy import (
     log_access,
     log_unknown_settings,
 )
+from refstar_service.app.heap import growing
 from refstar_service.app.installed import installed_models
 from refstar_service.blobs import BlobStore, BlobsUnavailableError, DirectoryBlobs, RedisBlobs, SweptBlobStore
 from refstar_service.jobs import JobQueue, WorkerInfo
@@ -101,10 +102,11 @@ async def run_gateway(
     await log_access(settings)
     stopping = stopping or asyncio.Event()
     # Half a second of imports: the worker goes without them, and in a thread they do not hold up its start.
-    await asyncio.to_thread(import_module, "refstar_service.gateway.app")
-    from refstar_service.app.courier import build_courier
-    from refstar_service.gateway.app import create_app
-    from refstar_service.gateway.http.server import GatewayServer
+    with growing():
+        await asyncio.to_thread(import_module, "refstar_service.gateway.app")
+        from refstar_service.app.courier import build_courier
+        from refstar_service.gateway.app import create_app
+        from refstar_service.gateway.http.server import GatewayServer
 
     async with _connect(settings, redis_url) as (redis, queue, blobs):
         app = create_app(
@@ -186,14 +188,15 @@ async def run_worker(
     settings.
     """
     # onnxruntime is imported here, so that a gateway can be installed without it.
-    from refstar_service.app.transfers import build_transfers
-    from refstar_service.restoration.references import ReferenceMemory
-    from refstar_service.restoration.rules import image_limits
-    from refstar_service.restoration.steps import Model, Viewer
-    from refstar_service.worker import health
-    from refstar_service.worker.files import JobFiles
-    from refstar_service.worker.pipeline import Worker
-    from refstar_service.worker.recall import Recall
+    with growing():
+        from refstar_service.app.transfers import build_transfers
+        from refstar_service.restoration.references import ReferenceMemory
+        from refstar_service.restoration.rules import image_limits
+        from refstar_service.restoration.steps import Model, Viewer
+        from refstar_service.worker import health
+        from refstar_service.worker.files import JobFiles
+        from refstar_service.worker.pipeline import Worker
+        from refstar_service.worker.recall import Recall
 
     if not started_by_serve:
         log_unknown_settings(os.environ)

@@ -14,11 +14,10 @@ from refstar_service.access.usage import Usage
 from refstar_service.blobs.ledger import Ledger
 from refstar_service.blobs.store import BlobStore
 from refstar_service.engine.catalog import Catalog
-from refstar_service.gateway.http.auth import describe_access
 from refstar_service.gateway.http.connections import Connections, allow_connections
 from refstar_service.gateway.http.context import Gateway
 from refstar_service.gateway.http.cors import allow_origins
-from refstar_service.gateway.http.description import complete_description
+from refstar_service.gateway.http.description import DescribedApp
 from refstar_service.gateway.http.edge import PROBES, Edge
 from refstar_service.gateway.http.handlers import install_handlers
 from refstar_service.gateway.http.hosts import HostNames
@@ -80,7 +79,9 @@ def create_app(
     # What lasts long takes half of them at the most: the rest is for those who ask and go.
     lasting = connections.most // 4
     metrics = GatewayMetrics.on(registry)
-    app = FastAPI(
+    app = DescribedApp(
+        FORMS,
+        guarded=keys is not None,
         title="RefSTAR Serve",
         version=metadata.version("refstar-service"),
         description=DESCRIPTION,
@@ -88,7 +89,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,  # clients name their methods after it
         # Its metrics and log records would be ours a second time.
         telemetry={
             "tracer_provider": tracing.provider(),  # None: no spans, unless somebody else records some
@@ -124,8 +124,7 @@ def create_app(
     allow_origins(app, settings.listed_cors_origins)
     app.add_middleware(Edge, metrics=metrics, names=HostNames.of(settings))
     for router in (restorations, results, events, people, model_routes, problem_pages, health, page):
-        app.include_router(router.router)
-    complete_description(app, FORMS)
-    if keys is not None:
-        describe_access(app)
+        app.router.routes += (
+            router.router.routes
+        )  # not include_router, which would make every route once more
     return app

@@ -1,4 +1,5 @@
-"""`refstar restore` and `refstar models`, with the shipped model, and a detector that knows the astronaut."""
+"""`refstar restore` and `refstar models`, with the shipped model where its work is looked at, else with a small one,
+and with a detector that knows the astronaut."""
 
 import json
 import re
@@ -23,6 +24,17 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "face.jpg").write_bytes(file_of(degraded_face(), ".jpg", cv2.IMWRITE_JPEG_QUALITY, 95))
     (tmp_path / "reference.png").write_bytes(file_of(reference_face()))
     return tmp_path
+
+
+@pytest.fixture
+def small_model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the shipped one: it loads in a moment, and its faces are too small for a review, so none is kept."""
+    models = tmp_path_factory.mktemp("models")
+    write_small_model(models)
+    monkeypatch.setenv("REFSTAR_MODELS_DIR", str(models))
+
+
+with_small_model = pytest.mark.usefixtures("small_model")
 
 
 def restore(*arguments: object) -> int:
@@ -58,6 +70,7 @@ def test_a_picture_that_comes_out_no_better_is_kept_unless_the_flag_says_no(
     assert "1 restored, 0 failed, " in capsys.readouterr().err
 
 
+@with_small_model
 def test_a_folder_goes_on_after_a_bad_file_and_says_so(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +86,7 @@ def test_a_folder_goes_on_after_a_bad_file_and_says_so(
     assert "2 restored, 1 failed (1 not-an-image), " in said
 
 
+@with_small_model
 @pytest.mark.parametrize(
     ("name", "arguments", "written"),
     [("out.gif", [], "out.jpg"), ("out.bmp", [], "out.bmp"), ("out.png", ["--format", "tiff"], "out.tif")],
@@ -118,6 +132,7 @@ def test_a_photograph_comes_back_whole_with_a_report(photographs: KnownFaces, fo
     assert set(entry["timings"]) == {"decode", "detect", "infer", "review", "paste", "encode"}
 
 
+@with_small_model
 def test_every_knob_of_photographs_is_obeyed(photographs: KnownFaces, folder: Path) -> None:
     assert whole("two.png", "-o", "both.png") == 0
     assert whole("two.png", "-o", "right.png", "--boxes", "691,62,90,112", "--upscale", "2") == 0
@@ -131,6 +146,7 @@ def test_every_knob_of_photographs_is_obeyed(photographs: KnownFaces, folder: Pa
     ).all()
 
 
+@with_small_model
 def test_a_picture_without_a_face_fails_and_nothing_is_written(
     photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +160,7 @@ def test_a_picture_without_a_face_fails_and_nothing_is_written(
     assert entry["faces"][0]["reason"] == "face-too-small"
 
 
+@with_small_model
 def test_a_reference_with_several_faces_is_refused_unless_its_largest_is_meant(
     photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +173,7 @@ def test_a_reference_with_several_faces_is_refused_unless_its_largest_is_meant(
     assert entry["references"][0]["used"]
 
 
+@with_small_model
 def test_a_folder_of_photographs_is_summed_up(
     photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +191,7 @@ def test_a_folder_of_photographs_is_summed_up(
     assert photographs.asked.count((512, 512)) == 2  # one.png, and the reference once
 
 
+@with_small_model
 def test_two_pictures_of_one_name_do_not_end_in_one_file(photographs: KnownFaces, folder: Path) -> None:
     (folder / "in").mkdir()
     for name in ("a.png", "a.jpg"):
@@ -206,6 +225,7 @@ def test_nothing_that_is_read_is_overwritten(
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+@with_small_model
 def test_a_picture_that_breaks_something_does_not_end_a_folder(
     photographs: KnownFaces,
     folder: Path,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,14 @@ def in_memory() -> int:
         pytest.skip("memory is read from /proc: Linux only")
 
 
-@pytest.fixture
-def graph(tmp_path: Path) -> Path:
-    """Takes ``BYTES`` while it runs."""
+def write_graph(path: Path, times: int = 1) -> Path:
+    """Makes a value of ``BYTES`` and takes its maximum, so many ``times`` one after the other."""
     shape = np.array([BYTES // 4], np.int64)
-    nodes = [
-        helper.make_node("Expand", ["x", "shape"], ["large"]),
-        helper.make_node("ReduceMax", ["large"], ["y"], keepdims=1),
-    ]
+    names = ["x", *(f"x{number}" for number in range(1, times)), "y"]
+    nodes = []
+    for number, (before, after) in enumerate(pairwise(names)):
+        nodes.append(helper.make_node("Expand", [before, "shape"], [f"large{number}"]))
+        nodes.append(helper.make_node("ReduceMax", [f"large{number}"], [after], keepdims=1))
     value = helper.make_tensor_value_info
     made = helper.make_graph(
         nodes,
@@ -39,11 +40,12 @@ def graph(tmp_path: Path) -> Path:
         [onnx.numpy_helper.from_array(shape, "shape")],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, tmp_path / "large.onnx")
-    return tmp_path / "large.onnx"
+    onnx.save(model, path)
+    return path
 
 
-def test_what_one_session_took_for_a_run_serves_the_others_too(graph: Path) -> None:
+def test_what_one_session_took_for_a_run_serves_the_others_too(tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "large.onnx")
     sessions = [Session(graph, Provider.CPU, threads=1) for _ in range(6)]
     question = {"x": np.ones(1, np.float32)}
     sessions[0].run(question)
@@ -51,6 +53,14 @@ def test_what_one_session_took_for_a_run_serves_the_others_too(graph: Path) -> N
     for session in sessions[1:]:
         assert session.run(question)["y"] == 1
     assert in_memory() - before < 2 * BYTES  # the arena grows in doublings; of their own it would be five
+
+
+def test_what_a_run_no_longer_needs_serves_the_rest_of_it(tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "long.onnx", times=6)
+    before = in_memory()
+    session = Session(graph, Provider.CPU, threads=1)
+    assert session.run({"x": np.ones(1, np.float32)})["y"] == 1
+    assert in_memory() - before < 2 * BYTES
 
 
 @pytest.mark.parametrize("module", ["binding", "bindings", "session", "restorer", "crowd"])

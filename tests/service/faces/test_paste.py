@@ -35,7 +35,7 @@ def bench() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def restorer() -> Restorer:
-    return Restorer(load_manifest(Settings().models_dir / "refstar"))
+    return Restorer(load_manifest(Settings().models_dir / "refstar"), threads=1)
 
 
 def grown(picture: Pixels, times: float) -> tuple[Pixels, NDArray[np.float64]]:

@@ -32,7 +32,7 @@ def blobs(redis: Redis) -> RedisBlobs:
     return RedisBlobs(redis)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Settings:
     return Settings(
         max_image_bytes=100_000,

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -100,7 +101,7 @@ def test_a_damaged_file_is_refused_or_decodes(samples, name) -> None:
 
 
 def test_a_picture_of_a_damaged_file_can_be_encoded(samples, limits) -> None:
-    for data in mutations(samples["jpeg"], "encode"):
+    for data in islice(mutations(samples["jpeg"], "encode"), 0, None, 3):
         try:
             picture = decode(data, SMALL)
         except ImageError:

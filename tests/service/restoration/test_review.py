@@ -135,7 +135,7 @@ def softened(picture: Pixels, knobs: Knobs, detector: KnownFaces | None = None) 
 @pytest.mark.parametrize("upscale", [1, 2])
 def test_with_every_face_kept_the_photograph_is_unchanged_and_the_report_says_so(upscale: int) -> None:
     picture, faces = astronauts(2)
-    large = np.asarray(cv2.resize(picture, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
+    large = np.asarray(cv2.resize(picture[:240], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
     enlarged = [
         replace(f, box=tuple(4 * side for side in f.box), points=np.asarray(4 * f.points + 1.5, np.float32))
         for f in faces
@@ -145,7 +145,7 @@ def test_with_every_face_kept_the_photograph_is_unchanged_and_the_report_says_so
     )
     assert [(f.action, f.reason) for f in done.faces] == [(FaceAction.KEPT, ALREADY_SHARP)] * 2
     after = pixels_of(done.result.data)
-    assert after.shape == (2048 * upscale, 4096 * upscale, 3)
+    assert after.shape == (960 * upscale, 4096 * upscale, 3)
     if upscale == 1:
         assert np.array_equal(after, large)
     assert done.selection is None

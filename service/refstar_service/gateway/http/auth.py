@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, Request
 from redis.exceptions import ResponseError
 
 from refstar_service.access import ApiKey, KeyStore, Limits
@@ -64,9 +64,8 @@ async def identify_caller(request: Request, gateway: GatewayDep) -> Caller:
 CallerDep = Annotated[Caller, Depends(identify_caller)]
 
 
-def describe_access(app: FastAPI) -> None:
+def describe_access(document: dict[str, Any]) -> None:
     """Say in the OpenAPI document that everything under /v1 asks for a key, and how it refuses."""
-    document: dict[str, Any] = app.openapi()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

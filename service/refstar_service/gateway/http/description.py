@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from refstar_service.gateway.http.auth import describe_access
+
 TAGS = {
     "restorations": "Photographs that are restored, and their results.",
     "people": "People whose references are stored once.",
@@ -15,9 +17,28 @@ TAGS = {
 _FIRST_SENTENCE = re.compile(r"(.+?)\.(?:\s+(.*))?", re.DOTALL)
 
 
-def complete_description(app: FastAPI, forms: dict[str, dict[str, Any]]) -> None:
-    """Finish the app's document. ``forms``: schemas of forms, by the name that operations call them by."""
-    document: dict[str, Any] = app.openapi()
+class DescribedApp(FastAPI):
+    """Its document is made when it is first asked for: a gateway is ready sooner, and most are never asked.
+
+    ``forms``: schemas of forms, by the name that operations call them by. ``guarded``: whether it asks for keys.
+    """
+
+    def __init__(self, forms: dict[str, dict[str, Any]], *, guarded: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._forms, self._guarded = forms, guarded
+        self._completed: dict[str, Any] | None = None
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        if document is not self._completed:
+            _complete(document, self._forms)
+            if self._guarded:
+                describe_access(document)
+            self._completed = document
+        return document
+
+
+def _complete(document: dict[str, Any], forms: dict[str, dict[str, Any]]) -> None:
     document["servers"] = [{"url": "/", "description": "This service"}]
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     document["components"]["schemas"] |= forms

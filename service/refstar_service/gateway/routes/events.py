@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from redis.exceptions import RedisError
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.requests.lookup import RestorationId, find_restoration
 from refstar_service.gateway.routes.resources import Restoration
 from refstar_service.jobs import Job, JobStatus
@@ -28,7 +29,7 @@ MOVES_EVERY = 2.0  # seconds between looks at the place in the queue
 AWAY = 1.0  # seconds until Redis is asked again when it did not answer
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
+router = new_router("/v1/restorations", tag="restorations")
 
 _STREAM = {
     "description": "Each event carries the restoration. The stream closes after the event that tells of its end.",

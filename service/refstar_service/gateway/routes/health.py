@@ -5,7 +5,7 @@ import math
 import time
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
@@ -15,12 +15,13 @@ from refstar_service.gateway.http.handlers import name_trouble
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.routes.resources import Liveness, Readiness
 from refstar_service.restoration.rules import list_models
 
 PATIENCE = 2.0  # seconds; a probe that hangs tells an orchestrator less than one that says no
 
-router = APIRouter(tags=["operation"])
+router = new_router(tag="operation")
 
 
 @router.get("/healthz")

@@ -1,13 +1,12 @@
 """The installed models, as their manifests describe them."""
 
-from fastapi import APIRouter
-
 from refstar_service.gateway.http.auth import CallerDep
 from refstar_service.gateway.http.context import GatewayDep
 from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.routes.resources import Model, ModelList
 
-router = APIRouter(tags=["models"])
+router = new_router(tag="models")
 
 
 @router.get("/v1/models", responses=describe_problems())

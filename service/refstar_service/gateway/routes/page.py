@@ -12,11 +12,12 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.representation import IfNoneMatch, match_etag
+from refstar_service.gateway.http.router import new_router
 
 MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -25,7 +26,7 @@ MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 
-router = APIRouter(include_in_schema=False)
+router = new_router()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from redis.exceptions import RedisError
 
 from refstar_service import logs
@@ -22,6 +22,7 @@ from refstar_service.gateway.http.responses import (
     describe_links,
     describe_problems,
 )
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.http.waiting import PreferHeader, hold_wait, wait_for_job
 from refstar_service.gateway.requests.changes import (
     Change,
@@ -54,7 +55,7 @@ from refstar_service.people import PeopleFullError, Person, PersonStatus
 
 POLL_DELAY = 2  # seconds; an enrollment is quick
 
-router = APIRouter(prefix="/v1/people", tags=["people"])
+router = new_router("/v1/people", tag="people")
 
 _LINKS = describe_links("person_id", "read_person", "update_person", "delete_person")
 

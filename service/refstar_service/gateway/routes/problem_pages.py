@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.remedies import describe_remedy
 from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.routes.resources import ProblemExplanation, ProblemList
 
 Slug = Annotated[str, Path(description="Name of the problem: the last part of its `type`.")]
 
-router = APIRouter(prefix="/problems", tags=["problems"])
+router = new_router("/problems", tag="problems")
 
 
 def _describe(problem: ProblemType) -> ProblemExplanation:

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from refstar_service.gateway.http.auth import Caller, CallerDep
 from refstar_service.gateway.http.context import Gateway, GatewayDep
@@ -21,6 +21,7 @@ from refstar_service.gateway.http.responses import (
     describe_links,
     describe_problems,
 )
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.http.waiting import (
     PreferHeader,
     await_end,
@@ -50,7 +51,7 @@ from refstar_service.gateway.routes.resources import Restoration, RestorationLis
 from refstar_service.jobs import Job, JobStatus, Priority, RestoreRequest
 from refstar_service.jobs.request import input_keys, shadow_id
 
-router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
+router = new_router("/v1/restorations", tag="restorations")
 
 _LINKS = describe_links(
     "job_id",

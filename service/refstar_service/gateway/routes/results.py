@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from redis.exceptions import RedisError
 from starlette.background import BackgroundTask
 
@@ -15,11 +15,12 @@ from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.representation import IfNoneMatch, match_etag
 from refstar_service.gateway.http.resource import ProblemDetails
 from refstar_service.gateway.http.responses import describe_problems
+from refstar_service.gateway.http.router import new_router
 from refstar_service.gateway.http.waiting import estimate_poll_delay
 from refstar_service.gateway.requests.lookup import RestorationId, find_restoration
 from refstar_service.jobs import Job, JobResult, JobStatus, StoredFile
 
-router = APIRouter(prefix="/v1/restorations", tags=["restorations"])
+router = new_router("/v1/restorations", tag="restorations")
 
 _PROBLEMS = describe_problems(
     ProblemType.UNKNOWN_RESTORATION,
