@@ -115,6 +115,7 @@ def _open(path: Path) -> onnxruntime.InferenceSession:
         raise DataError(f"{path} is missing: --detector names the folder of the service's detector")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.enable_mem_reuse = False  # the plan is most of what it takes to load a graph
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -76,8 +76,7 @@ def _is_same_structure(light: Pixels, restored: Pixels) -> bool:
     """Whether what is larger than a lip lies where it lay: light and dark may not change places."""
     weights = weigh_face(_COARSE_SIDE)
     a, b = (_take_structure(each, weights) for each in (light, restored))
-    ours = weights * a
-    together, ours, theirs = (float(np.vdot(x, y)) for x, y in ((ours, b), (ours, a), (weights * b, b)))
+    together, ours, theirs = (float(np.vdot(weights * x, y)) for x, y in ((a, b), (a, a), (b, b)))
     return together >= _AGREEMENT * math.sqrt(ours * theirs)
 
 

@@ -95,8 +95,6 @@ def test_an_aligned_crop_that_is_all_face_is_found(detector: FaceDetector) -> No
 @pytest.mark.parametrize("name", ["rocket", "coffee", "page", "text", "clock", "cat", "gravel", "brick"])
 def test_pictures_without_a_face_have_none(detector: FaceDetector, name: str) -> None:
     picture = np.asarray(getattr(skimage.data, name)())
-    if name in ("gravel", "brick"):
-        picture = picture[:256, :256]  # textures: the rest is the same
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], 3, -1)
     assert detector.find(np.ascontiguousarray(picture[..., :3].astype(np.uint8))) == []
