@@ -21,11 +21,13 @@ from refstar_service.engine.session import Provider
 from refstar_service.faces.align import align, cut
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import Face, FaceDetector
+from refstar_service.faces.grain import match_grain
 from refstar_service.faces.paste import PastedFace, paste_faces
 from refstar_service.images import ImageLimits
 from refstar_service.images.decode import decode
 from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.restoration import selection_picture
+from refstar_service.restoration.review import find_objection
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.settings import Settings
@@ -33,7 +35,7 @@ from report import DOCS, Report, Table, command, parser, publish, this_machine
 from restoring import Restoring
 from samples import Faces, faces, jpeg, photograph
 
-STAGES = ("decode", "detect", "align", "references", "infer", "paste", "selection", "encode")
+STAGES = ("decode", "detect", "align", "references", "infer", "review", "paste", "selection", "encode")
 PLOT = DOCS.parent / "performance-stages.svg"
 WARM_UP = 1
 
@@ -80,12 +82,15 @@ class Bench:
                 known = tuple(self.restoring.restorer.encode([ReferencePicture(str(number), reference)]))
         with clock("infer"):
             restored = self.restoring.restore([FaceTask(crop, known, 1.0, 0.5) for crop in crops])
+        with clock("review"):  # whatever it says, the face is put back
+            for crop, face in zip(crops, restored, strict=True):
+                find_objection(crop, face.pixels)
         if case.faces:
-            pasted = [
-                PastedFace(face.pixels, place, one.points)
-                for face, place, one in zip(restored, places, found, strict=True)
-            ]
             with clock("paste"):
+                pasted = [
+                    PastedFace(match_grain(face.pixels, crop), place, one.points)
+                    for crop, face, place, one in zip(crops, restored, places, found, strict=True)
+                ]
                 result = paste_faces(picture.pixels, pasted, 1)
         else:
             result = restored[0].pixels
@@ -97,9 +102,9 @@ class Bench:
                         for face, place, one in zip(restored, places, found, strict=True)
                     ]
                     size = (result.shape[1], result.shape[0])
-                    shown = selection_picture.of_photograph(result, size, selections, [0])
+                    shown = selection_picture.draw_for_photograph(result, size, selections, [0])
                 else:
-                    shown = selection_picture.of_crop(result, restored[0].selection, [0])
+                    shown = selection_picture.draw_for_crop(result, restored[0].selection, [0])
                 encode_indexed(shown)
         with clock("encode"):
             encode(result, format="jpeg", quality=95, like=picture)

@@ -43,9 +43,12 @@ def match_grain(restored: Pixels, crop: Pixels) -> Pixels:
     if amount < _LEAST:
         return restored
     missing *= min(1.0, _MOST / amount)
-    grain = np.tensordot(missing.astype(np.float32), _noise(side), 1)
-    grain *= np.clip(np.minimum(drawn, 255 - drawn) / _RANGE, 0, 1)
-    return np.asarray(np.clip(np.rint(restored + grain[..., None]), 0, 255), np.uint8)
+    grain = np.zeros_like(drawn)
+    for more, noise in zip(missing, _noise(side), strict=True):
+        grain = cv2.scaleAdd(noise, float(more), grain)
+    fading = np.minimum(drawn, 255 - drawn) / np.float32(_RANGE)
+    grain = cv2.multiply(grain, np.minimum(fading, 1))
+    return np.asarray(cv2.add(restored, cv2.merge([grain] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def _measure(light: Map, where: NDArray[np.bool_]) -> NDArray[np.float64] | None:
