@@ -22,7 +22,7 @@ serve: .venv/.ready-serve ## set up, then serve on 127.0.0.1:8000 (REFSTAR_PORT;
 	@exec $(bin)/refstar serve $(ARGS)
 
 test: lint ## set up, then check style and types and run all tests (some of them: make test ARGS="tests/system -k queue")
-	@echo '==> pytest in $(PROCESSES) processes (all tests: about 7 minutes on two cores that have nothing else to do)'
+	@echo '==> pytest in $(PROCESSES) processes (all tests: about 6 minutes on two cores that have nothing else to do)'
 	@OMP_NUM_THREADS=1 exec $(bin)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 deploy-check: .venv/.ready-test ## check images, compose, Kubernetes and alerts as far as that needs no cluster (part of make test)

@@ -27,7 +27,7 @@ REFUSED = 78  # EX_CONFIG: no model or detector runs with these settings, and tr
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program `refstar`; ends by SystemExit."""
     status = run(arguments)
-    heap.settle()
+    heap.leave_out()
     raise SystemExit(status)
 
 

@@ -1,4 +1,4 @@
-"""The search for garbage where it only costs time: what a process imports as it starts stays until the process ends."""
+"""Garbage collection, left out where it only costs time: what a process imports stays until it ends."""
 
 import gc
 from collections.abc import Iterator
@@ -7,16 +7,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def growing() -> Iterator[None]:
-    """Nothing is searched within it, and what is there at its end is not searched ever after. Not for what leaves much
-    behind: pictures in cycles would stay."""
+    """No collections within it, and what exists at its end is left out of all later ones.
+
+    Only for code that makes things to keep: what it drops in reference cycles is never freed.
+    """
     gc.disable()
     try:
         yield
     finally:
-        settle()
+        leave_out()
         gc.enable()
 
 
-def settle() -> None:
-    """What is there now is not searched any more. Before a process ends, it need not be: all of it goes anyway."""
+def leave_out() -> None:
+    """Leave what exists now out of all later collections, also of the one at the end of the process."""
     gc.freeze()
