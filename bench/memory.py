@@ -37,7 +37,7 @@ from small_model import SIDE, write_small_model
 
 GROWTH = 0.08  # of the second fifth
 EXPIRED_WITHIN = 60.0  # seconds; three times what results and tombstones live
-LEFT = 8  # keys that a service keeps without jobs: streams, workers, sums
+LEFT = 11  # keys that a service keeps without jobs: streams, workers, who of them is idle and called, sums
 AHEAD = 16  # jobs that wait or run at a time
 
 
@@ -184,6 +184,7 @@ def _samples(folder: Path, jobs: int, shipped: bool, stack: ExitStack) -> Iterat
     given_up = time.monotonic() + EXPIRED_WITHIN
     while redis.dbsize() > LEFT and time.monotonic() < given_up:
         time.sleep(0.5)
+    print("left in Redis:", *sorted(key.decode() for key in redis.scan_iter())[: 2 * LEFT])
     yield measured()
 
 
