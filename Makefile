@@ -35,7 +35,7 @@ lint: .venv/.ready-test ## set up, then check style and types only
 	@echo '==> ruff format --check'
 	@$(bin)/ruff format --check .
 	@echo '==> mypy'
-	@$(bin)/mypy
+	@$(bin)/mypy --num-workers 2
 
 format: .venv/.ready-test ## rewrite the sources in the house style
 	@$(bin)/ruff check --fix-only .
