@@ -90,6 +90,17 @@ def test_crisper_edges_do_not_make_up_for_waxen_skin() -> None:
     assert find_objection(grainy, noisy(waxen, 3)) is None
 
 
+def test_bold_outlines_do_not_make_up_for_detail_that_is_gone() -> None:
+    before = blurred(SHARP, 1.3)
+    smeared = cv2.medianBlur(before, 15).astype(float)
+    bold = np.clip(smeared + 3 * (smeared - cv2.GaussianBlur(smeared, (0, 0), 1.5)), 0, 255).astype(np.uint8)
+    middle = weigh_middle()
+    sharp, sharper = (finest_sharpness(cut_close_up(light_of(p)), middle) for p in (before, bold))
+    assert sharper > 1.4 * sharp
+    assert find_objection(before, bold) == ALREADY_SHARP
+    assert find_objection(before, SHARP) is None
+
+
 @pytest.mark.parametrize(
     "after",
     [
