@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -21,6 +22,10 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 TRACEPARENT = "traceparent"
 
 _w3c = TraceContextTextMapPropagator()
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+
 _provider: trace.TracerProvider | None = None
 
 
@@ -35,7 +40,6 @@ def record_spans(service: str) -> Iterator[None]:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         raise RuntimeError(
@@ -44,7 +48,7 @@ def record_spans(service: str) -> Iterator[None]:
     names = {"service.name": service, "service.version": metadata.version("refstar-service")}
     given = {"service.name"} if os.environ.get("OTEL_SERVICE_NAME") else set()
     resource = Resource.create({name: value for name, value in names.items() if name not in given})
-    provider = TracerProvider(resource=resource)
+    provider = new_provider(resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     set_provider(provider)
     try:
@@ -52,6 +56,18 @@ def record_spans(service: str) -> Iterator[None]:
     finally:
         set_provider(None)
         provider.shutdown()  # sends the last ones
+
+
+def new_provider(resource: Resource | None = None) -> TracerProvider:
+    """One that leaves forked children alone. They only become other programs here; the SDK's own looks in them for what
+    the process is, with threads, and now and then such a child stood still forever instead of starting its program."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    class Provider(TracerProvider):
+        def _handle_fork(self) -> None:
+            pass
+
+    return Provider(resource=resource)
 
 
 def set_provider(provider: trace.TracerProvider | None) -> None:

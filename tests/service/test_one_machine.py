@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 import pytest
+from refstar_service import tracing
 from refstar_service.app import event_loop as loop
 from refstar_service.app import serve as one_machine
 
@@ -35,6 +37,21 @@ def test_a_worker_that_has_ended_can_be_told_nothing() -> None:
         return worker.returncode
 
     assert loop.run(status()) == 78
+
+
+def test_a_process_that_records_spans_does_no_work_in_the_children_it_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = tmp_path / "looked"
+    monkeypatch.setattr("opentelemetry.sdk.trace._get_process_dependent_resource", looked.touch)
+    provider = tracing.new_provider()
+
+    async def status() -> int | None:
+        return await (await _begun("pass")).wait()
+
+    assert loop.run(status()) == 0
+    assert not looked.exists()
+    provider.shutdown()
 
 
 #: A child that holds its interpreter for minutes, in C, and one that waits; a line says that it has begun.

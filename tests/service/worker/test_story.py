@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from inverting import Inverting
 from known_faces import KnownFaces
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pictures import file_of
@@ -88,7 +88,7 @@ class Bench:
 
 @pytest.fixture
 def exporter() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    exporter, provider = InMemorySpanExporter(), tracing.new_provider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.set_provider(provider)
     yield exporter

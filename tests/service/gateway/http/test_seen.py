@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from refstar_service import logs, tracing
@@ -24,7 +23,7 @@ CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture
 def exporter() -> Iterator[InMemorySpanExporter]:
     """Ask for it before the app, which takes what there is when it is made."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    exporter, provider = InMemorySpanExporter(), tracing.new_provider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.set_provider(provider)
     yield exporter
