@@ -7,8 +7,10 @@ from refstar_model.refstar.params import RefStarParams
 REFSTAR = RefStarParams(512, 16, (8, 8, 16), (1, 1), 1, (1, 1), (1, 1, 1), 8)
 GANPRIOR = GanPriorParams(
     widths=(8, 8, 16),
-    stem=(4, 8),
-    encoder_blocks=(1, 1, 1),
+    looks=(4, 8),
+    encoder_blocks=(1, 1, 0),
+    bottom_blocks=1,
+    decoder_blocks=(1, 1),
     attention_layers=1,
     heads=2,
     style=16,

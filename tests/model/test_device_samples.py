@@ -10,6 +10,7 @@ from refstar_model.data.device_samples import DeviceSamples
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.samples import Samples
+from refstar_model.training.processes import Course
 
 MIX = SampleMix(alone=0.0, full_size=0.5)
 CPU = torch.device("cpu")
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 def draw_both(photos: PhotoSet, mix: SampleMix, index: int) -> tuple[Batch, Batch]:
     train = photos.split("train")
     samples = Samples(train, mix, 4, 3)
-    with_opencv = samples.make(samples.planner.draw_number(3, index, 1))
+    with_opencv = samples.make(samples.planner.draw_number(3, index))
     return with_opencv, DeviceSamples(train, mix, 4, 3, CPU).draw(index)
 
 
@@ -46,7 +47,9 @@ def test_a_stranger_is_the_same_stranger_for_both(photos: PhotoSet) -> None:
 
 def test_the_stream_repeats_and_can_be_shared(photos: PhotoSet) -> None:
     def take(count: int, **where: int) -> list[Batch]:
-        return list(islice(DeviceSamples(photos.split("train"), MIX, 2, 5, CPU, **where), count))  # type: ignore[arg-type]
+        return list(
+            islice(DeviceSamples(photos.split("train"), MIX, 2, 5, CPU, course=Course(**where)), count)
+        )
 
     whole = take(4)
     for again in (take(1, start=2)[0], take(2, stride=2)[1]):

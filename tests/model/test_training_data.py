@@ -12,6 +12,8 @@ from refstar_model.data.plan import TOGETHER, Curriculum, Planner, SampleMix, So
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
 from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
+from refstar_model.training.clock import Clock
+from refstar_model.training.processes import Course
 
 
 def test_the_quick_blur_is_the_same_blur() -> None:
@@ -63,7 +65,7 @@ def test_a_mirrored_face_keeps_its_left_eye_left() -> None:
 
 def test_the_stream_goes_on_where_it_was_and_can_be_shared(photos: PhotoSet) -> None:
     def take(count: int, **where: int) -> list[torch.Tensor]:
-        samples = Samples(photos.split("train"), SampleMix(full_size=0), 1, 5, **where)  # type: ignore[arg-type]
+        samples = Samples(photos.split("train"), SampleMix(full_size=0), 1, 5, course=Course(**where))
         return [b.low_quality for b in islice(samples, count)]
 
     whole = take(4)
@@ -84,11 +86,34 @@ def test_a_curriculum_begins_at_half_size_and_has_its_own_full_batch(photos: Pho
 def test_a_curriculum_begins_with_what_is_plainly_ruined(photos: PhotoSet) -> None:
     planner = Planner(photos.split("train"), SampleMix(), 8, curriculum=Curriculum(ruined=0.5))
     families = [
-        {face.recipe.family for index in range(10) for face in planner.draw_number(0, index + at, 100).faces}
+        {
+            face.recipe.family
+            for index in range(10)
+            for face in planner.draw_number(0, index + at, (index + at) / 100).faces
+        }
         for at in (0, 60)
     ]
     assert families[0] == {Family.PRESENT, Family.SECOND_ORDER}
     assert len(families[1]) == len(Family)
+
+
+def test_a_curriculum_follows_the_clock_of_a_run_that_nobody_knows_the_length_of(photos: PhotoSet) -> None:
+    def draw_families(clock: Clock) -> set[Family]:
+        samples = Samples(
+            photos.split("train"),
+            SampleMix(full_size=0.0),
+            8,
+            0,
+            course=Course(0, 1, 10**9, clock),
+            curriculum=Curriculum(ruined=0.5),
+        )
+        progress = [samples.course.progress(index) for index in range(10)]
+        plans = [samples.planner.draw_number(0, index, at) for index, at in enumerate(progress)]
+        return {face.recipe.family for plan in plans for face in plan.faces}
+
+    assert draw_families(Clock(60)) == {Family.PRESENT, Family.SECOND_ORDER}
+    over = Clock(0)
+    assert len(draw_families(over)) == len(Family)
 
 
 def test_lookalikes_come_as_often_as_asked(photos: PhotoSet) -> None:

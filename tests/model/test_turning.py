@@ -145,7 +145,7 @@ def test_both_makers_turn_alike(photos: PhotoSet) -> None:
     samples = Samples(photos, mix, 2, 3, reliefs=of(photos))
     device = DeviceSamples(photos, mix, 2, 3, torch.device("cpu"), reliefs=of(photos))
     for index in (0, 5):
-        plan = samples.planner.draw_number(3, index, 1)
+        plan = samples.planner.draw_number(3, index)
         one, two = samples.make(plan), device.draw(index)
         assert all(face.turn is not None for face in plan.faces)
         # OpenCV places the finest steps on a raster of 1/32 pixel.

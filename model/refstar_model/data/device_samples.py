@@ -21,6 +21,7 @@ from refstar_model.data.plan import FULL, HALF, Curriculum, FacePlan, Planner, S
 from refstar_model.data.pseudo import Light, Move, draw_light, draw_move
 from refstar_model.data.turning import Relief, turn_field
 from refstar_model.data.upload import upload
+from refstar_model.training.processes import WHOLE, Course
 
 PAIR_LIGHT, PSEUDO_LIGHT = 0.08, 0.2  # how far the light of a reference may differ, as in samples.py
 READERS = 16  # threads that decode photographs; OpenCV decodes outside of Python's lock
@@ -29,7 +30,7 @@ READERS = 16  # threads that decode photographs; OpenCV decodes outside of Pytho
 class DeviceSamples:
     """An endless stream of batches on ``device``; batch number i depends on the seed and i alone.
 
-    ``start``, ``stride``, ``total``, ``reliefs`` as for `samples.Samples`. Every photograph that is drawn at all is
+    ``course`` and ``reliefs`` as for `samples.Samples`. Every photograph that is drawn at all is
     decoded once into the device's memory: 0.8 MB for one that is sharp at 512, 0.2 MB at half size for each.
     """
 
@@ -41,14 +42,12 @@ class DeviceSamples:
         seed: int,
         device: torch.device,
         lookalikes: Mapping[str, Sequence[str]] | None = None,
-        start: int = 0,
-        stride: int = 1,
+        course: Course = WHOLE,
         curriculum: Curriculum | None = None,
-        total: int = 1,
         reliefs: Mapping[str, Relief] | None = None,
     ) -> None:
         self.seed, self.device = seed, device
-        self.start, self.stride, self.total = start, stride, total
+        self.course = course
         self.reliefs = reliefs or {}
         self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.degrader = Degrader(mark_bank(), device)
@@ -59,15 +58,15 @@ class DeviceSamples:
         self._pictures = {FULL: _load(photos, full, FULL, device), HALF: _load(photos, half, HALF, device)}
 
     def __iter__(self) -> Iterator[Batch]:
-        index = self.start
+        index = self.course.start
         while True:
             yield self.draw(index)
-            index += self.stride
+            index += self.course.stride
 
     @torch.no_grad()
     def draw(self, index: int) -> Batch:
         """Batch number ``index`` of the stream."""
-        plan = self.planner.draw_number(self.seed, index, self.total)
+        plan = self.planner.draw_number(self.seed, index, self.course.progress(index))
         faces, size = plan.faces, plan.size
         self.generator.manual_seed(faces[0].seed)
         truth = self._turn(self._pick(size, [face.file for face in faces]), faces)

@@ -141,10 +141,11 @@ class Planner:
         # A stranger must be found at this size too.
         self.full = _Pool(sharp, photos, mix.weights) if len({p.person for p in sharp}) > 1 else None
 
-    def draw_number(self, seed: int, index: int, total: int) -> BatchPlan:
-        """Batch number ``index`` of ``total``: it depends on these three alone, its kind on index // ``TOGETHER``."""
+    def draw_number(self, seed: int, index: int, progress: float = 1.0) -> BatchPlan:
+        """Batch number ``index``, at a ``progress`` of the run in 0..1: it depends on these three alone, its kind on
+        index // ``TOGETHER`` in place of the index."""
         kind = np.random.default_rng([seed, index // TOGETHER, TOGETHER])
-        return self.draw(np.random.default_rng([seed, index]), index / total, kind)
+        return self.draw(np.random.default_rng([seed, index]), progress, kind)
 
     def draw(
         self, rng: np.random.Generator, progress: float = 1.0, kind: np.random.Generator | None = None

@@ -34,6 +34,7 @@ from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
 from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionLabels
 from refstar_model.data.turning import Relief, turn_field, turn_picture
 from refstar_model.judges.landmarks import Points
+from refstar_model.training.processes import WHOLE, Course
 
 Pixels = NDArray[np.uint8]
 
@@ -54,11 +55,10 @@ class _Sample:
 
 
 class Samples(IterableDataset[Batch]):
-    """An endless stream of batches; batch number i depends on the seed and i alone.
+    """An endless stream of batches; batch number i depends on the seed and i alone (by the clock also on the time).
 
-    So the stream is the same whichever number of loaders draws it, a resumed run goes on with ``start`` where it was,
-    and of several processes each takes every ``stride``-th batch. ``total`` batches are the whole run, for the
-    curriculum.
+    So the stream is the same whichever number of loaders draws it, a resumed run goes on where it was, and of several
+    processes each takes its own batches: those of its ``course``.
 
     The pictures are read when the first batch is drawn, that is, in the loader's process. ``labels`` are those of the
     photos' pairs, with everybody's points; a net that can move a reference by ``reach`` pixels (at 512) is asked for
@@ -73,16 +73,14 @@ class Samples(IterableDataset[Batch]):
         batch: int,
         seed: int,
         lookalikes: Mapping[str, Sequence[str]] | None = None,
-        start: int = 0,
-        stride: int = 1,
+        course: Course = WHOLE,
         curriculum: Curriculum | None = None,
-        total: int = 1,
         labels: SelectionLabels | None = None,
         reach: float = 0.0,
         reliefs: Mapping[str, Relief] | None = None,
     ) -> None:
         self.photos, self.mix, self.seed = photos, mix, seed
-        self.start, self.stride, self.total = start, stride, total
+        self.course = course
         self.reliefs = reliefs or {}
         self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.labels, self.reach = labels, reach
@@ -105,10 +103,10 @@ class Samples(IterableDataset[Batch]):
         worker = torch.utils.data.get_worker_info()
         loader, loaders = (worker.id, worker.num_workers) if worker else (0, 1)
         cv2.setNumThreads(1)
-        index = self.start + loader * self.stride
+        index = self.course.start + loader * self.course.stride
         while True:
-            yield self.make(self.planner.draw_number(self.seed, index, self.total))
-            index += loaders * self.stride
+            yield self.make(self.planner.draw_number(self.seed, index, self.course.progress(index)))
+            index += loaders * self.course.stride
 
     def draw(self, rng: np.random.Generator, progress: float = 1.0) -> Batch:
         """A batch at a ``progress`` of the run in 0..1."""

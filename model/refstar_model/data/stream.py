@@ -54,10 +54,8 @@ def open_stream(
                 params.seed,
                 device,
                 lookalikes,
-                course.start,
-                course.stride,
+                course,
                 params.curriculum,
-                course.total,
                 reliefs,
             )
         )
@@ -67,10 +65,8 @@ def open_stream(
         params.batch,
         params.seed,
         lookalikes,
-        course.start,
-        course.stride,
+        course,
         params.curriculum,
-        course.total,
         labels,
         reach,
         reliefs,

@@ -8,7 +8,13 @@ from refstar_model.layers.person_gate import GateParams
 
 #: Of the encoder, the attention and the finest convolutions, which may begin with system 3's weights. The renderer's
 #: grids are those of ``prior_widths`` from the coarse one on.
-_SMALL = replace(ganprior.SMALL, attention_layers=2, style=160, prior_widths=(192, 192, 160, 128, 64, 48, 32))
+_SMALL = replace(
+    ganprior.SMALL,
+    encoder_blocks=(1, 2, 4),
+    attention_layers=2,
+    style=160,
+    prior_widths=(192, 192, 160, 128, 64, 48, 32),
+)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,12 @@ def begin(
 
 def _rename(name: str) -> str:
     """Of system 3's parts, those that lie elsewhere here."""
-    for theirs, ours in (("decoder.attention.", "attention."), ("fine_bends.", "renderer.fine_bends.")):
+    moved = {
+        "decoder.bottom.": "encoder.coarse.",
+        "decoder.attention.": "attention.",
+        "fine_bends.": "renderer.fine_bends.",
+    }
+    for theirs, ours in moved.items():
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
     return name

@@ -1,7 +1,8 @@
 """The asymmetric codec: what the degraded face says, as features on three grids, W+ codes and bent features.
 
-A deep encoder looks for what is left of texture; a light decoder (one block per grid) only brings it to the generator,
-which draws. Enlarging is bilinear: shuffled channels would print a lattice.
+The U-Net is that of RefSTAR's first backbone (`refstar/backbone_naf.py`), block by block, so that its weights can be
+taken over: they have seen 34,000 photographs. What it says reaches the picture by the generator, by the finest
+convolutions, and as a correction of the input at a quarter of its side (`Decoder.correct`).
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from refstar_model.backbone import Grids, Transfer
 from refstar_model.ganprior.attention import FaceAttention
@@ -17,25 +19,21 @@ from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.mmrb import activate, mmrb_blocks, start
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
-from refstar_model.layers.blocks import conv_unshuffled, naf_blocks
+from refstar_model.layers.blocks import PixelUp, conv_unshuffled, naf_blocks
 from refstar_model.layers.pyramid import up
 
-_SHARE = 0.5**0.5
+#: How much smaller the side of the correction is than that of the picture.
+CORRECTED = 4
 
 
 class Encoder(nn.Module):
-    """Pictures [N, 3, H, W] in 0..1 to features on three grids.
-
-    The first look is at half size and goes down by strided convolutions: a third of the multiplications of a look at
-    8x8 pixels at once, in the same time, and with two more layers.
-    """
+    """Pictures [N, 3, H, W] in 0..1 to features on three grids."""
 
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         fine, middle, coarse = params.widths
-        self.look = start(nn.Conv2d(12, params.stem[0], 3, padding=1))
-        steps = zip(params.stem, (*params.stem[1:], fine), strict=True)
-        self.stem = nn.ModuleList(start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in steps)
+        self.unshuffle = params.unshuffle
+        self.stem = start(nn.Conv2d(3 * params.unshuffle**2, fine, 3, padding=1))
         self.fine, self.middle, self.coarse = (
             _blocks(params.block, width, count)
             for width, count in zip(params.widths, params.encoder_blocks, strict=True)
@@ -44,12 +42,9 @@ class Encoder(nn.Module):
         self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
 
     def forward(self, pictures: Tensor) -> Grids:
-        x = activate(conv_unshuffled(self.look, pictures * 2 - 1, 2))
-        for conv in self.stem:
-            x = activate(conv(x))
-        fine = self.fine(x)
-        middle = self.middle(activate(self.to_middle(fine)))
-        return Grids(fine, middle, self.coarse(activate(self.to_coarse(middle))))
+        fine = self.fine(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle))
+        middle = self.middle(self.to_middle(fine))
+        return Grids(fine, middle, self.coarse(self.to_coarse(middle)))
 
 
 class ToCodes(nn.Module):
@@ -101,12 +96,12 @@ class FineBends(nn.Module):
 
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
-        self.look = start(nn.Conv2d(12, params.stem[0], 3, padding=1))
+        self.look = start(nn.Conv2d(12, params.looks[0], 3, padding=1))
         self.stem = nn.ModuleList(
-            start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in pairwise(params.stem)
+            start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in pairwise(params.looks)
         )
         prior = dict(zip(params.prior_grids, params.prior_widths, strict=True))
-        looks = [(params.size // 2 >> level, width) for level, width in enumerate(params.stem)]
+        looks = [(params.size // 2 >> level, width) for level, width in enumerate(params.looks)]
         self.grids = [grid for grid, _ in looks if grid in prior]
         self.unseen = len(looks) - len(self.grids)  # first looks, where the generator has no grid
         self.bends = nn.ModuleList(Bend(width, prior[grid]) for grid, width in looks if grid in prior)
@@ -129,33 +124,48 @@ class Guidance(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """Features on three grids to guidance: attention on the coarse one, then up with the encoder's features added."""
+    """Features on three grids to guidance: attention on the coarse one, then up with the encoder's features added.
+
+    It also corrects the input at a quarter of its side (``correct``; at first by nothing): there is room for what a
+    severely degraded face lacks, and what is enlarged smoothly prints no lattice, as RefSTAR's backbone did.
+    """
 
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         fine, middle, coarse = params.widths
-        self.grid = params.grid
+        self.grid, self.enlarged = params.grid, params.size // CORRECTED // params.grid
+        self.bottom = _blocks(params.block, coarse, params.bottom_blocks)
         self.attention = FaceAttention(coarse, params.heads, params.attention_layers, params.grid // 4)
         self.to_codes = ToCodes(params)
-        self.up_middle = start(nn.Conv2d(coarse, middle, 1))
+        self.up_middle = PixelUp(coarse, middle)
         self.middle = _blocks(params.block, middle, params.decoder_blocks[1])
-        self.up_fine = start(nn.Conv2d(middle, fine, 1))
+        self.up_fine = PixelUp(middle, fine)
         self.fine = _blocks(params.block, fine, params.decoder_blocks[0])
         prior = dict(zip(params.prior_grids, params.prior_widths, strict=True))
         self.bend_coarse = Bend(coarse, prior[params.grid // 4])
         self.bend_middle = Bend(middle, prior[params.grid // 2])
         self.bend_fine = Bend(fine, prior[params.grid])
+        self.correction = nn.Conv2d(fine, 3 * self.enlarged**2, 3, padding=1)
+        for values in self.correction.parameters():
+            nn.init.zeros_(values)
 
     def forward(self, seen: Grids, transfer: Transfer) -> Guidance:
-        coarse = self.attention(transfer.coarse(seen.coarse))
-        middle = self.middle(transfer.middle((seen.middle + up(self.up_middle(coarse))) * _SHARE))
-        fine = self.fine((seen.fine + up(self.up_fine(middle))) * _SHARE)
+        coarse = self.attention(self.bottom(transfer.coarse(seen.coarse)))
+        middle = self.middle(transfer.middle(seen.middle + self.up_middle(coarse)))
+        fine = self.fine(seen.fine + self.up_fine(middle))
         bending = {
             self.grid // 4: self.bend_coarse(coarse),
             self.grid // 2: self.bend_middle(middle),
             self.grid: self.bend_fine(fine),
         }
         return Guidance(self.to_codes(coarse), bending, fine)
+
+    def correct(self, fine: Tensor) -> Tensor:
+        """The last features [B, C, h, h], whole or a window, to what is added to that part of the input, fp32."""
+        small = F.pixel_shuffle(self.correction(fine), self.enlarged).float()
+        for _ in range(CORRECTED.bit_length() - 1):
+            small = up(small)
+        return small
 
 
 def _blocks(kind: BlockKind, channels: int, count: int) -> nn.Sequential:

@@ -2,7 +2,8 @@
 
 The paper (arXiv 2205.14377) says codec, MMRB and StyleGAN2 prior; how they are joined we had to choose:
 
-    S = input + shuffle(conv(leaky(conv(prior's finest features) + climb(decoder's features)
+    S = input + up(correction of the decoder, at a quarter of the side)
+              + shuffle(conv(leaky(conv(prior's finest features) + climb(decoder's features)
                                    + conv(input unshuffled by 2))))
 
 Why a residual on the input, and not the generator's picture: what is right in the input must pass exactly, and no path
@@ -13,7 +14,7 @@ prior's detail there. Why the decoder also climbs to them by itself, in two plai
 ones alone learning is slow (gain after 1,200 faces, severe / moderate: +.08 / +.05 dB without, +.15 / +.09 with it, and
 +.21 / +.11 with NAF blocks in place of MMRB; one seed, equal steps of nearly equal time). A picture from scratch is a
 special case (the residual is prior minus input), a gate between the two would be one more thing to learn. The last
-convolution starts at zero, so that a new network returns its input, and all four phases of its pixel shuffle are equal.
+convolutions start at zero, so that a new network returns its input, and the phases of their pixel shuffles are equal.
 
 The generator's own colors keep it a generator: its picture at a quarter of the size, the sketch, is held to the truth
 (``losses``), which teaches codes and bending from the first step on, before the finest convolutions use any of it.
@@ -102,7 +103,8 @@ class GanPrior(nn.Module):
         codes = self.generator.mean_code + guidance.codes
         painted = self.generator.paint(codes, bending, window=window)
         decoded = guidance.fine if window is None else window.cut(guidance.fine)
-        picture = low_quality.float() + self.finest(painted.features, decoded, low_quality).float()
+        picture = low_quality.float() + self.decoder.correct(decoded)
+        picture = picture + self.finest(painted.features, decoded, low_quality).float()
         if window is not None:
             picture = window.trim(picture, self.params.unshuffle)
         sketch = painted.colors if window is None else painted.coarse_colors

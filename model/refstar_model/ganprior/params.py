@@ -21,10 +21,14 @@ class GanPriorParams:
     size: int = 512
     unshuffle: int = 8
     widths: tuple[int, int, int] = (64, 128, 256)
-    stem: tuple[int, ...] = (16, 32)  # channels on the grids size / 2 down to twice the fine one
+    looks: tuple[int, ...] = (
+        16,
+        32,
+    )  # channels of the looks at the input on the grids size / 2 to above the fine one
     block: BlockKind = BlockKind.NAF
-    encoder_blocks: tuple[int, int, int] = (2, 2, 2)
-    decoder_blocks: tuple[int, int] = (1, 1)  # fine, middle
+    encoder_blocks: tuple[int, int, int] = (1, 2, 0)
+    bottom_blocks: int = 4  # on the coarse grid, behind what references bring
+    decoder_blocks: tuple[int, int] = (3, 2)  # fine, middle
     attention_layers: int = 4  # on the coarse grid, 0 to 6
     heads: int = 4
     style: int = 256  # entries of a W code
@@ -38,15 +42,15 @@ class GanPriorParams:
     sees_input: bool = True  # whether these get the input again, unshuffled by 2
 
     def __post_init__(self) -> None:
-        if len(self.stem) != self.unshuffle.bit_length() - 2 or self.unshuffle.bit_count() != 1:
+        if len(self.looks) != self.unshuffle.bit_length() - 2 or self.unshuffle.bit_count() != 1:
             raise ValueError(
-                f"stem {self.stem} has {len(self.stem)} widths; unshuffle {self.unshuffle} needs one for each grid "
+                f"looks {self.looks} has {len(self.looks)} widths; unshuffle {self.unshuffle} needs one for each grid "
                 "from size / 2 to above size / unshuffle, and a power of 2"
             )
-        if len(self.climb) != len(self.stem) - 1:
+        if len(self.climb) != len(self.looks) - 1:
             raise ValueError(
                 f"climb {self.climb} has {len(self.climb)} widths; from grid {self.grid} to {self.size // 2} there are "
-                f"{len(self.stem) - 1} grids between"
+                f"{len(self.looks) - 1} grids between"
             )
         if not 0 <= self.attention_layers <= 6:
             raise ValueError(f"{self.attention_layers} attention layers; choose 0 to 6")
@@ -111,9 +115,10 @@ SMALL = GanPriorParams()
 #: For a GPU.
 BASE = GanPriorParams(
     widths=(96, 192, 320),
-    stem=(32, 64),
-    encoder_blocks=(3, 4, 4),
-    decoder_blocks=(2, 2),
+    looks=(32, 64),
+    encoder_blocks=(2, 3, 0),
+    bottom_blocks=6,
+    decoder_blocks=(3, 3),
     attention_layers=6,
     heads=5,
     style=512,
@@ -127,8 +132,10 @@ TINY = GanPriorParams(
     size=64,
     unshuffle=4,
     widths=(8, 8, 16),
-    stem=(8,),
-    encoder_blocks=(1, 1, 2),
+    looks=(8,),
+    encoder_blocks=(1, 1, 0),
+    bottom_blocks=2,
+    decoder_blocks=(1, 1),
     attention_layers=1,
     heads=2,
     style=16,

@@ -100,10 +100,11 @@ class Loop:
             module, self.average, self.optimizer, rival.module if rival else None, self.rival_optimizer
         )
 
-    def course(self) -> Course:
-        """The batches that this process is to take from where the run is."""
+    def course(self, clock: Clock | None = None) -> Course:
+        """The batches that this process is to take from where the run is; ``clock`` is that of the run."""
         each = self.params.accumulate * self.processes.count  # batches of a step
-        return Course(self.done * each + self.processes.rank, self.processes.count, self.params.steps * each)
+        start, total = self.done * each + self.processes.rank, self.params.steps * each
+        return Course(start, self.processes.count, total, clock if self.params.by_clock else None)
 
     def run(
         self,

@@ -27,6 +27,7 @@ from torch import distributed as group
 from torch import nn
 
 from refstar_model.ranks import count_started, read_rank
+from refstar_model.training.clock import Clock
 
 #: For which the processes on a CPU wait for each other. A computer that was suspended, or a process that was stopped
 #: for other work, goes on where it was; of one that has died its peers hear at once, as its connections close.
@@ -38,11 +39,23 @@ _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
 
 @dataclass(frozen=True)
 class Course:
-    """Which batches of an endless stream a process takes: number ``start``, then every ``stride``-th, of ``total``."""
+    """Which batches of an endless stream a process takes: number ``start``, then every ``stride``-th, of ``total``.
 
-    start: int
-    stride: int
-    total: int
+    ``clock``: that of a run whose schedule follows the time it was given; nobody knows its total.
+    """
+
+    start: int = 0
+    stride: int = 1
+    total: int = 1
+    clock: Clock | None = None
+
+    def progress(self, index: int) -> float:
+        """How far the run is, 0..1, when batch number ``index`` is drawn."""
+        return self.clock.share if self.clock is not None else index / self.total
+
+
+#: Every batch, in one process.
+WHOLE = Course()
 
 
 class Processes:

@@ -79,6 +79,6 @@ def train_network(
             task.module, params, run.folder, task.rival, task.about, processes, run.travel, task.shares
         )
         loop.begin(seed, task.weights)
-        batches = task.open_batches(loop.course()) if loop.done < params.steps else iter(())
+        batches = task.open_batches(loop.course(run.clock)) if loop.done < params.steps else iter(())
         loop.run(batches, task.step, run.clock, Watch(watch.judge, watch.show or task.show))
         return loop
