@@ -31,6 +31,7 @@ from refstar_model.evaluation import (
     quick_scores_alone,
     write_quality,
 )
+from refstar_model.evaluation.bars import bars
 from refstar_model.evaluation.kinds import form_groups
 from refstar_model.evaluation.lone_cases import (
     clean_case,
@@ -232,11 +233,33 @@ def test_without_references_pairs_have_the_model_alone_and_the_truth(
     assert of["none"]["lips"] == of["none"]["mouth_openness"] == 0
     assert "psnr" not in of["truth"]
     assert of["truth"]["eyes_unlike"] >= 0
-    assert not table["bars"]
+    missed = {b["name"]: b["missed_by"] for b in table["bars"] if not b["met"]}
+    assert missed["PSNR over the input"] == 2.8
     assert "knobs" not in table
     text = markdown(table)
     assert "| severe, parts | lips |" in text
     assert "at the model's PSNR" not in text
+
+
+def test_bars_without_references_are_those_of_gain_and_of_harm() -> None:
+    given = {"psnr": 22.0, "second": 0.6}
+    none = {"psnr": 24.9, "identity": 0.4, "sharpness": 0.8, "sharpness_outside": 0.7, "failures": 0}
+    none |= {"second": 0.58, "pattern": 3.0, "eyes_unlike": 0.3}
+    kept = {"psnr": 39.0, "identity": 0.985, "sharpness": 1.07}
+    table = {
+        "severe": {"input": given, "none": none, "truth": {"eyes_unlike": 0.2}},
+        "harm": {"val": kept, "historic": kept},
+    }
+    missed = {(b.level, b.name): b.missed_by for b in bars(table) if not b.met}
+    assert missed == {
+        ("severe", "identity"): 0.1,
+        ("severe", "second recognizer, nearer than the input"): 0.01,
+        ("severe", "eyes unlike, times the truth's"): 0.2,
+        ("no harm, val", "identity to itself"): 0.005,
+        ("no harm, val", "sharpness changes by"): 0.02,
+        ("no harm, historic", "sharpness changes by"): 0.02,
+    }
+    assert not bars({"harm": table["harm"]})  # of a model that nobody has judged at a level
 
 
 def test_what_is_measured_alone_goes_into_the_manifest(

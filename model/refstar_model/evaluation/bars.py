@@ -1,8 +1,9 @@
 """The bars a shipped model is held to, and by how much it misses them."""
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from refstar_model.evaluation.bar import Bar
+from refstar_model.evaluation.lone_bars import LEVELS, lone_bars
 from refstar_model.evaluation.occluder import OccluderKind
 from refstar_model.evaluation.occlusion import ALLOWED
 
@@ -10,36 +11,17 @@ MEASURABLE = 0.5  # a knob changes the picture: levels of 255, mean over the pic
 BETWEEN = 30.0  # dB: what is seen between bars is the photograph, and no confetti
 
 
-@dataclass(frozen=True)
-class Bar:
-    """``value`` must be at least ``bar``, or at most where ``at_most``."""
-
-    level: str
-    name: str
-    value: float
-    bar: float
-    at_most: bool = False
-
-    @property
-    def missed_by(self) -> float:
-        """0 where the bar is met."""
-        short = self.value - self.bar if self.at_most else self.bar - self.value
-        return max(0.0, round(short, 4))
-
-    @property
-    def met(self) -> bool:
-        return self.missed_by == 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"met": self.met, "missed_by": self.missed_by}
-
-
 def bars(table: dict[str, Any]) -> list[Bar]:
-    """All bars that the table of ``study.evaluate`` has figures for; those of the levels need references."""
+    """All bars that the table of ``study.evaluate`` has figures for.
+
+    Those of the levels are of a model that takes references, or of one that takes none (`lone_bars`).
+    """
     made = []
     for level, rules in (("severe", _severe), ("moderate", _moderate)):
         if "right" in table.get(level, {}):
             made += rules(table[level]) + _both(table, level)
+    if not made and any("none" in table.get(level, {}) for level in LEVELS):
+        made += lone_bars(table)
     made += _occluded(table.get("occluded", {}))
     return [Bar(b.level, b.name, round(b.value, 4), round(b.bar, 4), b.at_most) for b in made]
 
