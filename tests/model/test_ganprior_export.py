@@ -1,5 +1,6 @@
 """System 3 as a graph: parity, batches, types."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,17 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from refstar_model.export.card import Publication
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import PARITY, Graph, export_graph, round_weights
 from refstar_model.export.half_types import emulate_halves, halve_types
+from refstar_model.export.restoring import TrainedRestorer
 from refstar_model.export.views import View
 from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import TINY
+from refstar_model.ganprior.system import CARD
+from refstar_model.ganprior.training import find_first_weights
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +100,28 @@ def test_halves_give_nearly_the_same(written: tuple[Path, float]) -> None:
     onnx.checker.check_model(half)
     full, rounded = (session(m).run(None, given(2))[0].astype(int) for m in (model, emulate_halves(half)))
     assert 0 < np.abs(full - rounded).max() <= 4
+
+
+def test_training_can_begin_at_an_exported_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = GanPrior(TINY).eval()
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+    pictures = torch.from_numpy(given(2)["low_quality"]).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        wanted = net(pictures).picture
+    folder = tmp_path / "model"
+    TrainedRestorer(view_network(net), CARD, 7).export(folder, Publication("mine"))
+    fresh = GanPrior(TINY)
+    weights = find_first_weights(fresh, folder, None)
+    assert weights is not None
+    again = GanPrior(TINY).eval()
+    again.load_state_dict(weights)
+    with torch.no_grad():
+        assert (wanted - pictures).abs().mean() > 0.01
+        assert torch.allclose(again(pictures).picture, wanted, atol=2e-3)  # weights were rounded to fp16
+    with pytest.raises(ValueError, match="is of another network"):
+        find_first_weights(GanPrior(replace(TINY, attention_layers=2)), folder, None)
+    with pytest.raises(ValueError, match="is of another network"):
+        find_first_weights(GanPrior(replace(TINY, finest=16)), folder, None)

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
-from refstar_model.layers.blocks import ChannelNorm, NafBlock, conv_unshuffled, fold_blocks, scale_places
+from refstar_model.layers.blocks import ChannelNorm, NafBlock, scale_places
 from refstar_model.layers.color import join_color, luminance, split_color
 from refstar_model.layers.fidelity import _low_pass
+from refstar_model.layers.folding import UnshuffledConv, fold_modules, unfold_weights
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
 from refstar_model.refstar.alignment import _gather, smooth_field, warp
@@ -20,11 +21,11 @@ def drawn(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("size", "pad", "factor"), [(3, 1, 8), (1, 0, 4), (3, 1, 2)])
 def test_one_strided_convolution_equals_unshuffling_and_convolving(size: int, pad: int, factor: int) -> None:
-    conv = nn.Conv2d(3 * factor**2, 5, size, padding=pad)
+    conv = UnshuffledConv(factor, 5, size)
     x = drawn(2, 3, 32, 32)
-    plain = conv(F.pixel_unshuffle(x, factor))
-    assert torch.equal(conv_unshuffled(conv.train(), x, factor), plain)
-    assert torch.allclose(conv_unshuffled(conv.eval(), x, factor), plain, atol=1e-5)
+    plain = F.conv2d(F.pixel_unshuffle(x, factor), conv.weight, conv.bias, padding=pad)
+    assert torch.equal(conv.train()(x), plain)
+    assert torch.allclose(conv.eval()(x), plain, atol=1e-5)
 
 
 def test_a_block_in_evaluation_equals_the_block_in_training() -> None:
@@ -36,7 +37,7 @@ def test_a_block_in_evaluation_equals_the_block_in_training() -> None:
     # Far from zero, as deep features are: the variance is a difference of squares there.
     for x in (drawn(2, 16, 8, 8), drawn(2, 16, 8, 8) * 3 + 20):
         whole = nn.Sequential(nn.Sequential(copy.deepcopy(block)))
-        fold_blocks(whole)
+        fold_modules(whole)
         assert not any(isinstance(part, NafBlock) for part in whole.modules())
         with torch.no_grad():
             plain, folded, held = block.train()(x), block.eval()(x), whole(x)
@@ -84,3 +85,33 @@ def test_colors_come_back_and_gray_has_none() -> None:
     gray = picture[:, :1].expand(-1, 3, -1, -1)
     assert torch.allclose(luminance(gray), gray[:, :1])
     assert torch.allclose(split_color(gray)[1], torch.zeros(()), atol=1e-6)
+
+
+def test_weights_are_found_again_in_those_that_were_folded() -> None:
+    """The network of the unfolded weights computes the same, and is folded to the same again."""
+    torch.manual_seed(0)
+    whole = nn.Sequential(UnshuffledConv(2, 16, 3), nn.Sequential(NafBlock(16)), nn.Conv2d(16, 4, 1))
+    with torch.no_grad():
+        for value in whole.parameters():
+            value.add_(torch.randn_like(value) * 0.3)
+    x = drawn(2, 3, 16, 16)
+    fresh, folded = copy.deepcopy(whole), copy.deepcopy(whole)
+    for value in fresh.parameters():
+        nn.init.zeros_(value)
+    fold_modules(folded)
+    assert not fresh.load_state_dict(unfold_weights(fresh, folded.state_dict())).missing_keys
+    with torch.no_grad():
+        assert torch.allclose(fresh.eval()(x), whole.eval()(x), atol=1e-5)
+        assert torch.allclose(fresh.train()(x), whole.train()(x), atol=1e-3)
+    fold_modules(fresh)
+    for name, value in folded.state_dict().items():
+        assert torch.allclose(fresh.state_dict()[name], value, atol=1e-6), name
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    small, large = nn.Sequential(UnshuffledConv(2, 4, 3)), nn.Sequential(UnshuffledConv(2, 8, 3))
+    fold_modules(small)
+    with pytest.raises(
+        ValueError, match=r"0\.weight is \[4, 12, 3, 3\], and \[8, 12, 3, 3\] in this network"
+    ):
+        unfold_weights(large, small.state_dict())

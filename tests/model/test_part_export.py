@@ -11,7 +11,7 @@ import torch
 from refstar_model.backbone import UNAIDED
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import Graph, export_graph, round_weights
-from refstar_model.layers.blocks import fold_blocks
+from refstar_model.layers.folding import fold_modules
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import TINY, BackboneKind
 from refstar_model.refstar.transfer import CrossAttention
@@ -46,7 +46,7 @@ class MixedFeatures(nn.Module):
 @pytest.fixture(scope="module")
 def vq(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
     module = draw_weights(DrawnPicture(VqBackbone(replace(TINY, size=SIZE, backbone=BackboneKind.VQ))))
-    fold_blocks(module)
+    fold_modules(module)
     round_weights(module)
     path = tmp_path_factory.mktemp("vq") / "vq.onnx"
     export_graph(Graph("vq", module, {"low_quality": torch.from_numpy(draw_faces(3))}, ("picture",)), path)

@@ -3,6 +3,7 @@
 The record is made of the rows of ``faces.csv`` that training may draw. Weights that begin at others inherit theirs.
 """
 
+import json
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,9 +79,13 @@ def record_training(own: Sequence[Credit], earlier: Iterable[Path | None]) -> li
 
 
 def read_record(weights: Path) -> tuple[Credit, ...]:
-    """The record of a file of weights; empty where it has none: it was made before there were any."""
+    """The record of a file of weights, or of a model folder; empty where it has none: it was made before there were
+    any."""
     import torch
 
+    if weights.is_dir():
+        said = json.loads((weights / "model.json").read_text())["training_data"]
+        return tuple(Credit(sentence, "") for sentence in said)
     try:
         state = torch.load(weights, weights_only=True, map_location="cpu", mmap=True)
     except (RuntimeError, pickle.UnpicklingError):

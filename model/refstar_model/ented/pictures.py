@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 from refstar_model.backbone import Grids
 from refstar_model.ganprior.mmrb import activate, start
-from refstar_model.layers.blocks import conv_unshuffled, naf_blocks
+from refstar_model.layers.blocks import naf_blocks
+from refstar_model.layers.folding import UnshuffledConv
 
 
 class PictureEncoder(nn.Module):
@@ -13,8 +14,7 @@ class PictureEncoder(nn.Module):
     def __init__(self, widths: tuple[int, int, int], blocks: tuple[int, int, int], unshuffle: int) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        self.unshuffle = unshuffle
-        self.stem = start(nn.Conv2d(3 * unshuffle**2, fine, 3, padding=1))
+        self.stem = start(UnshuffledConv(unshuffle, fine, 3))
         self.to_middle = start(nn.Conv2d(fine, middle, 2, stride=2))
         self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
         self.fine, self.middle, self.coarse = (
@@ -22,6 +22,6 @@ class PictureEncoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Grids:
-        fine = self.fine(activate(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle)))
+        fine = self.fine(activate(self.stem(pictures * 2 - 1)))
         middle = self.middle(activate(self.to_middle(fine)))
         return Grids(fine, middle, self.coarse(activate(self.to_coarse(middle))))

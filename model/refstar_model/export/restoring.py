@@ -18,7 +18,7 @@ from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.restorers import NetModel
 from refstar_model.export.views import EXACT, RestoringViews, View, count_parameters
-from refstar_model.layers.blocks import fold_blocks
+from refstar_model.layers.folding import fold_modules
 
 FACES, REFERENCES = 2, 3  # of the parity check; references of each face
 #: Levels of 255 that a block of the golden picture's answer may differ on another machine.
@@ -54,7 +54,7 @@ def export_restorer(
     leaves ``folder`` as it was.
     """
     parameters = count_parameters(views.module)
-    fold_blocks(views.module)
+    fold_modules(views.module)
     for module in views.module.eval():
         round_weights(module)
     examples = _draw_examples(views, photos)

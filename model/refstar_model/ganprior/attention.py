@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from refstar_model.ganprior.mmrb import activate
 from refstar_model.layers.blocks import ChannelNorm, scale_places
+from refstar_model.layers.folding import FoldedConv, Weights
 
 
 class SelfAttention(nn.Module):
@@ -26,23 +27,48 @@ class SelfAttention(nn.Module):
         self.narrow = _zero(nn.Conv2d(2 * channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.project(self._attend(self._normalize(self.norm_read, self.read, x)))
+        x = x + self.project(attend(self._normalize(self.norm_read, self.read, x), self.heads))
         return x + self.narrow(activate(self._normalize(self.norm_widen, self.widen, x)))
 
-    def _attend(self, read: Tensor) -> Tensor:
-        """Queries, keys and values [N, 3 C, h, w] to [N, C, h, w]."""
-        size = read.shape[-2:]
-        query, key, value = (
-            part.unflatten(1, (self.heads, -1)).flatten(3) for part in read.chunk(3, 1)
-        )  # [N, heads, d, h * w]
-        logits = (query * query.shape[2] ** -0.5).transpose(2, 3) @ key
-        attended = torch.softmax(logits, 3).to(value.dtype) @ value.transpose(2, 3)
-        return attended.transpose(2, 3).flatten(1, 2).unflatten(2, size)
+    def fold(self) -> "FoldedAttention":
+        return FoldedAttention(self)
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        """With norms of 1."""
+        norms = (("norm_read", self.norm_read), ("norm_widen", self.norm_widen))
+        neutral = {f"{name}.weight": torch.ones_like(norm.weight) for name, norm in norms}
+        return {**folded, **neutral, **{f"{name}.bias": torch.zeros_like(norm.bias) for name, norm in norms}}
 
     def _normalize(self, norm: ChannelNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
         if self.training:
             return conv(norm(x))
         return F.conv2d(scale_places(x), *norm.fold_into(conv))
+
+
+class FoldedAttention(nn.Module):
+    """A layer whose norms are in its convolutions, for an export."""
+
+    def __init__(self, layer: SelfAttention) -> None:
+        super().__init__()
+        self.heads = layer.heads
+        self.read = FoldedConv(*layer.norm_read.fold_into(layer.read))
+        self.widen = FoldedConv(*layer.norm_widen.fold_into(layer.widen))
+        self.project, self.narrow = layer.project, layer.narrow
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.project(attend(self.read(scale_places(x)), self.heads))
+        return x + self.narrow(activate(self.widen(scale_places(x))))
+
+
+def attend(read: Tensor, heads: int) -> Tensor:
+    """Queries, keys and values [N, 3 C, h, w] to [N, C, h, w]."""
+    size = read.shape[-2:]
+    query, key, value = (
+        part.unflatten(1, (heads, -1)).flatten(3) for part in read.chunk(3, 1)
+    )  # [N, heads, d, h * w]
+    logits = (query * query.shape[2] ** -0.5).transpose(2, 3) @ key
+    attended = torch.softmax(logits, 3).to(value.dtype) @ value.transpose(2, 3)
+    return attended.transpose(2, 3).flatten(1, 2).unflatten(2, size)
 
 
 class FaceAttention(nn.Module):

@@ -19,7 +19,8 @@ from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.mmrb import activate, mmrb_blocks, start
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
-from refstar_model.layers.blocks import PixelUp, conv_unshuffled, naf_blocks
+from refstar_model.layers.blocks import PixelUp, naf_blocks
+from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.pyramid import up
 
 #: How much smaller the side of the correction is than that of the picture.
@@ -32,8 +33,7 @@ class Encoder(nn.Module):
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         fine, middle, coarse = params.widths
-        self.unshuffle = params.unshuffle
-        self.stem = start(nn.Conv2d(3 * params.unshuffle**2, fine, 3, padding=1))
+        self.stem = start(UnshuffledConv(params.unshuffle, fine, 3))
         self.fine, self.middle, self.coarse = (
             _blocks(params.block, width, count)
             for width, count in zip(params.widths, params.encoder_blocks, strict=True)
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
 
     def forward(self, pictures: Tensor) -> Grids:
-        fine = self.fine(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle))
+        fine = self.fine(self.stem(pictures * 2 - 1))
         middle = self.middle(self.to_middle(fine))
         return Grids(fine, middle, self.coarse(self.to_coarse(middle)))
 
@@ -96,7 +96,7 @@ class FineBends(nn.Module):
 
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
-        self.look = start(nn.Conv2d(12, params.looks[0], 3, padding=1))
+        self.look = start(UnshuffledConv(2, params.looks[0], 3))
         self.stem = nn.ModuleList(
             start(nn.Conv2d(a, b, 3, stride=2, padding=1)) for a, b in pairwise(params.looks)
         )
@@ -108,7 +108,7 @@ class FineBends(nn.Module):
 
     def forward(self, low_quality: Tensor) -> Bending:
         """low_quality [N, 3, H, W] in 0..1, whole or a window: what is returned bends the same part."""
-        seen = [activate(conv_unshuffled(self.look, low_quality * 2 - 1, 2))]
+        seen = [activate(self.look(low_quality * 2 - 1))]
         for conv in self.stem:
             seen.append(activate(conv(seen[-1])))
         looks = zip(self.grids, self.bends, seen[self.unseen :], strict=True)

@@ -10,9 +10,13 @@ block does; narrow dense convolutions run at the machine's speed in onnxruntime 
 with dilation take twenty times as long per multiplication.
 """
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+C = TypeVar("C", bound=nn.Conv2d)
 
 SLOPE = 0.2
 _SHARE = 0.5**0.5
@@ -23,7 +27,7 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def start(conv: nn.Conv2d, gain: float = 1.0) -> nn.Conv2d:
+def start(conv: C, gain: float = 1.0) -> C:
     """``conv`` with weights that keep the variance through leaky ReLU (He et al. 2015), times ``gain``; bias 0.
 
     There are no norms in a codec of MMRBs, so the start has to keep features at unit scale.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ganprior.mmrb import activate
+from refstar_model.layers.folding import FoldedConv, Weights, fix
 
 
 class EqualizedConv(nn.Module):
@@ -46,6 +47,14 @@ class EqualizedConv(nn.Module):
         bias = None if self.bias is None else self.bias * self.rate
         return F.conv2d(x, self.weight * self.scale, bias, padding=pad)
 
+    def fold(self) -> FoldedConv:
+        bias = None if self.bias is None else self.bias * self.rate
+        return FoldedConv(self.weight * self.scale, bias, padding=self.weight.shape[-1] // 2)
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        factors = {"weight": self.scale, "bias": self.rate}
+        return {name: value / factors[name] for name, value in folded.items()}
+
 
 class StyledConv(nn.Module):
     """A modulated 3x3 convolution with noise, bias and leaky ReLU; ``enlarge`` doubles the grid, bilinearly.
@@ -65,21 +74,52 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor, noisy: bool = False) -> Tensor:
         """x [B or 1, C, h, w], code [B, style, 1, 1]; returns [B, D, h, w], or twice as large."""
-        style, weight = self.affine(code), self.weight * self.scale
-        # Sums over channels are convolutions: the order in which others add may depend on the batch.
-        squares = (weight * weight).flatten(2) @ weight.new_ones(9, 1)
-        energy = F.conv2d(style * style, squares[..., None])
-        # Half of the energy: the factor of sqrt 2 makes up for leaky ReLU.
-        demodulation = torch.rsqrt(0.5 * energy + 1e-8)
-        y = F.conv2d(x * style, weight, padding=1)
-        # In autocast's precision: a parameter added as it is makes fp32 of the finest features.
-        y = y * demodulation + self.bias.to(y.dtype)
-        if self.enlarge:
-            y = F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)
+        weight = self.weight * self.scale
+        y = modulate(x, self.affine(code), weight, sum_squares(weight), self.bias, self.enlarge)
         if noisy:
             noise = torch.randn(y.shape[0], 1, *y.shape[2:], dtype=y.dtype, device=y.device)
             y = y + self.noise_strength * noise
         return activate(y)
+
+    def fold(self) -> "FoldedStyledConv":
+        return FoldedStyledConv(self)
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        affine = {k.removeprefix("affine."): value for k, value in folded.items() if k.startswith("affine.")}
+        own = {"weight": folded["weight"] / self.scale, "bias": folded["bias"]}
+        return own | {f"affine.{k}": value for k, value in self.affine.unfold(affine).items()}
+
+
+class FoldedStyledConv(nn.Module):
+    """One without noise, whose constants were computed, for an export."""
+
+    def __init__(self, conv: StyledConv) -> None:
+        super().__init__()
+        self.enlarge, self.affine = conv.enlarge, conv.affine.fold()
+        self.weight, self.bias = fix(conv.weight * conv.scale), fix(conv.bias)
+
+    def forward(self, x: Tensor, code: Tensor, noisy: bool = False) -> Tensor:
+        squares = sum_squares(self.weight)
+        return activate(modulate(x, self.affine(code), self.weight, squares, self.bias, self.enlarge))
+
+
+def sum_squares(weight: Tensor) -> Tensor:
+    """Over the nine taps of kernels [D, C, 3, 3]; a kernel [D, C, 1, 1]."""
+    # Sums over channels are convolutions: the order in which others add may depend on the batch.
+    return ((weight * weight).flatten(2) @ weight.new_ones(9, 1))[..., None]
+
+
+def modulate(
+    x: Tensor, style: Tensor, weight: Tensor, squares: Tensor, bias: Tensor, enlarge: bool
+) -> Tensor:
+    """x [B or 1, C, h, w] and style [B, C, 1, 1] to [B, D, h, w], or twice as large; before noise and leaky ReLU."""
+    energy = F.conv2d(style * style, squares)
+    # Half of the energy: the factor of sqrt 2 makes up for leaky ReLU.
+    demodulation = torch.rsqrt(0.5 * energy + 1e-8)
+    y = F.conv2d(x * style, weight, padding=1)
+    # In autocast's precision: a parameter added as it is makes fp32 of the finest features.
+    y = y * demodulation + bias.to(y.dtype)
+    return F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False) if enlarge else y
 
 
 class ToPicture(nn.Module):

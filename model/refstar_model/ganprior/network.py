@@ -31,7 +31,7 @@ from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
-from refstar_model.layers.blocks import conv_unshuffled
+from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.pyramid import down, up
 
 _SKETCH = 0.5  # weight of the sketch's loss
@@ -47,7 +47,7 @@ class Finest(nn.Module):
         climb = pairwise((params.widths[0], *params.climb, params.finest))
         self.climb = nn.ModuleList(start(nn.Conv2d(a, b, 3, padding=1)) for a, b in climb)
         if params.sees_input:
-            self.look = start(nn.Conv2d(12, params.finest, 3, padding=1))
+            self.look = start(UnshuffledConv(2, params.finest, 3))
         self.sees_input = params.sees_input
         # Not equalized: at the codec's rate a residual that starts at zero would take ten times as long to leave it.
         self.out = nn.Conv2d(params.finest, 12, 3, padding=1)
@@ -61,7 +61,7 @@ class Finest(nn.Module):
             x = up(x)
         x = x + self._climb(decoded)
         if self.sees_input:
-            x = x + conv_unshuffled(self.look, low_quality * 2 - 1, 2)
+            x = x + self.look(low_quality * 2 - 1)
         return F.pixel_shuffle(self.out(activate(x)), 2)
 
     def _climb(self, x: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import TOGETHER, Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.data.turning import Relief
+from refstar_model.export.reading import load_folder
+from refstar_model.ganprior.export_view import UNEXPORTED, view_network
 from refstar_model.ganprior.generator_weights import read_generator
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
@@ -179,12 +181,15 @@ def agreement_loss(codes: Tensor) -> Tensor:
 
 
 def find_first_weights(module: GanPrior, start: Path | None, prior: Path | None) -> dict[str, Tensor] | None:
-    """What a new run begins with: another run's weights, or a pre-trained generator and a new codec.
+    """What a new run begins with: another run's weights or a model folder, or a pre-trained generator and a new codec.
 
     None for a new network. Raises ValueError where both are asked for, or a file is of another network.
     """
     if start and prior:
         raise ValueError(f"{start} has a prior already: begin from it, or from {prior}, not from both")
+    if start and start.is_dir():
+        load_folder(view_network(module), start, UNEXPORTED)
+        return module.state_dict()
     if start:
         return read_weights(start, module.params)
     if prior:

@@ -6,23 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.folding import Weights, fix
+
 EPSILON = 1e-6  # added to variances
-
-
-def conv_unshuffled(conv: nn.Conv2d, x: Tensor, factor: int) -> Tensor:
-    """``conv(pixel_unshuffle(x, factor))``; [N, C, h, w] to [N, D, h / factor, w / factor].
-
-    In evaluation it is one convolution with a wide kernel and stride ``factor``: the same products, without the
-    transposition of a whole picture.
-    """
-    if conv.training:
-        out: Tensor = conv(F.pixel_unshuffle(x, factor))
-        return out
-    size, pad = conv.kernel_size[0], conv.padding[0]
-    assert isinstance(pad, int)
-    kernel = conv.weight.reshape(-1, x.shape[1], factor, factor, size, size).permute(0, 1, 4, 2, 5, 3)
-    kernel = kernel.reshape(-1, x.shape[1], size * factor, size * factor)
-    return F.conv2d(x, kernel, conv.bias, stride=factor, padding=pad * factor)
 
 
 class ChannelNorm(nn.Module):
@@ -99,7 +85,7 @@ class NafBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return self.fold().run(x)
+            return self.fold_weights().run(x)
         left, right = self.depthwise(self.expand(self.norm1(x))).chunk(2, 1)
         y = left * right
         y = y * self.attend(F.avg_pool2d(y, y.shape[-2:]))
@@ -108,7 +94,26 @@ class NafBlock(nn.Module):
         left, right = self.widen(self.norm2(x)).chunk(2, 1)
         return x + F.conv2d(left * right, *_weigh(self.gamma, self.narrow))
 
-    def fold(self) -> "FoldedWeights":
+    def fold(self) -> "FoldedNafBlock":
+        return FoldedNafBlock(self)
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        """With norms and factors of 1."""
+        both = {
+            f"{name}.{kind}": torch.cat([folded[f"{name}_left{of}"], folded[f"{name}_right{of}"]])
+            for name in ("expand", "depthwise", "widen")
+            for kind, of in (("weight", ""), ("bias", "_bias"))
+        }
+        whole = {
+            f"{name}.{kind}": folded[f"{name}{of}"]
+            for name in ("attend", "project", "narrow")
+            for kind, of in (("weight", ""), ("bias", "_bias"))
+        }
+        ones = torch.ones_like(self.beta)
+        neutral = dict.fromkeys(("beta", "gamma", "norm1.weight", "norm2.weight"), ones)
+        return {**both, **whole, **neutral, **dict.fromkeys(("norm1.bias", "norm2.bias"), ones - 1)}
+
+    def fold_weights(self) -> "FoldedWeights":
         """The weights of the same function in evaluation, with all constants in the kernels."""
         channels = self.attend.in_channels
         expand, expand_bias = self.norm1.fold_into(self.expand)
@@ -190,20 +195,11 @@ class FoldedNafBlock(nn.Module):
 
     def __init__(self, block: NafBlock) -> None:
         super().__init__()
-        for name, value in block.fold()._asdict().items():
-            self.register_parameter(name, nn.Parameter(value.detach().clone(), requires_grad=False))
+        for name, value in block.fold_weights()._asdict().items():
+            self.register_parameter(name, fix(value))
 
     def forward(self, x: Tensor) -> Tensor:
         return FoldedWeights(*(getattr(self, name) for name in FoldedWeights._fields)).run(x)
-
-
-def fold_blocks(module: nn.Module) -> None:
-    """Put a folded block in the place of every NafBlock below ``module``, which cannot be trained from then on."""
-    for name, child in module.named_children():
-        if isinstance(child, NafBlock):
-            setattr(module, name, FoldedNafBlock(child))
-        else:
-            fold_blocks(child)
 
 
 def _weigh(factor: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.blocks import conv_unshuffled
+from refstar_model.layers.folding import UnshuffledConv
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
 OPEN = 6.0
@@ -56,7 +56,7 @@ class PersonEncoder(nn.Module):
         super().__init__()
         self.side = min(128, params.size)
         widths = params.widths
-        layers: list[nn.Module] = [nn.Conv2d(12, widths[0], 3, padding=1), nn.PReLU(widths[0])]
+        layers: list[nn.Module] = [UnshuffledConv(2, widths[0], 3), nn.PReLU(widths[0])]
         for index, (channels, count) in enumerate(zip(widths, self.blocks, strict=True)):
             if index:
                 layers.append(nn.Conv2d(widths[index - 1], channels, 2, stride=2))
@@ -68,9 +68,7 @@ class PersonEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         small = F.avg_pool2d(pictures, pictures.shape[-1] // self.side) * 2 - 1
-        first = self.layers[0]
-        assert isinstance(first, nn.Conv2d)
-        out: Tensor = self.out(F.gelu(self.whole(self.layers[1:](conv_unshuffled(first, small, 2)))))
+        out: Tensor = self.out(F.gelu(self.whole(self.layers(small))))
         return out.flatten(1)
 
 

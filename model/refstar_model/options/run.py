@@ -24,7 +24,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, help="learning rate; with --init, 4e-4 works well")
     parser.add_argument(
-        "--init", "--start", type=Path, help="weights.pt to start from, with a fresh schedule"
+        "--init", "--start", type=Path, help="weights.pt or model folder to start from, with a fresh schedule"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
     parser.add_argument(

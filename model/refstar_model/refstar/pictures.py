@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.backbone import Grids
-from refstar_model.layers.blocks import PixelUp, conv_unshuffled, naf_blocks
+from refstar_model.layers.blocks import PixelUp, naf_blocks
+from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.refstar.params import RefStarParams
 
 
@@ -16,8 +17,7 @@ class PictureEncoder(nn.Module):
     def __init__(self, params: RefStarParams, blocks: tuple[int, int, int]) -> None:
         super().__init__()
         fine, middle, coarse = params.widths
-        self.unshuffle = params.unshuffle
-        self.stem = nn.Conv2d(3 * params.unshuffle**2, fine, 3, padding=1)
+        self.stem = UnshuffledConv(params.unshuffle, fine, 3)
         self.fine = naf_blocks(fine, blocks[0])
         self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
         self.middle = naf_blocks(middle, blocks[1])
@@ -26,7 +26,7 @@ class PictureEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Grids:
         """pictures [N, 3, H, W] in 0..1."""
-        fine = self.fine(conv_unshuffled(self.stem, pictures * 2 - 1, self.unshuffle))
+        fine = self.fine(self.stem(pictures * 2 - 1))
         middle = self.middle(self.to_middle(fine))
         return Grids(fine, middle, self.coarse(self.to_coarse(middle)))
 

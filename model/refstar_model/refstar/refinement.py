@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.blocks import conv_unshuffled
+from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.refstar.params import RefStarParams
 
 
@@ -19,7 +19,7 @@ class Refinement(nn.Module):
     def __init__(self, params: RefStarParams) -> None:
         super().__init__()
         channels, self.factor = params.refinement, params.unshuffle // 2
-        self.look = nn.Conv2d(24, channels, 3, padding=1)
+        self.look = UnshuffledConv(2, channels, 3, 6)
         self.features = nn.Conv2d(params.widths[0], channels * self.factor**2, 1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -37,7 +37,7 @@ class Refinement(nn.Module):
     def forward(self, picture: Tensor, low_quality: Tensor, y: Tensor) -> Tensor:
         """picture (the self stream) and low_quality [B, 3, H, W], y [B, widths[0], g, g]; returns [B, 3, H, W]."""
         both = torch.cat([picture.to(y.dtype), low_quality.to(y.dtype)], 1)
-        x = conv_unshuffled(self.look, both * 2 - 1, 2)
+        x = self.look(both * 2 - 1)
         x = x + F.pixel_shuffle(self.features(y), self.factor)
         for block in self.blocks:
             x = x + block(x)

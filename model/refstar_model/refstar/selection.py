@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.blocks import conv_unshuffled
 from refstar_model.layers.color import luminance
 from refstar_model.layers.face_window import face_window
+from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.pyramid import laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
 
@@ -46,8 +46,8 @@ class SelectionHead(nn.Module):
 
     def __init__(self, channels: int, hidden: int, bands: int, unshuffle: int, grid: int) -> None:
         super().__init__()
-        self.unshuffle, self.bands = unshuffle, bands
-        self.difference = nn.Conv2d(3 * unshuffle**2, channels, 1)
+        self.bands = bands
+        self.difference = UnshuffledConv(unshuffle, channels, 1)
         self.mix = nn.Conv2d(3 * channels + 1, hidden, 1)
         # New in weights that had no evidence: adds zero until it is trained.
         self.evidence = nn.Conv2d(2 * bands, hidden, 1, bias=False)
@@ -76,9 +76,7 @@ class SelectionHead(nn.Module):
         """
         batch, count = reference.shape[:2]
         beside = y.unsqueeze(1).expand(-1, count, -1, -1, -1)
-        apart = conv_unshuffled(self.difference, difference.flatten(0, 1), self.unshuffle).unflatten(
-            0, (batch, count)
-        )
+        apart = self.difference(difference.flatten(0, 1)).unflatten(0, (batch, count))
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
         mixed = self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1))
         if self_stream is not None:
