@@ -29,6 +29,13 @@ COPY service/pyproject.toml service/pyproject.toml
 RUN /opt/installer/bin/uv pip install -c hashes.txt -r service/pyproject.toml --extra cpu --extra heic --extra s3 --extra tracing
 COPY service service
 RUN /opt/installer/bin/uv pip install --no-deps -b hashes.txt ./service
+# 50 MB that nobody calls here: tests of numpy, OpenCV's cascades, onnxruntime's tools for training packages, and the
+# descriptions of all services but those that objects and credentials come from.
+RUN cd /opt/refstar/lib/python3*/site-packages \
+    && rm -rf cv2/data/*.xml onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
+    && find numpy -depth -type d -name tests -exec rm -rf {} + \
+    && find botocore/data -mindepth 1 -maxdepth 1 -type d \
+        ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
 
 FROM ${BASE}
 RUN groupadd --gid 10001 refstar \

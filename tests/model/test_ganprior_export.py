@@ -18,7 +18,7 @@ from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import TINY
 from refstar_model.ganprior.system import CARD
-from refstar_model.ganprior.training import find_first_weights
+from refstar_model.ganprior.weights import find_first_weights
 
 
 @pytest.fixture(scope="module")

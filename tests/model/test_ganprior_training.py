@@ -17,11 +17,10 @@ from refstar_model.ganprior.training import (
     LossWeights,
     agreement_loss,
     draw_window,
-    load,
-    read_weights,
     train,
     training_step,
 )
+from refstar_model.ganprior.weights import load, read_weights
 from refstar_model.ganprior.window import Window
 from refstar_model.losses.adversary import Adversary
 from refstar_model.losses.pattern import pattern_loss

@@ -20,7 +20,7 @@ from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import TINY, TINY_CRITIC, CriticParams
 from refstar_model.ganprior.people import draw_faces, draw_people, draw_people_sheet, draw_views
 from refstar_model.ganprior.pretraining import LOOP, PriorTraining, draw_codes, train_prior
-from refstar_model.ganprior.training import find_first_weights
+from refstar_model.ganprior.weights import find_first_weights
 from refstar_model.training import Run
 from refstar_model.training.parcel import read_parcel
 from refstar_model.training.processes import Course

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from refstar_model.ganprior import params as ganprior
+from refstar_model.ganprior.network import GanPrior
 from refstar_model.refstar.network import TINY, RefStar, Restoration
-from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, RefStarParams
-from refstar_model.refstar.weights import RENAMED, load, migrate, upgrade
+from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, RefStarParams, rest_on_prior
+from refstar_model.refstar.weights import RENAMED, find_first_weights, load, migrate, upgrade
 
 BARE = replace(TINY, reach=0.0, refinement=0, gate=False)
 
@@ -19,6 +21,10 @@ def trained(params: RefStarParams) -> RefStar:
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.1)
     return net
+
+
+def answer_face() -> torch.Tensor:
+    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
 
 def answer(net: RefStar) -> Restoration:
@@ -94,3 +100,30 @@ def test_base_is_wider_than_small() -> None:
     with torch.device("meta"):
         small, base = (sum(p.numel() for p in RefStar(params).parameters()) for params in (SMALL, BASE))
     assert 5e6 < small < 7e6 < 1.3 * small < base < 3 * small
+
+
+def test_system_3_becomes_the_self_stream_of_a_network_that_was_trained_around_another(
+    tmp_path: Path,
+) -> None:
+    net, prior = trained(TINY), GanPrior(ganprior.TINY).eval()
+    with torch.no_grad():
+        for value in prior.parameters():
+            value.add_(torch.randn_like(value) * 0.1)
+    start, stream = tmp_path / "start.pt", tmp_path / "prior.pt"
+    torch.save(saved(net), start)
+    torch.save({"params": ganprior.TINY.to_dict(), "step": 3, "weights": prior.state_dict()}, stream)
+    params = rest_on_prior(TINY)
+    joined = RefStar(params).eval()
+    weights = find_first_weights(params, start, stream)
+    assert weights is not None
+    joined.load_state_dict(weights)
+    face = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(joined.alone(face).picture, prior(face).picture)
+        assert torch.equal(joined.gate.encoder(face), net.gate.encoder(face))
+        assert torch.equal(answer(joined).self_stream, joined.alone(answer_face()).picture)
+    for part in ("selection", "alignment", "reference_encoder"):
+        ours, theirs = (getattr(one, part).state_dict() for one in (joined, net))
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    with pytest.raises(ValueError, match="is system 3, and the backbone is to be naf"):
+        find_first_weights(TINY, start, stream)

@@ -24,7 +24,7 @@ ALLOWED = {
     "options": {"layers", "judges", "data", "training", "export", "evaluation", "ranks"},
     "preparing": {"layers", "judges", "data", "progress", "detector.geometry", "detector.network"},
     "ganprior": {*SHARED, "options", "system"},
-    "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params"},
+    "refstar": {*SHARED, "options", "system", "ganprior.network", "ganprior.params", "ganprior.weights"},
     "ented": {
         *SHARED,
         "options",

@@ -85,7 +85,7 @@ class GanPriorSystem:
     def load(self, weights: Path) -> TrainedSystem:
         from refstar_model.export.restoring import TrainedRestorer
         from refstar_model.ganprior.export_view import view_network
-        from refstar_model.ganprior.training import load
+        from refstar_model.ganprior.weights import load
 
         net, steps = load(weights)
         return TrainedRestorer(view_network(net), CARD, steps)

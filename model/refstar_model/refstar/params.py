@@ -1,6 +1,6 @@
 """The values that fix the network: sizes, backbone, attention."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from refstar_model.ganprior import params as ganprior
@@ -119,3 +119,8 @@ TINY = RefStarParams(
     person=16,
     prior=ganprior.TINY,
 )
+
+
+def rest_on_prior(params: RefStarParams, attention: Attention = Attention.NONE) -> RefStarParams:
+    """The same around system 3 as the backbone: it looks at fine detail and at the whole face by itself."""
+    return replace(params, backbone=BackboneKind.GAN_PRIOR, refinement=0, attention=attention)

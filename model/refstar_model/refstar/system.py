@@ -41,10 +41,15 @@ class RefStarSystem:
         )
         parser.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf")
         parser.add_argument(
+            "--self-stream",
+            type=Path,
+            help="weights.pt or model folder of system 3: it becomes the backbone and is not trained, so without a "
+            "reference the result is its own",
+        )
+        parser.add_argument(
             "--attention",
             choices=["none", "joint", "dual"],
-            default="dual",
-            help="between features of the face and of its references",
+            help="between features of the face and of its references (default: dual; none with --self-stream)",
         )
         parser.add_argument(
             "--labels", type=Path, help="file of selection masks and mesh points (data/selection_masks.py)"
@@ -62,20 +67,29 @@ class RefStarSystem:
         spread_out(arguments)
         run = read_run(arguments)
         from refstar_model.refstar.export_view import view_network
-        from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind
+        from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, rest_on_prior
         from refstar_model.refstar.training import RefStarTraining, train
 
+        network = replace(
+            BASE if arguments.size == "base" else SMALL,
+            backbone=BackboneKind(arguments.backbone),
+            attention=Attention(arguments.attention or "dual"),
+        )
+        if arguments.self_stream:
+            network = rest_on_prior(network, Attention(arguments.attention or "none"))
         how = RefStarTraining(
-            network=replace(
-                BASE if arguments.size == "base" else SMALL,
-                backbone=BackboneKind(arguments.backbone),
-                attention=Attention(arguments.attention),
-            ),
+            network=network,
             vgg=arguments.vgg,
             labels=arguments.labels,
             compiled=arguments.compiled,
+            self_stream=arguments.self_stream,
         )
-        how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
+        stream = read_stream(arguments, how.stream)
+        if arguments.self_stream:
+            stream = replace(
+                stream, mix=replace(stream.mix, alone=0.0)
+            )  # nothing is learned without references
+        how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
         photos = open_named_photos(arguments)
         watch = watch_restorer(arguments, photos, view_network, references=True)
         if not arguments.travel:  # the sheets of its own show the references too

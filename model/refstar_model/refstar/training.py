@@ -31,8 +31,8 @@ from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.losses import LossWeights, restoration_loss, self_stream_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams
 from refstar_model.refstar.target import Target
+from refstar_model.refstar.weights import find_first_weights
 from refstar_model.refstar.weights import load as load
-from refstar_model.refstar.weights import upgrade
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
 from refstar_model.training.processes import Course
 
@@ -52,6 +52,7 @@ class RefStarTraining:
     labels: Path | None = None  # masks and points of the photos' pairs (selection_masks.py); else weak labels
     compiled: bool = False  # torch.compile for batches without references, on a GPU
     vgg: Path | None = None  # torchvision's VGG-19 weights, for the loss of that name
+    self_stream: Path | None = None  # system 3's weights: the backbone, which is not trained
 
 
 def train(
@@ -115,11 +116,12 @@ def _build_task(
             how.cycle_every if moment.done % how.cycle_every == 0 else 0,
         )
 
-    record = record_training(credit_photos(people, how.stream.mix.weights), (run.start, run.previous))
-    weights = None
-    if run.start is not None:
-        state = torch.load(run.start, weights_only=True, map_location="cpu")
-        weights = upgrade(state, how.network)["weights"]
+    record = record_training(
+        credit_photos(people, how.stream.mix.weights), (run.start, how.self_stream, run.previous)
+    )
+    weights = find_first_weights(how.network, run.start, how.self_stream)
+    if how.self_stream is not None:
+        module.backbone.requires_grad_(requires_grad=False)
     return Task(
         module,
         open_batches,
@@ -168,7 +170,7 @@ def training_step(
     truth = without_color(truth, batch.colorless)
     target = Target(truth, batch.present, batch.right, batch.fidelity, batch.labels, batch.confidence)
     total, parts = restoration_loss(result, target, seen, losses, recognizer, identity_share, critics.vgg)
-    fakes = [result.self_stream, result.restored]
+    fakes = [picture for picture in (result.self_stream, result.restored) if picture.requires_grad]
     total = total + adversarial_terms(critics.adversary, fakes, truth, losses, adversarial_share, parts)
     for name, term in module.backbone.losses(result.codes, truth).items():
         total = total + term

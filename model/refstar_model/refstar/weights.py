@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.refstar.network import RefStar, RefStarParams
+from refstar_model.refstar.params import BackboneKind
 
 #: Names of the parts before backbones could be exchanged, and since.
 RENAMED = {
@@ -49,6 +51,31 @@ def migrate(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         hidden, bands = weights["selection.mix.weight"].shape[0], weights["selection.position"].shape[0]
         weights = {**weights, "selection.evidence.weight": torch.zeros(hidden, 2 * bands, 1, 1)}
     return weights
+
+
+def find_first_weights(
+    params: RefStarParams, start: Path | None, self_stream: Path | None
+) -> dict[str, Tensor] | None:
+    """What a new run begins with: another run's weights, and system 3 as the backbone. None for a new network.
+
+    With a ``self_stream`` (weights.pt or model folder of system 3) the other parts are those of ``start``, whatever
+    backbone it has, as far as they have the same shape. Raises ValueError where something does not fit.
+    """
+    state = None if start is None else torch.load(start, weights_only=True, map_location="cpu")
+    if self_stream is None:
+        return None if state is None else upgrade(state, params)["weights"]
+    if params.backbone is not BackboneKind.GAN_PRIOR:
+        raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
+    weights = RefStar(params).state_dict()
+    if state is not None:
+        old = migrate(state["weights"])
+        weights |= {
+            name: value
+            for name, value in old.items()
+            if not name.startswith("backbone.") and name in weights and weights[name].shape == value.shape
+        }
+    backbone = read_prior_weights(self_stream, params.prior)
+    return weights | {f"backbone.{name}": value for name, value in backbone.items()}
 
 
 def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict[str, Any]:
