@@ -73,6 +73,7 @@ def export_graph(graph: Graph, path: Path) -> float:
         )
     assert program is not None
     model = program.model_proto
+    name_constants(model, graph.module)
     halve_initializers(model)
     with tempfile.TemporaryDirectory() as folder:
         checked = Path(folder) / "checked.onnx"
@@ -109,6 +110,25 @@ def _compare(graph: Graph, path: Path) -> float:
             elif a.dtype == torch.bool and difference:
                 raise ParityError(f"{graph.name}: output {name} differs")
     return worst
+
+
+def name_constants(model: Any, module: nn.Module) -> None:
+    """Give constants that are a weight in another shape the weight's name, so that it can be read back."""
+    named = {one.name for one in model.graph.initializer}
+    weights = {
+        value.detach().numpy().astype(np.float32).tobytes(): name
+        for name, value in module.named_parameters()
+        if name not in named and value.numel() > 1
+    }
+    renamed = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            name = weights.pop(numpy_helper.to_array(tensor).tobytes(), None)
+            if name is not None:
+                renamed[tensor.name] = tensor.name = name
+    for node in model.graph.node:
+        for index, given in enumerate(node.input):
+            node.input[index] = renamed.get(given, given)
 
 
 def halve_initializers(model: Any) -> None:

@@ -96,7 +96,9 @@ def unfold_weights(module: nn.Module, folded: Weights) -> dict[str, Tensor]:
         own = child.unfold(inside) if isinstance(child, Foldable) else unfold_weights(child, inside)
         found |= {f"{name}.{k}": v for k, v in own.items()}
     shapes = {name: value.shape for name, value in module.state_dict().items()}
+    found = {name: value for name, value in found.items() if name in shapes}
     for name, value in found.items():
-        if name in shapes and value.shape != shapes[name]:
+        ours, theirs = ([side for side in shape if side > 1] for shape in (shapes[name], value.shape))
+        if ours != theirs:  # sides of 1 are the exporter's
             raise ValueError(f"{name} is {list(value.shape)}, and {list(shapes[name])} in this network")
-    return {name: value for name, value in found.items() if name in shapes}
+    return {name: value.reshape(shapes[name]) for name, value in found.items()}

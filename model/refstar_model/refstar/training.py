@@ -121,7 +121,8 @@ def _build_task(
     )
     weights = find_first_weights(how.network, run.start, how.self_stream)
     if how.self_stream is not None:
-        module.backbone.requires_grad_(requires_grad=False)
+        for name, value in module.named_parameters():
+            value.requires_grad_(not name.startswith("backbone."))
     return Task(
         module,
         open_batches,
