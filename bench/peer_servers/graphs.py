@@ -68,6 +68,8 @@ class Graphs:
             "fidelity": np.full(len(faces), 0.5, np.float32),
             "reference_weight": np.array([[one is not None] for one in known], np.float32),
         }
+        if any(one.name == "gate_strength" for one in self._restore.get_inputs()):
+            inputs["gate_strength"] = np.ones(len(faces), np.float32)
         for one in self._features:
             absent = np.zeros([int(size) for size in one.shape[2:]], _DTYPES[one.type])
             inputs[one.name] = np.stack([f[one.name] if f is not None else absent for f in known])[:, None]

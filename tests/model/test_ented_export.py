@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.05)
-        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 9.0]))
+        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 2.0]))
     folder = tmp_path_factory.mktemp("ented") / "ented"
     TrainedRestorer(view_network(net.eval()), CARD, 1).export(folder, Publication("ented", "0.0.1"))
     return folder
@@ -49,9 +49,24 @@ def test_the_service_runs_it_with_and_without_references(folder: Path) -> None:
     assert np.array_equal(muted.pixels, alone.pixels)
 
 
-def test_it_has_no_knob_and_no_sum_that_depends_on_the_batch(folder: Path) -> None:
+def test_it_says_who_references_show_and_uses_a_strangers_if_it_is_told_to(folder: Path) -> None:
+    restorer = Restorer(load_manifest(folder))
+    references = tuple(ReferencePicture(str(shift), face(shift)) for shift in (3, 9))
+    weighed, full = restorer.restore(
+        [FaceTask(face(0), references, 1.0, 0.5, gate_strength=strength) for strength in (1.0, 0.0)]
+    )
+    assert weighed.same_person is not None
+    assert np.array_equal(weighed.same_person, full.same_person)
+    assert ((weighed.same_person > 0) & (weighed.same_person < 1)).all()
+    assert weighed.likeness is not None
+    assert weighed.likeness.shape == (2,)
+    assert not np.array_equal(full.pixels, weighed.pixels)
+
+
+def test_it_has_no_fidelity_and_no_sum_that_depends_on_the_batch(folder: Path) -> None:
     manifest = load_manifest(folder)
     assert manifest.max_references == 8
+    assert manifest.knobs == {"reference_strength", "stranger"}
     assert "fidelity" not in manifest.graphs["restore"].inputs
     for name in ("encode_references", "restore", "restore_alone"):
         operators = {node.op_type for node in onnx.load(str(folder / f"{name}.onnx")).graph.node}

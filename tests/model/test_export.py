@@ -12,6 +12,8 @@ import torch
 from refstar_model.evaluation import FolderModel
 from refstar_model.export import golden
 from refstar_model.export.graph import Graph, ParityError, export_graph, write_folder
+from refstar_model.refstar.export_view import view_network
+from refstar_model.refstar.network import TINY, RefStar
 from refstar_service.engine import restorer
 from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import load_manifest
@@ -26,7 +28,7 @@ def folder(tiny_folder: Path) -> Path:
 def test_the_service_runs_what_the_exporter_wrote(folder: Path) -> None:
     manifest = load_manifest(folder)
     assert (manifest.ranks.with_references, manifest.ranks.without_references) == (1, 2)
-    assert manifest.knobs == {"fidelity", "reference_strength"}
+    assert manifest.knobs == {"fidelity", "reference_strength", "stranger"}
     model = Restorer(manifest, max_batch=4)
     model.warm_up()
     face = golden.golden_picture(128)
@@ -56,6 +58,44 @@ def test_both_knobs_reach_the_result_and_references_may_come_in_any_order(folder
     assert all(np.abs(usual - other).mean() > 0.2 for other in others)
 
 
+def test_who_references_show_is_said_of_each_and_may_be_set_aside(folder: Path) -> None:
+    model = FolderModel(folder)
+    face = golden.golden_picture(128)
+    encoded = [model.encode_reference(np.roll(face, 16 * i, (0, 1))) for i in range(3)]
+    given = {name: np.concatenate([one[name] for one in encoded])[None] for name in encoded[0]}
+    given |= {"low_quality": face[None], "fidelity": np.full(1, 0.5, np.float32)}
+
+    def restore(strength: float, *weight: float) -> dict[str, np.ndarray]:
+        more = {
+            "gate_strength": np.full(1, strength, np.float32),
+            "reference_weight": np.array([weight], "f"),
+        }
+        return model.restore.run({**given, **more})
+
+    gated, full = restore(1.0, 1, 1, 0), restore(0.0, 1, 1, 0)
+    for answer in (gated, full):
+        for name in ("same_person", "likeness"):
+            assert answer[name].shape == (1, 3)
+            assert answer[name][0, 2] == 0
+            assert ((answer[name][0, :2] > 0) & (answer[name][0, :2] < 1)).all()
+    assert np.array_equal(gated["same_person"], full["same_person"])
+    # What the gate weighs by is what it says.
+    same = gated["same_person"][0]
+    assert np.abs(restore(0.0, *same)["restored"].astype(int) - gated["restored"]).max() <= 1
+    assert not np.array_equal(gated["restored"], full["restored"])
+    # The result is judged as it is: shown again, it is the same person by as much.
+    given["low_quality"] = gated["restored"]
+    assert np.allclose(restore(1.0, 1, 1, 0)["same_person"], gated["likeness"], atol=1e-5)
+
+
+def test_a_network_without_a_gate_has_none_of_it() -> None:
+    views = view_network(RefStar(replace(TINY, gate=False)))
+    assert views.restore.inputs[-1] == "features_picture"
+    assert views.restore.outputs == ("restored", "selection", "finite", "exact")
+    with pytest.raises(ValueError, match=r"restore returns \['likeness'\] of a gate"):
+        replace(views, restore=replace(views.restore, outputs=("restored", "likeness", "finite")))
+
+
 def test_a_face_gets_the_same_bytes_alone_and_in_company(folder: Path) -> None:
     model = Restorer(load_manifest(folder), max_batch=4)
     face = golden.golden_picture(128)
@@ -65,7 +105,13 @@ def test_a_face_gets_the_same_bytes_alone_and_in_company(folder: Path) -> None:
     ]
     together = model.restore(tasks)
     for task, result in zip(tasks, together, strict=True):
-        assert np.array_equal(model.restore([task])[0].pixels, result.pixels)
+        (alone,) = model.restore([task])
+        assert np.array_equal(alone.pixels, result.pixels)
+        if task.references:
+            assert alone.same_person is not None
+            assert alone.likeness is not None
+            assert np.array_equal(alone.same_person, result.same_person)
+            assert np.array_equal(alone.likeness, result.likeness)
 
 
 def test_a_face_without_references_gets_what_the_whole_network_gives_with_none(folder: Path) -> None:
@@ -106,7 +152,9 @@ def test_the_graphs_keep_the_contract(folder: Path) -> None:
     inputs = [i.name for i in graph.graph.input]
     assert inputs[0] == "low_quality"
     assert {"reference_weight", "fidelity"} <= set(inputs)
-    assert [o.name for o in graph.graph.output] == ["restored", "selection", "finite"]
+    assert {"gate_strength", "features_person"} <= set(inputs)
+    outputs = [o.name for o in graph.graph.output]
+    assert outputs == ["restored", "selection", "finite", "same_person", "likeness"]
     # Its order of summation depends on the batch: a face would not get the same bytes in company.
     assert not {"ReduceMean", "ReduceSum"} & {node.op_type for node in graph.graph.node}
     batch = graph.graph.input[0].type.tensor_type.shape.dim[0]
@@ -164,6 +212,9 @@ def test_the_evaluator_runs_a_folder_with_and_without_references(folder: Path) -
     helped = model(face, [face, face])
     assert helped.picture.shape == face.shape
     assert len(helped.selection) == 2
+    assert helped.same_person is not None
+    assert helped.likeness is not None
+    assert helped.same_person.shape == helped.likeness.shape == (2,)
     alone = model(face, [])
     assert not alone.selection.any()
     assert not np.array_equal(alone.picture, helped.picture)

@@ -8,7 +8,7 @@ import torch
 from refstar_model.data.mixed_faces import MixedFaces
 from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss
+from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss, judge_references
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
 from refstar_model.refstar.person_training import PersonTraining, fit_gate, hold_out_people, train_person
@@ -46,6 +46,31 @@ def test_a_new_gate_lets_everybody_pass(gate: PersonGate) -> None:
     logits = gate(faces(2), people(gate, faces(6).unflatten(0, (2, 3))))
     assert logits.shape == (2, 3)
     assert apply_gate(torch.ones(2, 3), logits).min() > 0.99
+
+
+def test_the_strength_leads_from_the_full_weight_to_the_gates_own_bit_for_bit() -> None:
+    weight, logits = (
+        torch.tensor([[1.0, 0.7, 0.0]]).repeat(3, 1),
+        torch.tensor([[-3.1, 0.4, 6.0]]).repeat(3, 1),
+    )
+    none, half, all_of_it = apply_gate(weight, logits, torch.tensor([0.0, 0.5, 1.0]))
+    assert torch.equal(none, weight[0])
+    assert torch.equal(all_of_it, apply_gate(weight, logits)[0])
+    assert torch.allclose(half, (none + all_of_it) / 2)
+
+
+def test_references_are_judged_by_the_degraded_face_and_by_the_restored_one(gate: PersonGate) -> None:
+    with torch.no_grad():
+        gate.weigh.copy_(torch.tensor([0.02, 0.0, 0.1]))
+    own, references = faces(1), people(gate, faces(3, 1)[None])
+    pixels = (faces(1, 2) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    weight = torch.tensor([[1.0, 0.2, 0.0]])
+    same, like = judge_references(gate, gate(own, references), pixels, references, weight)
+    seen = pixels.permute(0, 3, 1, 2).float() / 255
+    for judged, face in ((same, own), (like, seen)):
+        assert torch.equal(judged[:, :2], torch.sigmoid(gate(face, references))[:, :2])
+        assert judged[0, 2] == 0, "there is no reference"
+    assert not torch.equal(same, like)
 
 
 def test_the_gate_weighs_direction_by_how_much_is_seen(gate: PersonGate) -> None:

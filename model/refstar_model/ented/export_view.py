@@ -1,4 +1,4 @@
-"""ENTED as the graphs of the model folder contract (export.views): references, no knobs.
+"""ENTED as the graphs of the model folder contract (export.views): references and a gate, no fidelity.
 
 ``selection`` is how much of each reference's textures a place takes, on the fine grid, the mean over the three grids.
 """
@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 from refstar_model.ented.network import Ented
 from refstar_model.ented.references import ReferenceTextures
-from refstar_model.export.views import EXACT, Picture, RestorePicture, RestoringViews, View
+from refstar_model.export.views import (
+    EXACT,
+    GATE_STRENGTH,
+    JUDGMENTS,
+    Picture,
+    RestorePicture,
+    RestoringViews,
+    View,
+)
+from refstar_model.layers.person_gate import judge_references
 from refstar_model.layers.pixels import to_picture, to_pixels
 
 FEATURES = tuple(f"features_{name}" for name in ReferenceTextures._fields)
@@ -19,8 +28,8 @@ def view_network(net: Ented) -> RestoringViews:
         net.params.base.size,
         View(
             Restore(net),
-            ("low_quality", "reference_weight", *FEATURES),
-            ("restored", "selection", "finite", EXACT),
+            ("low_quality", "reference_weight", GATE_STRENGTH, *FEATURES),
+            ("restored", "selection", "finite", *JUDGMENTS, EXACT),
         ),
         View(EncodeReferences(net), ("references",), FEATURES),
         View(RestorePicture(Picture(net)), ("low_quality",), ("restored", "finite", EXACT)),
@@ -46,18 +55,21 @@ class Restore(nn.Module):
         self,
         low_quality: Tensor,
         reference_weight: Tensor,
+        gate_strength: Tensor,
         features_fine: Tensor,
         features_middle: Tensor,
         features_coarse: Tensor,
         features_keys: Tensor,
         features_values: Tensor,
         features_person: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """The features in the order of ``FEATURES``, [B, R, ...] each."""
         features = ReferenceTextures(
             features_fine, features_middle, features_coarse, features_keys, features_values, features_person
         )
-        result = self.net(to_picture(low_quality), features, reference_weight)
+        result = self.net(to_picture(low_quality), features, reference_weight, gate_strength)
         selection = (result.selection * 255).round().to(torch.uint8)
         rounded, finite = to_pixels(result.picture)
-        return rounded, selection, finite, result.picture
+        assert result.gate is not None
+        judgments = judge_references(self.net.gate, result.gate, rounded, features_person, reference_weight)
+        return rounded, selection, finite, *judgments, result.picture

@@ -61,9 +61,16 @@ class Ented(nn.Module):
         return encoded
 
     def forward(
-        self, low_quality: Tensor, references: ReferenceTextures | None = None, weight: Tensor | None = None
+        self,
+        low_quality: Tensor,
+        references: ReferenceTextures | None = None,
+        weight: Tensor | None = None,
+        gate_strength: Tensor | None = None,
     ) -> Restoration:
-        """low_quality [B, 3, S, S] in 0..1; references [B, R, ...] with weight [B, R] in 0..1 (0 = absent), or none."""
+        """low_quality [B, 3, S, S] in 0..1; references [B, R, ...] with weight [B, R] in 0..1 (0 = absent), or none.
+
+        ``gate_strength`` [B] in 0..1: how much the gate's word counts; all of it where it is not given.
+        """
         seen = self.encoder(low_quality)
         coarse = self.attention(seen.coarse)
         latent, codes = self._replace(coarse)
@@ -71,7 +78,7 @@ class Ented(nn.Module):
         if references is not None:
             assert weight is not None
             gate = self.gate(low_quality, references.person)
-            weight = apply_gate(weight.float(), gate)
+            weight = apply_gate(weight.float(), gate, gate_strength)
             fine, middle, coarsest = (
                 mix_textures(each, weight) for each in (references.fine, references.middle, references.coarse)
             )

@@ -27,6 +27,7 @@ from refstar_model.export.golden_distance import golden_distance
 from refstar_model.export.graph import anonymize, halve_initializers
 from refstar_model.export.restorers import FolderModel, fit
 from refstar_model.export.session import start_session
+from refstar_model.export.views import GATE_STRENGTH
 
 Inputs = dict[str, NDArray[Any]]
 Pixels = NDArray[np.uint8]
@@ -89,6 +90,7 @@ def _make_inputs(folder: Path, faces: Iterable[tuple[Pixels, Pixels]]) -> Iterat
         inputs: Inputs = {
             "low_quality": fit(low_quality, model.size)[None],
             "fidelity": np.full(1, 0.5, np.float32),
+            GATE_STRENGTH: np.ones(1, np.float32),
         }
         if model.takes_references:
             features = model.encode_reference(fit(reference, model.size))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refstar_model.export.half_types import emulate_halves
 from refstar_model.export.session import start_session
-from refstar_model.export.views import RestoringViews, View
+from refstar_model.export.views import GATE_STRENGTH, JUDGMENTS, RestoringViews, View
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[Any]
@@ -25,6 +25,9 @@ class RestoredPicture(NamedTuple):
     picture: Pixels  # [512, 512, 3]
     selection: NDArray[np.uint8]  # [R, g, g], mean mask over the bands, 255 = all taken
     finite: bool
+    # Each [R] in 0..1, of a model with a gate: whether a reference shows this person, and how like the result is to it.
+    same_person: NDArray[np.float32] | None = None
+    likeness: NDArray[np.float32] | None = None
 
 
 class Restorer(Protocol):
@@ -70,6 +73,11 @@ class GraphModel:
     def takes_fidelity(self) -> bool:
         return "fidelity" in self.restore.inputs
 
+    @property
+    def judges_references(self) -> bool:
+        """Whether it has a gate, and says who references show."""
+        return GATE_STRENGTH in self.restore.inputs
+
     def __call__(
         self,
         low_quality: Pixels,
@@ -84,6 +92,7 @@ class GraphModel:
         values: dict[str, Values] = {
             "low_quality": fit(low_quality, self.size)[None],
             "fidelity": np.array([fidelity], np.float32),
+            GATE_STRENGTH: np.ones(1, np.float32),
         }
         graph = self.restore
         if not references and self.alone is not None:
@@ -97,7 +106,8 @@ class GraphModel:
             )
         answer = graph.run(values)
         selection = answer["selection"][0] if "selection" in answer else np.zeros((0, 1, 1), np.uint8)
-        return RestoredPicture(fit(answer["restored"][0]), selection, bool(answer["finite"][0]))
+        same, like = (answer[name][0, : len(references)] if name in answer else None for name in JUDGMENTS)
+        return RestoredPicture(fit(answer["restored"][0]), selection, bool(answer["finite"][0]), same, like)
 
     def encode_reference(self, picture: Pixels) -> dict[str, Values]:
         """Features [1, ...] by name of a reference [S, S, 3]; those of the last few are remembered."""

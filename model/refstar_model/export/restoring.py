@@ -17,7 +17,7 @@ from refstar_model.export.golden import block_means, golden_picture
 from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.restorers import NetModel
-from refstar_model.export.views import EXACT, RestoringViews, View, count_parameters
+from refstar_model.export.views import EXACT, GATE_STRENGTH, RestoringViews, View, count_parameters
 from refstar_model.layers.folding import fold_modules
 
 FACES, REFERENCES = 2, 3  # of the parity check; references of each face
@@ -99,6 +99,7 @@ def _draw_examples(views: RestoringViews, photos: PhotoSet | None) -> dict[str, 
         # Row 1 of the second run, and the whole first run, have no reference at all.
         "reference_weight": torch.tensor([[0.0, 0.0, 0.0], [0.3, 1.0, 0.0]]),
         "fidelity": torch.tensor([0.5, 0.2]),
+        GATE_STRENGTH: torch.tensor([1.0, 0.4]),
     }
     return values | _encode(views.encode_references, values["references"], REFERENCES)
 
@@ -109,6 +110,7 @@ def _golden_answers(views: RestoringViews) -> dict[str, Any]:
         "low_quality": golden,
         "reference_weight": torch.ones(1, 1),
         "fidelity": torch.full((1,), 0.5),
+        GATE_STRENGTH: torch.ones(1),
         **_encode(views.encode_references, golden.flip(2), 1),
     }
     answers = {"block_means": _measure(views.restore, values)}

@@ -7,6 +7,10 @@ else it has, the model has:
 - references: ``encode_references`` makes ``features_*`` [N, ...] of ``references`` u8 [N, S, S, 3]; ``restore`` takes
   them as [B, R, ...] with ``reference_weight`` f32 [B, R] in 0..1 (0 = absent), and also returns ``selection`` u8
   [B, R, g, g], how much was taken where (255 = all);
+- a gate that judges references as persons: ``restore`` takes ``gate_strength`` f32 [B] in 0..1, how much the gate's
+  word counts (1 = a likely stranger's reference is hardly used, 0 = every reference counts in full), and returns
+  ``same_person`` f32 [B, R], the probability that a reference shows the person of the degraded face, and ``likeness``
+  f32 [B, R], what the same judge says of the restored face; both 0 where there is no reference;
 - ``restore_alone`` answers what ``restore`` does where no reference is present, in less time.
 """
 
@@ -20,6 +24,9 @@ from refstar_model.layers.pixels import to_picture, to_pixels
 
 #: The picture before it is rounded, [B, 3, S, S]: an output that is compared when a graph is written, then taken off.
 EXACT = "exact"
+#: What ``restore`` takes and returns beside the rest, of a network with a gate.
+GATE_STRENGTH = "gate_strength"
+JUDGMENTS = ("same_person", "likeness")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class RestoringViews:
         given = tuple(n for n in self.restore.inputs if n.startswith("features_") or n == "reference_weight")
         if sorted(wanted) != sorted(given):
             raise ValueError(f"restore takes {given} of references, its encoder calls for {wanted}")
+        judged = [name for name in JUDGMENTS if name in self.restore.outputs]
+        if len(judged) != (len(JUDGMENTS) if GATE_STRENGTH in self.restore.inputs else 0):
+            raise ValueError(
+                f"restore returns {judged} of a gate: with {GATE_STRENGTH} {JUDGMENTS}, else none"
+            )
 
     @property
     def by_name(self) -> dict[str, View]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.layers.folding import UnshuffledConv
+from refstar_model.layers.pixels import to_picture
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
 OPEN = 6.0
@@ -104,9 +105,31 @@ class PersonGate(nn.Module):
         return a * likeness / length + b * seen + c
 
 
-def apply_gate(weight: Tensor, logits: Tensor) -> Tensor:
-    """The references' weight [B, R] as far as they are believed to show the person."""
-    return weight * torch.sigmoid(logits.float()).to(weight.dtype)
+def apply_gate(weight: Tensor, logits: Tensor, strength: Tensor | None = None) -> Tensor:
+    """The references' weight [B, R] as far as they are believed to show the person.
+
+    strength [B] in 0..1 is how much that counts: with 0, every reference has its full weight; 1 is as without it.
+    """
+    belief = torch.sigmoid(logits.float())
+    if strength is not None:
+        share = strength.float().unsqueeze(1)
+        belief = 1 - share + share * belief
+    return weight * belief.to(weight.dtype)
+
+
+def judge_references(
+    gate: PersonGate, logits: Tensor, restored: Tensor, people: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What an exported graph says of each reference: ``same_person`` and ``likeness``, each [B, R] in 0..1.
+
+    The first is the probability that it shows the person of the degraded face, by the gate's ``logits`` [B, R]; the
+    second is what the gate says of the ``restored`` face, uint8 [B, S, S, 3], in the place of the degraded one. people
+    [B, R, D] are the references' vectors. Both are 0 where the weight [B, R] is: there is no reference.
+    """
+    seen = gate.compare(gate.encoder(to_picture(restored)), people)
+    there = weight > 0
+    same, like = (torch.where(there, torch.sigmoid(one.float()), 0.0) for one in (logits, seen))
+    return same, like
 
 
 def gate_loss(gate: Tensor, right: Tensor) -> Tensor:

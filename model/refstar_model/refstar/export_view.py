@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.backbone import Grids
-from refstar_model.export.views import EXACT, RestoringViews, View
+from refstar_model.export.views import EXACT, GATE_STRENGTH, JUDGMENTS, RestoringViews, View
 from refstar_model.layers.fidelity import apply_fidelity
+from refstar_model.layers.person_gate import judge_references
 from refstar_model.layers.pixels import to_picture, to_pixels
 from refstar_model.refstar.network import ReferenceFeatures, RefStar
 
@@ -17,14 +18,15 @@ FEATURES = ("features_fine", "features_middle", "features_coarse", "features_pic
 
 
 def view_network(net: RefStar) -> RestoringViews:
-    """Without a gate the encoder does not say who a reference shows."""
-    features = FEATURES if net.params.gate else FEATURES[:-1]
+    """Without a gate the encoder does not say who a reference shows, and nobody can tell whether it is the person."""
+    gated = net.params.gate
+    features = FEATURES if gated else FEATURES[:-1]
     return RestoringViews(
         net.params.size,
         View(
             Restore(net),
-            ("low_quality", "reference_weight", "fidelity", *features),
-            ("restored", "selection", "finite", EXACT),
+            ("low_quality", "reference_weight", "fidelity", *features, *((GATE_STRENGTH,) if gated else ())),
+            ("restored", "selection", "finite", *(JUDGMENTS if gated else ()), EXACT),
         ),
         View(EncodeReferences(net), ("references",), features),
         View(RestoreAlone(net), ("low_quality", "fidelity"), ("restored", "finite", EXACT)),
@@ -62,13 +64,15 @@ class Restore(nn.Module):
         features_coarse: Tensor,
         features_picture: Tensor,
         features_person: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        gate_strength: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         result = self.net(
             to_picture(low_quality),
             features_picture.float() / 255,
             ReferenceFeatures(Grids(features_fine, features_middle, features_coarse), features_person),
             reference_weight,
             fidelity,
+            gate_strength=gate_strength,
         )
         # Added up one by one: a ReduceMean may sum in another order for another batch (see layers.blocks).
         bands = result.masks.unbind(2)
@@ -77,7 +81,12 @@ class Restore(nn.Module):
             total = total + band
         selection = (total / len(bands) * 255).round().to(torch.uint8)
         rounded, finite = to_pixels(result.restored)
-        return rounded, selection, finite, result.restored
+        judgments: tuple[Tensor, ...] = ()
+        if features_person is not None and result.gate is not None:
+            judgments = judge_references(
+                self.net.gate, result.gate, rounded, features_person, reference_weight
+            )
+        return rounded, selection, finite, *judgments, result.restored
 
 
 class RestoreAlone(nn.Module):

@@ -96,19 +96,21 @@ class RefStar(nn.Module):
         weight: Tensor,
         fidelity: Tensor,
         skip: int = 0,
+        gate_strength: Tensor | None = None,
     ) -> Restoration:
         """Restore faces.
 
         low_quality [B, 3, H, W] and pictures [B, R, 3, H, W] (the references) in 0..1, R >= 1; weight [B, R] in 0..1,
         0 = absent, scales the masks; fidelity [B] in 0..1, 0.5 = as trained, 1 = nearest to the input, 0 = most
         detail. ``skip`` leaves out that many finest bands: results then have side H / 2^skip (for training on
-        pictures that are not sharp at H).
+        pictures that are not sharp at H). ``gate_strength`` [B] in 0..1: how much the gate's word counts, of a net that
+        has one; all of it where it is not given.
         """
         seen, grids = self.backbone.analyze(low_quality), features.grids
         displacement = gate = None
         if features.person is not None:
             gate = self.gate(low_quality, features.person)
-            weight = apply_gate(weight, gate)
+            weight = apply_gate(weight, gate, gate_strength)
         if self.params.reach:
             displacement = self.alignment(seen.coarse, grids.coarse)
             # Only corresponding points may train the field (see refstar.alignment).

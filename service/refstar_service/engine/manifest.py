@@ -21,7 +21,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}")
 
 #: Knobs of a request that a model has if its restoring graph has such an input.
-_KNOB_INPUTS = {"fidelity": "fidelity", "reference_strength": "reference_weight"}
+_KNOB_INPUTS = {
+    "fidelity": "fidelity",
+    "reference_strength": "reference_weight",
+    "stranger": "gate_strength",
+}
 
 
 @dataclass(frozen=True)

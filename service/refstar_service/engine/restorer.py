@@ -43,7 +43,8 @@ class FaceTask:
     """One face to restore. References are pictures, or features that the cache gave out.
 
     ``people``: for each reference, the number of the person whom it shows; empty if that is not said. Of several
-    people, the face gets the references of the one whom it shows, or none.
+    people, the face gets the references of the one whom it shows, or none. ``gate_strength``: how much it counts that a
+    reference may show somebody else; 0: it is used all the same. For models that judge that.
     """
 
     low_quality: Pixels  # [S, S, 3] RGB
@@ -51,6 +52,7 @@ class FaceTask:
     reference_strength: float  # 0..1
     fidelity: float  # 0..1
     people: tuple[int, ...] = ()
+    gate_strength: float = 1.0  # 0..1
 
 
 class StagedBatch(Protocol):
@@ -252,7 +254,14 @@ class Restorer:
         return StagedFaces(
             graphs.restoring,
             [
-                ReadyFace(task.low_quality, features, task.reference_strength, task.fidelity, task.people)
+                ReadyFace(
+                    task.low_quality,
+                    features,
+                    task.reference_strength,
+                    task.fidelity,
+                    task.people,
+                    task.gate_strength,
+                )
                 for task, features in zip(tasks, self._encode_missing(tasks, graphs), strict=True)
             ],
         )

@@ -87,13 +87,14 @@ def _check(manifest: ModelManifest, graph: str, inputs: Collection[str], outputs
             f"{where} has the inputs {_list_names(inputs)}, but {MANIFEST} says {_list_names(described)}"
         )
     encodes = graph.startswith("encode_references")
-    known = {"references"} if encodes else {"low_quality", "fidelity", "reference_weight"}
+    known = {"references"} if encodes else {"low_quality", "fidelity", "reference_weight", "gate_strength"}
     features = {name for name in inputs if name.startswith(FEATURES) and not encodes}
     if unknown := set(inputs) - known - features:
         raise ModelError(f"{where} has inputs that nothing here fills: {_list_names(unknown)}")
     if bool(features) != ("reference_weight" in inputs):
         raise ModelError(f"{where} needs both `reference_weight` and inputs `{FEATURES}...`, or neither")
-    if missing := set() if encodes else {"restored", "finite"} - set(outputs):
+    needed = {"restored", "finite"} | ({"same_person", "likeness"} if "gate_strength" in inputs else set())
+    if missing := set() if encodes else needed - set(outputs):
         raise ModelError(f"{where} lacks the outputs {_list_names(missing)}")
 
 

@@ -25,11 +25,13 @@ class ReadyFace:
     reference_strength: float  # 0..1
     fidelity: float  # 0..1
     people: tuple[int, ...] = ()
+    gate_strength: float = 1.0  # 0..1
 
     def ask(self, most: int) -> Self:
         """The face as it is shown to find out whose it is, with at most ``most`` references: whatever else is wanted,
         the answer is the same."""
-        return replace(self._with(choose_asked(self.people, most)), reference_strength=1.0, fidelity=0.5)
+        asked = self._with(choose_asked(self.people, most))
+        return replace(asked, reference_strength=1.0, fidelity=0.5, gate_strength=1.0)
 
     def of(self, person: int | None) -> Self:
         """The face with the references of one person, or with none."""
@@ -48,13 +50,17 @@ class RestoredFace:
     """``finite`` False: the net gave no usable numbers and ``pixels`` must not be shown to anybody.
 
     ``person``: whose face it is, of those whose references were given. Of several people's references, ``selection``
-    is of that person's alone.
+    is of that person's alone, and so are ``same_person``, the probability that a reference shows the person of this
+    face, and ``likeness``, what the same judge says of the restored face: each [references] in 0..1, or None from a
+    model that does not judge, or was not shown them with any strength.
     """
 
     pixels: Pixels  # [S, S, 3] RGB
     selection: NDArray[np.uint8]  # [references, g, g], 255 = all taken from this reference
     finite: bool
     person: int | None = None
+    same_person: NDArray[np.float32] | None = None
+    likeness: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class RestoringGraph:
             "low_quality": (rows, *size),
             "fidelity": (rows,),
             "reference_weight": (rows, count),
+            "gate_strength": (rows,),
             **{name: (rows, count, *one.shape) for name, one in self.absent.items()},
         }
         asked = {name: shapes[name] for name in self.bindings.session.inputs}
@@ -113,6 +120,10 @@ class RestoringGraph:
             inputs["reference_weight"][:] = 0
             for row, face in enumerate(faces):
                 inputs["reference_weight"][row, : len(face.references)] = face.reference_strength
+        if "gate_strength" in inputs:
+            inputs["gate_strength"][:] = 1
+            for row, face in enumerate(faces):
+                inputs["gate_strength"][row] = face.gate_strength
         for name in self.absent:
             stacked = inputs[name]
             stacked[len(faces) :] = 0
@@ -228,6 +239,18 @@ def _read(outputs: Arrays, faces: Sequence[ReadyFace]) -> list[RestoredFace]:
             if selection is not None
             else np.zeros((0, 1, 1), np.uint8),
             bool(outputs["finite"][row]),
+            same_person=_read_judgment(outputs.get("same_person"), row, face),
+            likeness=_read_judgment(outputs.get("likeness"), row, face),
         )
         for row, face in enumerate(faces)
     ]
+
+
+def _read_judgment(
+    judged: NDArray[np.float32] | None, row: int, face: ReadyFace
+) -> NDArray[np.float32] | None:
+    """What was said, ``judged`` [B, R], of a face's references; None of those without any strength, which a graph takes
+    for absent."""
+    if judged is None or not face.reference_strength:
+        return None
+    return judged[row, : len(face.references)].copy()
