@@ -480,6 +480,7 @@ def _knobs() -> Iterator[BadRequest]:
         "min_face": ("15", "513", "-24", "24px"),
         "upscale": ("0", "3", "2.0", "x2", "-1"),
         "reference_face": ("all", "first"),
+        "stranger": ("welcome", "USE", "0"),
         "keep_location": ("perhaps", "2"),
         "priority": ("urgent", "-1", "HIGH"),
         "model": ("m" * 101,),

@@ -21,6 +21,7 @@ class RestorationOptions(TypedDict, total=False):
     reference_face: Literal["only", "largest"]
     fidelity: float
     reference_strength: float
+    stranger: Literal["ignore", "refuse", "use"]
     format: str
     quality: int
     grain: bool

@@ -53,6 +53,11 @@ class Face(Resource):
     """For each reference, the mean share of this face that was taken from it, 0 to 1."""
     person: str | None = None
     """ID of the person whom the model took this face for, of those that were named; None for a stranger."""
+    same_person: list[float | None] = Field(default_factory=list)
+    """For each reference, the model's estimate of the probability that it shows the person of this face; None if it
+    does not say."""
+    likeness: list[float | None] = Field(default_factory=list)
+    """The same estimate for the restored face. It is no identification: the face was made with these references."""
 
 
 class Reference(Resource):

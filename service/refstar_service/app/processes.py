@@ -239,7 +239,9 @@ async def run_worker(
                     ),
                     metrics=metrics,
                     recall=Recall(PeopleStore(redis), blobs),
-                    viewer=Viewer(loaded.detector, ReferenceMemory(), image_limits(settings)),
+                    viewer=Viewer(
+                        loaded.detector, ReferenceMemory(), image_limits(settings), settings.stranger_below
+                    ),
                     max_batch=settings.max_batch,
                     max_batch_pixels=settings.max_batch_pixels,
                     picture_threads=loaded.budget.pictures,

@@ -139,7 +139,8 @@ class RestoreRequest:
 
     @property
     def schema(self) -> int:
-        """With which it is recorded."""
+        """With which it is recorded. An older worker, which would read `stranger` as nothing, has no model with that
+        knob: it does not load one."""
         return LATER_SCHEMA if self.output_url or self.others else PLAIN_SCHEMA
 
     def to_json(self) -> str:

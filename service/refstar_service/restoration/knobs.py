@@ -43,6 +43,12 @@ class ReferenceFace(StrEnum):
     LARGEST = "largest"
 
 
+class Stranger(StrEnum):
+    IGNORE = "ignore"
+    REFUSE = "refuse"
+    USE = "use"
+
+
 @dataclass(frozen=True)
 class Knob:
     """One choice that a request may make. ``default`` None: `rules` decides. ``least`` and ``most`` are inclusive."""
@@ -179,6 +185,15 @@ class Knobs:
             0,
             1,
             """How much is taken from the references, from 0 (nothing) to 1 (as much as the model finds fitting).""",
+        ),
+    )
+    stranger: Stranger = field(
+        default=Stranger.IGNORE,
+        metadata=_choice(
+            tuple(Stranger),
+            """What happens if a reference probably shows somebody else (`same_person`). `ignore`: hardly anything is
+            taken from it. `refuse`: the face is not restored (`reference-stranger`). `use`: it is used all the same,
+            because you know better.""",
         ),
     )
     grain: bool = field(

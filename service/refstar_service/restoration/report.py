@@ -20,6 +20,10 @@ class FaceReport:
     `selected`: mean mask per reference, 0 to 1. `points`: eyes, nose and mouth corners (x, y) in pixels of the
     upright input, those at the picture's left first; none for an aligned picture. `person`: the id of whose face it
     is, of the people who were named.
+
+    `same_person` and `likeness`, per reference and 0 to 1: the probability that it shows the person of this face, and
+    what the same judge says of the restored face, if it was put in. None for a reference that the face was not given,
+    and of a model that does not judge. Records of older releases have neither.
     """
 
     box: Box
@@ -29,6 +33,8 @@ class FaceReport:
     selected: tuple[float, ...]
     points: tuple[tuple[float, float], ...] = ()
     person: str | None = None
+    same_person: tuple[float | None, ...] = ()
+    likeness: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ MOST_TOGETHER = 16
 
 #: What is not needed where nothing is searched.
 _OF_PHOTOGRAPHS = ("min_face", "min_score", "reference_face", "grain")
+#: What not every model has.
+_OF_MODELS = ("fidelity", "reference_strength", "stranger")
 _NOT_FOR_ALIGNED = "applies to whole photographs, not to aligned faces; leave it out"
 
 
@@ -204,7 +206,7 @@ def _contradictions(asked: Mapping[str, Any], *, stored: bool) -> list[Fault]:
 
 def _without_effect(asked: Mapping[str, Any], model: ModelManifest) -> list[Fault]:
     """Knobs of models that this one does not have."""
-    lacking = [name for name in ("fidelity", "reference_strength") if name not in model.knobs]
+    lacking = [name for name in _OF_MODELS if name not in model.knobs]
     reason = f"has no effect on the model {model.name!r}; leave it out"
     return [_fault(name, asked, reason) for name in lacking if _is_changed(name, asked)]
 

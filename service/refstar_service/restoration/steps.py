@@ -21,7 +21,7 @@ from refstar_service.images.encode import encode, encode_indexed
 from refstar_service.restoration import selection_picture
 from refstar_service.restoration.candidates import Candidate, find_candidates, report_failed, take_whole
 from refstar_service.restoration.errors import RequestError, StepError
-from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.knobs import Knobs, Stranger
 from refstar_service.restoration.recalled import StoredReference, take_recalled
 from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
 from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
@@ -29,6 +29,13 @@ from refstar_service.restoration.review import find_objection
 from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
+from refstar_service.restoration.strangers import (
+    REFERENCE_STRANGER,
+    Judged,
+    describe_strangers,
+    find_stranger,
+    lay_out,
+)
 from refstar_service.restoration.upload import Upload
 from refstar_service.restoration.warmth import cool, warm, warm_reference
 
@@ -54,17 +61,21 @@ class Model:
 
 @dataclass(frozen=True)
 class Viewer:
-    """What looks at pictures: the detector, what is remembered of references, and the limits of a file."""
+    """What looks at pictures: the detector, what is remembered of references, and the limits of a file.
+
+    ``stranger_below``: the ``same_person`` below which a reference counts as a stranger's, where those are refused.
+    """
 
     detector: FaceDetector | None  # None will do where all pictures are aligned faces
     memory: ReferenceMemory
     limits: ImageLimits
+    stranger_below: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedPicture:
     """A job ready for the model: a task for each candidate that has a crop, in their order. ``people``: the ids of
-    those who were named, numbered in the tasks in this order."""
+    those who were named, numbered in the tasks in this order. ``stranger_below`` as in `Viewer`."""
 
     picture: Picture
     knobs: Knobs
@@ -77,6 +88,7 @@ class PreparedPicture:
         str, ...
     ]  # what its references cost: fetch, decode, detect, encode, as often as it was done
     people: tuple[str, ...] = ()
+    stranger_below: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,8 +150,9 @@ def prepare(
             or "None of the references can be used, and this model needs at least one; see `references`."
         )
         raise StepError(code, detail, report_failed(candidates, code), reports)
+    gate_strength = 0.0 if knobs.stranger == Stranger.USE else 1.0
     tasks = tuple(
-        FaceTask(warm(candidate.crop), used, knobs.reference_strength, knobs.fidelity, whose)
+        FaceTask(warm(candidate.crop), used, knobs.reference_strength, knobs.fidelity, whose, gate_strength)
         for candidate in candidates
         if candidate.crop is not None
     )
@@ -155,6 +168,7 @@ def prepare(
         clock.seconds,
         tuple(steps),
         tuple(people),
+        viewer.stranger_below,
     )
 
 
@@ -166,8 +180,9 @@ def compose(
     clock: Stopwatch | None = None,
 ) -> ComposedPicture:
     """The result picture: [S, S] pixels of an aligned job, else the photograph with its restored faces; times
-    ``upscale``. A face whose restoration is no better is kept as it was, and with all kept the picture is. Raises
-    StepError when no face came out: a degraded picture is never handed back as restored.
+    ``upscale``. A face whose restoration is no better is kept as it was, and with all kept the picture is. A face that
+    was given a stranger's reference is left as it was where those are refused. Raises StepError when no face came out:
+    a degraded picture is never handed back as restored.
 
     The selection picture, unless it is not wanted, has the size of the result before ``upscale``, or less. ``clock``
     keeps the times also of what was refused.
@@ -180,22 +195,27 @@ def compose(
         report = candidate.report
         if candidate.crop is not None:
             face = next(outputs)
-            action, reason = _review(candidate.crop, face, knobs, clock)
-            selected = [0.0] * len(prepared.references)
+            given, count = _find_given(prepared, face), len(prepared.references)
+            same_person = lay_out(face.same_person, given, count)
+            action, reason = _review(prepared, candidate.crop, face, same_person, clock)
+            selected, likeness = [0.0] * count, lay_out(None, given, count)
             if action is FaceAction.RESTORED:
                 good.append((candidate, face))
-                for index, mask in zip(_find_given(prepared, face), face.selection, strict=False):
+                likeness = lay_out(face.likeness, given, count)
+                for index, mask in zip(given, face.selection, strict=False):
                     selected[index] = float(mask.mean()) / 255
-            person = None if face.person is None else prepared.people[face.person]
-            report = replace(report, action=action, reason=reason, selected=tuple(selected), person=person)
+            report = replace(
+                report,
+                action=action,
+                reason=reason,
+                selected=tuple(selected),
+                person=None if face.person is None else prepared.people[face.person],
+                same_person=same_person,
+                likeness=likeness,
+            )
         faces.append(report)
     if not any(report.action in (FaceAction.RESTORED, FaceAction.KEPT) for report in faces):
-        raise StepError(
-            "inference-failed",
-            "The model gave no usable picture: its values are not finite.",
-            tuple(faces),
-            prepared.references,
-        )
+        raise _explain_none(prepared, tuple(faces))
     with clock("paste"):
         pixels = _put_back(prepared, good)
     with clock("encode"):
@@ -216,17 +236,30 @@ def compose(
 
 
 def _review(
-    crop: Pixels, face: RestoredFace, knobs: Knobs, clock: Stopwatch
+    prepared: PreparedPicture, crop: Pixels, face: RestoredFace, same_person: Judged, clock: Stopwatch
 ) -> tuple[FaceAction, str | None]:
     """What is done with a face, and why it is left as it was."""
+    knobs = prepared.knobs
     if not face.finite:
         return FaceAction.FAILED, NOT_FINITE
+    refuses = knobs.stranger == Stranger.REFUSE
+    if refuses and find_stranger(same_person, prepared.stranger_below) is not None:
+        return FaceAction.FAILED, REFERENCE_STRANGER
     if not knobs.keep:
         return FaceAction.RESTORED, None
     with clock("review"):
         # As the model made it: the photograph's own tone changes no brightness, and only that is looked at.
         objection = find_objection(crop, face.pixels)
     return (FaceAction.RESTORED, None) if objection is None else (FaceAction.KEPT, objection)
+
+
+def _explain_none(prepared: PreparedPicture, faces: tuple[FaceReport, ...]) -> StepError:
+    """Why no face came out."""
+    code, detail = "inference-failed", "The model gave no usable picture: its values are not finite."
+    if any(face.reason == REFERENCE_STRANGER for face in faces):
+        code = REFERENCE_STRANGER
+        detail = describe_strangers(faces, prepared.references, prepared.stranger_below)
+    return StepError(code, detail, faces, prepared.references)
 
 
 def _find_given(prepared: PreparedPicture, face: RestoredFace) -> list[int]:

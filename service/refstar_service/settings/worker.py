@@ -35,6 +35,11 @@ class WorkerSettings(SettingsGroup):
     CPUs. A model without a graph for it (`restore_fp16`, `restore_int8`) runs in `fp32`; the log and the metric
     `refstar_model_info` say so."""
 
+    stranger_below: float = Field(0.5, ge=0, le=1)
+    """With `stranger=refuse`, the `same_person` below which a reference counts as a stranger's, 0 to 1. A higher limit
+    also refuses more references of the right person, above all for faces that are hardly recognizable; a lower one lets
+    more strangers pass. Read by workers and `refstar restore`."""
+
     gpu_graphs: bool = False
     """Capture a CUDA graph for each batch size and replay it. This saves launching a thousand small operations one
     by one, which helps small batches, but keeps memory for each size. Measure it on your GPU."""

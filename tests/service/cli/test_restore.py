@@ -173,6 +173,36 @@ def test_a_reference_with_several_faces_is_refused_unless_its_largest_is_meant(
     assert entry["references"][0]["used"]
 
 
+def test_a_stranger_is_refused_and_the_report_says_how_sure_that_is(
+    photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_model(folder / "zoo", gated=True)
+    (folder / "dark.png").write_bytes(file_of(skimage.data.astronaut() // 4))
+    arguments = ["one.png", "-o", "out.png", "-r", "sharp.png", "-r", "dark.png", "--models-dir", "zoo"]
+    arguments += ["--no-keep", "--overwrite", "--report", "report.json"]
+    assert whole(*arguments, "--stranger", "refuse") == 1
+    assert "failed: reference-stranger: A reference probably shows somebody else: reference 2 (dark.png)" in (
+        capsys.readouterr().err
+    )
+    (entry,) = json.loads((folder / "report.json").read_text())
+    (face,) = entry["faces"]
+    assert (face["action"], face["reason"]) == ("failed", "reference-stranger")
+    assert face["same_person"] == pytest.approx([0.99, 0.0], abs=0.01)
+    assert not (folder / "out.png").exists()
+    assert whole(*arguments) == 0
+    (entry,) = json.loads((folder / "report.json").read_text())
+    (face,) = entry["faces"]
+    assert face["likeness"] == pytest.approx([0.99, 0.0], abs=0.01)
+
+
+@with_small_model
+def test_a_model_that_cannot_tell_strangers_refuses_none(
+    photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert whole("one.png", "-o", "out.png", "-r", "sharp.png", "--stranger", "refuse") == 1
+    assert "--stranger refuse has no effect on the model 'refstar'" in capsys.readouterr().err
+
+
 @with_small_model
 def test_a_folder_of_photographs_is_summed_up(
     photographs: KnownFaces, folder: Path, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from refstar_service.engine.manifest import ModelFile, ModelManifest, Ranks
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import ImageInfo, ImageLimits
 from refstar_service.restoration.errors import RequestError
-from refstar_service.restoration.knobs import Knobs, ReferenceFace
+from refstar_service.restoration.knobs import Knobs, ReferenceFace, Stranger
 from refstar_service.restoration.report import ReferenceReport
 from refstar_service.restoration.rules import (
     ResultPlan,
@@ -58,6 +58,7 @@ def model(
 
 REFERENCED = model("referenced", Ranks(1, 2))
 LONE = model("lone", Ranks(None, 1), references=0, inputs=("low_quality",))
+JUDGING = model("judging", inputs=(*ALL_INPUTS, "gate_strength"))
 GREEDY = model("greedy", references=2, needs=True)
 ALL = (GREEDY, LONE, REFERENCED)
 MODELS = Catalog.of(ALL)
@@ -153,6 +154,12 @@ def test_a_knob_that_the_model_lacks_is_refused_unless_at_its_default() -> None:
         RequestError, match=r"fidelity=0\.2 has no effect on the model 'lone'; leave it out\."
     ):
         settle_knobs({"fidelity": 0.2}, 0, LONE)
+    for stranger in (Stranger.REFUSE, Stranger.USE):
+        with pytest.raises(
+            RequestError, match=f"stranger={stranger} has no effect on the model 'referenced'"
+        ):
+            settle_knobs({"stranger": stranger}, 1, REFERENCED)
+        assert settle_knobs({"stranger": stranger}, 1, JUDGING).stranger is stranger
 
 
 def test_which_face_of_a_reference_counts_is_settled_when_a_person_is_stored() -> None:

@@ -51,7 +51,7 @@ def load_restore(
     )
     model = Model.of(manifest, restorer)
     # Of the references the model keeps the features and the viewer what it saw: they are looked at once for a folder.
-    viewer = Viewer(detector, ReferenceMemory(), limits)
+    viewer = Viewer(detector, ReferenceMemory(), limits, settings.stranger_below)
 
     def restore(
         image: Upload, knobs: Knobs, entry: PictureReport

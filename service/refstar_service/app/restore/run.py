@@ -312,6 +312,7 @@ def _describe(
     what = {
         "model": [manifest.name, manifest.version, settings.precision],
         "knobs": repr(knobs),
+        "stranger_below": settings.stranger_below,
         "format": wanted.knobs.get("format"),
         "references": [reference.sha256 for reference in references],
     }

@@ -40,6 +40,7 @@ class ProblemType(Enum):
     SEVERAL_FACES = (422, "A reference shows several faces")
     REFERENCE_TOO_SMALL = (422, "The face in a reference is too small to help")
     REFERENCE_TOO_BLURRED = (422, "The face in a reference is too blurred to help")
+    REFERENCE_STRANGER = (422, "A reference probably shows somebody else", "stranger_below")
     REFERENCE_SURPLUS = (422, "Fewer references are used than the person has")
     REFERENCE_REMOVED = (422, "The reference was removed from the person")
 

@@ -56,6 +56,12 @@ _REMEDIES: Mapping[ProblemType, str] = {
         "The reference was left out; `references` gives its measured sharpness. Send a sharper one. A restoration "
         "only fails because of this if its model needs a reference and has no other."
     ),
+    ProblemType.REFERENCE_STRANGER: (
+        "The request has `stranger=refuse`; `same_person` in `faces` says of each reference how probably it shows the "
+        "person of the face. Send one of the right person. With `stranger=ignore`, hardly anything is taken from such "
+        "a reference. If you know that it is the same person, `stranger=use` uses it all the same. A face that can "
+        "hardly be recognized is easily taken for somebody else's."
+    ),
     ProblemType.REFERENCE_SURPLUS: (
         "The reference was left out, because only so many are used and others are sharper. `GET /v1/models` lists "
         "`max_references` of each model; of several people in one photograph, 16 are used together."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
@@ -41,13 +42,22 @@ class FaceResource(Resource):
     reason: str | None
     """Why the face was not restored. Kept: `already-sharp`, `not-plausible`. Skipped: `not-largest`, `not-center`,
     `not-in-boxes`, `face-too-small`, `too-many-faces`. Failed: `no-face-found` (a box without a face),
-    `points-unusable`, `not-finite`, or the type of problem that made the whole restoration fail."""
+    `points-unusable`, `not-finite`, `reference-stranger` (with `stranger=refuse`), or the type of problem that made the
+    whole restoration fail."""
     selected: list[float]
     """For each reference in the request, the mean share of this face that was taken from it, 0 to 1; 0 for a reference
     that was left out or is another person's, and for all if the face is unchanged. Empty if the face was not given to
     the model."""
     person: str | None
     """ID of the person whom the model took this face for, of those that the request named; null for a stranger."""
+    same_person: list[float | None]
+    """For each reference in the request, the model's estimate of the probability that it shows the person of this face,
+    0 to 1; null for a reference that the face was not given, with `reference_strength=0`, and if the model does not say
+    (its `knobs` lack `stranger`). Empty where `selected` is."""
+    likeness: list[float | None]
+    """The same estimate for the restored face instead of the one in the picture: how much the result looks like the
+    person in each reference, 0 to 1. Null also if the face is unchanged. It is no identification: the restored face was
+    made with these references, and looks like them even if they show somebody else."""
 
     @classmethod
     def of(cls, report: FaceReport) -> Self:
@@ -59,7 +69,14 @@ class FaceResource(Resource):
             reason=report.reason,
             selected=list(report.selected),
             person=report.person,
+            same_person=_fill(report.same_person, len(report.selected)),
+            likeness=_fill(report.likeness, len(report.selected)),
         )
+
+
+def _fill(judged: Sequence[float | None], count: int) -> list[float | None]:
+    """Older workers do not say anything of the references."""
+    return list(judged) or [None] * count
 
 
 class ReferenceResource(Resource):
@@ -291,7 +308,8 @@ class Model(Resource):
     max_references: int
     needs_references: bool
     knobs: list[str]
-    """Knobs of a request that depend on the model, as far as it has them: `fidelity`, `reference_strength`."""
+    """Knobs of a request that depend on the model, as far as it has them: `fidelity`, `reference_strength`,
+    `stranger`."""
     ranks: dict[str, int | None]
     """1: the default for requests `with_references`, or `without_references`; null: not while another fits."""
 

@@ -122,6 +122,15 @@ async def test_no_reference_for_a_model_that_needs_one(post: Post, refused: Refu
     await refused(await post(model="ented"), 422, "references-required")
 
 
+@pytest.mark.parametrize("stranger", ["refuse", "use"])
+async def test_strangers_for_a_model_that_does_not_tell_who_references_show(
+    post: Post, refused: Refused, stranger: str
+) -> None:
+    problem = await refused(await post(stranger=stranger), 422, "invalid-parameter")
+    assert problem["detail"] == (f"stranger={stranger} has no effect on the model 'refstar'; leave it out.")
+    assert (await post(stranger="ignore")).status_code == 202
+
+
 async def test_two_images(client: httpx.AsyncClient, refused: Refused, picture: Picture) -> None:
     files = [("image", ("a.png", picture())), ("image", ("b.png", picture()))]
     response = await client.post("/v1/restorations", data={"faces": "aligned"}, files=files)
@@ -141,6 +150,7 @@ async def test_an_unknown_model(post: Post, refused: Refused) -> None:
         ("fidelity", "nan"),
         ("fidelity", "much"),
         ("reference_strength", "2"),
+        ("stranger", "welcome"),
         ("quality", "0"),
         ("quality", "101"),
         ("quality", "90.5"),

@@ -197,6 +197,47 @@ async def test_an_order_with_other_choices_knows_them(folder: str) -> None:
     assert largest == [{"upscale": "4", "faces": "largest"}, "largest", 4]
 
 
+async def test_the_report_says_which_reference_probably_shows_somebody_else(folder: str) -> None:
+    script = """
+        const element = () => {
+          const one = { children: [], style: {}, classList: { toggle() {} }, addEventListener() {}, set onclick(_) {} };
+          one.append = one.replaceChildren = (...more) => { one.children = more; };
+          return one;
+        };
+        const page = {};
+        globalThis.document = { createElement: element, getElementById: (id) => (page[id] ||= element()) };
+        globalThis.sessionStorage = { getItem: () => null };
+        const { showFaces, showReferences } = await import("./report.js");
+        const said = (one) => (one.children ? one.children.map(said).join("") + (one.textContent || "") : String(one));
+        const face = (more) => ({ box: [0, 0, 9, 9], score: 1, points: [], person: null, ...more });
+        const seen = (index) => ({ index, name: index + ".jpg", used: true, size: null, reason: null, person: null });
+        const tell = (faces) => {
+          const job = { people: [], faces, references: [seen(1), seen(2)] };
+          const task = { mode: "aligned", people: {}, references: [], job };
+          showFaces(task, false, null);
+          showReferences(task);
+          return [page["faces-list"], page["seen-list"]].map(said);
+        };
+        const restored = { action: "restored", reason: null, selected: [0.4, 0.0] };
+        const refused = { action: "failed", reason: "reference-stranger", selected: [0, 0] };
+        console.log(JSON.stringify([
+          tell([face({ ...restored, same_person: [0.97, 0.04] })]),
+          tell([face({ ...refused, same_person: [0.97, 0.04] })]),
+          tell([face({ ...restored, same_person: [null, null] })]),
+          tell([face(restored)]),
+        ]));
+    """
+    judged, refused, silent, older = json.loads(await node(folder, script))
+    assert (
+        "taken from 1.jpg. Hardly anything was taken from 2.jpg (probably not the same person)." in judged[0]
+    )
+    assert "2.jpg Used. Probably not the same person. If it is, choose" in judged[1]
+    assert "2.jpg is probably not the same person. Leave it out" in refused[0]
+    assert "1.jpg is" not in refused[0]
+    assert silent == older
+    assert "probably" not in "".join(silent).lower()
+
+
 async def test_faces_that_are_too_far_apart_for_a_small_picture_leave_the_largest_whole(folder: str) -> None:
     script = """
         import { gather } from "./picture.js";

@@ -18,8 +18,10 @@ from refstar_service.engine.manifest import Ranks
 from refstar_service.faces.select import FaceMode
 from refstar_service.images import OUTPUT_FORMATS
 from refstar_service.jobs import JobFailure, JobQueue
-from refstar_service.restoration.knobs import Knobs
+from refstar_service.restoration.knobs import Knobs, Stranger
 from refstar_service.restoration.rollout import Rollout
+
+from ..conftest import INPUTS, manifest
 
 Post = Callable[..., Awaitable[httpx.Response]]
 Picture = Callable[..., bytes]
@@ -113,6 +115,18 @@ async def test_the_knobs_of_whole_photographs_reach_the_worker(
     assert (asked.reference_face, asked.keep_location) == ("only", False)
 
 
+async def test_what_a_stranger_means_reaches_the_worker_of_a_model_that_tells(
+    post: Post, client: httpx.AsyncClient, queue: JobQueue, app: FastAPI
+) -> None:
+    telling = Catalog.of([manifest("refstar", inputs=(*INPUTS, "gate_strength"))])
+    app.state.gateway = replace(app.state.gateway, rollout=Rollout(telling, {}, {}))
+    (model,) = (await client.get("/v1/models")).json()["models"]
+    assert model["knobs"] == ["fidelity", "reference_strength", "stranger"]
+    job = await queue.get((await post(stranger="use")).json()["id"])
+    assert job is not None
+    assert job.request.knobs.stranger is Stranger.USE
+
+
 @pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 async def test_every_file_type_that_is_written_may_be_asked_for(
     post: Post, queue: JobQueue, kind: str
@@ -130,6 +144,9 @@ async def test_faces_and_references_are_reported(post: Post, picture: Picture, w
     assert restored["box"] == [0, 0, 32, 40]
     assert restored["points"] == [[10, 14], [22, 14], [16, 20], [11, 28], [21, 28]]
     assert restored["selected"] == [0.5, 0.5]
+    # As an older worker records it, and as one does whose model does not say.
+    assert restored["same_person"] == restored["likeness"] == [None, None]
+    assert skipped["same_person"] == skipped["likeness"] == skipped["selected"] == []
     assert (skipped["action"], skipped["reason"], skipped["points"]) == ("skipped", "face-too-small", [])
     used, left_out = body["references"]
     assert (used["index"], used["name"], used["used"], used["reason"]) == (1, "one.png", True, None)

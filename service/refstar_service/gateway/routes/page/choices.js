@@ -5,7 +5,8 @@ import { chooseModel, fullName } from "./model_choice.js";
 import { offers } from "./service.js";
 import { form as words } from "./words.js";
 
-const OF_MODELS = ["fidelity", "reference_strength"]; // knobs that not every model has
+const OF_MODELS = ["fidelity", "reference_strength", "stranger"]; // knobs that not every model has
+const SLIDERS = ["fidelity", "reference_strength"]; // their values are shown beside them
 const OF_PHOTOGRAPHS = ["min_face", "min_score", "reference_face", "grain"]; // knobs that a face crop does not have
 const FILE_TYPES = { webp: "WebP" };
 
@@ -40,8 +41,8 @@ export function renderChoices(references) {
   for (const id of OF_MODELS) {
     byId(id).disabled = Boolean(model) && !model.knobs.includes(id);
     byId(id).title = byId(id).disabled ? words.unused(model.name) : "";
-    byId(id + "-out").value = Number(byId(id).value).toFixed(2);
   }
+  for (const id of SLIDERS) byId(id + "-out").value = Number(byId(id).value).toFixed(2);
 }
 
 /** Puts what the service offers into the form. */

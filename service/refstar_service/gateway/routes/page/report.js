@@ -6,6 +6,7 @@ import { report as words } from "./words.js";
 
 const LITTLE = 0.03; // share of a face: less is nothing, by the rule by which the service tells strangers
 const UNSURE = 0.7; // score of a face
+const LIKELY = 0.5; // probability that a reference shows the person of a face
 const SHOWN = 3; // references in a sentence
 
 /** The colors of the selection picture, as restoration/selection_picture.py has them. */
@@ -54,7 +55,13 @@ export function showFaces(task, visible, again) {
   show("view-tools", visible && !aligned && job.faces.length > 0);
 }
 
+const isOther = (face, at) => typeof face.same_person?.[at] === "number" && face.same_person[at] < LIKELY;
+
 function sayOutcome(task, face) {
+  if (face.reason === "reference-stranger" && face.same_person?.length) {
+    const least = Math.min(...face.same_person.filter((one) => one !== null));
+    return [showReference(task, face.same_person.indexOf(least)), words.isOther];
+  }
   if (face.action !== "restored") return [face.reason ? words.reasons[face.reason] || words.otherReason : ""];
   const said = [];
   if (task.job.people?.length > 1) said.push(face.person ? words.isPerson(task.people[face.person]) : words.isNobody, " ");
@@ -69,11 +76,11 @@ function sayShares(task, face) {
     return !seen || (seen.used && (!seen.person || !face.person || seen.person === face.person));
   }).sort((a, b) => b.share - a.share);
   if (!used.length) return [words.alone];
-  const show = ({ at }) => showReference(task, at);
+  const show = ({ at }) => [showReference(task, at), isOther(face, at) ? words.notSame : ""];
   const much = used.filter(({ share }) => share >= LITTLE).slice(0, SHOWN);
   const little = used.filter(({ share }) => share < LITTLE).slice(0, SHOWN);
   const join = (ones, say) => ones.flatMap((one, index) =>
-    [index === 0 ? "" : index === ones.length - 1 ? words.and : ", ", say(one, index), show(one)]);
+    [index === 0 ? "" : index === ones.length - 1 ? words.and : ", ", say(one, index), ...show(one)]);
   return [
     ...(much.length ? [...join(much, ({ share }, index) => (index ? words.takenMore(share) : words.taken(share))), words.stop] : []),
     ...(little.length ? [...join(little, (_, index) => (index ? "" : words.hardly)), words.stop] : []),
@@ -91,13 +98,14 @@ export function showReferences(task) {
   const several = job.people?.length > 1;
   byId("seen-list").replaceChildren(...job.references.map((seen, at) => {
     const refused = ["reference-without-face", "several-faces"].includes(seen.reason);
-    const taken = job.faces.filter((face) => face.action === "restored" && (!several || face.person === seen.person))
-      .map((face) => face.selected[at] || 0);
+    const restored = job.faces.filter((face) => face.action === "restored" && (!several || face.person === seen.person));
+    const taken = restored.map((face) => face.selected[at] || 0);
     const stranger = seen.used && taken.length > 0 && Math.max(...taken) < LITTLE;
+    const other = seen.used && restored.length > 0 && restored.every((face) => isOther(face, at));
     const unneeded = seen.used && several && !job.faces.some((face) => face.person === seen.person);
     const state = unneeded ? words.unneeded : seen.used ? (taken.length ? words.used : words.usable) : refused ? words.refused : words.leftOut;
     const why = seen.reason ? ": " + (words.referenceReasons[seen.reason] || "") : unneeded ? ": " + words.noFace(task.people[seen.person])
-      : stranger ? words.stop + words.stranger : "";
+      : other ? words.stop + words.other + (stranger ? words.useAnyway : "") : stranger ? words.stop + words.stranger : "";
     return make("li", {}, thumbnail(task.references[at]?.thumb, "thumb small-thumb"),
       make("div", { className: "words" },
         make("strong", {}, nameAt(task, at)), several && task.people[seen.person] ? " (" + task.people[seen.person] + ")" : "", " ",
