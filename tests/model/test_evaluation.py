@@ -39,6 +39,7 @@ from refstar_model.evaluation.cases import (
     real_cases,
 )
 from refstar_model.evaluation.controls import band_transfer, fixed_mask, identity_at
+from refstar_model.evaluation.gate import Said, measure_reliability
 from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
 from refstar_model.evaluation.records import Record, differences
 from refstar_model.judges import metrics
@@ -258,6 +259,47 @@ def test_the_whole_evaluation_of_a_model_that_copies(photos: PhotoSet, tmp_path:
     sheet = cv2.imread(str(tmp_path / "sheets/severe-0.png"))
     assert sheet is not None
     assert sheet.shape == (20 + 2 * (20 + 256), 6 * 256, 3)
+
+
+def test_what_a_gate_says_is_held_against_who_it_was(photos: PhotoSet) -> None:
+    made = few_cases(photos.split("val"), "severe", 2)
+
+    def tell(low_quality: np.ndarray, references: Sequence[np.ndarray], *knobs: float) -> RestoredPicture:
+        (case,) = (one for one in made if np.array_equal(one.low_quality, low_quality))
+        same = 0.95 if np.array_equal(references[0], case.right) else 0.05
+        said = {"same_person": np.array([same], "f"), "likeness": np.array([0.5], "f")}
+        return copier(low_quality, references)._replace(**said)
+
+    extent = Extent(levels=("severe",), cases=2, sections=frozenset({Section.GATE}))
+    table, records = evaluate(tell, photos, Judges(), extent=extent)
+    told = table["gate"]["severe"]
+    assert (told["cases"], records) == (2, [])
+    assert told["means"]["right"]["same_person"] == pytest.approx(0.95)
+    assert told["means"]["wrong"]["same_person"] == pytest.approx(0.05)
+    assert told["means"]["wrong"]["likeness"] == 0.5
+    assert list(told["reliability"]) == ["0.0 to 0.1", "0.9 to 1.0", "all"]
+    assert told["reliability"]["all"]["apart"] == pytest.approx(0.05)
+    text = markdown(table)
+    assert "| severe, who references show | cases | same person | likeness | right person | apart |" in text
+    assert "| same person, 0.9 to 1.0 | 2 | 0.950 | 0.500 | 1.000 |  |" in text
+    silent, _ = evaluate(copier, photos, Judges(), extent=extent)
+    assert "gate" not in silent
+
+
+def test_tenths_are_compared_with_how_often_they_are_right() -> None:
+    said = [
+        Said("right", 0.72, 0.0),
+        Said("wrong", 0.78, 0.0),
+        Said("right", 1.0, 0.0),
+        Said("wrong", 0.0, 0.0),
+    ]
+    rows = measure_reliability(said)
+    assert rows["0.7 to 0.8"] == pytest.approx(
+        {"cases": 2, "same_person": 0.75, "likeness": 0, "right_share": 0.5}
+    )
+    assert rows["0.9 to 1.0"]["right_share"] == 1
+    assert rows["all"] == pytest.approx({"cases": 4, "apart": 2 * 0.25 / 4})
+    assert measure_reliability([]) == {}
 
 
 class BrightnessMesh(FaceMesh):

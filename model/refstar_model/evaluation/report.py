@@ -51,6 +51,10 @@ COLUMNS = {
     "distance_to_input": ("to the input", 2),
     "failures": ("failures", 0),
     "mean_mask": ("mean mask", 3),
+    "same_person": ("same person", 3),
+    "likeness": ("likeness", 3),
+    "right_share": ("right person", 3),
+    "apart": ("apart", 3),
 }
 LEVEL_COLUMNS = (
     *("psnr", "ssim", "identity", "identity_distinct_pictures", "identity_to_reference", "landmarks"),
@@ -64,6 +68,7 @@ PART_COLUMNS = (
     *("pattern", "common_pattern"),
 )
 KNOB_COLUMNS = ("psnr", "identity", "sharpness", "change", "distance_to_input", "mean_mask")
+GATE_COLUMNS = ("cases", "same_person", "likeness", "right_share", "apart")
 HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
     *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "failures"),
@@ -97,6 +102,9 @@ def markdown(table: dict[str, Any]) -> str:
     for level, turned in _in_order(table.get("knobs", {})):
         rows = {name: row for name, row in turned.items() if name != "cases"}
         parts.append(_table(f"{level}, {turned['cases']} cases", rows, KNOB_COLUMNS))
+    for level, told in _in_order(table.get("gate", {})):
+        rows = told["means"] | {f"same person, {tenth}": row for tenth, row in told["reliability"].items()}
+        parts.append(_table(f"{level}, who references show", rows, GATE_COLUMNS))
     for group, rows in table.get("real", {}).items():
         variants = {name: row for name, row in rows.items() if name != "cases"}
         parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, LEVEL_COLUMNS))
@@ -152,7 +160,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "real", "harm", "kinds", "occluded", "bars")
+    kept = ("cases", "people", *LEVELS, "gate", "real", "harm", "kinds", "occluded", "bars")
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):

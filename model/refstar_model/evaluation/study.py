@@ -12,6 +12,7 @@ from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation import perceptual, second_recognizer
 from refstar_model.evaluation.bars import bars
 from refstar_model.evaluation.cases import cases, few_cases, nearest_strangers, real_cases
+from refstar_model.evaluation.gate import judge_gate
 from refstar_model.evaluation.harm import measure_harm
 from refstar_model.evaluation.kinds import judge_kinds
 from refstar_model.evaluation.knobs import turn_knobs
@@ -34,6 +35,7 @@ class Section(StrEnum):
 
     PAIRS = "pairs"  # val pairs at each level, with every kind of reference
     KNOBS = "knobs"  # fidelity and reference_strength, on some of the pairs
+    GATE = "gate"  # who references show, by the model, on the pairs
     REAL = "real"  # real small portraits
     HARM = "harm"  # clean photographs, and real old portraits, as they are
     OLD = "old"  # gray portraits as old photographs
@@ -81,7 +83,7 @@ def evaluate(
     val = photos.split("val")
     table: dict[str, Any] = {"seed": extent.seed, "cases": 0, "people": 0}
     records: list[Record] = []
-    if wanted & {Section.PAIRS, Section.KNOBS}:
+    if wanted & {Section.PAIRS, Section.KNOBS, Section.GATE}:
         alike = None
         if finder is not None and extent.references:
             alike = nearest_strangers(val.of_kinds(Kind.FRONT), finder)
@@ -102,6 +104,8 @@ def evaluate(
             if Section.KNOBS in wanted and extent.references:
                 turned = [c for i, c in enumerate(made) if i % extent.knobs_every == 0]
                 table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
+            if Section.GATE in wanted and extent.references and (told := judge_gate(model, made, level)):
+                table.setdefault("gate", {})[level] = told
     if Section.REAL in wanted and (found := real_cases(photos)):
         table["real"] = judge_portraits(model, found, judges, extent.references, show)
     if Section.HARM in wanted:
