@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.layers.folding import UnshuffledConv
+from refstar_model.layers.folding import UnshuffledConv, Weights, fix, fold_modules, unfold_weights
 from refstar_model.layers.pixels import to_picture
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
@@ -92,17 +92,54 @@ class PersonGate(nn.Module):
         return self.compare(self.encoder(low_quality), people)
 
     def compare(self, own: Tensor, people: Tensor) -> Tensor:
-        """own [B, D], people [B, R, D]; logits [B, R].
+        """own [B, D], people [B, R, D]; logits [B, R]."""
+        return compare_people(own, people, *self.weigh)
 
-        Products of matrices and no sums: the order in which onnxruntime's ReduceSum adds depends on the batch.
-        """
-        own, people = own.float().unsqueeze(1), people.float()
-        likeness = (people @ own.transpose(1, 2)).squeeze(2)
-        ones = torch.ones(people.shape[-1], 1, dtype=people.dtype, device=people.device)
-        length = (people.square() @ ones).squeeze(2).clamp(min=1e-6).sqrt()
-        seen = (own @ own.transpose(1, 2)).squeeze(2)
-        a, b, c = self.weigh
-        return a * likeness / length + b * seen + c
+    def fold(self) -> "FoldedGate":
+        return FoldedGate(self)
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        """Of a graph that encodes people only, the encoder's."""
+        inside = {
+            k.removeprefix("encoder."): value for k, value in folded.items() if k.startswith("encoder.")
+        }
+        found = {f"encoder.{k}": value for k, value in unfold_weights(self.encoder, inside).items()}
+        weigh = [folded[name].reshape(()) for name in WEIGHED if name in folded]
+        return found | ({"weigh": torch.stack(weigh)} if weigh else {})
+
+
+#: The names of a, b and c where each is a weight of its own.
+WEIGHED = ("of_likeness", "of_seen", "of_all")
+
+
+class FoldedGate(nn.Module):
+    """One whose constants have names, for an export."""
+
+    def __init__(self, gate: PersonGate) -> None:
+        super().__init__()
+        self.encoder = gate.encoder
+        fold_modules(self.encoder)
+        for name, value in zip(WEIGHED, gate.weigh, strict=True):
+            self.register_parameter(name, fix(value))
+
+    def forward(self, low_quality: Tensor, people: Tensor) -> Tensor:
+        return self.compare(self.encoder(low_quality), people)
+
+    def compare(self, own: Tensor, people: Tensor) -> Tensor:
+        return compare_people(own, people, *(getattr(self, name) for name in WEIGHED))
+
+
+def compare_people(own: Tensor, people: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """`PersonGate`'s logits [B, R] of own [B, D] and people [B, R, D].
+
+    Products of matrices and no sums: the order in which onnxruntime's ReduceSum adds depends on the batch.
+    """
+    own, people = own.float().unsqueeze(1), people.float()
+    likeness = (people @ own.transpose(1, 2)).squeeze(2)
+    ones = torch.ones(people.shape[-1], 1, dtype=people.dtype, device=people.device)
+    length = (people.square() @ ones).squeeze(2).clamp(min=1e-6).sqrt()
+    seen = (own @ own.transpose(1, 2)).squeeze(2)
+    return a * likeness / length + b * seen + c
 
 
 def apply_gate(weight: Tensor, logits: Tensor, strength: Tensor | None = None) -> Tensor:
@@ -118,7 +155,7 @@ def apply_gate(weight: Tensor, logits: Tensor, strength: Tensor | None = None) -
 
 
 def judge_references(
-    gate: PersonGate, logits: Tensor, restored: Tensor, people: Tensor, weight: Tensor
+    gate: PersonGate | FoldedGate, logits: Tensor, restored: Tensor, people: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What an exported graph says of each reference: ``same_person`` and ``likeness``, each [B, R] in 0..1.
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refstar_model.export.reading import load_folder
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
+from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.params import BackboneKind
 
@@ -61,7 +63,7 @@ def find_first_weights(
     With a ``self_stream`` (weights.pt or model folder of system 3) the other parts are those of ``start``, whatever
     backbone it has, as far as they have the same shape. Raises ValueError where something does not fit.
     """
-    state = None if start is None else torch.load(start, weights_only=True, map_location="cpu")
+    state = None if start is None else _read_start(start, params)
     if self_stream is None:
         return None if state is None else upgrade(state, params)["weights"]
     if params.backbone is not BackboneKind.GAN_PRIOR:
@@ -76,6 +78,16 @@ def find_first_weights(
         }
     backbone = read_prior_weights(self_stream, params.prior)
     return weights | {f"backbone.{name}": value for name, value in backbone.items()}
+
+
+def _read_start(start: Path, params: RefStarParams) -> dict[str, Any]:
+    """The content of a ``weights.pt``; of a model folder, which must be of this very network, the same."""
+    if start.is_dir():
+        module = RefStar(params)
+        load_folder(view_network(module), start)
+        return {"params": params.to_dict(), "step": 0, "weights": module.state_dict()}
+    state: dict[str, Any] = torch.load(start, weights_only=True, map_location="cpu")
+    return state
 
 
 def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict[str, Any]:
