@@ -31,10 +31,13 @@ COPY service service
 RUN /opt/installer/bin/uv pip install --no-deps -b hashes.txt ./service
 # 50 MB that nobody calls here: tests of numpy, OpenCV's cascades, onnxruntime's tools for training packages, and the
 # descriptions of all services but those that objects and credentials come from.
-RUN cd /opt/refstar/lib/python3*/site-packages \
-    && rm -rf cv2/data/*.xml onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
-    && find numpy -depth -type d -name tests -exec rm -rf {} + \
-    && find botocore/data -mindepth 1 -maxdepth 1 -type d \
+WORKDIR /opt/refstar/lib
+RUN rm -rf python3*/site-packages/cv2/data/*.xml \
+        python3*/site-packages/onnxruntime/transformers \
+        python3*/site-packages/onnxruntime/tools \
+        python3*/site-packages/onnxruntime/quantization \
+    && find python3*/site-packages/numpy -depth -type d -name tests -exec rm -rf {} + \
+    && find python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
         ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
 
 FROM ${BASE}

@@ -63,7 +63,7 @@ def test_a_new_run_begins_with_the_backbones_encoder_and_the_gate(tmp_path: Path
     torch.save({"params": GANPRIOR.to_dict(), "step": 0, "weights": theirs}, backbone)
     torch.save({"params": gating.to_dict(), "step": 0, "weights": gated}, gate)
     weights = begin(Ented(ENTED), None, backbone, gate)
-    assert torch.equal(weights["encoder.look.weight"], theirs["encoder.look.weight"])
+    assert torch.equal(weights["encoder.stem.weight"], theirs["encoder.stem.weight"])
     assert torch.equal(
         weights["attention.layers.0.read.weight"], theirs["decoder.attention.layers.0.read.weight"]
     )
