@@ -3,14 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import refstar_service
 import torch
+from refstar_model.evaluation import FolderModel
+from refstar_model.export.golden import golden_picture
 from refstar_model.ganprior import params as ganprior
 from refstar_model.ganprior.network import GanPrior
+from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar, Restoration
 from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, RefStarParams, rest_on_prior
 from refstar_model.refstar.weights import RENAMED, find_first_weights, load, migrate, upgrade
 
+SHIPPED = Path(refstar_service.__file__).parent / "zoo/refstar"
 BARE = replace(TINY, reach=0.0, refinement=0, gate=False)
 
 
@@ -127,3 +133,31 @@ def test_system_3_becomes_the_self_stream_of_a_network_that_was_trained_around_a
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     with pytest.raises(ValueError, match="is system 3, and the backbone is to be naf"):
         find_first_weights(TINY, start, stream)
+
+
+def test_training_can_begin_at_the_shipped_model() -> None:
+    """Its graphs are of before folded weights had names. What is restored is not compared: they subtract a lattice."""
+    weights = find_first_weights(SMALL, SHIPPED, None)
+    assert weights is not None
+    net = RefStar(SMALL).eval()
+    net.load_state_dict(weights)
+    views, graphs = view_network(net), FolderModel(SHIPPED)
+    face = golden_picture(512)
+    encoded = graphs.encode_reference(np.ascontiguousarray(face[:, ::-1]))
+    assert views.encode_references is not None
+    ours = views.encode_references.run({"references": torch.from_numpy(face[:, ::-1].copy())[None]})
+    for name, value in encoded.items():
+        assert np.allclose(ours[name].numpy(), value, rtol=1e-3, atol=1e-3), name
+    answer = graphs.restore.run(
+        {
+            "low_quality": face[None],
+            "fidelity": np.full(1, 0.5, np.float32),
+            "reference_weight": np.ones((1, 1), np.float32),
+            **{name: value[None] for name, value in encoded.items()},
+        }
+    )
+    given = {name: torch.from_numpy(value)[None] for name, value in encoded.items()}
+    given |= {"low_quality": torch.from_numpy(face.copy())[None], "fidelity": torch.full((1,), 0.5)}
+    said = views.restore.run({**given, "reference_weight": torch.ones(1, 1), "gate_strength": torch.ones(1)})
+    assert np.abs(said["selection"].numpy().astype(int) - answer["selection"]).max() <= 1
+    assert np.abs(said["restored"].numpy().astype(int) - answer["restored"]).mean() < 3

@@ -8,6 +8,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from refstar_model.export.older_graphs import find_older_weights, is_older
 from refstar_model.export.views import RestoringViews
 from refstar_model.layers.folding import unfold_weights
 
@@ -27,7 +28,10 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
         if not path.is_file():
             raise ValueError(f"{folder} is of another network: it has no {path.name}")
         try:
-            found = unfold_weights(view.module, read_initializers(path))
+            values = read_initializers(path)
+            if is_older(values):
+                values |= find_older_weights(path, view.module)
+            found = unfold_weights(view.module, values)
         except (ValueError, KeyError) as error:
             raise ValueError(f"{folder} is of another network: {error}") from None
         view.module.load_state_dict(found, strict=False)
@@ -41,7 +45,7 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
     if lacking:
         raise ValueError(
             f"{folder} lacks the weights {lacking[0]} ({len(lacking)} in all lack): it is of another network, or was "
-            "exported by an older version, and training cannot begin at it"
+            "exported by a version whose folders cannot be read"
         )
 
 
