@@ -185,3 +185,21 @@ def test_what_is_not_run_here_is_in_the_document_and_has_the_options_that_it_say
     for _, script, *words in benches:
         text = (ROOT / script).read_text()
         assert [w for w in words if w.startswith("--") and f'"{w}"' not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("system", "start", "finding"),
+    [
+        ("refstar", "nowhere.pt", "nowhere.pt does not exist"),
+        ("refstar", "empty", "is no model folder: it has no model.json"),
+        ("detector", "empty", "is a folder; here it must be the weights.pt of a training"),
+    ],
+)
+def test_a_start_that_cannot_be_begun_at_is_refused(
+    system: str, start: str, finding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["train", system, "--init", str(tmp_path / start), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["refstar-model", *words])
+    with pytest.raises(SystemExit, match=finding):
+        cli.main()

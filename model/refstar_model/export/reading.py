@@ -8,6 +8,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from refstar_model.data.photos import DataError
 from refstar_model.export.older_graphs import find_older_weights, is_older
 from refstar_model.export.views import RestoringViews
 from refstar_model.layers.folding import unfold_weights
@@ -26,14 +27,14 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
     for name, view in views.by_name.items():
         path = folder / f"{name}.onnx"
         if not path.is_file():
-            raise ValueError(f"{folder} is of another network: it has no {path.name}")
+            raise DataError(f"{folder} is of another network: it has no {path.name}")
         try:
             values = read_initializers(path)
             if is_older(values):
                 values |= find_older_weights(path, view.module)
             found = unfold_weights(view.module, values)
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{folder} is of another network: {error}") from None
+            raise DataError(f"{folder} is of another network: {error}") from None
         view.module.load_state_dict(found, strict=False)
         loaded |= {id(value) for name, value in view.module.named_parameters() if name in found}
     lacking = sorted(
@@ -43,7 +44,7 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
     )
     lacking = [name for name in lacking if not name.startswith(unexported) and not name.endswith(unexported)]
     if lacking:
-        raise ValueError(
+        raise DataError(
             f"{folder} lacks the weights {lacking[0]} ({len(lacking)} in all lack): it is of another network, or was "
             "exported by a version whose folders cannot be read"
         )

@@ -66,7 +66,7 @@ class GanPriorSystem:
         photos = open_named_photos(arguments)
         reliefs = _measure_reliefs(arguments, photos)  # before there are several processes: one for all
         spread_out(arguments)
-        run = read_run(arguments)
+        run = read_run(arguments, folders=True)
         from refstar_model.ganprior.export_view import view_network
         from refstar_model.ganprior.params import BASE, SMALL
         from refstar_model.ganprior.training import GanPriorTraining, train

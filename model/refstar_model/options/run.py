@@ -44,12 +44,27 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_run(arguments: argparse.Namespace) -> "Run":
-    """The run; its time starts now, so this comes before anything that takes long."""
+def read_run(arguments: argparse.Namespace, folders: bool = False) -> "Run":
+    """The run; its time starts now, so this comes before anything that takes long.
+
+    ``folders``: whether it may begin at a model folder. What ``--init`` names and cannot be begun at ends the program.
+    """
+    if arguments.init is not None:
+        check_start(arguments.init, "--init", folders)
     from refstar_model.training import Run
     from refstar_model.training.clock import Clock
 
     return Run(arguments.out, Clock(arguments.minutes), arguments.device, arguments.init, arguments.travel)
+
+
+def check_start(path: Path, option: str, folders: bool) -> None:
+    """End the program where ``path`` is no file, and no model folder if ``folders`` may be named."""
+    if not path.exists():
+        raise SystemExit(f"{option} {path} does not exist")
+    if path.is_dir() and not folders:
+        raise SystemExit(f"{option} {path} is a folder; here it must be the weights.pt of a training")
+    if path.is_dir() and not (path / "model.json").is_file():
+        raise SystemExit(f"{option} {path} is no model folder: it has no model.json")
 
 
 def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams":

@@ -14,7 +14,7 @@ from refstar_model.options.restoration import (
     spread_out,
     watch_restorer,
 )
-from refstar_model.options.run import read_loop, read_run
+from refstar_model.options.run import check_start, read_loop, read_run
 from refstar_model.system import System, TrainedSystem
 
 CARD = SystemCard(
@@ -65,7 +65,7 @@ class RefStarSystem:
         if arguments.part == "person":
             return _train_person(arguments)
         spread_out(arguments)
-        run = read_run(arguments)
+        run = read_run(arguments, folders=True)
         from refstar_model.refstar.export_view import view_network
         from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, rest_on_prior
         from refstar_model.refstar.training import RefStarTraining, train
@@ -76,6 +76,7 @@ class RefStarSystem:
             attention=Attention(arguments.attention or "dual"),
         )
         if arguments.self_stream:
+            check_start(arguments.self_stream, "--self-stream", folders=True)
             network = rest_on_prior(network, Attention(arguments.attention or "none"))
         how = RefStarTraining(
             network=network,
