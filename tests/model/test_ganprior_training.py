@@ -76,6 +76,14 @@ def test_weights_of_another_network_are_refused(photos: PhotoSet, tmp_path: Path
         read_weights(weights, replace(GANPRIOR, attention_layers=0))
 
 
+def test_a_run_from_trained_weights_sharpens_from_the_first_step_on_and_sees_good_pictures_at_once() -> None:
+    on = GanPriorTraining().go_on()
+    assert on.adversarial_from == 0 < GanPriorTraining().adversarial_from
+    assert on.stream.curriculum.ruined == 0 < GanPriorTraining().stream.curriculum.ruined
+    assert on.loop.warmup == 100 < GanPriorTraining().loop.warmup
+    assert HOW.go_on().loop.warmup == 1
+
+
 def test_what_sharpens_is_faded_in_and_asks_the_discriminator(photos: PhotoSet) -> None:
     torch.manual_seed(0)
     batch = next(iter(Samples(photos.split("train"), HALF_SIZE.mix, 2, 0)))

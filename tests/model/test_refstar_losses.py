@@ -14,6 +14,7 @@ from refstar_model.refstar.losses import LossWeights, restoration_loss
 from refstar_model.refstar.network import TINY, RefStar, Restoration
 from refstar_model.refstar.target import Target
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,39 @@ def test_the_discriminator_learns_to_tell_sharp_from_soft() -> None:
         answer[0].backward()
         optimizer.step()
     assert answer[1]["rival_gap"] > 0.5
+
+
+def test_fakes_are_told_from_their_own_truth_where_no_single_picture_could_be_told() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(DiscriminatorParams(width=4))
+    optimizer = torch.optim.Adam(adversary.module.parameters(), 5e-3, betas=(0.0, 0.99))
+    for step in range(40):
+        # Contrasts of fakes and of truths are spread alike; each fake has a little less than its truth.
+        contrast = torch.rand(8, 1, 1, 1) * 0.9 + 0.1
+        truth = 0.5 + contrast * (torch.rand(8, 3, 32, 32) - 0.5)
+        adversary.judge([0.5 + (truth - 0.5) * 0.8], truth)
+        answer = adversary.loss(step)
+        assert answer is not None
+        optimizer.zero_grad()
+        answer[0].backward()
+        optimizer.step()
+    assert answer[1]["rival"] < 0.35  # of log 2
+
+
+def test_every_fake_is_judged_beside_the_truth_of_its_own_face() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(DiscriminatorParams(width=4))
+    truth = torch.rand(2, 3, 32, 32)
+    others = torch.rand(2, 3, 32, 32)
+    fooled, _ = adversary.judge([truth, others], truth, matched=False)
+    with torch.no_grad():
+        on_truth, on_others = (adversary.module(pictures) for pictures in (truth, others))
+        wanted = softplus(on_truth - on_others).mean(), softplus(on_others - on_truth).mean()
+    even = 0.6931  # of a fake that is its truth
+    assert float(fooled) == pytest.approx((even + float(wanted[0])) / 2, rel=0.01)
+    answer = adversary.loss(1)
+    assert answer is not None
+    assert answer[1]["rival"] == pytest.approx((even + float(wanted[1])) / 2, rel=0.01)
 
 
 def test_the_gradient_penalty_is_that_of_a_known_slope() -> None:

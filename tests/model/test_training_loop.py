@@ -149,6 +149,7 @@ with Processes() as processes:
                 os.kill(os.getpid(), 9)
             yield torch.tensor([[1.0, 2.0]]) * (processes.rank + 1)
     loop.run(batches(), lambda item, _: (module(item).square().mean(), {}))
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
     torch.save((module.state_dict(), torch.get_num_threads()), folder / f"rank{processes.rank}.pt")
 """
 

@@ -79,6 +79,8 @@ class GanPriorSystem:
         stream = read_stream(arguments, how.stream)
         stream = replace(stream, mix=replace(stream.mix, turned=arguments.turned))
         how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
+        if run.start is not None:
+            how = how.go_on()
         watch = watch_restorer(arguments, photos, view_network, references=False)
         return train(photos, open_recognizer(arguments), how, run, watch, reliefs)
 

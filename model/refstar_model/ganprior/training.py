@@ -6,7 +6,7 @@ beside it: on its own it teaches a lattice.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,12 @@ class GanPriorTraining:
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     prior: Path | None = None  # weights.pt of the generator by itself, for a run that begins from nothing
     compiled: bool = False
+
+    def go_on(self) -> "GanPriorTraining":
+        """For a run that begins at trained weights: beginnings are behind it, so that all acts from the first step."""
+        loop = replace(self.loop, warmup=min(self.loop.warmup, 100))
+        stream = replace(self.stream, curriculum=replace(self.stream.curriculum, ruined=0.0))
+        return replace(self, loop=loop, stream=stream, adversarial_from=0.0)
 
 
 def train(

@@ -1,12 +1,18 @@
-"""The adversarial loss: a small patch discriminator, its own training, and R1.
+"""The adversarial loss: a small patch discriminator, its own training, and gradient penalties.
 
-    generator:      softplus(-D(fake))
-    discriminator:  softplus(D(fake)) + softplus(-D(real)) + gamma / 2 * |grad D(real)|^2   (the last every 16th step)
+    generator:      softplus(D(real) - D(fake))
+    discriminator:  softplus(D(fake) - D(real)) + gamma / 2 * (|grad D(real)|^2 + |grad D(fake)|^2)
 
-Non-saturating loss with R1 as in StyleGAN2 (arXiv 1912.04958, appendix B). The discriminator sees crops of 256 pixels:
-whole pictures where the truth is sharp only at 256, a random place of those at 512. The fakes are the self stream as
-well as the result: the blend holds the self stream fixed, so that the result alone could sharpen nothing outside the
-masks.
+Relativistic pairing (arXiv 1807.00734) with penalties on both sides (arXiv 2501.05441, section 2), these only every
+16th step. Here every fake has its real one, the truth of the same face, and is compared with it place by place: which
+of the two is more like a photograph? By itself a patch does not say whether it is a blurred lash or a sharp cheek.
+Measured on 160 pictures of system 3: judging one by one, with a penalty of 1, the discriminator had learned nothing
+after 240 steps (loss 1.35 on others, where 2 log 2 = 1.39 is none), nor in a run of 2,000. In pairs, with a penalty of
+.05, it was at .73 after 80 steps and at .58 after 240.
+
+The discriminator sees crops of 256 pixels: whole pictures where the truth is sharp only at 256, a random place of those
+at 512. The fakes are the self stream as well as the result: the blend holds the self stream fixed, so that the result
+alone could sharpen nothing outside the masks.
 """
 
 from dataclasses import dataclass
@@ -23,8 +29,8 @@ CROP = 256
 @dataclass(frozen=True)
 class DiscriminatorParams:
     width: int = 32  # channels on the finest grid
-    gamma: float = 1.0  # of R1, on inputs in -1..1
-    r1_every: int = 16  # steps; the penalty is scaled up by it
+    gamma: float = 0.05  # of the penalties, on inputs in -1..1
+    penalty_every: int = 16  # steps; the penalties are scaled up by it
 
 
 class PatchDiscriminator(nn.Module):
@@ -81,10 +87,11 @@ class Adversary:
         with autocast(fake.device):
             seen = self.module.features(fake)
             with torch.no_grad():
-                wanted = self.module.features(real) if matched else []
-            verdict = self.module.out(seen[-1]).float()
+                wanted = self.module.features(real)
+                on_real = self.module.out(wanted[-1]).float().repeat(len(fakes), 1, 1, 1)
+            on_fake = self.module.out(seen[-1]).float()
         self.module.requires_grad_(True)
-        fooled = F.softplus(-verdict).mean()
+        fooled = F.softplus(on_real - on_fake).mean()
         if not matched:
             return fooled, None
         apart = [
@@ -100,19 +107,18 @@ class Adversary:
         (fake, real), self._seen = self._seen, None
         with autocast(fake.device):
             on_fake, on_real = self.module(fake).float(), self.module(real).float()
-        total = F.softplus(on_fake).mean() + F.softplus(-on_real).mean()
-        parts = {
-            "rival": float(total.detach()),
-            "rival_gap": float((on_real.mean() - on_fake.mean()).detach()),
-        }
-        if step % self.params.r1_every == 0:
-            total = total + self.params.gamma / 2 * self.params.r1_every * gradient_penalty(self.module, real)
+        gap = on_real.repeat(len(fake) // len(real), 1, 1, 1) - on_fake
+        total = F.softplus(-gap).mean()
+        parts = {"rival": float(total.detach()), "rival_gap": float(gap.mean().detach())}
+        if step % self.params.penalty_every == 0:
+            slope = gradient_penalty(self.module, real) + gradient_penalty(self.module, fake)
+            total = total + self.params.gamma / 2 * self.params.penalty_every * slope
         return total, parts
 
 
-def gradient_penalty(module: nn.Module, real: Tensor) -> Tensor:
-    """R1: the mean over patches of the squared gradient of their logits at real pictures (in -1..1 units)."""
-    real = real.clone().requires_grad_(True)
-    logits = module(real)
-    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+def gradient_penalty(module: nn.Module, pictures: Tensor) -> Tensor:
+    """R1 or R2: the mean over patches of the squared gradient of their logits at pictures (in -1..1 units)."""
+    pictures = pictures.clone().requires_grad_(True)
+    logits = module(pictures)
+    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
     return (gradient / 2).square().sum() / logits.numel()

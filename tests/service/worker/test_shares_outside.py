@@ -53,6 +53,11 @@ async def ended_soon(bench: Bench, *names: str) -> list[JobStatus]:
         return [(await bench.ended(name)).status for name in names]
 
 
+async def count_running(bench: Bench, name: str, count: int) -> int:
+    jobs = [await bench.queue.get(f"{name}{number}") for number in range(count)]
+    return sum(job is not None and job.status is JobStatus.RUNNING for job in jobs)
+
+
 async def test_hanging_servers_of_one_key_leave_places_to_the_others(
     redis: Redis, server: FileServer
 ) -> None:
@@ -98,6 +103,9 @@ async def test_in_open_mode_all_places_are_for_everybody_and_more_wait_in_the_qu
         await bench.submit_urls(f"slow{number}", server.url("/hangs"))
     async with bench.working():
         await until(lambda: server.open_now == SLOTS)
+        async with asyncio.timeout(SOON):
+            while await count_running(bench, "slow", 20) < 2 * SLOTS:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
         jobs = [await bench.queue.get(f"slow{number}") for number in range(20)]
         assert [job.status is JobStatus.RUNNING for job in jobs if job] == [True] * 8 + [False] * 12
@@ -130,10 +138,10 @@ async def test_people_whose_pictures_hang_go_back_into_the_queue_as_well(
         await asyncio.sleep(0.5)
         await bench.submit("near", FACE, owner="ben")
         assert await ended_soon(bench, "near") == [JobStatus.SUCCEEDED]
-        held = [await bench.queue.get(f"person{number}") for number in range(12)]
-        assert (
-            sum(job is not None and job.status is JobStatus.RUNNING for job in held) <= SLOTS // 2 + SLOTS + 1
-        )
+        # The worker of a busy machine may have looked at few of them by now.
+        async with asyncio.timeout(SOON):
+            while await count_running(bench, "person", 12) > SLOTS // 2 + SLOTS + 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_job_that_is_tried_again_sends_back_what_waits_for_a_place(
