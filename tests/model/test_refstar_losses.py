@@ -7,6 +7,7 @@ import torch
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams, gradient_penalty
+from refstar_model.losses.balance import balance_loss
 from refstar_model.losses.perception import Vgg, recognizer_distance
 from refstar_model.losses.structure import sharpness_loss, structure_loss
 from refstar_model.refstar.cycle import cycle_loss, ruin
@@ -138,6 +139,23 @@ def test_every_fake_is_judged_beside_the_truth_of_its_own_face() -> None:
     answer = adversary.loss(1)
     assert answer is not None
     assert answer[1]["rival"] == pytest.approx((even + float(wanted[1])) / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e2])
+def test_a_balanced_loss_pulls_as_strongly_as_it_is_told_whatever_its_scale(factor: float) -> None:
+    picture, truth = torch.rand(2, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 16, 16)
+    against = (picture - truth).square().mean()
+    balanced = balance_loss(factor * picture.sin().sum(), against, [picture], 0.5)
+    (of_against,) = torch.autograd.grad(against, picture, retain_graph=True)
+    (of_balanced,) = torch.autograd.grad(balanced, picture)
+    assert float(of_balanced.norm() / of_against.norm()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_balanced_loss_is_measured_at_all_pictures_and_may_leave_some_alone() -> None:
+    one, other = (torch.rand(1, 3, 8, 8, requires_grad=True) for _ in range(2))
+    balanced = balance_loss(one.sum(), 3 * one.mean() + 4 * other.mean(), [one, other], 1.0)
+    (pull,) = torch.autograd.grad(balanced, one)
+    assert float(pull.norm()) == pytest.approx(5 / 192**0.5, rel=1e-4)
 
 
 def test_the_gradient_penalty_is_that_of_a_known_slope() -> None:

@@ -8,13 +8,25 @@ import refstar_model
 
 ROOT = Path(refstar_model.__file__).parent
 
-#: What each room may import of the others, also inside functions. ``backbone`` and ``system`` are modules.
-SHARED = {"layers", "judges", "data", "losses", "training", "export", "backbone", "progress", "ranks"}
+#: What each room may import of the others, also inside functions. Some are modules: ``backbone``, ``system`` ...
+SHARED = {
+    "layers",
+    "judges",
+    "data",
+    "losses",
+    "training",
+    "export",
+    "backbone",
+    "picture_encoder",
+    "progress",
+    "ranks",
+}
 ALLOWED = {
     "layers": set(),
     "progress": set(),
     "ranks": set(),
     "backbone": set(),
+    "picture_encoder": {"backbone", "layers"},
     "judges": {"layers"},
     "data": {"layers", "judges", "training.processes"},
     "losses": {"layers", "judges"},

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ented.pictures import PictureEncoder
+from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm, PixelUp, naf_blocks
 from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
+from refstar_model.picture_encoder import PictureEncoder
 
 _CROSS_ENTROPY = 0.5
 _BLOCKS = (2, 2, 2)  # of the autoencoder, on each grid
@@ -65,7 +66,9 @@ class DictionaryAutoencoder(nn.Module):
         fine, middle, coarse = params.reference_widths
         self.params = params
         self.unshuffle = params.base.unshuffle
-        self.encoder = PictureEncoder(params.reference_widths, _BLOCKS, self.unshuffle)
+        self.encoder = PictureEncoder(
+            params.reference_widths, _BLOCKS, self.unshuffle, start=start, activate=activate
+        )
         self.to_code = nn.Sequential(
             nn.Conv2d(coarse, params.code_channels, 1), ChannelNorm(params.code_channels)
         )

@@ -37,7 +37,7 @@ class LossWeights:
     perceptual: float = 0.1
     style: float = 0.02
     sharpness: float = 0.1
-    adversarial: float = 0.05
+    adversarial: float = 0.5  # how strong its gradient at the picture is, compared with all others
     identity: float = 0.1
 
 

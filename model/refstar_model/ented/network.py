@@ -21,7 +21,7 @@ from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.renderer import Renderer, Rendering
 from refstar_model.ented.textures import Distributed, mix_textures, share_selection
 from refstar_model.ganprior.attention import FaceAttention
-from refstar_model.ganprior.codec import Encoder
+from refstar_model.ganprior.codec import build_encoder
 from refstar_model.ganprior.network import Finest
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import resize_grid, up
@@ -41,7 +41,7 @@ class Ented(nn.Module):
         super().__init__()
         self.params, base = params, params.base
         coarse = base.widths[2]
-        self.encoder = Encoder(base)
+        self.encoder = build_encoder(base)
         self.attention = FaceAttention(coarse, base.heads, base.attention_layers, params.grids[2])
         self.gate = PersonGate(params.of_gate)
         self.references = ReferenceEncoder(params)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ented.pictures import PictureEncoder
 from refstar_model.ented.textures import TextureExtraction
+from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm
 from refstar_model.layers.person_gate import PersonEncoder
+from refstar_model.picture_encoder import PictureEncoder
 
 
 class ReferenceTextures(NamedTuple):
@@ -37,7 +38,13 @@ class ReferenceEncoder(nn.Module):
     def __init__(self, params: EntedParams) -> None:
         super().__init__()
         coarse = params.reference_widths[2]
-        self.encoder = PictureEncoder(params.reference_widths, params.reference_blocks, params.base.unshuffle)
+        self.encoder = PictureEncoder(
+            params.reference_widths,
+            params.reference_blocks,
+            params.base.unshuffle,
+            start=start,
+            activate=activate,
+        )
         self.extract_fine, self.extract_middle, self.extract_coarse = (
             TextureExtraction(width, count)
             for width, count in zip(params.reference_widths, params.textures, strict=True)

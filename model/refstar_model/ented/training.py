@@ -34,6 +34,7 @@ from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
+from refstar_model.losses.balance import balance_loss
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
 from refstar_model.training.processes import Course
 
@@ -143,7 +144,9 @@ def training_step(
         terms |= detail_terms(picture, truth, losses, recognizer, sharpening)
         if adversary is not None:
             fooled, _ = adversary.judge([picture], truth, matched=False)
-            terms["adversarial"] = sharpening * losses.adversarial * fooled
+            rest = torch.stack(list(terms.values())).sum()
+            share = sharpening * losses.adversarial
+            terms["adversarial"] = balance_loss(fooled, rest, [result.picture], share)
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
 

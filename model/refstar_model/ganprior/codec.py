@@ -22,29 +22,16 @@ from refstar_model.ganprior.params import BlockKind, GanPriorParams
 from refstar_model.layers.blocks import PixelUp, naf_blocks
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.pyramid import up
+from refstar_model.picture_encoder import PictureEncoder
 
 #: How much smaller the side of the correction is than that of the picture.
 CORRECTED = 4
+_BUILD = {BlockKind.MMRB: mmrb_blocks, BlockKind.NAF: naf_blocks}
 
 
-class Encoder(nn.Module):
-    """Pictures [N, 3, H, W] in 0..1 to features on three grids."""
-
-    def __init__(self, params: GanPriorParams) -> None:
-        super().__init__()
-        fine, middle, coarse = params.widths
-        self.stem = start(UnshuffledConv(params.unshuffle, fine, 3))
-        self.fine, self.middle, self.coarse = (
-            _blocks(params.block, width, count)
-            for width, count in zip(params.widths, params.encoder_blocks, strict=True)
-        )
-        self.to_middle = start(nn.Conv2d(fine, middle, 2, stride=2))
-        self.to_coarse = start(nn.Conv2d(middle, coarse, 2, stride=2))
-
-    def forward(self, pictures: Tensor) -> Grids:
-        fine = self.fine(self.stem(pictures * 2 - 1))
-        middle = self.middle(self.to_middle(fine))
-        return Grids(fine, middle, self.coarse(self.to_coarse(middle)))
+def build_encoder(params: GanPriorParams) -> PictureEncoder:
+    build = _BUILD[params.block]
+    return PictureEncoder(params.widths, params.encoder_blocks, params.unshuffle, build, start)
 
 
 class ToCodes(nn.Module):
@@ -133,14 +120,15 @@ class Decoder(nn.Module):
     def __init__(self, params: GanPriorParams) -> None:
         super().__init__()
         fine, middle, coarse = params.widths
+        build = _BUILD[params.block]
         self.grid, self.enlarged = params.grid, params.size // CORRECTED // params.grid
-        self.bottom = _blocks(params.block, coarse, params.bottom_blocks)
+        self.bottom = build(coarse, params.bottom_blocks)
         self.attention = FaceAttention(coarse, params.heads, params.attention_layers, params.grid // 4)
         self.to_codes = ToCodes(params)
         self.up_middle = PixelUp(coarse, middle)
-        self.middle = _blocks(params.block, middle, params.decoder_blocks[1])
+        self.middle = build(middle, params.decoder_blocks[1])
         self.up_fine = PixelUp(middle, fine)
-        self.fine = _blocks(params.block, fine, params.decoder_blocks[0])
+        self.fine = build(fine, params.decoder_blocks[0])
         prior = dict(zip(params.prior_grids, params.prior_widths, strict=True))
         self.bend_coarse = Bend(coarse, prior[params.grid // 4])
         self.bend_middle = Bend(middle, prior[params.grid // 2])
@@ -166,7 +154,3 @@ class Decoder(nn.Module):
         for _ in range(CORRECTED.bit_length() - 1):
             small = up(small)
         return small
-
-
-def _blocks(kind: BlockKind, channels: int, count: int) -> nn.Sequential:
-    return mmrb_blocks(channels, count) if kind is BlockKind.MMRB else naf_blocks(channels, count)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
-from refstar_model.ganprior.codec import Decoder, Encoder, FineBends
+from refstar_model.ganprior.codec import Decoder, FineBends, build_encoder
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
@@ -77,7 +77,7 @@ class GanPrior(nn.Module):
     def __init__(self, params: GanPriorParams = SMALL) -> None:
         super().__init__()
         self.params = params
-        self.encoder = Encoder(params)
+        self.encoder = build_encoder(params)
         self.decoder = Decoder(params)
         self.generator = Generator(params)
         self.finest = Finest(params)

@@ -29,6 +29,7 @@ from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
+from refstar_model.losses.balance import balance_loss
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.pixels import pixel_loss
@@ -45,7 +46,7 @@ class LossWeights:
     pattern: float = 1.0
     agreement: float = 0.1  # of twins: the paper's self-supervised strategy, with untouched inputs
     sharpness: float = 0.1  # from `adversarial_from` on, like all that sharpens
-    adversarial: float = 0.05
+    adversarial: float = 0.5  # how strong its gradient at the picture is, compared with that of the pixels
     identity: float = (
         0.0  # one recognizer's likes are soon painted: judge by another family before turning it up
     )
@@ -155,7 +156,8 @@ def training_step(
             terms["sharpness"] = sharpening * losses.sharpness * sharpness_loss(picture, truth).mean()
         if adversary is not None:
             fooled, _ = adversary.judge([picture], truth, matched=False)
-            terms["adversarial"] = sharpening * losses.adversarial * fooled
+            share = sharpening * losses.adversarial
+            terms["adversarial"] = balance_loss(fooled, terms["pixels"], [picture], share)
         if recognizer is not None and window is None:
             distance = identity_distance(recognizer, picture, truth).mean()
             terms["identity"] = sharpening * losses.identity * distance

@@ -4,8 +4,9 @@ from torch import Tensor, nn
 
 from refstar_model.backbone import Drawing, Grids, Transfer
 from refstar_model.layers.blocks import naf_blocks
+from refstar_model.picture_encoder import PictureEncoder
 from refstar_model.refstar.params import RefStarParams
-from refstar_model.refstar.pictures import PictureDecoder, PictureEncoder
+from refstar_model.refstar.picture_decoder import PictureDecoder
 
 
 class NafBackbone(nn.Module):
@@ -13,7 +14,7 @@ class NafBackbone(nn.Module):
 
     def __init__(self, params: RefStarParams) -> None:
         super().__init__()
-        self.encoder = PictureEncoder(params, (*params.encoder_blocks, 0))
+        self.encoder = PictureEncoder(params.widths, (*params.encoder_blocks, 0), params.unshuffle)
         self.bottom = naf_blocks(params.widths[2], params.middle_blocks)
         self.decoder = PictureDecoder(params)
 

@@ -11,8 +11,9 @@ from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.pyramid import down, up
 from refstar_model.layers.quantizer import Quantizer
+from refstar_model.picture_encoder import PictureEncoder
 from refstar_model.refstar.params import RefStarParams
-from refstar_model.refstar.pictures import PictureDecoder, PictureEncoder
+from refstar_model.refstar.picture_decoder import PictureDecoder
 
 
 class VqBackbone(nn.Module):
@@ -22,11 +23,11 @@ class VqBackbone(nn.Module):
         super().__init__()
         fine, middle, coarse = params.widths
         blocks = (*params.encoder_blocks, 1)
-        self.encoder = PictureEncoder(params, blocks)
+        self.encoder = PictureEncoder(params.widths, blocks, params.unshuffle)
         self.predict = nn.Sequential(
             naf_blocks(coarse, params.middle_blocks), ChannelNorm(coarse), nn.Conv2d(coarse, params.codes, 1)
         )
-        self.truth_encoder = PictureEncoder(params, blocks)
+        self.truth_encoder = PictureEncoder(params.widths, blocks, params.unshuffle)
         self.to_code = nn.Sequential(
             nn.Conv2d(coarse, params.code_channels, 1), ChannelNorm(params.code_channels)
         )

@@ -34,7 +34,8 @@ class LossWeights:
     perceptual: float = 0.0  # features of the recognizer's first layers
     vgg: float = 0.0  # features of VGG-19, where the user has its weights
     sharpness: float = 0.15  # amount of fine detail, place by place
-    adversarial: float = 0.05  # the discriminator's verdict, from `adversarial_from` on
+    #: How strong the discriminator's gradient at the pictures is, compared with all others; from `adversarial_from` on.
+    adversarial: float = 0.5
     matching: float = 0.0  # features of the discriminator, likewise
     cycle: float = 0.05  # what was taken must be recoverable; opens the masks
     alignment: float = 1.0  # of corresponding points, where the net has an alignment

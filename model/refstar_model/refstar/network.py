@@ -20,11 +20,11 @@ from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.layers.summing import add_up
+from refstar_model.picture_encoder import PictureEncoder
 from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
-from refstar_model.refstar.pictures import PictureEncoder
 from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
 from refstar_model.refstar.transfer import FeatureTransfer, compete
@@ -67,7 +67,7 @@ class RefStar(nn.Module):
         super().__init__()
         self.params = params
         fine, _, coarse = params.widths
-        self.reference_encoder = PictureEncoder(params, params.reference_blocks)
+        self.reference_encoder = PictureEncoder(params.widths, params.reference_blocks, params.unshuffle)
         self.backbone = _backbone(params)
         self.transfer = FeatureTransfer(params)
         self.selection = SelectionHead(

@@ -24,6 +24,7 @@ from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
+from refstar_model.losses.balance import balance_loss
 from refstar_model.losses.perception import Vgg
 from refstar_model.ranks import read_rank
 from refstar_model.refstar.alignment import alignment_loss
@@ -172,7 +173,9 @@ def training_step(
     target = Target(truth, batch.present, batch.right, batch.fidelity, batch.labels, batch.confidence)
     total, parts = restoration_loss(result, target, seen, losses, recognizer, identity_share, critics.vgg)
     fakes = [picture for picture in (result.self_stream, result.restored) if picture.requires_grad]
-    total = total + adversarial_terms(critics.adversary, fakes, truth, losses, adversarial_share, parts)
+    total = total + adversarial_terms(
+        critics.adversary, fakes, truth, losses, adversarial_share, total, parts
+    )
     for name, term in module.backbone.losses(result.codes, truth).items():
         total = total + term
         parts[name] = float(term.detach())
@@ -211,7 +214,9 @@ def alone_step(
         picture = down(picture)
     picture, truth = (without_color(p, batch.colorless) for p in (picture, truth))
     total, parts = self_stream_loss(picture, truth, losses, critics.recognizer, critics.vgg)
-    total = total + adversarial_terms(critics.adversary, [picture], truth, losses, adversarial_share, parts)
+    total = total + adversarial_terms(
+        critics.adversary, [picture], truth, losses, adversarial_share, total, parts
+    )
     for name, term in module.backbone.losses(drawing.codes, truth).items():
         total = total + term
         parts[name] = float(term.detach())
@@ -224,20 +229,23 @@ def adversarial_terms(
     truth: Tensor,
     losses: LossWeights,
     share: float,
+    others: Tensor,
     parts: dict[str, float],
 ) -> Tensor:
-    """The discriminator's terms for pictures [B, 3, T, T]; they are written down in ``parts``."""
+    """The discriminator's terms for pictures [B, 3, T, T]; they are written down in ``parts``.
+
+    ``others``: the sum of all terms without it, which the pictures' pull is measured by.
+    """
     total = torch.zeros((), device=truth.device)
     if adversary is None or share <= 0:
         return total
     fooled, apart = adversary.judge(fakes, truth, matched=losses.matching > 0)
-    for name, value, scale in (
-        ("adversarial", fooled, losses.adversarial),
-        ("matching", apart, losses.matching),
-    ):
-        if value is not None:
-            total = total + share * scale * value
-            parts[name] = share * scale * float(value.detach())
+    terms = {"adversarial": balance_loss(fooled, others, fakes, share * losses.adversarial)}
+    if apart is not None:
+        terms["matching"] = share * losses.matching * apart
+    for name, term in terms.items():
+        total = total + term
+        parts[name] = float(term.detach())
     return total
 
 
