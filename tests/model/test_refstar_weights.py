@@ -135,6 +135,20 @@ def test_system_3_becomes_the_self_stream_of_a_network_that_was_trained_around_a
         find_first_weights(TINY, start, stream)
 
 
+def test_the_shipped_model_can_be_put_around_system_3(tmp_path: Path) -> None:
+    stream, prior = tmp_path / "prior.pt", GanPrior(SMALL.prior)
+    torch.save({"params": SMALL.prior.to_dict(), "step": 3, "weights": prior.state_dict()}, stream)
+    begun, shipped = (
+        find_first_weights(params, SHIPPED, first)
+        for params, first in ((rest_on_prior(SMALL), stream), (SMALL, None))
+    )
+    assert begun is not None and shipped is not None
+    of_prior = prior.state_dict()
+    for name, value in begun.items():
+        part = name.removeprefix("backbone.")
+        assert torch.equal(value, of_prior[part] if part != name else shipped[name]), name
+
+
 def test_training_can_begin_at_the_shipped_model() -> None:
     """Its graphs are of before folded weights had names. What is restored is not compared: they subtract a lattice."""
     weights = find_first_weights(SMALL, SHIPPED, None)

@@ -3,17 +3,19 @@
 A file holds ``params`` (plain values), ``step`` and ``weights`` (a state_dict).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from refstar_model.data.photos import DataError
 from refstar_model.export.reading import load_folder
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar, RefStarParams
-from refstar_model.refstar.params import BackboneKind
+from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind
 
 #: Names of the parts before backbones could be exchanged, and since.
 RENAMED = {
@@ -63,14 +65,14 @@ def find_first_weights(
     With a ``self_stream`` (weights.pt or model folder of system 3) the other parts are those of ``start``, whatever
     backbone it has, as far as they have the same shape. Raises ValueError where something does not fit.
     """
-    state = None if start is None else _read_start(start, params)
     if self_stream is None:
-        return None if state is None else upgrade(state, params)["weights"]
+        return None if start is None else upgrade(_read_start(start, (params,)), params)["weights"]
     if params.backbone is not BackboneKind.GAN_PRIOR:
         raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
     weights = RefStar(params).state_dict()
-    if state is not None:
-        old = migrate(state["weights"])
+    if start is not None:
+        around_another = [size for size in (SMALL, BASE, TINY) if size.widths == params.widths]
+        old = migrate(_read_start(start, (params, *around_another))["weights"])
         weights |= {
             name: value
             for name, value in old.items()
@@ -80,14 +82,24 @@ def find_first_weights(
     return weights | {f"backbone.{name}": value for name, value in backbone.items()}
 
 
-def _read_start(start: Path, params: RefStarParams) -> dict[str, Any]:
-    """The content of a ``weights.pt``; of a model folder, which must be of this very network, the same."""
-    if start.is_dir():
+def _read_start(start: Path, networks: Sequence[RefStarParams]) -> dict[str, Any]:
+    """The content of a ``weights.pt``; of a model folder, which must be of one of the ``networks``, the same.
+
+    A folder does not say of which network it is. Raises DataError with what speaks against the first one.
+    """
+    if not start.is_dir():
+        state: dict[str, Any] = torch.load(start, weights_only=True, map_location="cpu")
+        return state
+    refused: list[DataError] = []
+    for params in networks:
         module = RefStar(params)
-        load_folder(view_network(module), start)
-        return {"params": params.to_dict(), "step": 0, "weights": module.state_dict()}
-    state: dict[str, Any] = torch.load(start, weights_only=True, map_location="cpu")
-    return state
+        try:
+            load_folder(view_network(module), start)
+        except DataError as error:
+            refused.append(error)
+        else:
+            return {"params": params.to_dict(), "step": 0, "weights": module.state_dict()}
+    raise refused[0]
 
 
 def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict[str, Any]:
