@@ -2,6 +2,7 @@
 
 .venv/bin/python bench/latency.py
 .venv/bin/python bench/latency.py --times 300 --pause 0.2
+.venv/bin/python bench/latency.py --model service/refstar_service/zoo/ganprior
 
 `refstar serve` as it comes, one request at a time on one connection: POST with `Prefer: wait`, then GET of the result.
 In turns with it the same file goes through the bare serial loop (bench/bare.py) in this process; *added* is the
@@ -140,10 +141,11 @@ def _of_model(model: Path, settings: dict[str, str], options: argparse.Namespace
     seen = {}
     with service(settings) as running:
         loaded = graphs(model, options.provider)
-        for work, case in (("none", "aligned 512"), ("known", "aligned 512, known reference")):
-            bodies = [upload(files, work, number) for number in range(count)]
-            seen[case] = measure(running, bodies, Loop(loaded, files, work), options.pause)
-        large = form({}, [("image", jpeg(photograph(12, 1, files.references[0])))])
+        cases = {"none": "aligned 512", "known": "aligned 512, known reference"}
+        for work in ("none", "known") if loaded.takes_references else ("none",):
+            bodies = [upload(files, work, number, model.name) for number in range(count)]
+            seen[cases[work]] = measure(running, bodies, Loop(loaded, files, work), options.pause)
+        large = form({"model": model.name}, [("image", jpeg(photograph(12, 1, files.references[0])))])
         seen["12 megapixels, one face"] = measure(
             running, [large] * (WARM_UP + max(3, options.times // 5)), None, options.pause
         )

@@ -115,12 +115,14 @@ def watch(pids: Mapping[str, int], seconds: float, folder: Path) -> dict[str, Sa
     }
 
 
-def measure(running: Service, files: Faces, work: str, options: argparse.Namespace) -> tuple[Locked, Round]:
+def measure(
+    running: Service, files: Faces, work: str, options: argparse.Namespace, model: str
+) -> tuple[Locked, Round]:
     """Locked milliseconds a restoration, and the round in which nobody looked."""
-    saturate(running, files, work, 8 * options.at_once, options.at_once)
+    saturate(running, files, work, 8 * options.at_once, options.at_once, model)
     pids = {role: running.processes[role] for role in ROLES}
     before = {role: read_seconds(pid) for role, pid in pids.items()}
-    alone = saturate(running, files, work, options.restorations, options.at_once)
+    alone = saturate(running, files, work, options.restorations, options.at_once, model)
     used = {
         role: {
             part: 1000 * (after - before[role][part]) / options.restorations
@@ -163,7 +165,7 @@ def main() -> None:
         model = write_noop_model(Path(folder), Settings().models_dir / "detector")
         settings = {"MODELS_DIR": str(model.parent), "RESULT_TTL": "5", "EXPIRED_TTL": "5"}
         with service(settings) as running:
-            locked, alone = measure(running, files, options.work, options)
+            locked, alone = measure(running, files, options.work, options, model.name)
     for role in ROLES:
         rows: list[tuple[Cell, ...]] = [("all", sum(steps.total() for steps in locked[role].values()))]
         rows += [(f"all of the {part}", steps.total()) for part, steps in locked[role].items()]

@@ -216,10 +216,10 @@ def round_of(name: str, model: Path, count: int, python: Path | None, options: a
     """One server, started and ended. ``count``: pictures with many at once."""
     files = faces(options)
     if python is None:
-        began = time.perf_counter()
+        began, fields = time.perf_counter(), {"faces": "aligned", "model": model.name}
         with service({"MODELS_DIR": str(model.parent), "RESULT_TTL": "5", "EXPIRED_TTL": "5"}) as running:
             start = time.perf_counter() - began
-            figures = measure(ask_service, running.port, files, count, options.times, {"faces": "aligned"})
+            figures = measure(ask_service, running.port, files, count, options.times, fields)
             return Figures(*figures, memory(running.processes["gateway"]), start)
     peer = next(peer for peer in PEERS if peer.name == name)
     body = form({}, [("image", files.picture(0))])

@@ -51,17 +51,17 @@ class Round:
     wall: float = 0.0
 
 
-def upload(files: Faces, work: str, number: int) -> bytes:
-    """The form of the ``number``-th restoration."""
+def upload(files: Faces, work: str, number: int, model: str) -> bytes:
+    """The form of the ``number``-th restoration by the model of that name."""
     pictures = [("image", files.picture(number))]
     if work != "none":
         # A known reference is the same file every time; the worker remembers its features.
         pictures.append(("references", files.references[0] if work == "known" else files.reference(number)))
-    return form({"faces": "aligned"}, pictures)
+    return form({"faces": "aligned", "model": model}, pictures)
 
 
-def saturate(running: Service, files: Faces, work: str, count: int, at_once: int) -> Round:
-    """``count`` restorations with ``at_once`` under way."""
+def saturate(running: Service, files: Faces, work: str, count: int, at_once: int, model: str) -> Round:
+    """``count`` restorations by ``model`` with ``at_once`` under way."""
     seen = Round()
     numbers = iter(range(time.monotonic_ns() % 10**12, 10**15))  # no round repeats the files of another
     left = iter(range(count))
@@ -69,7 +69,7 @@ def saturate(running: Service, files: Faces, work: str, count: int, at_once: int
     async def client() -> None:
         connection = Connection(running.host, running.port)
         for _ in left:
-            body = upload(files, work, next(numbers))
+            body = upload(files, work, next(numbers), model)
             done = await restore(connection, body)
             seen.moments.append(time.perf_counter())
             seen.refusals += done.refusals
@@ -89,20 +89,19 @@ def saturate(running: Service, files: Faces, work: str, count: int, at_once: int
 
 
 def measured(
-    together: Loop, single: Loop, running: Service, options: argparse.Namespace
+    together: Loop, single: Loop, running: Service, options: argparse.Namespace, model: str
 ) -> tuple[list[Pair], list[Round]]:
     """The rounds of one kind of work, in turns with the bare loops'."""
     work, files, edge = together.work, together.faces, 2 * options.max_batch
     loops = yardsticks(together, single, (1, options.max_batch))
     counts = {name: how_many(run, options.seconds, edge) for name, run in loops.items()}
-    saturate(
-        running, files, work, 2 * options.max_batch, options.at_once
-    )  # warms up, and remembers the reference
+    # warms up, and remembers the reference
+    saturate(running, files, work, 2 * options.max_batch, options.at_once, model)
     count = max(3 * edge, *counts.values())
     pairs, rounds = [], []
     for _ in range(options.rounds):
         bare = {name: rate(run(counts[name]), options.max_batch) for name, run in loops.items()}
-        rounds.append(saturate(running, files, work, count, options.at_once))
+        rounds.append(saturate(running, files, work, count, options.at_once, model))
         pairs.append(Pair(bare, rate(rounds[-1].moments, edge)))
         print(f"{work}: bare {bare}, service {pairs[-1].service:.2f}", flush=True)
     return pairs, rounds
@@ -139,7 +138,7 @@ def main() -> None:
             together, single = (graphs(model, options.provider, threads=count) for count in (None, 1))
             for work in options.work:
                 loops = (Loop(loaded, files, work) for loaded in (together, single))
-                pairs, rounds = measured(*loops, running, options)
+                pairs, rounds = measured(*loops, running, options, model.name)
                 figures[work] = {"pairs": [asdict(p) for p in pairs], "rounds": [_summary(r) for r in rounds]}
                 rows.append(_row(work, pairs))
                 used = {

@@ -46,19 +46,27 @@ class Graphs:
             assert session.get_providers()[0] == _PROVIDERS[provider], session.get_providers()
             return session
 
-        self._restore, self._encode = loaded("restore"), loaded("encode_references")
+        self._restore = loaded("restore")
+        self._encode = loaded("encode_references") if "encode_references" in files else None
         self._alone = loaded("restore_alone") if "restore_alone" in files else None
         self._features = [i for i in self._restore.get_inputs() if i.name.startswith("features_")]
         self.side: int = self._restore.get_inputs()[0].shape[1]
 
+    @property
+    def takes_references(self) -> bool:
+        return self._encode is not None
+
     def features(self, reference: Pixels) -> Features:
         """Of one reference [S, S, 3]."""
+        assert self._encode is not None, "a model without references"
         names = [one.name for one in self._features]
         outputs = self._encode.run(names, {"references": reference[None]})
         return {name: output[0] for name, output in zip(names, outputs, strict=True)}
 
     def restore(self, faces: list[Pixels], references: list[Features | None] | None = None) -> list[Pixels]:
         """A batch of faces [S, S, 3], each with one reference or none."""
+        if not self.takes_references:
+            return list(self._restore.run(None, {"low_quality": np.stack(faces)})[0])
         known = references or [None] * len(faces)
         if self._alone is not None and not any(known):
             knob = np.full(len(faces), 0.5, np.float32)

@@ -94,6 +94,8 @@ def row(level: str, low_quality: Pixels, right: Pixels, wrong: Pixels, truth: Pi
                 str(folder / f"out-{which}.png"),
                 "--faces",
                 "aligned",
+                "--model",
+                "refstar",
             ]
             arguments += ["--models-dir", str(models), "--selection", str(folder / f"mask-{which}.png")]
             if which != "none":

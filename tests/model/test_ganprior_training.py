@@ -80,7 +80,7 @@ def test_a_run_from_trained_weights_sharpens_from_the_first_step_on_and_sees_goo
     on = GanPriorTraining().go_on()
     assert on.adversarial_from == 0 < GanPriorTraining().adversarial_from
     assert on.stream.curriculum.ruined == 0 < GanPriorTraining().stream.curriculum.ruined
-    assert on.loop.warmup == 100 < GanPriorTraining().loop.warmup
+    assert on.loop.warmup == 200 < GanPriorTraining().loop.warmup
     assert HOW.go_on().loop.warmup == 1
 
 

@@ -142,7 +142,8 @@ def test_the_shipped_model_can_be_put_around_system_3(tmp_path: Path) -> None:
         find_first_weights(params, SHIPPED, first)
         for params, first in ((rest_on_prior(SMALL), stream), (SMALL, None))
     )
-    assert begun is not None and shipped is not None
+    assert begun is not None
+    assert shipped is not None
     of_prior = prior.state_dict()
     for name, value in begun.items():
         part = name.removeprefix("backbone.")

@@ -192,13 +192,17 @@ def test_reliefs_are_measured_once(photos: PhotoSet, tmp_path: Path, monkeypatch
         measure_reliefs(photos, mesh, tmp_path)
 
 
-def test_a_command_that_is_to_turn_faces_says_what_it_lacks(
+def test_a_command_that_is_to_turn_or_sharpen_faces_says_what_it_lacks(
     photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REFSTAR_DATA", raising=False)
     command = ["refstar-model", "train", "ganprior", "--data", str(photos.roots[0]), "--out", str(tmp_path)]
-    for share, said in (("0.5", "no folder of teachers is named"), ("1.5", "is not within 0 and 1")):
-        monkeypatch.setattr(sys, "argv", [*command, "--turned", share])
+    for option, share, said in (
+        ("--turned", "0.5", "no folder of teachers is named"),
+        ("--turned", "1.5", "--turned 1.5 is not within 0 and 1"),
+        ("--adversarial-from", "-1", "--adversarial-from -1.0 is not within 0 and 1"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*command, option, share])
         with pytest.raises(SystemExit, match=said):
             cli.main()
 

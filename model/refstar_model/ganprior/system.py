@@ -55,6 +55,12 @@ class GanPriorSystem:
             "--teachers", type=Path, default=find_teachers(), help="folder of mediapipe/, for --turned"
         )
         parser.add_argument(
+            "--adversarial-from",
+            type=float,
+            metavar="SHARE",
+            help="share of the run after which discriminator and sharpness act (default: 0.5, with --init 0)",
+        )
+        parser.add_argument(
             "--compiled",
             action="store_true",
             help="use torch.compile; for GPUs, as on a CPU it takes longer than it saves",
@@ -81,6 +87,8 @@ class GanPriorSystem:
         how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
         if run.start is not None:
             how = how.go_on()
+        if arguments.adversarial_from is not None:
+            how = replace(how, adversarial_from=_read_share(arguments.adversarial_from, "--adversarial-from"))
         watch = watch_restorer(arguments, photos, view_network, references=False)
         return train(photos, open_recognizer(arguments), how, run, watch, reliefs)
 
@@ -123,10 +131,14 @@ def _train_prior(arguments: argparse.Namespace) -> Path:
 
 def _measure_reliefs(arguments: argparse.Namespace, photos: "PhotoSet") -> "Reliefs | None":
     """Those of the train people, where faces are to be turned."""
-    if not 0 <= arguments.turned <= 1:
-        raise SystemExit(f"--turned {arguments.turned} is not within 0 and 1")
-    if not arguments.turned:
+    if not _read_share(arguments.turned, "--turned"):
         return None
     from refstar_model.data.reliefs import measure_reliefs
 
     return measure_reliefs(photos.split("train"), in_folder(MESH, arguments.teachers), arguments.out)
+
+
+def _read_share(value: float, option: str) -> float:
+    if not 0 <= value <= 1:
+        raise SystemExit(f"{option} {value} is not within 0 and 1")
+    return value

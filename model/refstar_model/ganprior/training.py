@@ -74,7 +74,7 @@ class GanPriorTraining:
 
     def go_on(self) -> "GanPriorTraining":
         """For a run that begins at trained weights: beginnings are behind it, so that all acts from the first step."""
-        loop = replace(self.loop, warmup=min(self.loop.warmup, 100))
+        loop = replace(self.loop, warmup=min(self.loop.warmup, 200))
         stream = replace(self.stream, curriculum=replace(self.stream.curriculum, ruined=0.0))
         return replace(self, loop=loop, stream=stream, adversarial_from=0.0)
 
