@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=60, help="at most so many of each kind (%(default)s)")
     parser.add_argument("--sheet", type=Path, help="a PNG of kept faces beside their restorations")
     wanted = parser.parse_args()
+    if not roots_from_environment():
+        parser.error("no photographs: REFSTAR_DATA names no folder")
     manifest: ModelManifest = choose_model(installed_models(Settings()), wanted.model, 0)
     restorer = Restorer(manifest)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)

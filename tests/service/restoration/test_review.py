@@ -74,6 +74,22 @@ def test_a_sharp_face_that_gets_no_sharper_stays(after: Pixels) -> None:
     assert find_objection(SHARP, after) == ALREADY_SHARP
 
 
+def test_the_sharper_a_face_the_more_must_be_gained() -> None:
+    middle = weigh_middle()
+    for before, more, objection in ((SHARP, 0.7, ALREADY_SHARP), (blurred(SHARP, 2), 1.5, None)):
+        detail = before.astype(float) - blurred(before, 1)
+        after = np.clip(before + more * detail, 0, 255).astype(np.uint8)
+        sharp, sharper = (finest_sharpness(cut_close_up(light_of(p)), middle) for p in (before, after))
+        assert 1.15 < sharper / sharp < 1.2
+        assert find_objection(before, after) == objection
+
+
+def test_noise_need_not_be_gone_whole() -> None:
+    before, less, hardly_less = (noisy(SHARP, sigma) for sigma in (25, 16, 21))
+    assert find_objection(before, less) is None
+    assert find_objection(before, hardly_less) == ALREADY_SHARP
+
+
 def test_film_grain_is_no_fault_that_softness_would_mend() -> None:
     grainy = noisy(SHARP, 4)
     assert find_objection(grainy, blurred(SHARP, 1)) == ALREADY_SHARP
