@@ -399,14 +399,13 @@ def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixt
 
 def test_models_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "--json"]) == 0
-    (model,) = json.loads(capsys.readouterr().out)
-    assert (model["name"], model["input_size"], model["max_references"]) == ("refstar", 512, 8)
-    assert model["bytes"] == sum(
-        file.stat().st_size
-        for file in (Settings().models_dir / "refstar").iterdir()
-        if file.name != "model.json"
-    )
-    assert set(model["knobs"]) <= KNOBS.keys()
+    models = json.loads(capsys.readouterr().out)
+    shown = [(model["name"], model["input_size"], model["max_references"]) for model in models]
+    assert shown == [("ganprior", 512, 0), ("refstar", 512, 8)]
+    for model in models:
+        files = (Settings().models_dir / model["name"]).iterdir()
+        assert model["bytes"] == sum(file.stat().st_size for file in files if file.name != "model.json")
+        assert set(model["knobs"]) <= KNOBS.keys()
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
