@@ -13,6 +13,7 @@ The mask is what was taken from the right reference: the brighter, the more.
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -48,18 +49,7 @@ def main() -> None:
     parser.add_argument("--models-dir", type=Path, default=Settings().models_dir)
     parser.add_argument("--out", type=Path, default=HERE / "sheet.jpg")
     arguments = parser.parse_args()
-    detector = load_detector(arguments.models_dir)
-
-    def face(picture: Pixels) -> Pixels:
-        largest = max(detector.find(picture), key=lambda f: f.box[2] * f.box[3])
-        return cut(picture, align(largest.points, 512))
-
-    photographs = {
-        name: face(read(arguments.people / f"{name}.jpg")) for name in ("obama", "obama2", "obama3")
-    }
-    hopper = face(read(arguments.people / "grace_hopper.jpg"))
-    collins = face(np.ascontiguousarray(skimage.data.astronaut()))
-    first, speaking, standing = photographs.values()
+    first, speaking, standing, hopper, collins = read_people(arguments.people, arguments.models_dir)
     cases = [
         ("severe", first, speaking, hopper),
         ("severe", standing, first, collins),
@@ -69,7 +59,7 @@ def main() -> None:
         ("moderate", first, standing, collins),
         ("moderate", collins, another(collins), first),
     ]
-    rows = [titles()]
+    rows = [draw_titles(COLUMNS, SIDE)]
     for index, (level, truth, right, wrong) in enumerate(cases):
         rng = np.random.default_rng(index)
         rows.append(
@@ -78,6 +68,19 @@ def main() -> None:
     sheet = np.vstack(rows)
     cv2.imwrite(str(arguments.out), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     print(arguments.out, sheet.shape)
+
+
+def read_people(folder: Path, models: Path) -> list[Pixels]:
+    """Aligned faces [512, 512, 3]: Barack Obama three times, Grace Hopper, Eileen Collins."""
+    detector = load_detector(models)
+    names = ("obama", "obama2", "obama3", "grace_hopper")
+    photographs = [read(folder / f"{name}.jpg") for name in names]
+    photographs.append(np.ascontiguousarray(skimage.data.astronaut()))
+    faces = []
+    for picture in photographs:
+        largest = max(detector.find(picture), key=lambda f: f.box[2] * f.box[3])
+        faces.append(cut(picture, align(largest.points, 512)))
+    return faces
 
 
 def row(level: str, low_quality: Pixels, right: Pixels, wrong: Pixels, truth: Pixels, models: Path) -> Pixels:
@@ -123,11 +126,12 @@ def another(face: Pixels) -> Pixels:
     return np.asarray(np.clip(turned * np.array([1.05, 0.95, 0.85]), 0, 255), np.uint8)
 
 
-def titles() -> Pixels:
-    strip = np.full((26, SIDE * len(COLUMNS), 3), 255, np.uint8)
-    for index, title in enumerate(COLUMNS):
+def draw_titles(columns: Sequence[str], side: int) -> Pixels:
+    """A strip [26, side * columns, 3] that goes above pictures of ``side`` pixels."""
+    strip = np.full((26, side * len(columns), 3), 255, np.uint8)
+    for index, title in enumerate(columns):
         cv2.putText(
-            strip, title, (SIDE * index + 6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA
+            strip, title, (side * index + 6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA
         )
     return strip
 
