@@ -14,6 +14,7 @@ from refstar_model.evaluation import find_second_recognizer
 from refstar_model.evaluation.expression import compare_expression, copied_share, mouth_openness
 from refstar_model.evaluation.eye_pair import compare_eyes, see_eye
 from refstar_model.evaluation.pattern import common_pattern, peak_to_trough, smooth_skin, sum_tiles
+from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.second_recognizer import CHIP_EYES, SAME_PERSON, DlibRecognizer, face_chip
 from refstar_model.evaluation.skin_tone import SkinTone, classify_tone, measure_ita
 from refstar_model.judges.landmarks import eye_distance
@@ -61,6 +62,24 @@ def test_noise_is_no_pattern_and_a_lattice_stays_over_many_pictures() -> None:
     printed = [skin_with(lattice(8, 6) + rng.normal(0, 4, (512, 512))) for _ in range(8)]
     found = common_pattern([sum_tiles(p, smooth_skin(p)) for p in printed])
     assert found == pytest.approx(6, abs=1.5)
+
+
+def test_hatching_fainter_than_detail_is_found_in_many_pictures_and_detail_is_none() -> None:
+    rng = np.random.default_rng(0)
+    marks = PrintedMarks("truth")
+    y, x = np.mgrid[:512, :512]
+    for _ in range(8):
+        detail = cv2.GaussianBlur(rng.normal(0, 60, (512, 512)), (0, 0), 1.5)  # of 11 levels
+        blurred = cv2.GaussianBlur(detail, (0, 0), 1.5)
+        hatched = blurred + 1.5 * np.sin(2 * np.pi * (x + y) / 8)  # 5.7 pixels apart
+        for name, added in {"truth": detail, "blurred": blurred, "hatched": hatched}.items():
+            marks.add(name, skin_with(added), np.ones((512, 512), bool))
+    found = {name: values["hatching"] for name, values in marks.measure().items()}
+    assert found["truth"] == 0
+    assert found["blurred"] < 3
+    assert found["hatched"] > 8
+    joined = PrintedMarks("truth").join([marks, marks])
+    assert joined.measure() == marks.measure()
 
 
 def test_smooth_skin_is_neither_eyes_nor_mouth_nor_edges_nor_texture() -> None:

@@ -22,7 +22,9 @@ from refstar_model.ganprior.training import (
 )
 from refstar_model.ganprior.weights import load, read_weights
 from refstar_model.ganprior.window import Window
+from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary
+from refstar_model.losses.hatching import hatching_loss
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.training import LoopParams, Run, Watch
 from torch import Tensor, nn
@@ -44,6 +46,36 @@ def test_a_lattice_is_seen_and_other_errors_are_not() -> None:
     ramp = truth + torch.linspace(0, 0.1, 256)
     for other in (noise, ramp, truth + 0.1):
         assert (pattern_loss(other, truth) < 0.005).all()
+
+
+def cloudy(count: int) -> Tensor:
+    """Pictures with detail of all widths and directions, less of it the finer: noise through a filter of 1 / k."""
+    cycles = torch.fft.fftfreq(256, 1 / 256)
+    falling = 1 / torch.hypot(cycles[:, None], cycles[None]).clamp(min=1)
+    noise = torch.fft.ifft2(torch.fft.fft2(torch.randn(count, 3, 256, 256)) * falling).real
+    return 0.5 + noise / noise.std() * 0.15
+
+
+def test_stripes_fainter_than_detail_are_seen_and_other_errors_are_not() -> None:
+    torch.manual_seed(0)
+    truth = cloudy(4)
+    blurred = down_and_up(truth)
+    y, x = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    for period in (3.0, 5.7, 8.0):
+        stripes = 0.01 * torch.sin(2 * torch.pi * (x + y) / 2**0.5 / period)
+        printed = (blurred + stripes).requires_grad_(True)
+        loss = hatching_loss(printed, truth)
+        assert loss > 0.001
+        (slope,) = torch.autograd.grad(loss, printed)
+        assert hatching_loss(printed - 0.5 * stripes, truth) < loss
+        assert (slope * stripes).sum() > 0
+        assert hatching_loss(truth + stripes, truth + stripes) == 0
+    for other in (blurred, truth + 0.02 * torch.randn_like(truth), truth * 0.9 + 0.1):
+        assert hatching_loss(other, truth) < 1e-4
+
+
+def down_and_up(pictures: Tensor) -> Tensor:
+    return up(down(up(down(pictures))))
 
 
 def test_a_run_learns_is_watched_and_goes_on(photos: PhotoSet, tmp_path: Path) -> None:
@@ -89,10 +121,10 @@ def test_what_sharpens_is_faded_in_and_asks_the_discriminator(photos: PhotoSet) 
     batch = next(iter(Samples(photos.split("train"), HALF_SIZE.mix, 2, 0)))
     net, adversary = GanPrior(GANPRIOR), Adversary()
     _, before = training_step(net, net, batch, LossWeights(), adversary, None, 0.0)
-    assert set(before) == {"pixels", "pattern", "sketch"}
+    assert set(before) == {"pixels", "pattern", "hatching", "sketch"}
     assert adversary.loss(0) is None
     total, after = training_step(net, net, batch, LossWeights(), adversary, None, 1.0)
-    assert set(after) == {"pixels", "pattern", "sketch", "sharpness", "adversarial"}
+    assert set(after) == {*before, "sharpness", "adversarial"}
     assert adversary.loss(0) is not None
     total.backward()
     assert net.finest.out.weight.grad is not None

@@ -115,6 +115,7 @@ def test_a_model_that_changes_nothing_does_no_harm(varied: PhotoSet, recognizer:
         )  # a picture enlarged and made small again is brighter or darker by a trace
         assert row["identity"] == row["worst_identity"] == pytest.approx(1, abs=1e-4)
         assert row["sharpness"] == pytest.approx(1, abs=1e-4)
+        assert row["hatching"] == 0
 
 
 def test_harm_is_seen_and_its_worst_tenth_shown(
@@ -130,6 +131,7 @@ def test_harm_is_seen_and_its_worst_tenth_shown(
     historic = table["harm"]["historic"]
     assert historic["pattern"] > historic["input_pattern"] + 10
     assert historic["common_pattern"] > 15
+    assert historic["hatching"] > 10
     old = table["old"]
     assert old["cases"] == 1
     assert old["means"]["none"]["pattern"] > old["means"]["input"]["pattern"] + 10
@@ -244,7 +246,7 @@ def test_without_references_pairs_have_the_model_alone_and_the_truth(
 def test_bars_without_references_are_those_of_gain_and_of_harm() -> None:
     given = {"psnr": 22.0, "second": 0.6}
     none = {"psnr": 24.9, "identity": 0.4, "sharpness": 0.8, "sharpness_outside": 0.7, "failures": 0}
-    none |= {"second": 0.58, "pattern": 3.0, "eyes_unlike": 0.3}
+    none |= {"second": 0.58, "pattern": 3.0, "hatching": 7.5, "eyes_unlike": 0.3}
     kept = {"psnr": 39.0, "identity": 0.985, "sharpness": 1.07}
     table = {
         "severe": {"input": given, "none": none, "truth": {"eyes_unlike": 0.2}},
@@ -254,6 +256,7 @@ def test_bars_without_references_are_those_of_gain_and_of_harm() -> None:
     assert missed == {
         ("severe", "identity"): 0.1,
         ("severe", "second recognizer, nearer than the input"): 0.01,
+        ("severe", "hatching"): 2.5,
         ("severe", "eyes unlike, times the truth's"): 0.2,
         ("no harm, val", "identity to itself"): 0.005,
         ("no harm, val", "sharpness changes by"): 0.02,
@@ -293,6 +296,7 @@ def test_quick_scores_alone_make_harm_and_pattern_cost(varied: PhotoSet, recogni
     )
     assert printed["clean/psnr"] < 38
     assert printed["severe/pattern"] > 10
+    assert printed["severe/hatching"] > idle["severe/hatching"] + 10
     assert printed["score"] < idle["score"] - 0.3
 
 

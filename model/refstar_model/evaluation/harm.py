@@ -5,7 +5,7 @@ from typing import Any
 
 from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, historic_cases, spread
-from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
+from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.records import mean_scores, worst_tenth
 from refstar_model.evaluation.scores import Judges, Scores, judge, know, skin_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
@@ -32,8 +32,8 @@ def measure_harm(
     }
     found = {f"val, {name}": _row(*judged) for name, judged in groups.items() if judged[0]}
     scores = [s for judged in groups.values() for s in judged[0]]
-    tiles = [t for judged in groups.values() for t in judged[1]]
-    table = {"val": _row(scores, tiles), **found} if found else {}
+    marks = PrintedMarks("input").join(judged[1] for judged in groups.values())
+    table = {"val": _row(scores, marks), **found} if found else {}
     historic = _measure(model, spread(historic_cases(photos), count), judges, "harm-historic", show)
     return table | ({"historic": _row(*historic)} if historic[0] else {})
 
@@ -45,8 +45,8 @@ def _clean(photos: PhotoSet, count: int | None) -> Iterator[LoneCase]:
 
 def _measure(
     model: Restorer, cases: Iterable[LoneCase], judges: Judges, sheet: str, show: Show | None
-) -> tuple[list[Scores], list[Tile]]:
-    scores, tiles = [], []
+) -> tuple[list[Scores], PrintedMarks]:
+    scores, marks = [], PrintedMarks("input")
     worst = WorstRows(show, f"{sheet}-alone")
     for case in cases:
         known = know(case.truth, None, judges)
@@ -58,18 +58,17 @@ def _measure(
         if own := skin_scores(case.truth, known.skin):
             kept["input_pattern"] = own["pattern"]
         scores.append(kept)
-        tiles.append(sum_tiles(answer.picture, known.skin))
+        marks.add("input", case.low_quality, known.skin)
+        marks.add("restored", answer.picture, known.skin)
         said = f"{case.name}   PSNR {kept['psnr']:.1f}"
         if "identity" in kept:
             said += f", identity {kept['identity']:.2f} to itself"
         worst.add(kept["psnr"], said, [case.low_quality, answer.picture, case.truth])
     worst.close()
-    return scores, tiles
+    return scores, marks
 
 
-def _row(scores: list[Scores], tiles: list[Tile]) -> dict[str, Any]:
+def _row(scores: list[Scores], marks: PrintedMarks) -> dict[str, Any]:
     row: dict[str, Any] = {"cases": len(scores), **mean_scores(scores)}
     row |= {f"worst_{m}": round(worst_tenth([s[m] for s in scores]), 4) for m in WORST if m in row}
-    if (common := common_pattern(tiles)) is not None:
-        row["common_pattern"] = round(common, 4)
-    return row
+    return row | marks.measure()["restored"]

@@ -11,6 +11,7 @@ LEVELS = {"severe": (2.8, 0.50, 0.75, 0.70, 0.03), "moderate": (2.2, 0.88, 0.80,
 UNHARMED = {"val": (38.0, 0.99), "historic": (36.0, 0.98)}
 SAME_SHARPNESS = 0.05  # by which that of what was good may change, as a share
 PATTERN = 4.0  # gray levels; clean photographs have 2 to 4
+HATCHING = 5.0  # decibels beyond truth and input; the eye finds that in two faces of ten
 EYES = 1.3  # times the truth's difference of both eyes
 
 
@@ -49,6 +50,8 @@ def _level(
         )
     if "pattern" in none:
         made.append(Bar(level, "pattern", none["pattern"], PATTERN, at_most=True))
+    if "hatching" in none:
+        made.append(Bar(level, "hatching", none["hatching"], HATCHING, at_most=True))
     if truth.get("eyes_unlike"):
         unlike = none["eyes_unlike"] / truth["eyes_unlike"]
         made.append(Bar(level, "eyes unlike, times the truth's", unlike, EYES, at_most=True))

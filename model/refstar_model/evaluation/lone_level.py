@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation.lone_cases import LoneCase, degraded_case, spread
-from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
+from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.scores import Judges, Known, Scores, judge, know, truth_scores
 from refstar_model.evaluation.sheets import Show, WorstRows
@@ -56,7 +56,7 @@ def judge_lone_level(
 ) -> dict[str, Any]:
     """``{"cases": n, "means": ..., "differences": ...}`` of ``input``, ``none`` and ``truth``; empty without cases."""
     records: list[Record] = []
-    tiles: dict[str, list[Tile]] = {}
+    marks = PrintedMarks("input", "truth")
     worst = WorstRows(show, f"{level}-worst-alone")
     for case in cases:
         known = know(case.truth, None, judges)
@@ -65,7 +65,7 @@ def judge_lone_level(
         records += [Record(case.name, case.person, False, n, s) for n, s in variants.items()]
         pictures = {"input": case.low_quality, "none": judged.picture, "truth": case.truth}
         for name, picture in pictures.items():
-            tiles.setdefault(name, []).append(sum_tiles(picture, known.skin))
+            marks.add(name, picture, known.skin)
         gain = judged.none["gain"]
         said = f"{case.name}   PSNR {gain:+.2f}"
         if "identity" in judged.none:
@@ -75,7 +75,6 @@ def judge_lone_level(
         return {}
     worst.close()
     found = means(records)
-    for variant, sums_of in tiles.items():
-        if (common := common_pattern(sums_of)) is not None:
-            found[variant]["common_pattern"] = round(common, 4)
-    return {"cases": len(tiles["none"]), "means": found, "differences": differences(records)}
+    for variant, printed in marks.measure().items():
+        found[variant] |= printed
+    return {"cases": len(records) // len(variants), "means": found, "differences": differences(records)}

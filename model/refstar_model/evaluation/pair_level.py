@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from refstar_model.evaluation import controls
 from refstar_model.evaluation.cases import Case, pseudo_views
 from refstar_model.evaluation.expression import copied_share, mouth_openness
-from refstar_model.evaluation.pattern import Tile, common_pattern, sum_tiles
+from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.records import Record, differences, means
 from refstar_model.evaluation.scores import Judges, Known, Scores, embed, judge, know, tensor, truth_scores
 from refstar_model.evaluation.sheets import Show, identity_caption
@@ -37,7 +37,7 @@ def judge_level(
     records: list[Record] = []
     steps: dict[str, list[Curve]] = {}
     features: dict[str, list[NDArray[np.float64]]] = {}
-    tiles: dict[str, list[Tile]] = {}
+    marks = PrintedMarks("input", "truth")
     for case in follow(made, level):
         known = know(case.truth, case.right, judges)
         answers = _answers(model, case, references)
@@ -54,15 +54,14 @@ def judge_level(
             _add_copied(rows, case, judges.mesh)
         records += [Record(case.name, case.person, case.distinct, n, s) for n, s in rows.items()]
         for name, picture in [*pictures.items(), ("truth", case.truth)]:
-            tiles.setdefault(name, []).append(sum_tiles(picture, known.skin))
+            marks.add(name, picture, known.skin)
             if judges.inception is not None:
                 features.setdefault(name, []).append(judges.inception(fit(picture, 256)))
         if show is not None:
             _show(show, level, case, pictures, scored)
     found = means(records)
-    for variant, sums in tiles.items():
-        if (common := common_pattern(sums)) is not None:
-            found[variant]["common_pattern"] = round(common, 4)
+    for variant, printed in marks.measure().items():
+        found[variant] |= printed
     for variant in features.keys() - {"truth"}:
         distance = metrics.frechet_distance(np.stack(features[variant]), np.stack(features["truth"]))
         found[variant]["fid"] = round(distance, 2)

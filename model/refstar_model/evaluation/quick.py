@@ -10,6 +10,7 @@ from refstar_model.evaluation.cases import few_cases
 from refstar_model.evaluation.kinds import NOT_OF_PROFILES
 from refstar_model.evaluation.lone_cases import LoneCase, clean_case, degraded_case, spread, spread_over_kinds
 from refstar_model.evaluation.lone_level import judge_alone
+from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.scores import Judges, Scores, embed, know, tensor
 from refstar_model.export.restorers import Restorer, fit
 from refstar_model.judges import metrics
@@ -17,6 +18,7 @@ from refstar_model.judges.recognition import Recognizer
 from refstar_model.progress import follow
 
 PATTERN_ALLOWED = 4.0  # gray levels: clean photographs have 3 to 4
+HATCHING_ALLOWED = 5.0  # decibels: the eye finds that in two faces of ten
 CLEAN_WANTED = 38.0  # dB of a clean photograph to itself
 SHARP_ENOUGH = 0.65
 
@@ -76,19 +78,25 @@ def quick_scores_alone(
     ``cases`` photographs, dealt out evenly among the real kinds that ``photos`` (people that training does not see)
     has, are restored at each level and as they are (``clean``, compared with themselves); a third as many gray ones
     as ``old`` photographs. Measures: ``gain`` in PSNR over the input, ``identity`` and ``pattern`` (not of profiles),
-    ``sharpness``; of clean ones ``psnr``.
+    ``sharpness``, and ``hatching`` of all; of clean ones ``psnr``.
 
     ``score`` (higher is better) is the mean over all levels without references of
 
-        gain / 20 + identity / 2 + min(sharpness, 0.65) / 5 - max(0, pattern - 4) / 40,
+        gain / 20 + identity / 2 + min(sharpness, 0.65) / 5 - max(0, pattern - 4) / 40 - max(0, hatching - 5) / 40,
 
     less max(0, 38 - clean PSNR) / 20. So a decibel weighs the same whether it is gained on a bad picture or lost on a
     good one. Identity counts half of what it does in ``quick_scores``: a network alone can learn what recognizers like.
     """
     judges = Judges(recognizer)
 
-    def score_case(case: LoneCase) -> Scores:
-        return judge_alone(model, case, know(case.truth, None, judges), judges).none
+    def score_case(case: LoneCase, marks: PrintedMarks | None = None) -> Scores:
+        known = know(case.truth, None, judges)
+        judged = judge_alone(model, case, known, judges)
+        if marks is not None:
+            marks.add("none", judged.picture, known.skin)
+            marks.add("input", case.low_quality, known.skin)
+            marks.add("truth", case.truth, known.skin)
+        return judged.none
 
     chosen = spread_over_kinds(photos, cases)
     gray = spread(photos.of_kinds(Kind.GRAY).photos, max(1, cases // 3))
@@ -97,12 +105,14 @@ def quick_scores_alone(
     for level in levels:
         of_level: Sequence[Photo] = gray if level == "old" else chosen
         sums: dict[str, list[float]] = {}
+        marks = PrintedMarks("input", "truth")
         for photo in follow(of_level, level):
-            judged = score_case(degraded_case(photos, photo, level, seed))
+            judged = score_case(degraded_case(photos, photo, level, seed), marks)
             for name in ("gain", "identity", "sharpness", "pattern"):
                 if name in judged and not (photo.kind is Kind.PROFILE and name in NOT_OF_PROFILES):
                     sums.setdefault(name, []).append(judged[name])
         scores |= {f"{level}/{name}": round(float(np.mean(v)), 4) for name, v in sums.items()}
+        scores[f"{level}/hatching"] = marks.measure()["none"]["hatching"]
     clean = [score_case(clean_case(p.file, p.person, photos.read_sharpest(p.file)))["psnr"] for p in chosen]
     scores["clean/psnr"] = round(float(np.mean(clean)), 4)
     return scores | {"score": round(_score_alone(scores, levels), 4)}
@@ -114,6 +124,7 @@ def _score_alone(scores: dict[str, float], levels: Sequence[str]) -> float:
         + scores.get(f"{level}/identity", 0.0) / 2
         + min(scores[f"{level}/sharpness"], SHARP_ENOUGH) / 5
         - max(0.0, scores.get(f"{level}/pattern", 0.0) - PATTERN_ALLOWED) / 40
+        - max(0.0, scores[f"{level}/hatching"] - HATCHING_ALLOWED) / 40
         for level in levels
     ]
     return float(np.mean(shares)) - max(0.0, CLEAN_WANTED - scores["clean/psnr"]) / 20

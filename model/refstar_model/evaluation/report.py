@@ -45,6 +45,7 @@ COLUMNS = {
     "pattern": ("pattern", 1),
     "input_pattern": ("input's pattern", 1),
     "common_pattern": ("common pattern", 1),
+    "hatching": ("hatching, dB", 1),
     "lpips": ("LPIPS", 3),
     "fid": ("FID", 1),
     "change": ("change", 2),
@@ -65,13 +66,13 @@ OWN_EYES = ("eyes_unlike", "lids_apart", "irises_apart", "iris_light_apart")
 PART_COLUMNS = (
     *("second", "second_same", "lips", "lids", "mouth_openness", "mouth_copied", "eye_openness"),
     *OWN_EYES,
-    *("pattern", "common_pattern"),
+    *("pattern", "common_pattern", "hatching"),
 )
 KNOB_COLUMNS = ("psnr", "identity", "sharpness", "change", "distance_to_input", "mean_mask")
 GATE_COLUMNS = ("cases", "same_person", "likeness", "right_share", "apart")
 HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
-    *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "failures"),
+    *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "hatching", "failures"),
 )
 KIND_COLUMNS = (
     *("cases", "gain", "identity", "second_input", "second", "second_same"),
@@ -79,7 +80,7 @@ KIND_COLUMNS = (
 )
 SUPER_RESOLUTION_COLUMNS = (
     *("psnr", "gain", "ssim", "identity", "second", "second_same", "lpips", "sharpness", "sharpness_outside"),
-    *("pattern", "common_pattern", "failures"),
+    *("pattern", "common_pattern", "hatching", "failures"),
 )
 OCCLUDED_COLUMNS = (
     *("cases", "input_psnr", "gain", "worst_gain", "no_worse", "to_input", "between", "input_identity"),

@@ -1,6 +1,8 @@
 """A model folder back to weights that can be trained on: what a shipped model is fine-tuned from."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +17,8 @@ from refstar_model.layers.folding import unfold_weights
 
 #: What the names of weights end with where a graph holds them in fp16.
 _HALF = "_fp16"
+#: The two weights of a layer.
+_WEIGHT, _BIAS = ".weight", ".bias"
 
 
 def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...] = ()) -> None:
@@ -51,10 +55,26 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
 
 
 def read_initializers(path: Path) -> dict[str, Tensor]:
-    """The constants of a graph by name, in fp32."""
-    constants = onnx.load(str(path)).graph.initializer
-    return {
+    """The constants of a graph by name, in fp32; one that stands for several weights has the names of all."""
+    model = onnx.load(str(path))
+    values = {
         one.name.removesuffix(_HALF): torch.from_numpy(numpy_helper.to_array(one).astype(np.float32))
-        for one in constants
+        for one in model.graph.initializer
         if one.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
     }
+    return _find_merged(model, values) | values
+
+
+def _find_merged(model: Any, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights and biases that the exporter merged with equal ones: the other input of their node tells whose they are.
+
+    Biases of layers whose results are added have equal gradients, so they are equal after any training.
+    """
+    found = {}
+    for node in model.graph.node:
+        given = node.input[1:3]
+        for kind, mine, other in ((_WEIGHT, *given), (_BIAS, *reversed(given))) if len(given) == 2 else ():
+            layer = other.removesuffix(_BIAS if kind == _WEIGHT else _WEIGHT)
+            if layer != other and layer + kind != mine and other in values and mine in values:
+                found[layer + kind] = values[mine]
+    return found

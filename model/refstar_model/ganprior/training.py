@@ -1,8 +1,8 @@
 """Training system 3: ``refstar-model train ganprior --out runs/ganprior --processes 2``.
 
 Codec and generator learn together from degraded and from good faces; a quarter of the inputs is as good as untouched,
-so that what comes in good goes out unchanged. The discriminator joins in the middle, never without the pattern loss
-beside it: on its own it teaches a lattice.
+so that what comes in good goes out unchanged. The discriminator joins in the middle, never without the losses on
+pattern and hatching beside it: on its own it teaches both.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +30,7 @@ from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.balance import balance_loss
+from refstar_model.losses.hatching import hatching_loss
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.pixels import pixel_loss
@@ -44,6 +45,7 @@ class LossWeights:
 
     gradient: float = 0.5  # in the pixel loss
     pattern: float = 1.0
+    hatching: float = 0.02
     agreement: float = 0.1  # of twins: the paper's self-supervised strategy, with untouched inputs
     sharpness: float = 0.1  # from `adversarial_from` on, like all that sharpens
     adversarial: float = 0.5  # how strong its gradient at the picture is, compared with that of the pixels
@@ -150,6 +152,7 @@ def training_step(
     terms |= {
         "pixels": pixel_loss(picture, truth, losses.gradient).mean(),
         "pattern": losses.pattern * pattern_loss(picture, truth).mean(),
+        "hatching": losses.hatching * hatching_loss(picture, truth),
     }
     if sharpening > 0:
         if losses.sharpness:
