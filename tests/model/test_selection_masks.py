@@ -1,12 +1,15 @@
 """Labels of the selection from two clean photographs: what agrees, what conflicts, what is unsure."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 from mesh_points import drawn_points
+from refstar_model import cli
 from refstar_model.data.checked_masks import CheckedPair, load_checked
 from refstar_model.data.dense_points import inverse_field, warp, warp_field
 from refstar_model.data.face_parts import GRID, Part, part_regions, part_state
@@ -17,16 +20,18 @@ from refstar_model.data.mask_propagation import (
     propagate,
 )
 from refstar_model.data.pair_comparison import CHANNELS, compare
-from refstar_model.data.photos import load_photos
+from refstar_model.data.photos import DataError, PhotoSet, load_photos
 from refstar_model.data.selection_masks import (
     BANDS,
     SelectionLabel,
     SelectionLabels,
     band_label,
+    make_labels,
     pseudo_label,
     stranger,
 )
 from refstar_model.data.texture import likeness, shading
+from refstar_model.judges.landmarks import FaceMesh
 
 
 def textured(seed: int = 0) -> np.ndarray:
@@ -208,3 +213,32 @@ def test_the_checked_pairs_are_real_and_keep_to_their_split() -> None:
         checked = load_checked(split)
         assert len(checked) >= 12
         assert all((c.truth, c.reference) in pairs for c in checked)
+
+
+def test_photographs_without_checked_masks_get_no_labels(photos: PhotoSet, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"checked_masks.json, and the photographs have pairs of 0 of its people"
+    ):
+        make_labels(photos, cast(FaceMesh, None), tmp_path / "labels.npz")
+    assert not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.skipif("REFSTAR_DATA" not in os.environ, reason="REFSTAR_DATA names no folder of photographs")
+def test_labels_of_all_pairs_are_made_by_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the checked pairs alone, by nets that learn next to nothing: the real ones take a minute."""
+    hasty = PropagationParams(width=8, steps=2)
+    monkeypatch.setattr("refstar_model.data.selection_masks.propagate", lambda seed: propagate(seed, hasty))
+    data = Path(os.environ["REFSTAR_DATA"])
+    pairs = {(p.truth, p.reference) for split in ("train", "val") for p in load_checked(split)}
+    photos = load_photos(data / "faces")
+    few = replace(photos, pairs=tuple(p for p in photos.pairs if (p.first, p.second) in pairs))
+    files = {file for pair in few.pairs for file in (pair.first, pair.second)}
+    few = replace(few, photos=tuple(p for p in photos.photos if p.file in files))
+    monkeypatch.setattr("refstar_model.commands.photographs.open_named_photos", lambda _: few)
+    target = tmp_path / "labels.npz"
+    monkeypatch.setattr("sys.argv", ["refstar-model", "data", "--labels", str(target)])
+    cli.main()
+    labels = SelectionLabels.load(target)
+    train = few.split("train")
+    assert len(labels) == 2 * len(train.pairs)
+    assert labels.get(train.pairs[0].second, train.pairs[0].first) is not None

@@ -16,7 +16,16 @@ def add(commands: Any) -> None:
     add_data(data, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     data.add_argument("--sheet", type=Path, help="folder for contact sheets of what training does to them")
     data.add_argument(
-        "--teachers", type=Path, default=find_teachers(), help="folder of mediapipe/, for turned faces"
+        "--labels",
+        type=Path,
+        help="file (.npz) for selection masks and mesh points of all pairs, for train refstar --labels; takes a second "
+        "per pair",
+    )
+    data.add_argument(
+        "--teachers",
+        type=Path,
+        default=find_teachers(),
+        help="folder of mediapipe/, for turned faces and --labels",
     )
     data.set_defaults(run=describe)
 
@@ -53,6 +62,12 @@ def describe(arguments: argparse.Namespace) -> None:
             assert place is not None
             mesh = FaceMesh(place)
             print(draw_turning_sheet(pictures, mesh, arguments.sheet))
+    if arguments.labels:
+        place = MESH.require(in_folder(MESH, arguments.teachers), "--teachers")
+        from refstar_model.data.selection_masks import make_labels
+        from refstar_model.judges.landmarks import FaceMesh
+
+        make_labels(photos, FaceMesh(place), arguments.labels)
 
 
 def write(arguments: argparse.Namespace) -> None:

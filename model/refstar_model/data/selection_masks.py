@@ -19,12 +19,13 @@ from refstar_model.data.checked_masks import CHECKED, CheckedPair, load_checked
 from refstar_model.data.face_parts import GRID, Map
 from refstar_model.data.mask_propagation import (
     Propagation,
+    PropagationParams,
     SeedMask,
     intersection_over_union,
     propagate,
 )
 from refstar_model.data.pair_comparison import Comparison, compare, compare_known
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.photos import DataError, PhotoSet
 from refstar_model.judges.landmarks import SIDE, FaceMesh, Pixels, Points
 
 Float = NDArray[np.float32]
@@ -204,16 +205,24 @@ def make_labels(
 ) -> SelectionLabels:
     """Label all train pairs both ways, write them to ``path`` and report how well the checked masks are met.
 
-    Needs the checked train pairs among the photos. Takes about half a second per photograph and direction.
+    Takes about half a second per photograph and direction. Raises DataError where too few of the checked train pairs
+    are among the photos.
     """
     train = PairComparer(photos.split("train"), mesh)
-    seed = seed_masks(load_checked("train", checked), train)
+    seed = seed_masks(_checked_among(photos, "train", checked), train)
+    people = len({mask.person for mask in seed})
+    if people < PropagationParams().folds:
+        raise DataError(
+            f"masks are learned from the pairs in {checked.name}, and the photographs have pairs of {people} of its "
+            f"people where {PropagationParams().folds} are needed: without --labels, train refstar uses weaker labels, "
+            "which need none"
+        )
     propagation = propagate(seed)
     unseen = [intersection_over_union(propagation.unseen(s), s.take, s.known) for s in seed]
     report(f"seed: {len(seed)} checked masks, IoU on people left out {np.mean(unseen):.3f}")
 
     val = PairComparer(photos.split("val"), mesh)
-    judged = seed_masks(load_checked("val", checked), val)
+    judged = seed_masks(_checked_among(photos, "val", checked), val)
     if judged:
         found = [intersection_over_union(propagation(s.seen)[0], s.take, s.known) for s in judged]
         report(f"val: {len(judged)} checked masks, IoU {np.mean(found):.3f}")
@@ -232,6 +241,12 @@ def make_labels(
         f"{len(made)} labels: {taken:.3f} taken, confidence {sure:.3f}, {path.stat().st_size / 1e6:.1f} MB"
     )
     return made
+
+
+def _checked_among(photos: PhotoSet, split: str, checked: Path) -> list[CheckedPair]:
+    """The checked pairs both of whose photographs are there."""
+    files = {photo.file for photo in photos.split(split).photos}
+    return [pair for pair in load_checked(split, checked) if {pair.truth, pair.reference} <= files]
 
 
 def _step(values: Float, width: float) -> Float:
