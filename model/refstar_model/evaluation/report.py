@@ -69,6 +69,10 @@ PART_COLUMNS = (
     *("pattern", "common_pattern", "hatching"),
 )
 KNOB_COLUMNS = ("psnr", "identity", "sharpness", "change", "distance_to_input", "mean_mask")
+VIEW_COLUMNS = (
+    *("psnr", "identity", "second", "landmarks", "lips", "lids", "sharpness", "pattern", "failures"),
+    *("mean_mask", "same_person"),
+)
 GATE_COLUMNS = ("cases", "same_person", "likeness", "right_share", "apart")
 HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
@@ -106,6 +110,10 @@ def markdown(table: dict[str, Any]) -> str:
     for level, told in _in_order(table.get("gate", {})):
         rows = told["means"] | {f"same person, {tenth}": row for tenth, row in told["reliability"].items()}
         parts.append(_table(f"{level}, who references show", rows, GATE_COLUMNS))
+    for level, groups in _in_order(table.get("views", {})):
+        for group, rows in groups.items():
+            variants = {name: row for name, row in rows.items() if name != "cases"}
+            parts.append(_table(f"{level}, {group}, {rows['cases']} cases", variants, VIEW_COLUMNS))
     for group, rows in table.get("real", {}).items():
         variants = {name: row for name, row in rows.items() if name != "cases"}
         parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, LEVEL_COLUMNS))
@@ -161,7 +169,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "gate", "real", "harm", "kinds", "occluded", "bars")
+    kept = ("cases", "people", *LEVELS, "gate", "views", "real", "harm", "kinds", "occluded", "bars")
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):

@@ -24,6 +24,7 @@ from refstar_model.evaluation.records import Record
 from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.sheets import Show
 from refstar_model.evaluation.super_resolution import judge_super_resolution
+from refstar_model.evaluation.views import judge_views
 from refstar_model.export.restorers import Restorer
 from refstar_model.judges.recognition import Recognizer
 
@@ -36,6 +37,7 @@ class Section(StrEnum):
     PAIRS = "pairs"  # val pairs at each level, with every kind of reference
     KNOBS = "knobs"  # fidelity and reference_strength, on some of the pairs
     GATE = "gate"  # who references show, by the model, on the pairs
+    VIEWS = "views"  # references from another side, and several different ones
     REAL = "real"  # real small portraits
     HARM = "harm"  # clean photographs, and real old portraits, as they are
     OLD = "old"  # gray portraits as old photographs
@@ -50,8 +52,8 @@ class Extent:
 
     ``cases``: so many at each level, None for all. ``knobs_every``: the knobs are turned on every such case.
     ``references``, ``fidelity``: False for a model that takes none; what needs them is left out. ``per_group``: at
-    most so many photographs in a group of KINDS and behind each occluder; ``lone_cases``: in one of HARM and OLD and at
-    each factor of SUPER_RESOLUTION, None for all.
+    most so many photographs in a group of KINDS and VIEWS and behind each occluder; ``lone_cases``: in one of HARM and
+    OLD and at each factor of SUPER_RESOLUTION, None for all.
     """
 
     seed: int = 7
@@ -106,6 +108,10 @@ def evaluate(
                 table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
             if Section.GATE in wanted and extent.references and (told := judge_gate(model, made, level)):
                 table.setdefault("gate", {})[level] = told
+    if Section.VIEWS in wanted and extent.references:
+        table["views"] = judge_views(
+            model, photos, judges, extent.levels, extent.seed, extent.per_group, show
+        )
     if Section.REAL in wanted and (found := real_cases(photos)):
         table["real"] = judge_portraits(model, found, judges, extent.references, show)
     if Section.HARM in wanted:
