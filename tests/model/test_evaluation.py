@@ -210,6 +210,8 @@ def test_bars_say_by_how_much_they_are_missed() -> None:
         "mean_mask": 0.2,
         "landmarks": 0.05,
         "identity_distinct_pictures": 0.71,
+        "second": 0.31,
+        "hatching": 4.0,
     }
     none = right | {"identity": 0.3, "psnr": 25.1, "landmarks": 0.04}
     wrong = right | {"identity": 0.29, "mean_mask": 0.11}
@@ -219,11 +221,13 @@ def test_bars_say_by_how_much_they_are_missed() -> None:
             {"severe": {"input": right | {"psnr": 22.0}, "right": right, "none": none, "wrong": wrong}}
         )
     }
-    assert found["identity"].missed_by == pytest.approx(0.03)
+    assert found["identity"].missed_by == pytest.approx(0.08)
     assert found["identity over none"].met
     assert found["PSNR over none"].missed_by == pytest.approx(0.1)
-    assert found["landmark distance, at most none's"].missed_by == pytest.approx(0.01)
-    assert found["sharpness outside it"].missed_by == pytest.approx(0.25)
+    assert found["landmarks: distance, at most none's"].missed_by == pytest.approx(0.01)
+    assert found["sharpness outside it"].missed_by == pytest.approx(0.3)
+    assert found["second recognizer, distance"].missed_by == pytest.approx(0.01)
+    assert found["hatching"].met
     assert found["wrong: identity over none"].met
     assert found["wrong: mean mask, at most half of right's"].missed_by == pytest.approx(0.01)
 
@@ -277,13 +281,30 @@ def test_what_a_gate_says_is_held_against_who_it_was(photos: PhotoSet) -> None:
     assert told["means"]["right"]["same_person"] == pytest.approx(0.95)
     assert told["means"]["wrong"]["same_person"] == pytest.approx(0.05)
     assert told["means"]["wrong"]["likeness"] == 0.5
+    assert told["means"]["right"]["mistaken"] == told["means"]["wrong"]["mistaken"] == 0
+    told["means"]["wrong"]["mistaken"] = 0.05
+    assert [b.missed_by for b in bars(table) if not b.met] == [pytest.approx(0.02)]
     assert list(told["reliability"]) == ["0.0 to 0.1", "0.9 to 1.0", "all"]
     assert told["reliability"]["all"]["apart"] == pytest.approx(0.05)
     text = markdown(table)
-    assert "| severe, who references show | cases | same person | likeness | right person | apart |" in text
-    assert "| same person, 0.9 to 1.0 | 2 | 0.950 | 0.500 | 1.000 |  |" in text
+    assert (
+        "| severe, who references show | cases | same person | likeness | mistaken | right person | apart |"
+        in text
+    )
+    assert "| same person, 0.9 to 1.0 | 2 | 0.950 | 0.500 |  | 1.000 |  |" in text
     silent, _ = evaluate(copier, photos, Judges(), extent=extent)
     assert "gate" not in silent
+
+
+def test_good_photographs_are_judged_with_a_reference_too(photos: PhotoSet) -> None:
+    extent = Extent(sections=frozenset({Section.HARM}))
+    table, _ = evaluate(copier, photos, Judges(), extent=extent)
+    row = table["harm"]["val, with a reference"]
+    assert row["cases"] == table["harm"]["val"]["cases"] == 4
+    assert row["psnr"] < table["harm"]["val"]["psnr"] == 100
+    assert [b.name for b in bars(table)] == ["PSNR to itself"]
+    alone, _ = evaluate(copier, photos, Judges(), extent=replace(extent, references=False))
+    assert "val, with a reference" not in alone["harm"]
 
 
 def test_tenths_are_compared_with_how_often_they_are_right() -> None:

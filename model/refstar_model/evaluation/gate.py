@@ -10,6 +10,7 @@ from refstar_model.export.restorers import Restorer
 from refstar_model.progress import follow
 
 BINS = 10
+STRANGER_BELOW = 0.5  # `same_person` of whom the service takes for a stranger (REFSTAR_STRANGER_BELOW)
 
 
 class Said(NamedTuple):
@@ -23,7 +24,8 @@ class Said(NamedTuple):
 def judge_gate(model: Restorer, made: Sequence[Case], level: str) -> dict[str, Any]:
     """Rows of means by kind of reference, and of ``same_person`` in tenths; nothing of a model without a gate.
 
-    Of the tenths, which are of right and wrong references, as many of each: ``right_share`` is how many show the right
+    ``mistaken`` is the share taken for a stranger of the right references, and for the person of the others. Of the
+    tenths, which are of right and wrong references, as many of each: ``right_share`` is how many show the right
     person, which is the mean of ``same_person`` where that is a probability; ``all`` has how far they are apart, the
     mean over the references.
     """
@@ -40,7 +42,15 @@ def judge_gate(model: Restorer, made: Sequence[Case], level: str) -> dict[str, A
     kinds = {one.kind: [other for other in said if other.kind == one.kind] for one in said}
     return {
         "cases": len(made),
-        "means": {kind: _average(ones) for kind, ones in kinds.items()},
+        "means": {
+            kind: _average(ones)
+            | {
+                "mistaken": float(
+                    np.mean([(o.same_person < STRANGER_BELOW) == (kind == "right") for o in ones])
+                )
+            }
+            for kind, ones in kinds.items()
+        },
         "reliability": measure_reliability([one for one in said if one.kind != "look-alike"]),
     }
 

@@ -1,9 +1,14 @@
 """Do no harm: good photographs and real old portraits, given as they are, should come back as they are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from refstar_model.data.photos import PhotoSet
+from refstar_model.evaluation.cases import picture
 from refstar_model.evaluation.lone_cases import REAL_KINDS, LoneCase, clean_case, historic_cases, spread
 from refstar_model.evaluation.printed_marks import PrintedMarks
 from refstar_model.evaluation.records import mean_scores, worst_tenth
@@ -12,18 +17,27 @@ from refstar_model.evaluation.sheets import Show, WorstRows
 from refstar_model.export.restorers import Restorer
 from refstar_model.progress import follow
 
+Pixels = NDArray[np.uint8]
+
 #: Everything is measured against the input. Eyes and expression say nothing new here.
 MEASURES = ("psnr", "ssim", "identity", "second", "sharpness", "sharpness_outside", "pattern", "failures")
+WITH_REFERENCE = "val, with a reference"
 WORST = ("psnr", "ssim", "identity")  # of these the worst tenth too
 
 
 def measure_harm(
-    model: Restorer, photos: PhotoSet, judges: Judges, count: int | None = None, show: Show | None = None
+    model: Restorer,
+    photos: PhotoSet,
+    judges: Judges,
+    count: int | None = None,
+    show: Show | None = None,
+    references: bool = False,
 ) -> dict[str, Any]:
     """``{group: {"cases": n, measure: mean, "worst_psnr": mean of the worst tenth, ...}}``.
 
-    Groups are the kinds of the val photographs, all of them together (``val``), and ``historic``; at most ``count``
-    pictures of a kind and of ``historic``. ``input_pattern`` is what the input has of it.
+    Groups are the kinds of the val photographs, all of them together (``val``), and ``historic``; with ``references``
+    also those that have another photograph of the person, from any side, with that; at most ``count`` pictures of each.
+    ``input_pattern`` is what the input has of it.
     """
     val = photos.split("val")
     groups = {
@@ -34,6 +48,18 @@ def measure_harm(
     scores = [s for judged in groups.values() for s in judged[0]]
     marks = PrintedMarks("input").join(judged[1] for judged in groups.values())
     table = {"val": _row(scores, marks), **found} if found else {}
+    if references:
+        others = {
+            a: b for pair in val.pairs for a, b in ((pair.first, pair.second), (pair.second, pair.first))
+        }
+        paired = replace(val, photos=tuple(p for p in val.photos if p.file in others))
+
+        def refer(case: LoneCase) -> list[Pixels]:
+            return [picture(val, others[case.name])]
+
+        helped = _measure(model, _clean(paired, count), judges, "harm-with-reference", show, refer)
+        if helped[0]:
+            table[WITH_REFERENCE] = _row(*helped)
     historic = _measure(model, spread(historic_cases(photos), count), judges, "harm-historic", show)
     return table | ({"historic": _row(*historic)} if historic[0] else {})
 
@@ -44,13 +70,18 @@ def _clean(photos: PhotoSet, count: int | None) -> Iterator[LoneCase]:
 
 
 def _measure(
-    model: Restorer, cases: Iterable[LoneCase], judges: Judges, sheet: str, show: Show | None
+    model: Restorer,
+    cases: Iterable[LoneCase],
+    judges: Judges,
+    sheet: str,
+    show: Show | None,
+    refer: Callable[[LoneCase], list[Pixels]] = lambda _: [],
 ) -> tuple[list[Scores], PrintedMarks]:
     scores, marks = [], PrintedMarks("input")
     worst = WorstRows(show, f"{sheet}-alone")
     for case in cases:
         known = know(case.truth, None, judges)
-        answer = model(case.low_quality, [])
+        answer = model(case.low_quality, refer(case))
         judged = judge([answer.picture], known, judges)[0]
         kept = {m: judged[m] for m in MEASURES if m in judged}
         if not answer.finite:

@@ -54,6 +54,7 @@ COLUMNS = {
     "mean_mask": ("mean mask", 3),
     "same_person": ("same person", 3),
     "likeness": ("likeness", 3),
+    "mistaken": ("mistaken", 3),
     "right_share": ("right person", 3),
     "apart": ("apart", 3),
 }
@@ -73,7 +74,7 @@ VIEW_COLUMNS = (
     *("psnr", "identity", "second", "landmarks", "lips", "lids", "sharpness", "pattern", "failures"),
     *("mean_mask", "same_person"),
 )
-GATE_COLUMNS = ("cases", "same_person", "likeness", "right_share", "apart")
+GATE_COLUMNS = ("cases", "same_person", "likeness", "mistaken", "right_share", "apart")
 HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
     *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "hatching", "failures"),

@@ -115,7 +115,7 @@ def evaluate(
     if Section.REAL in wanted and (found := real_cases(photos)):
         table["real"] = judge_portraits(model, found, judges, extent.references, show)
     if Section.HARM in wanted:
-        table["harm"] = measure_harm(model, photos, judges, extent.lone_cases, show)
+        table["harm"] = measure_harm(model, photos, judges, extent.lone_cases, show, extent.references)
     if Section.OLD in wanted:
         table["old"] = judge_old(model, val, judges, extent.seed, extent.lone_cases, show)
     if Section.KINDS in wanted:
