@@ -93,6 +93,19 @@ def test_a_new_system_is_trained_exported_quantized_evaluated_and_served(
     assert "The model 'toy' takes no references." in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("toy")
+def test_no_step_is_no_training_and_lengths_that_cannot_be_are_refused(
+    photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = photos.roots[0]
+    run(monkeypatch, "train", "toy", "--data", data, "--out", tmp_path, "--steps", 0)
+    assert torch.load(tmp_path / "weights.pt", weights_only=True)["step"] == 0
+    for option, value in (("--steps", "-1"), ("--rate", "0"), ("--rate", "nan")):
+        with pytest.raises(SystemExit, match=f"{option} {value}"):
+            run(monkeypatch, "train", "toy", "--data", data, "--out", tmp_path / "other", f"{option}={value}")
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_a_system_is_not_loaded_for_the_sake_of_another(name: str) -> None:
     others = [

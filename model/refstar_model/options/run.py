@@ -17,7 +17,9 @@ BY_CLOCK_STEPS = 10**9
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser, "folder with faces.csv and pictures, a folder of such folders, or a pack")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and weights.pt")
-    parser.add_argument("--steps", type=int, help="length of the whole run in steps")
+    parser.add_argument(
+        "--steps", type=int, help="length of the whole run in steps; 0 only writes what it begins at"
+    )
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this many minutes; run again to go on"
     )
@@ -77,6 +79,12 @@ def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams"
         loop = replace(loop, by_clock=True, steps=BY_CLOCK_STEPS, save_minutes=2.0)
     if arguments.precision:
         loop = replace(loop, precision=Precision(arguments.precision))
-    if arguments.rate:
+    if arguments.rate is not None:
+        if not arguments.rate > 0:
+            raise SystemExit(f"--rate {arguments.rate} is not above 0")
         loop = replace(loop, learning_rate=arguments.rate)
-    return replace(loop, steps=arguments.steps) if arguments.steps else loop
+    if arguments.steps is not None:
+        if arguments.steps < 0:
+            raise SystemExit(f"--steps {arguments.steps} is below 0")
+        loop = replace(loop, steps=arguments.steps)
+    return loop
