@@ -83,6 +83,18 @@ def test_a_stopped_run_goes_on_where_it_was(photos: PhotoSet, tmp_path: Path) ->
     assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 12
 
 
+def test_pictures_do_not_teach_the_gate_who_somebody_is(photos: PhotoSet, tmp_path: Path) -> None:
+    """Nobody's detail is never wrong detail: a gate that learned from the result would shut."""
+    gated = replace(HOW, network=replace(REFSTAR, gate=True), loop=LoopParams(steps=2, warmup=1))
+    gated = replace(gated, stream=replace(HOW.stream, loaders=0, mix=SampleMix(alone=0.0, absent=0.0)))
+    begun = train(photos, None, replace(gated, loop=LoopParams(steps=0)), Run(tmp_path / "begun"))
+    trained = train(photos, None, gated, Run(tmp_path / "trained", start=begun))
+    before, after = (load(path)[0].state_dict() for path in (begun, trained))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert any(name.startswith("selection.") for name in changed)
+    assert not any(name.startswith("gate.") for name in changed)
+
+
 def test_a_loss_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path) -> None:
     module = torch.nn.Linear(2, 2)
     before = module.weight.detach().clone()

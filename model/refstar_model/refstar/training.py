@@ -121,9 +121,11 @@ def _build_task(
         credit_photos(people, how.stream.mix.weights), (run.start, how.self_stream, run.previous)
     )
     weights = find_first_weights(how.network, run.start, how.self_stream)
-    if how.self_stream is not None:
-        for name, value in module.named_parameters():
-            value.requires_grad_(not name.startswith("backbone."))
+    # The gate says who it is, and learns that from people (person_training.py). From pictures it learns to be shut: within
+    # 160 steps its masks were zero, since what nobody takes is never wrong.
+    frozen = ("gate.",) if how.self_stream is None else ("gate.", "backbone.")
+    for name, value in module.named_parameters():
+        value.requires_grad_(not name.startswith(frozen))
     return Task(
         module,
         open_batches,
