@@ -51,6 +51,13 @@ def add(commands: Any) -> None:
         action="store_true",
         help="never the default of a service: only for requests that name the model",
     )
+    export.add_argument(
+        "--graphs-of",
+        type=Path,
+        metavar="FOLDER",
+        help="write no graphs, but use those without references of this model folder of RefSTAR beside --out, whose "
+        "self stream these weights are: one file of weights for both",
+    )
     export.set_defaults(run=export_weights)
 
     quantize = commands.add_parser("quantize", help="add int8 graphs to a model folder, for CPUs")
@@ -69,9 +76,17 @@ def add(commands: Any) -> None:
 
 
 def export_weights(arguments: argparse.Namespace) -> None:
+    from refstar_model.export.restoring import TrainedRestorer
+
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
     trained = load_trained(arguments.system, arguments.weights)
-    manifest = trained.export(arguments.out, describe_publication(arguments), photos)
+    model = describe_publication(arguments)
+    if arguments.graphs_of:
+        if not isinstance(trained, TrainedRestorer) or trained.views.encode_references is not None:
+            raise SystemExit(f"--graphs-of is for systems without references, and {arguments.system} is none")
+        manifest = trained.borrow(arguments.out, model, arguments.graphs_of)
+    else:
+        manifest = trained.export(arguments.out, model, photos)
     print(f"{manifest['name']} {manifest['version']}, license {manifest['license']}, trained on:")
     for sentence in manifest["training_data"]:
         print(f"  {sentence}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from refstar_model.data.photos import DataError
+from refstar_model.export.folder import find_graph
 from refstar_model.export.older_graphs import find_older_weights, is_older
 from refstar_model.export.views import RestoringViews
 from refstar_model.layers.folding import unfold_weights
@@ -21,19 +23,25 @@ _HALF = "_fp16"
 _WEIGHT, _BIAS = ".weight", ".bias"
 
 
-def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...] = ()) -> None:
+def load_folder(
+    views: RestoringViews,
+    folder: Path,
+    unexported: tuple[str, ...] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Give the networks of ``views`` the weights of a model folder that was exported from such networks.
 
-    ``unexported`` are beginnings or ends of the names of weights that no graph has; these stay as they are. Raises
-    ValueError where other weights are missing, or one has another shape.
+    ``unexported`` are beginnings or ends of the names of weights that no graph has; these stay as they are. ``renamed``
+    maps beginnings of names in the graphs to those in the networks. Raises ValueError where other weights are missing,
+    or one has another shape.
     """
     loaded = set[int]()
     for name, view in views.by_name.items():
-        path = folder / f"{name}.onnx"
-        if not path.is_file():
-            raise DataError(f"{folder} is of another network: it has no {path.name}")
+        path = find_graph(folder, name)
+        if path is None:
+            raise DataError(f"{folder} is of another network: it has no graph {name}")
         try:
-            values = read_initializers(path)
+            values = {_rename(weight, renamed): value for weight, value in read_initializers(path).items()}
             if is_older(values):
                 values |= find_older_weights(path, view.module)
             found = unfold_weights(view.module, values)
@@ -52,6 +60,10 @@ def load_folder(views: RestoringViews, folder: Path, unexported: tuple[str, ...]
             f"{folder} lacks the weights {lacking[0]} ({len(lacking)} in all lack): it is of another network, or was "
             "exported by a version whose folders cannot be read"
         )
+
+
+def _rename(name: str, renamed: Mapping[str, str]) -> str:
+    return next((new + name.removeprefix(old) for old, new in renamed.items() if name.startswith(old)), name)
 
 
 def read_initializers(path: Path) -> dict[str, Tensor]:

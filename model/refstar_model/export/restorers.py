@@ -11,6 +11,8 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from refstar_model.data.photos import DataError
+from refstar_model.export.folder import MANIFEST, find_graph
 from refstar_model.export.half_types import emulate_halves
 from refstar_model.export.session import start_session
 from refstar_model.export.views import GATE_STRENGTH, JUDGMENTS, RestoringViews, View
@@ -128,13 +130,16 @@ class FolderModel(GraphModel):
         ending = "" if precision == "fp32" else f"_{precision}"
 
         def open_runner(name: str) -> SessionRunner | None:
-            path = folder / f"{name}.onnx"
-            return SessionRunner(open_graph(path, threads)) if path.is_file() else None
+            path = find_graph(folder, name)
+            return None if path is None else SessionRunner(open_graph(path, threads))
 
         # References are encoded in fp32 where there is no other graph for it.
+        restore = open_runner(f"restore{ending}")
+        if restore is None:
+            raise DataError(f"{folder} has no graph restore{ending}")
         super().__init__(
-            int(json.loads((folder / "model.json").read_text())["input_size"]),
-            SessionRunner(open_graph(folder / f"restore{ending}.onnx", threads)),
+            int(json.loads((folder / MANIFEST).read_text())["input_size"]),
+            restore,
             open_runner(f"encode_references{ending}") or open_runner("encode_references"),
             open_runner(f"restore_alone{ending}"),
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from refstar_model.data.degradation import degrade, moderate
 from refstar_model.data.photos import PhotoSet
+from refstar_model.export.borrowing import borrow_graphs
 from refstar_model.export.card import Publication, SystemCard, describe_model
 from refstar_model.export.folder import prepare_folder
 from refstar_model.export.golden import block_means, golden_picture
@@ -35,6 +36,9 @@ class TrainedRestorer:
 
     def export(self, folder: Path, model: Publication, photos: PhotoSet | None = None) -> dict[str, Any]:
         return export_restorer(self.views, self.card, model, self.steps, folder, photos)
+
+    def borrow(self, folder: Path, model: Publication, lender: Path) -> dict[str, Any]:
+        return borrow_graphs(self.views, self.card, model, self.steps, folder, lender)
 
     def open_restorer(self) -> NetModel:
         return NetModel(self.views)

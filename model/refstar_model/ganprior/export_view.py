@@ -3,14 +3,6 @@
 from refstar_model.export.views import Picture, RestoringViews, view_picture_network
 from refstar_model.ganprior.network import GanPrior
 
-#: What only training needs: by their names, the generator's mapping, colors and noise.
-UNEXPORTED = (
-    "generator.mapping.",
-    "generator.colors.",
-    "generator.finest_colors.",
-    ".noise_strength",
-)
-
 
 def view_network(net: GanPrior) -> RestoringViews:
     return view_picture_network(Picture(net), net.params.size)

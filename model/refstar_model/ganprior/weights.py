@@ -9,10 +9,21 @@ import torch
 from torch import Tensor
 
 from refstar_model.export.reading import load_folder
-from refstar_model.ganprior.export_view import UNEXPORTED, view_network
+from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.generator_weights import read_generator
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import GanPriorParams
+
+#: What only training needs: by their names, the generator's mapping, colors and noise.
+UNEXPORTED = (
+    "generator.mapping.",
+    "generator.colors.",
+    "generator.finest_colors.",
+    ".noise_strength",
+)
+
+#: Beginnings of the names of weights in graphs of RefSTAR, whose self stream this is (`export.borrowing`), and here.
+AS_SELF_STREAM = {"net.backbone.": "net.net."}
 
 
 def find_first_weights(module: GanPrior, start: Path | None, prior: Path | None) -> dict[str, Tensor] | None:
@@ -34,7 +45,7 @@ def read_weights(path: Path, params: GanPriorParams) -> dict[str, Tensor]:
     """The weights of a ``weights.pt`` or a model folder; raises ValueError where they are of another network."""
     if path.is_dir():
         module = GanPrior(params)
-        load_folder(view_network(module), path, UNEXPORTED)
+        load_folder(view_network(module), path, UNEXPORTED, AS_SELF_STREAM)
         return module.state_dict()
     state = torch.load(path, weights_only=True, map_location="cpu")
     if GanPriorParams.from_dict(state["params"]) != params:

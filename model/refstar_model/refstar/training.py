@@ -121,8 +121,8 @@ def _build_task(
         credit_photos(people, how.stream.mix.weights), (run.start, how.self_stream, run.previous)
     )
     weights = find_first_weights(how.network, run.start, how.self_stream)
-    # The gate says who it is, and learns that from people (person_training.py). From pictures it learns to be shut: within
-    # 160 steps its masks were zero, since what nobody takes is never wrong.
+    # The gate says who it is, and learns that from people (person_training.py). From pictures it learns to be shut:
+    # within 160 steps all masks were zero, since what nobody takes is never wrong.
     frozen = ("gate.",) if how.self_stream is None else ("gate.", "backbone.")
     for name, value in module.named_parameters():
         value.requires_grad_(not name.startswith(frozen))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from refstar_model.data.photos import DataError
 from refstar_model.export.reading import load_folder
+from refstar_model.ganprior.weights import UNEXPORTED
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar, RefStarParams
@@ -33,6 +34,9 @@ RENAMED = {
     "transfer_coarse": "transfer.coarse",
     "transfer_middle": "transfer.middle",
 }
+
+#: Of a backbone that is system 3, what no graph has; beginnings and ends of names.
+_UNEXPORTED = (*UNEXPORTED, *(f"backbone.{name}" for name in UNEXPORTED))
 
 
 def load(path: Path) -> tuple[RefStar, int]:
@@ -94,7 +98,7 @@ def _read_start(start: Path, networks: Sequence[RefStarParams]) -> dict[str, Any
     for params in networks:
         module = RefStar(params)
         try:
-            load_folder(view_network(module), start)
+            load_folder(view_network(module), start, _UNEXPORTED)
         except DataError as error:
             refused.append(error)
         else:

@@ -18,6 +18,8 @@ FINDING = ("detect", "refine")
 
 #: What a name and a version may be: NAME@VERSION is part of settings, of forms and of the labels of metrics.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: In the model's folder, or in one beside it: models may have graphs and weights in common.
+_FILE = re.compile(rf"(\.\./{_NAME.pattern}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}")
 
 #: Knobs of a request that a model has if its restoring graph has such an input.
@@ -168,8 +170,10 @@ def load_manifest(folder: Path) -> ModelManifest:
         if not graphs[needed].inputs:
             raise ModelError(f"{path}: names no inputs of the graph `{needed}`")
     for described in manifest.files:
-        if Path(described.file).name != described.file:
-            raise ModelError(f"{path}: {described.file!r} is not a plain file name")
+        if not _FILE.fullmatch(described.file):
+            raise ModelError(
+                f"{path}: {described.file!r} is neither a file of this folder nor ../FOLDER/FILE of one beside it"
+            )
     return manifest
 
 
