@@ -45,7 +45,7 @@ WRITES = ("--out", "--sheets", "--sheet", "--report", "--travel")
 ELSEWHERE = {
     "make serve": "the same options are given to another command",
     "make setup": "made the environment of this test",
-    ".venv/bin/refstar-model export refstar": "run by the fixture tiny_folder",
+    ".venv/bin/refstar-model export refstar runs/refstar/": "run by the fixture tiny_folder",
     ".venv/bin/refstar-model export detector": "run by a fixture of test_detector.py",
     "accelerate launch": "wants several GPUs; the command behind it is run",
     "git worktree add": "would change the repository",

@@ -88,11 +88,12 @@ def _draw_examples(views: RestoringViews, photos: PhotoSet | None) -> dict[str, 
     """Inputs of all graphs by name: two degraded faces, and three references for each."""
     rng = np.random.default_rng(0)
     size, count = views.size, FACES * REFERENCES
-    if photos is None:
-        pictures = [np.roll(golden_picture(size), 37 * i, (0, 1)) for i in range(count)]
-    else:
-        files = [p.file for p in photos.split("val").photos][:count]
-        pictures = [
+    pictures = [np.roll(golden_picture(size), 37 * i, (0, 1)) for i in range(count)]
+    if photos is not None:
+        files = [p.file for p in photos.split("val").photos][
+            :count
+        ]  # where they are fewer, drawn ones fill up
+        pictures[: len(files)] = [
             np.asarray(cv2.resize(photos.read(f, 256), (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
             for f in files
         ]
