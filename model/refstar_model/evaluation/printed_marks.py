@@ -33,7 +33,7 @@ class PrintedMarks:
     def add(self, variant: str, picture: Pixels, skin: Mask) -> None:
         self._tiles.setdefault(variant, []).append(sum_tiles(picture, skin))
         face = torch.from_numpy(fit(picture)[FACE]).permute(2, 0, 1)[None].float() / 255
-        self._powers.setdefault(variant, []).append(measure_power(face))
+        self._powers.setdefault(variant, []).append(measure_power(face)[0])
 
     def join(self, others: "Iterable[PrintedMarks]") -> "PrintedMarks":
         """All of these together."""

@@ -29,7 +29,7 @@ def find_graph(folder: Path, name: str) -> Path | None:
 
     Raises OSError without a manifest.
     """
-    graphs = json.loads((folder / MANIFEST).read_text())["graphs"]
+    graphs = json.loads((folder / MANIFEST).read_text()).get("graphs", {})
     path: Path = folder / (graphs[name]["file"] if name in graphs else f"{name}.onnx")
     return path if path.is_file() else None
 

@@ -45,7 +45,7 @@ class LossWeights:
 
     gradient: float = 0.5  # in the pixel loss
     pattern: float = 1.0
-    hatching: float = 0.02
+    hatching: float = 0.1
     agreement: float = 0.1  # of twins: the paper's self-supervised strategy, with untouched inputs
     sharpness: float = 0.1  # from `adversarial_from` on, like all that sharpens
     adversarial: float = 0.5  # how strong its gradient at the picture is, compared with that of the pixels
@@ -152,7 +152,7 @@ def training_step(
     terms |= {
         "pixels": pixel_loss(picture, truth, losses.gradient).mean(),
         "pattern": losses.pattern * pattern_loss(picture, truth).mean(),
-        "hatching": losses.hatching * hatching_loss(picture, truth),
+        "hatching": losses.hatching * hatching_loss(picture, truth).mean(),
     }
     if sharpening > 0:
         if losses.sharpness:

@@ -20,7 +20,7 @@ _NEIGHBORS = (
 
 
 def measure_power(pictures: Tensor) -> Tensor:
-    """Mean power spectrum of the blocks of pictures, [64, 64]; pictures [B, 3, h, w] in 0..1, h and w at least 64.
+    """Power spectrum of each picture, [B, 64, 64]; pictures [B, 3, h, w] in 0..1, h and w at least 64.
 
         P(k) = mean over blocks |FFT(w * (x - blur(x)))(k)|^2 / sum w^2,    w = Hann
 
@@ -36,11 +36,11 @@ def measure_power(pictures: Tensor) -> Tensor:
     window = window[:, None] * window
     spectrum = torch.fft.fft2(blocks * window)
     power = spectrum.real.square() + spectrum.imag.square()
-    return power.mean((0, 1, 2, 3)) / window.square().sum()
+    return power.mean((1, 2, 3)) / window.square().sum()
 
 
 def find_prominence(power: Tensor) -> Tensor:
-    """How far each frequency of a spectrum [64, 64] stands out, in natural logarithms of power; 0 below 6 cycles.
+    """How far each frequency of spectra [..., 64, 64] stands out, in natural logarithms of power; 0 below 6 cycles.
 
         log P(k) - max over directions d of the mean of log P(k + n d),    n = -5, -4, 4, 5
 
@@ -50,7 +50,7 @@ def find_prominence(power: Tensor) -> Tensor:
     logs = (power + _LEAST).log()
     around = [
         torch.stack(
-            [logs.roll((n * y, n * x), (0, 1)) for distance in _NEIGHBORS for n in (-distance, distance)]
+            [logs.roll((n * y, n * x), (-2, -1)) for distance in _NEIGHBORS for n in (-distance, distance)]
         ).mean(0)
         for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))
     ]
