@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from narrow_nets import REFSTAR
+from narrow_nets import GANPRIOR, REFSTAR
 from pictures import aligned_face, psnr
 from refstar_model.data.batch import Batch
 from refstar_model.data.degradation import CHAINS, LEVELS, degrade
@@ -17,8 +17,10 @@ from refstar_model.data.plan import SampleMix
 from refstar_model.data.pseudo import pseudo_reference
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
+from refstar_model.ganprior.network import GanPrior
 from refstar_model.refstar.losses import LossWeights, restoration_loss
 from refstar_model.refstar.network import RefStar, RefStarParams
+from refstar_model.refstar.params import rest_on_prior
 from refstar_model.refstar.target import Target
 from refstar_model.refstar.training import Critics, RefStarTraining, alone_step, load, train, training_step
 from refstar_model.training import Loop, LoopParams, Run
@@ -93,6 +95,22 @@ def test_pictures_do_not_teach_the_gate_who_somebody_is(photos: PhotoSet, tmp_pa
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert any(name.startswith("selection.") for name in changed)
     assert not any(name.startswith("gate.") for name in changed)
+
+
+def test_a_fixed_self_stream_is_not_missed_where_all_references_are_absent(
+    photos: PhotoSet, tmp_path: Path
+) -> None:
+    network = rest_on_prior(replace(REFSTAR, unshuffle=8, prior=GANPRIOR))
+    torch.manual_seed(0)
+    prior = GanPrior(GANPRIOR)
+    torch.save(
+        {"params": GANPRIOR.to_dict(), "step": 0, "weights": prior.state_dict()}, tmp_path / "prior.pt"
+    )
+    absent = StreamParams(2, loaders=0, mix=SampleMix(alone=0.0, absent=1.0, wrong=0.0, full_size=0.0))
+    loop = LoopParams(steps=1, warmup=1)
+    how = replace(HOW, network=network, stream=absent, loop=loop, self_stream=tmp_path / "prior.pt")
+    weights = train(photos, None, how, Run(tmp_path / "run"))
+    assert torch.load(weights, weights_only=True)["step"] == 1
 
 
 def test_a_loss_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _build_task(
     def step(batch: Batch, moment: Moment) -> Loss:
         shown.setdefault(not batch.alone, batch)
         adversarial = fade(moment.progress, how.adversarial_from)
-        if batch.alone:
+        if batch.alone and how.self_stream is None:  # of a fixed self stream it would teach nothing at all
             return alone_step(alone, module, batch, how.losses, critics, adversarial)
         return training_step(
             module,
