@@ -8,7 +8,7 @@ from refstar_model.backbone import UNAIDED, Transfer
 from refstar_model.data.photos import PhotoSet
 from refstar_model.ganprior.cost import count_multiplications
 from refstar_model.ganprior.network import GanPrior
-from refstar_model.ganprior.params import BASE, SMALL, TINY, BlockKind, GanPriorParams
+from refstar_model.ganprior.params import BASE, PARTS, SMALL, TINY, BlockKind, GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.pyramid import down
 from refstar_model.refstar import params as refstar
@@ -140,6 +140,15 @@ def test_the_finest_convolutions_see_the_input_unless_they_are_blind(
                 net.finest(features, decoded, picture) for picture in (torch.full_like(faces, 0.5), faces)
             )
             assert torch.allclose(gray, face) is not differs
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_network_without_a_part_is_smaller_and_restores(part: str, faces: torch.Tensor) -> None:
+    params = TINY.leave_out([part])
+    less, whole = (sum(value.numel() for value in GanPrior(p).parameters()) for p in (params, TINY))
+    assert less < whole
+    with torch.no_grad():
+        assert GanPrior(params).eval()(faces).picture.shape == faces.shape
 
 
 def test_the_encoder_is_deeper_than_the_decoder() -> None:

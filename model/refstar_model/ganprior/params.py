@@ -1,6 +1,7 @@
 """The values that fix system 3: sizes, and what an ablation leaves out."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 
@@ -9,6 +10,11 @@ class BlockKind(StrEnum):
 
     MMRB = "mmrb"  # mixed multi-path residual blocks
     NAF = "naf"  # the gated blocks of RefSTAR's first backbone
+
+
+#: What an ablation may leave out: self-attention over the coarse grid; the finest convolutions' look at the input; the
+#: input's bending of the generator's grids above the fine one; the generator's last grid, size / 2.
+PARTS = ("attention", "input", "bends", "finest")
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,16 @@ class GanPriorParams:
     def codes(self) -> int:
         """W codes of one face: one for each modulated convolution."""
         return 2 * len(self.prior_widths) - 1
+
+    def leave_out(self, parts: Collection[str]) -> "GanPriorParams":
+        """Without some of `PARTS`, for an ablation."""
+        return replace(
+            self,
+            attention_layers=0 if "attention" in parts else self.attention_layers,
+            sees_input=self.sees_input and "input" not in parts,
+            bends_fine=self.bends_fine and "bends" not in parts,
+            prior_widths=self.prior_widths[:-1] if "finest" in parts else self.prior_widths,
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Plain values only, so that ``torch.load(weights_only=True)`` reads them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refstar_model.export.card import Ranks, SystemCard
+from refstar_model.ganprior.params import PARTS, BlockKind
 from refstar_model.options.photographs import open_named_photos
 from refstar_model.options.restoration import (
     add_restoration_options,
@@ -61,6 +62,20 @@ class GanPriorSystem:
             help="share of the run after which discriminator and sharpness act (default: 0.5, with --init 0)",
         )
         parser.add_argument(
+            "--without", nargs="+", choices=PARTS, default=[], help="parts to leave out, for an ablation"
+        )
+        parser.add_argument(
+            "--block", choices=list(BlockKind), help="what the codec is made of (default: that of --size)"
+        )
+        parser.add_argument(
+            "--twins",
+            type=float,
+            default=0.0,
+            metavar="SHARE",
+            help="share of the batches in which every photograph comes twice, degraded in two ways; their codes are "
+            "asked to agree",
+        )
+        parser.add_argument(
             "--compiled",
             action="store_true",
             help="use torch.compile; for GPUs, as on a CPU it takes longer than it saves",
@@ -77,13 +92,17 @@ class GanPriorSystem:
         from refstar_model.ganprior.params import BASE, SMALL
         from refstar_model.ganprior.training import GanPriorTraining, train
 
+        network = (BASE if arguments.size == "base" else SMALL).leave_out(arguments.without)
         how = GanPriorTraining(
-            network=BASE if arguments.size == "base" else SMALL,
+            network=replace(network, block=BlockKind(arguments.block or network.block)),
             prior=arguments.prior,
             compiled=arguments.compiled,
         )
         stream = read_stream(arguments, how.stream)
-        stream = replace(stream, mix=replace(stream.mix, turned=arguments.turned))
+        stream = replace(
+            stream,
+            mix=replace(stream.mix, turned=arguments.turned, twins=_read_share(arguments.twins, "--twins")),
+        )
         how = replace(how, loop=read_loop(arguments, how.loop), stream=stream)
         if run.start is not None:
             how = how.go_on()
