@@ -4,10 +4,11 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
 from pictures import aligned_face, psnr
 from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_family
-from refstar_model.data.photos import PhotoSet, PhotoWeights
+from refstar_model.data.photos import Pair, PhotoSet, PhotoWeights
 from refstar_model.data.plan import TOGETHER, Curriculum, Planner, SampleMix, Source
 from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
 from refstar_model.data.samples import Samples
@@ -139,6 +140,23 @@ def test_photographs_are_drawn_by_the_weight_of_their_kind(photos: PhotoSet) -> 
     assert shares[1] == 0
     assert all(f.colorless == f.file.startswith("p0") for f in faces)
     assert all(r.source is Source.ABSENT for f in faces for r in f.references)
+
+
+def test_references_are_drawn_by_kind_however_many_a_person_has(photos: PhotoSet) -> None:
+    """One more photograph from the front, four from a side: half as often a side as the front, 0.2 to 0.5."""
+    yaws = (0.0, 0.0, 0.5, 0.5, 0.5, 0.5)
+    people = tuple(
+        replace(photo, person="abcd"[min(i // 6, 1)], yaw=yaws[i % 6])
+        for i, photo in enumerate(photos.photos)
+    )
+    files = [photo.file for photo in people]
+    pairs = tuple(Pair("a", "train", files[a], files[b], 0.5) for a in range(6) for b in range(a + 1, 6))
+    mix = SampleMix(alone=0.0, real_pair=1.0, absent=0.0, wrong=0.0, two_references=0.0, full_size=0.0)
+    planner = Planner(replace(photos, photos=people, pairs=pairs), mix, 1500)
+    plan = planner.draw(np.random.default_rng(0))
+    drawn = [f.references[0].file for f in plan.faces if f.file == files[0]]
+    assert len(drawn) > 300
+    assert np.mean([file == files[1] for file in drawn]) == pytest.approx(0.5 / 0.7, abs=0.08)
 
 
 def test_input_and_truth_share_their_tone(photos: PhotoSet) -> None:

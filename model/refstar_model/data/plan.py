@@ -7,6 +7,7 @@ device for whole batches, so both see samples of the same kind.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +205,7 @@ class Planner:
         if kind < self.mix.absent + self.mix.wrong:
             source, file = Source.STRANGER, self._draw_stranger(pool, photo, rng)
         elif paired:
-            source, file = Source.PAIR, str(rng.choice(pool.others[photo.file]))
+            source, file = Source.PAIR, pool.draw_other(rng, photo.file)
         else:
             source, file = Source.PSEUDO, photo.file
         if rng.random() >= self.mix.same_tone:
@@ -228,20 +229,37 @@ class _Pool:
         chances = weights.draw_chances(photos)
         drawn = [(p.file, c) for p, c in zip(photos, chances, strict=True) if c > 0]
         self.files = {file: float(chance) for file, chance in drawn}
-        self.others: dict[str, list[str]] = {}
+        paired: dict[str, list[str]] = {}
         for pair in whole.pairs:
             if {pair.first, pair.second} <= self.files.keys():
-                self.others.setdefault(pair.first, []).append(pair.second)
-                self.others.setdefault(pair.second, []).append(pair.first)
+                paired.setdefault(pair.first, []).append(pair.second)
+                paired.setdefault(pair.second, []).append(pair.first)
+        # By kind, as photographs are: people of a studio have one more frontal photograph and eight from the sides. If
+        # these were drawn alike, a face would hardly ever see a reference that it may take something of.
+        of_kind = replace(weights, most=inf)
+        self._others = {
+            file: _edges(
+                dict(zip(files, of_kind.draw_chances([whole.by_file[f] for f in files]), strict=True))
+            )
+            for file, files in paired.items()
+        }
         self._all = _edges(self.files)
         self.paired = (
-            _edges({f: c for f, c in self.files.items() if f in self.others}) if self.others else None
+            _edges({f: c for f, c in self.files.items() if f in self._others}) if self._others else None
         )
 
     def draw(self, rng: np.random.Generator, paired: bool = False) -> str:
         """A file; with ``paired`` one of those that have a second photograph of the person."""
-        names, edges = self.paired if paired and self.paired is not None else self._all
-        return names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+        return _draw(rng, self.paired if paired and self.paired is not None else self._all)
+
+    def draw_other(self, rng: np.random.Generator, file: str) -> str:
+        """Another photograph of the person whom ``file``, which must have one, shows."""
+        return _draw(rng, self._others[file])
+
+
+def _draw(rng: np.random.Generator, edges: tuple[list[str], NDArray[np.float64]]) -> str:
+    names, ends = edges
+    return names[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
 
 
 def _edges(chances: Mapping[str, float]) -> tuple[list[str], NDArray[np.float64]]:
