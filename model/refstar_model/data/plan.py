@@ -237,7 +237,7 @@ class _Pool:
         # By kind, as photographs are: people of a studio have one more frontal photograph and eight from the sides. If
         # these were drawn alike, a face would hardly ever see a reference that it may take something of.
         of_kind = replace(weights, most=inf)
-        self._others = {
+        self.others = {
             file: _edges(
                 dict(zip(files, of_kind.draw_chances([whole.by_file[f] for f in files]), strict=True))
             )
@@ -245,7 +245,7 @@ class _Pool:
         }
         self._all = _edges(self.files)
         self.paired = (
-            _edges({f: c for f, c in self.files.items() if f in self._others}) if self._others else None
+            _edges({f: c for f, c in self.files.items() if f in self.others}) if self.others else None
         )
 
     def draw(self, rng: np.random.Generator, paired: bool = False) -> str:
@@ -254,7 +254,7 @@ class _Pool:
 
     def draw_other(self, rng: np.random.Generator, file: str) -> str:
         """Another photograph of the person whom ``file``, which must have one, shows."""
-        return _draw(rng, self._others[file])
+        return _draw(rng, self.others[file])
 
 
 def _draw(rng: np.random.Generator, edges: tuple[list[str], NDArray[np.float64]]) -> str:
