@@ -77,4 +77,5 @@ def judge_lone_level(
     found = means(records)
     for variant, printed in marks.measure().items():
         found[variant] |= printed
-    return {"cases": len(records) // len(variants), "means": found, "differences": differences(records)}
+    count = sum(record.variant == "none" for record in records)
+    return {"cases": count, "means": found, "differences": differences(records)}

@@ -2,8 +2,8 @@
 
 Hatching is stripes of one width and direction. It is how far a frequency stands out in the mean spectrum of all faces,
 beyond truth and input, at the worst frequency, in decibels of power (`layers.spectrum`). 12 severely degraded faces of
-a system 3 with hatching in the eyes had 10, and 5 after a training against it, when the eye found it in two of ten at
-400 %. Printed stripes may be fainter than the truth's detail: it is not their size that tells them.
+a system 3 with hatching in the eyes had 10, and 5 after 172 steps without a discriminator, when the eye found it in two
+of ten at 400 %. Printed stripes may be fainter than the truth's detail: it is not their size that tells them.
 """
 
 from collections.abc import Iterable

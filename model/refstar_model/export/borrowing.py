@@ -57,7 +57,7 @@ def borrow_graphs(
     manifest = {
         **description,
         "graphs": {name.replace(_ALONE, _RESTORE): beside(graph) for name, graph in graphs.items()},
-        "weights": beside(lent["weights"]),
+        **({"weights": beside(lent["weights"])} if "weights" in lent else {}),
     }
     own = _own_files(folder)
     with prepare_folder(folder) as part:
