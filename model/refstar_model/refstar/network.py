@@ -58,6 +58,19 @@ class Restoration(NamedTuple):
     gate: Tensor | None = None  # [B, R], logits that the reference shows the same person
 
 
+class Comparison(NamedTuple):
+    """The face and its references side by side, before anything is selected."""
+
+    drawing: Drawing  # the face as the backbone restores it
+    pictures: Tensor  # [B, R, 3, H, W], the references, moved where the net has an alignment
+    fine: Tensor  # [B, R, widths[0], g, g], their features, likewise
+    coarse: Tensor  # [B, widths[2], g/4, g/4], features of the face ...
+    coarse_references: (
+        Tensor  # [B, R, widths[2], g/4, g/4], ... and of the references, unmoved: what is aligned by
+    )
+    displacement: Tensor | None  # [B, R, 2, c, c]
+
+
 class RefStar(nn.Module):
     """The three parts around a backbone; ``params`` says which."""
 
@@ -106,25 +119,19 @@ class RefStar(nn.Module):
         pictures that are not sharp at H). ``gate_strength`` [B] in 0..1: how much the gate's word counts, of a net that
         has one; all of it where it is not given.
         """
-        seen, grids = self.backbone.analyze(low_quality), features.grids
-        displacement = gate = None
+        gate = None
         if features.person is not None:
             gate = self.gate(low_quality, features.person)
             weight = apply_gate(weight, gate, gate_strength)
-        if self.params.reach:
-            displacement = self.alignment(seen.coarse, grids.coarse)
-            # Only corresponding points may train the field (see refstar.alignment).
-            field = displacement.detach().flatten(0, 1)
-            pictures = warp_picture(pictures.flatten(0, 1), field).unflatten(0, pictures.shape[:2])
-            grids = Grids(*(_warp_features(f, field) for f in grids))
-        drawing = self._draw(low_quality, seen, self.transfer(grids, weight))
-        y, self_stream, low_quality = drawing.features, drawing.picture, low_quality.float()
+        seen = self.compare(low_quality, pictures, features.grids, weight)
+        pictures, self_stream, low_quality = seen.pictures, seen.drawing.picture, low_quality.float()
 
         # The selection judges S and the blend uses it, but neither may train it: half-detached blends make S an
         # anti-gradient of R (it destroyed a run within minutes).
         fixed = self_stream.detach() if self.training else self_stream
         difference = fixed.unsqueeze(1) - pictures
-        trust = self.selection(y, grids.fine, difference.to(y.dtype), fidelity, fixed).float()
+        y = seen.drawing.features
+        trust = self.selection(y, seen.fine, difference.to(y.dtype), fidelity, fixed).float()
         masks = compete(torch.sigmoid(trust), weight)
 
         kept = apply_fidelity(fixed, low_quality, fidelity)
@@ -133,7 +140,30 @@ class RefStar(nn.Module):
             kept, missing = down(kept), down(missing.flatten(0, 1)).unflatten(0, missing.shape[:2])
             self_stream = down(self_stream)
         restored = kept + self._take_bands(missing, masks, skip)
-        return Restoration(restored, self_stream, trust, masks, pictures, displacement, drawing.codes, gate)
+        return Restoration(
+            restored, self_stream, trust, masks, pictures, seen.displacement, seen.drawing.codes, gate
+        )
+
+    def compare(
+        self,
+        low_quality: Tensor,
+        pictures: Tensor,
+        grids: Grids,
+        weight: Tensor,
+        displacement: Tensor | None = None,
+    ) -> Comparison:
+        """What selection and blend need, arguments as for ``forward``; ``displacement`` in place of the alignment's."""
+        seen = self.backbone.analyze(low_quality)
+        coarse = grids.coarse
+        if self.params.reach:
+            if displacement is None:
+                displacement = self.alignment(seen.coarse, coarse)
+            # Only corresponding points may train the field (see refstar.alignment).
+            field = displacement.detach().flatten(0, 1)
+            pictures = warp_picture(pictures.flatten(0, 1), field).unflatten(0, pictures.shape[:2])
+            grids = Grids(*(_warp_features(f, field) for f in grids))
+        drawing = self._draw(low_quality, seen, self.transfer(grids, weight))
+        return Comparison(drawing, pictures, grids.fine, seen.coarse, coarse, displacement)
 
     def alone(self, low_quality: Tensor) -> Drawing:
         """The self stream of ``forward`` where no reference is present, without the cost of absent ones."""

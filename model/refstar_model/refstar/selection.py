@@ -75,17 +75,33 @@ class SelectionHead(nn.Module):
         self_stream [B, 3, H, W]: the picture restored without reference; without it there is no evidence.
         """
         batch, count = reference.shape[:2]
+        looked, seen = self.look(y, reference, difference, fidelity, self_stream)
+        return self.decide(looked, seen).unflatten(0, (batch, count))
+
+    def look(
+        self,
+        y: Tensor,
+        reference: Tensor,
+        difference: Tensor,
+        fidelity: Tensor,
+        self_stream: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is decided by, arguments as for ``forward``: features [B R, 3 C + 1, g, g], evidence where asked."""
+        batch, count = reference.shape[:2]
         beside = y.unsqueeze(1).expand(-1, count, -1, -1, -1)
         apart = self.difference(difference.flatten(0, 1)).unflatten(0, (batch, count))
         knob = fidelity.to(y.dtype).reshape(batch, 1, 1, 1, 1).expand(-1, count, 1, *y.shape[-2:])
-        mixed = self.mix(torch.cat([beside, reference, apart, knob], 2).flatten(0, 1))
-        if self_stream is not None:
-            mixed = mixed + self.evidence(
-                self._see_evidence(self_stream, difference, y.shape[-1]).to(mixed.dtype)
-            )
-        h = F.gelu(mixed)
-        h = F.gelu(self.middle(h))
-        return (self.out(h) + self.position).unflatten(0, (batch, count))
+        looked = torch.cat([beside, reference, apart, knob], 2).flatten(0, 1)
+        if self_stream is None:
+            return looked, None
+        return looked, self._see_evidence(self_stream, difference, y.shape[-1]).to(looked.dtype)
+
+    def decide(self, looked: Tensor, seen: Tensor | None) -> Tensor:
+        """Logits [B R, bands, g, g] of what ``look`` returned."""
+        mixed = self.mix(looked)
+        if seen is not None:
+            mixed = mixed + self.evidence(seen)
+        return self.out(F.gelu(self.middle(F.gelu(mixed)))) + self.position
 
     def _see_evidence(self, self_stream: Tensor, difference: Tensor, grid: int) -> Tensor:
         own = luminance(self_stream.float()).unsqueeze(1)

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refstar_model.data.photos import Kind
 from refstar_model.export.card import Ranks, SystemCard
@@ -16,6 +17,10 @@ from refstar_model.options.restoration import (
 )
 from refstar_model.options.run import check_start, read_loop, read_run
 from refstar_model.system import System, TrainedSystem
+
+if TYPE_CHECKING:
+    from refstar_model.refstar.params import RefStarParams
+    from refstar_model.training import Run
 
 CARD = SystemCard(
     system="refstar",
@@ -36,8 +41,9 @@ class RefStarSystem:
         add_restoration_options(parser)
         parser.add_argument(
             "--part",
-            choices=["person"],
-            help="train only the gate that recognizes strangers, in the network of --init",
+            choices=["person", "heads"],
+            help="person: train only the gate that recognizes strangers, in the network of --init; heads: teach "
+            "selection and alignment to answer around --self-stream as those of --init do around their own backbone",
         )
         parser.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf")
         parser.add_argument(
@@ -78,6 +84,8 @@ class RefStarSystem:
         if arguments.self_stream:
             check_start(arguments.self_stream, "--self-stream", folders=True)
             network = rest_on_prior(network, Attention(arguments.attention or "none"))
+        if arguments.part == "heads":
+            return _train_heads(arguments, network, run)
         how = RefStarTraining(
             network=network,
             vgg=arguments.vgg,
@@ -107,6 +115,22 @@ class RefStarSystem:
 
 
 SYSTEM: System = RefStarSystem()
+
+
+def _train_heads(arguments: argparse.Namespace, network: "RefStarParams", run: "Run") -> Path:
+    from refstar_model.refstar.export_view import view_network
+    from refstar_model.refstar.head_training import HeadTraining, train_heads
+
+    if arguments.init is None or arguments.self_stream is None:
+        raise SystemExit(
+            "--part heads needs --self-stream (weights.pt or model folder of system 3) and --init (a trained RefSTAR, "
+            "likewise)"
+        )
+    how = HeadTraining(network, arguments.self_stream)
+    how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
+    photos = open_named_photos(arguments)
+    watch = watch_restorer(arguments, photos, view_network, references=True)
+    return train_heads(photos, open_recognizer(arguments), how, run, watch)
 
 
 def _train_person(arguments: argparse.Namespace) -> Path:

@@ -75,8 +75,7 @@ def find_first_weights(
         raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
     weights = RefStar(params).state_dict()
     if start is not None:
-        around_another = [size for size in (SMALL, BASE, TINY) if size.widths == params.widths]
-        old = migrate(_read_start(start, (params, *around_another))["weights"])
+        old = migrate(_read_start(start, (params, *_around_another(params)))["weights"])
         weights |= {
             name: value
             for name, value in old.items()
@@ -84,6 +83,28 @@ def find_first_weights(
         }
     backbone = read_prior_weights(self_stream, params.prior)
     return weights | {f"backbone.{name}": value for name, value in backbone.items()}
+
+
+def load_first_net(start: Path, params: RefStarParams) -> RefStar:
+    """The network of a ``weights.pt`` or model folder, around whatever backbone, in evaluation mode.
+
+    Raises ValueError where its heads would not fit ``params``.
+    """
+    state = _read_start(start, (params, *_around_another(params)))
+    net = RefStar(RefStarParams.from_dict(state["params"]))
+    for name in ("size", "unshuffle", "widths", "selection_hidden"):
+        ours, theirs = getattr(params, name), getattr(net.params, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{start}: {name} is {theirs}, and {ours} in the network that is to learn from it"
+            )
+    net.load_state_dict(migrate(state["weights"]))
+    return net.eval()
+
+
+def _around_another(params: RefStarParams) -> list[RefStarParams]:
+    """The networks of today that have other backbones and parts of the same size."""
+    return [size for size in (SMALL, BASE, TINY) if size.widths == params.widths]
 
 
 def _read_start(start: Path, networks: Sequence[RefStarParams]) -> dict[str, Any]:
