@@ -364,6 +364,7 @@ def test_a_net_in_training_without_references_is_judged_through_its_view() -> No
 def test_sections_are_named_with_commas() -> None:
     assert read_sections("harm,old") == {Section.HARM, Section.OLD}
     with pytest.raises(
-        Exception, match=r"'harms' is not a valid Section; there are pairs, knobs, gate, views, real, harm"
+        Exception,
+        match=r"'harms' is not a valid Section; there are pairs, knobs, gate, views, parts, real, harm",
     ):
         read_sections("harms")

@@ -47,8 +47,8 @@ def add(commands: Any) -> None:
     evaluate.add_argument(
         "--only",
         type=read_sections,
-        help="sections, separated by commas: pairs, knobs, gate, views, real, harm, old, kinds, super-resolution, "
-        "occluded (default: all)",
+        help="sections, separated by commas: pairs, knobs, gate, views, parts, real, harm, old, kinds, "
+        "super-resolution, occluded (default: all)",
     )
     evaluate.add_argument("--seed", type=int, default=7)
     evaluate.add_argument(

@@ -79,6 +79,7 @@ HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
     *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "hatching", "failures"),
 )
+DIFFERING_COLUMNS = ("cases", "mean_mask", "gain")
 KIND_COLUMNS = (
     *("cases", "gain", "identity", "second_input", "second", "second_same"),
     *("sharpness", "pattern", "failures"),
@@ -115,6 +116,8 @@ def markdown(table: dict[str, Any]) -> str:
         for group, rows in groups.items():
             variants = {name: row for name, row in rows.items() if name != "cases"}
             parts.append(_table(f"{level}, {group}, {rows['cases']} cases", variants, VIEW_COLUMNS))
+    for level, parts_of in _in_order(table.get("parts", {})):
+        parts.append(_table(f"{level}, parts of pairs that were checked by eye", parts_of, DIFFERING_COLUMNS))
     for group, rows in table.get("real", {}).items():
         variants = {name: row for name, row in rows.items() if name != "cases"}
         parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, LEVEL_COLUMNS))
@@ -170,7 +173,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "gate", "views", "real", "harm", "kinds", "occluded", "bars")
+    kept = ("cases", "people", *LEVELS, "gate", "views", "parts", "real", "harm", "kinds", "occluded", "bars")
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):

@@ -16,6 +16,7 @@ Show = Callable[[str, str, Sequence[Pixels]], None]  # sheet, caption, pictures 
 HEADS = {
     "others": "input | look-alike's picture | its result | 2 references | 4 references | right + wrong",
     "real": "input | right | wrong | none | reference | same photograph in high resolution",
+    "people": "input | none | right | reference | truth | what was taken",
     "alone": "input | none | truth",
     "": "input | right | wrong | none | reference | truth",
 }

@@ -12,6 +12,7 @@ from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation import perceptual, second_recognizer
 from refstar_model.evaluation.bars import bars
 from refstar_model.evaluation.cases import cases, few_cases, nearest_strangers, real_cases
+from refstar_model.evaluation.differing_parts import judge_differing_parts
 from refstar_model.evaluation.gate import judge_gate
 from refstar_model.evaluation.harm import measure_harm
 from refstar_model.evaluation.kinds import judge_kinds
@@ -38,6 +39,7 @@ class Section(StrEnum):
     KNOBS = "knobs"  # fidelity and reference_strength, on some of the pairs
     GATE = "gate"  # who references show, by the model, on the pairs
     VIEWS = "views"  # references from another side, and several different ones
+    PARTS = "parts"  # glasses, beards and others that differ between the face and its reference
     REAL = "real"  # real small portraits
     HARM = "harm"  # clean photographs, and real old portraits, as they are
     OLD = "old"  # gray portraits as old photographs
@@ -111,6 +113,10 @@ def evaluate(
     if Section.VIEWS in wanted and extent.references:
         table["views"] = judge_views(
             model, photos, judges, extent.levels, extent.seed, extent.per_group, show
+        )
+    if Section.PARTS in wanted and extent.references and judges.mesh is not None:
+        table["parts"] = judge_differing_parts(
+            model, photos, judges.mesh, extent.levels, extent.seed, show=show
         )
     if Section.REAL in wanted and (found := real_cases(photos)):
         table["real"] = judge_portraits(model, found, judges, extent.references, show)
