@@ -1,4 +1,4 @@
-"""Make docs/references/alone.jpg: faces of every test level, restored without a reference by each model that can.
+"""Make docs/references/alone.jpg: faces of every test level, restored without a reference.
 
     .venv/bin/python docs/references/alone.py --people FOLDER
 
@@ -17,9 +17,9 @@ from refstar_service.app.cli import run
 from refstar_service.settings import Settings
 
 HERE = Path(__file__).parent
-MODELS = ("ganprior", "refstar")
+MODEL = "ganprior"
 SIDE = 256  # of a picture on the sheet: eyes and mouth, at full size
-TITLES = ("input", *MODELS, "original")
+TITLES = ("input", MODEL, "original")
 
 
 def main() -> None:
@@ -53,13 +53,11 @@ def draw_row(index: int, level: str, truth: Pixels) -> Pixels:
     with tempfile.TemporaryDirectory() as name:
         given = Path(name) / "in.png"
         cv2.imwrite(str(given), low_quality[..., ::-1])
-        results = []
-        for model in MODELS:
-            out = Path(name) / f"{model}.png"
-            if run(["restore", str(given), "-o", str(out), "--faces", "aligned", "--model", model]) != 0:
-                raise SystemExit(f"{model} did not restore the face of level {level}")
-            results.append(read(out))
-    cells = [picture[160:416, 128:384].copy() for picture in (low_quality, *results, truth)]
+        out = Path(name) / "out.png"
+        if run(["restore", str(given), "-o", str(out), "--faces", "aligned", "--model", MODEL]) != 0:
+            raise SystemExit(f"{MODEL} did not restore the face of level {level}")
+        restored = read(out)
+    cells = [picture[160:416, 128:384].copy() for picture in (low_quality, restored, truth)]
     cv2.putText(cells[0], level, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
     return np.hstack(cells)
 

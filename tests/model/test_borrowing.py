@@ -46,6 +46,12 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("restore.onnx", "weights.bin", "notes.txt"):
         (zoo / "ganprior" / name).write_bytes(b"of the model before")
     TrainedRestorer(view_network(net), CARD, 7).export(zoo / "refstar", Publication("refstar", "1.0.0"))
+    # As `refstar-model quantize` leaves it: graphs whose parity is not that of weights.
+    lent = json.loads((zoo / "refstar/model.json").read_text())
+    shutil.copy(zoo / "refstar/restore_alone.onnx", zoo / "refstar/restore_alone_int8.onnx")
+    whole = {k: v for k, v in lent["graphs"]["restore_alone"].items() if k != "parity"}
+    lent["graphs"]["restore_alone_int8"] = whole | {"file": "restore_alone_int8.onnx", "quantized": 3}
+    (zoo / "refstar/model.json").write_text(json.dumps(lent))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "sys.argv",
@@ -73,6 +79,7 @@ def test_a_model_that_borrows_its_graphs_has_only_a_manifest(zoo: Path) -> None:
     assert {name: graph.file for name, graph in manifest.graphs.items()} == {
         "restore": "../refstar/restore_alone.onnx",
         "restore_fp16": "../refstar/restore_alone_fp16.onnx",
+        "restore_int8": "../refstar/restore_alone_int8.onnx",
     }
     assert manifest.knobs == {"fidelity"}
     manifest.verify()

@@ -135,13 +135,10 @@ def test_system_3_becomes_the_self_stream_of_a_network_that_was_trained_around_a
         find_first_weights(TINY, start, stream)
 
 
-def test_the_shipped_model_can_be_put_around_system_3(tmp_path: Path) -> None:
-    stream, prior = tmp_path / "prior.pt", GanPrior(SMALL.prior)
+def test_the_shipped_model_can_be_put_around_another_system_3(tmp_path: Path) -> None:
+    params, stream, prior = rest_on_prior(SMALL), tmp_path / "prior.pt", GanPrior(SMALL.prior)
     torch.save({"params": SMALL.prior.to_dict(), "step": 3, "weights": prior.state_dict()}, stream)
-    begun, shipped = (
-        find_first_weights(params, SHIPPED, first)
-        for params, first in ((rest_on_prior(SMALL), stream), (SMALL, None))
-    )
+    begun, shipped = (find_first_weights(params, SHIPPED, first) for first in (stream, None))
     assert begun is not None
     assert shipped is not None
     of_prior = prior.state_dict()
@@ -150,11 +147,16 @@ def test_the_shipped_model_can_be_put_around_system_3(tmp_path: Path) -> None:
         assert torch.equal(value, of_prior[part] if part != name else shipped[name]), name
 
 
+def test_who_begins_at_the_shipped_model_is_told_to_name_its_self_stream() -> None:
+    with pytest.raises(ValueError, match=r"a RefSTAR around system 3: .* \(--self-stream\)"):
+        find_first_weights(SMALL, SHIPPED, None)
+
+
 def test_training_can_begin_at_the_shipped_model() -> None:
-    """Its graphs are of before folded weights had names. What is restored is not compared: they subtract a lattice."""
-    weights = find_first_weights(SMALL, SHIPPED, None)
+    params = rest_on_prior(SMALL)
+    weights = find_first_weights(params, SHIPPED, None)
     assert weights is not None
-    net = RefStar(SMALL).eval()
+    net = RefStar(params).eval()
     net.load_state_dict(weights)
     views, graphs = view_network(net), FolderModel(SHIPPED)
     face = golden_picture(512)
@@ -168,6 +170,7 @@ def test_training_can_begin_at_the_shipped_model() -> None:
             "low_quality": face[None],
             "fidelity": np.full(1, 0.5, np.float32),
             "reference_weight": np.ones((1, 1), np.float32),
+            "gate_strength": np.ones(1, np.float32),
             **{name: value[None] for name, value in encoded.items()},
         }
     )
@@ -175,4 +178,4 @@ def test_training_can_begin_at_the_shipped_model() -> None:
     given |= {"low_quality": torch.from_numpy(face.copy())[None], "fidelity": torch.full((1,), 0.5)}
     said = views.restore.run({**given, "reference_weight": torch.ones(1, 1), "gate_strength": torch.ones(1)})
     assert np.abs(said["selection"].numpy().astype(int) - answer["selection"]).max() <= 1
-    assert np.abs(said["restored"].numpy().astype(int) - answer["restored"]).mean() < 3
+    assert np.abs(said["restored"].numpy().astype(int) - answer["restored"]).max() <= 1

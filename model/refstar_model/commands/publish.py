@@ -91,7 +91,8 @@ def export_weights(arguments: argparse.Namespace) -> None:
     for sentence in manifest["training_data"]:
         print(f"  {sentence}")
     for name, graph in manifest["graphs"].items():
-        print(f"{name}: parity {graph['parity']:.1e}")
+        if "parity" in graph:  # int8 graphs of another folder have none
+            print(f"{name}: parity {graph['parity']:.1e}")
     _print_size(arguments.out)
 
 

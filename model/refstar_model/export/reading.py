@@ -13,7 +13,6 @@ from torch import Tensor
 
 from refstar_model.data.photos import DataError
 from refstar_model.export.folder import find_graph
-from refstar_model.export.older_graphs import find_older_weights, is_older
 from refstar_model.export.views import RestoringViews
 from refstar_model.layers.folding import unfold_weights
 
@@ -42,8 +41,6 @@ def load_folder(
             raise DataError(f"{folder} is of another network: it has no graph {name}")
         try:
             values = {_rename(weight, renamed): value for weight, value in read_initializers(path).items()}
-            if is_older(values):
-                values |= find_older_weights(path, view.module)
             found = unfold_weights(view.module, values)
         except (ValueError, KeyError) as error:
             raise DataError(f"{folder} is of another network: {error}") from None

@@ -16,7 +16,7 @@ from refstar_model.ganprior.weights import UNEXPORTED
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar, RefStarParams
-from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind
+from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, rest_on_prior
 
 #: Names of the parts before backbones could be exchanged, and since.
 RENAMED = {
@@ -70,7 +70,7 @@ def find_first_weights(
     backbone it has, as far as they have the same shape. Raises ValueError where something does not fit.
     """
     if self_stream is None:
-        return None if start is None else upgrade(_read_start(start, (params,)), params)["weights"]
+        return None if start is None else upgrade(_read_own_start(start, params), params)["weights"]
     if params.backbone is not BackboneKind.GAN_PRIOR:
         raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
     weights = RefStar(params).state_dict()
@@ -105,6 +105,20 @@ def load_first_net(start: Path, params: RefStarParams) -> RefStar:
 def _around_another(params: RefStarParams) -> list[RefStarParams]:
     """The networks of today that have other backbones and parts of the same size."""
     return [size for size in (SMALL, BASE, TINY) if size.widths == params.widths]
+
+
+def _read_own_start(start: Path, params: RefStarParams) -> dict[str, Any]:
+    """As `_read_start`, where nothing is said of a self stream."""
+    try:
+        return _read_start(start, (params,))
+    except DataError as error:
+        try:
+            _read_start(start, (rest_on_prior(params),))
+        except DataError:
+            raise error from None
+        raise ValueError(
+            f"{start} is a RefSTAR around system 3: name system 3's weights.pt or model folder too (--self-stream)"
+        ) from None
 
 
 def _read_start(start: Path, networks: Sequence[RefStarParams]) -> dict[str, Any]:
