@@ -17,6 +17,7 @@ HEADS = {
     "others": "input | look-alike's picture | its result | 2 references | 4 references | right + wrong",
     "real": "input | right | wrong | none | reference | same photograph in high resolution",
     "people": "input | none | right | reference | truth | what was taken",
+    "reference": "input | none | right | reference | truth",
     "alone": "input | none | truth",
     "": "input | right | wrong | none | reference | truth",
 }

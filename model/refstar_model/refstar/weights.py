@@ -114,7 +114,7 @@ def _read_own_start(start: Path, params: RefStarParams) -> dict[str, Any]:
     except DataError as error:
         try:
             _read_start(start, (rest_on_prior(params),))
-        except DataError:
+        except ValueError:  # sizes that no prior has, too
             raise error from None
         raise ValueError(
             f"{start} is a RefSTAR around system 3: name system 3's weights.pt or model folder too (--self-stream)"

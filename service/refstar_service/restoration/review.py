@@ -24,9 +24,9 @@ _LEAST_SIDE = 256  # of a crop: a smaller one has no detail that could be judged
 
 _SHARP = 0.15  # `finest_sharpness` of a face that can be sharp already: 98 of 100 moderately degraded ones have less
 #: By so much the result must be sharper, by the sharpness of the face: the limit grows from 0.2, which enlarged
-#: thumbnails have, to 0.4, which seven of eight clean faces exceed. System 3 returns these 1.2 times as sharp at most.
-_SOFT, _CRISP = 0.2, 0.4
-_SHARPER, _CRISPER = 1.1, 1.25
+#: thumbnails have, to 0.3, which most clean faces exceed. System 3 returns these 1.34 times as sharp at most.
+_SOFT, _CRISP = 0.2, 0.3
+_SHARPER, _CRISPER = 1.1, 1.35
 #: A face whose texture grew by so much was coarsely coded, and is smooth no longer; one whose strong noise fell by so
 #: much has been cleaned. Both are better, though no sharper.
 _GROWN, _NOISE, _CLEANED = 1.5, 6.0, 0.7
