@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from narrow_nets import GANPRIOR, REFSTAR
+from refstar_model import cli
 from refstar_model.data.batch import Batch
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
@@ -100,3 +101,23 @@ def test_heads_of_another_size_are_refused(
         train_heads(photos, None, HeadTraining(network, files[1]), Run(tmp_path / "run", start=files[0]))
     with pytest.raises(ValueError, match="--init"):
         train_heads(photos, None, HeadTraining(network, files[1]), Run(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--init", "old.pt"], "--part heads needs --self-stream"),
+        (
+            ["--init", "old.pt", "--self-stream", "prior.pt", "--labels", "l.npz"],
+            "leave out --labels and --vgg",
+        ),
+    ],
+)
+def test_options_that_heads_lack_or_cannot_use_are_named(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, given: list[str], named: str
+) -> None:
+    monkeypatch.chdir(files[0].parent)
+    words = ["refstar-model", "train", "refstar", "--part", "heads", "--out", "run", *given]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match=named):
+        cli.main()

@@ -126,6 +126,8 @@ def _train_heads(arguments: argparse.Namespace, network: "RefStarParams", run: "
             "--part heads needs --self-stream (weights.pt or model folder of system 3) and --init (a trained RefSTAR, "
             "likewise)"
         )
+    if arguments.labels or arguments.vgg:
+        raise SystemExit("--part heads learns from the answers of --init alone: leave out --labels and --vgg")
     how = HeadTraining(network, arguments.self_stream)
     how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
     photos = open_named_photos(arguments)
