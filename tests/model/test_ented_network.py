@@ -11,7 +11,14 @@ from refstar_model.ented.network import Ented
 from refstar_model.ented.params import TINY, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
-from refstar_model.ented.textures import TextureDistribution, TextureExtraction, mix_textures, share_selection
+from refstar_model.ented.textures import (
+    Preference,
+    TextureDistribution,
+    TextureExtraction,
+    Textures,
+    mix_textures,
+    share_selection,
+)
 from torch import Tensor
 
 PARTS = ("dictionary", "refinement", "distribution", "residual")
@@ -41,43 +48,75 @@ def faces(*shape: int) -> Tensor:
 
 def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
     torch.manual_seed(0)
-    extraction, x = TextureExtraction(8, 3).eval(), torch.randn(2, 8, 4, 4)
+    extraction, x = TextureExtraction(8, 2, 4).eval(), torch.randn(2, 8, 4, 4)
     textures, attention = extraction(x)
-    assert textures.shape == (2, 3, 8)
-    assert torch.allclose(attention.sum(2), torch.ones(2, 3))
+    assert textures.shape == (2, 4, 8)
+    assert torch.allclose(attention.sum(2), torch.ones(2, 4))
     values = extraction.value(x).flatten(2)
     assert torch.allclose(textures[1, 2], (values[1] * attention[1, 2]).sum(1), atol=1e-6)
 
 
+def test_textures_begin_at_home_on_a_lattice() -> None:
+    home = Preference(2, 8)()
+    assert home.shape == (4, 8, 8)
+    rows, columns = (
+        (home.flatten(1).argmax(1) // 8 // 4).tolist(),
+        (home.flatten(1).argmax(1) % 8 // 4).tolist(),
+    )
+    assert (rows, columns) == ([0, 0, 1, 1], [0, 1, 0, 1])
+
+
+def test_a_new_operator_brings_back_what_is_at_that_place() -> None:
+    extraction, distribution = TextureExtraction(3, 4, 16).eval(), TextureDistribution(8, 4, 16, 3, 8)
+    slope = torch.linspace(0, 1, 16).expand(16, 16)
+    attention = extraction(slope.expand(1, 3, 16, 16)).attention
+    brought = attention @ slope.reshape(256, 1)  # [1, 16, 1], each texture's place from left to right
+    shares = distribution(
+        torch.zeros(1, 8, 16, 16), Textures(torch.zeros(1, 16, 3), torch.ones(1, 1, 1, 1))
+    ).shares
+    drawn = (brought.transpose(1, 2) @ shares.flatten(2) / shares.flatten(2).sum(1, keepdim=True)).reshape(
+        16, 16
+    )
+    assert (drawn - slope)[:, 3:-3].abs().max() < 0.1
+    assert shares.sum(1).min() > 0.5
+
+
 def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_nothing() -> None:
     torch.manual_seed(0)
-    distribution, x = TextureDistribution(8, 3, 5), torch.randn(2, 8, 4, 4)
-    given = distribution(x, torch.randn(2, 3, 5))
+    distribution, x = TextureDistribution(8, 2, 4, 5, 8), torch.randn(2, 8, 4, 4)
+    textures = Textures(torch.randn(2, 4, 5), torch.ones(2, 1, 1, 1))
+    given = distribution(x, textures)
     assert torch.equal(given.features, x)
-    assert given.shares.shape == (2, 3, 4, 4)
+    assert given.shares.shape == (2, 4, 4, 4)
     assert (given.shares.sum(1) < 1).all()
     with torch.no_grad():
         distribution.bring.weight.normal_()
+        assert (distribution(x, textures).features - x).abs().max() > 1e-2
         distribution.choose.bias[-1] = 60.0
-    assert torch.allclose(distribution(x, torch.randn(2, 3, 5)).features, x, atol=1e-6)
+    assert torch.allclose(distribution(x, textures).features, x, atol=1e-6)
 
 
 def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:
     textures = torch.randn(1, 3, 4, 5)
     weight = torch.tensor([[1.0, 0.5, 0.0]])
     mixed = mix_textures(textures, weight)
-    assert torch.allclose(mixed, (textures[:, 0] + 0.5 * textures[:, 1]) / 1.5, atol=1e-6)
+    assert torch.allclose(mixed.entries, (16 * textures[:, 0] + textures[:, 1]) / 17, atol=1e-6)
+    assert mixed.weight.item() == 1
     order = [2, 0, 1]
-    assert torch.allclose(mix_textures(textures[:, order], weight[:, order]), mixed, atol=1e-6)
     assert torch.allclose(
-        mix_textures(textures, torch.tensor([[0.5, 0.0, 0.0]])), 0.5 * textures[:, 0], atol=1e-6
+        mix_textures(textures[:, order], weight[:, order]).entries, mixed.entries, atol=1e-6
     )
+    half = mix_textures(textures, torch.tensor([[0.5, 0.0, 0.0]]))
+    assert torch.allclose(half.entries, textures[:, 0], atol=1e-6)
+    assert half.weight.item() == 0.5
 
 
 def test_the_selection_says_who_gave_how_much() -> None:
     shares = torch.full((1, 4, 2, 2), 0.2)
     taken = share_selection(shares, torch.tensor([[1.0, 1.0, 0.0]]))
     assert torch.allclose(taken[0].mean((1, 2)), torch.tensor([0.4, 0.4, 0.0]))
+    half = share_selection(shares, torch.tensor([[0.5, 0.0, 0.0]]))
+    assert torch.allclose(half[0].mean((1, 2)), torch.tensor([0.4, 0.0, 0.0]))
 
 
 def test_without_weight_a_reference_says_nothing_at_all() -> None:
@@ -108,11 +147,11 @@ def test_style_codes_ask_only_who_is_there() -> None:
     refinement = Refinement(TINY)
     with torch.no_grad():
         refinement.answer.weight.normal_()
-    width, places = TINY.rendered[TINY.grids[2]], TINY.grids[2] ** 2
+    width, places = TINY.drawn[2], TINY.grids[2] ** 2
     latent = torch.randn(1, width, TINY.grids[2], TINY.grids[2])
     keys, values = torch.randn(2, 1, 2, TINY.base.style, places)
     codes = refinement(latent, None)
-    assert codes.shape == (1, TINY.styles, TINY.base.style)
+    assert codes.shape == (1, TINY.base.codes, TINY.base.style)
     assert torch.equal(refinement(latent, Asked(keys, values, torch.zeros(1, 2))), codes)
     first = refinement(latent, Asked(keys, values, torch.tensor([[1.0, 0.0]])))
     assert (first - codes).abs().max() > 1e-3
@@ -188,9 +227,26 @@ def test_every_part_can_be_left_out(part: str) -> None:
     assert EntedParams.from_dict(params.to_dict()) == params
 
 
-def test_a_new_network_returns_its_input_where_it_has_the_residual() -> None:
-    low_quality = faces(1)
+def test_a_new_network_draws_what_its_backbone_does_whatever_the_reference() -> None:
+    torch.manual_seed(0)
+    net, low_quality = Ented(TINY).eval(), faces(1)
     with torch.no_grad():
-        assert torch.equal(Ented(TINY).eval()(low_quality).picture, low_quality)
-        drawn = Ented(replace(TINY, residual=False)).eval()(low_quality).picture
-    assert (drawn - low_quality).abs().mean() > 0.05
+        for value in net.backbone.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+        own = net.backbone(low_quality).picture
+        assert (own - low_quality).abs().max() > 1e-3
+        assert torch.equal(net(low_quality).picture, own)
+        given = net(low_quality, encode(net, faces(1, 1)), torch.ones(1, 1))
+        assert torch.allclose(given.picture, own, atol=1e-6)
+        assert given.selection.mean() > 0.5  # it looks at textures already, and says nothing of them yet
+
+
+def test_only_what_is_new_is_trained() -> None:
+    for params, is_fixed in ((TINY, True), (replace(TINY, residual=False), False)):
+        net = Ented(params)
+        net.fix()
+        trained = {name.split(".")[0] for name, value in net.named_parameters() if value.requires_grad}
+        assert "gate" not in trained
+        assert ("backbone" not in trained) == is_fixed
+        assert {"references", "refinement", "distributions", "dictionary"} <= trained
+        assert not net.dictionary.words.codes.requires_grad

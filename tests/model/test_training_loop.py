@@ -58,6 +58,18 @@ def stream(start: int, stop: int = 1000) -> Iterator[object]:
         yield torch.randn(4, 2, generator=torch.Generator().manual_seed(index))
 
 
+def test_a_short_run_is_warm_after_a_tenth_of_it() -> None:
+    long = LoopParams(steps=8000, warmup=500)
+    assert long.warm_steps == 500
+    assert long.rate(249, 0.0) == pytest.approx(long.learning_rate / 2)
+    short = replace(long, steps=500)
+    assert short.rate(short.warm_steps, 0.0) == short.learning_rate
+    assert short.warm_steps == 50
+    clocked = replace(long, by_clock=True)
+    assert clocked.rate(3, 0.05) == pytest.approx(clocked.learning_rate / 2)
+    assert clocked.rate(40, 0.5) == pytest.approx(clocked.learning_rate * 0.51)
+
+
 def test_a_run_that_died_ends_where_one_without_a_break_does(tmp_path: Path) -> None:
     whole = Trainee(tmp_path / "whole")
     whole.loop.run(stream(0), whole.step)

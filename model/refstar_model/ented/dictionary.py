@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from refstar_model.ented.params import EntedParams
 from refstar_model.ganprior.mmrb import activate, start
+from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.layers.blocks import ChannelNorm, PixelUp, naf_blocks
 from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
 from refstar_model.picture_encoder import PictureEncoder
@@ -24,7 +25,7 @@ _BLOCKS = (2, 2, 2)  # of the autoencoder, on each grid
 
 
 class Replaced(NamedTuple):
-    latent: Tensor  # [B, C, g, g], of the renderer's first width
+    latent: Tensor  # [B, C, g, g], of the generator's width on that grid
     codes: Tensor  # [B, code_channels, g, g], z as it was before words took its place
 
 
@@ -33,13 +34,14 @@ class Dictionary(nn.Module):
 
     def __init__(self, params: EntedParams) -> None:
         super().__init__()
-        coarse, width = params.base.widths[2], params.rendered[params.grids[2]]
+        coarse, width = params.base.widths[2], params.drawn[2]
         self.to_code = nn.Sequential(
             nn.Conv2d(coarse, params.code_channels, 1), ChannelNorm(params.code_channels)
         )
         self.words = Quantizer(params.codes, params.code_channels)
         self.words.requires_grad_(False)
-        self.from_code = nn.Conv2d(params.code_channels, width, 1)
+        # Beside features that are there already, words begin with nothing to say.
+        self.from_code = EqualizedConv(params.code_channels, width, zero=params.residual)
 
     def forward(self, features: Tensor) -> Replaced:
         """features [B, widths[2], g, g] of degraded faces; the gradient goes past the choice of a word."""

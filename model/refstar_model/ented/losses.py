@@ -1,10 +1,10 @@
 """What ENTED is trained on. Pictures are [B, 3, h, w] in 0..1; every term is a mean over the batch.
 
-    total = pixels + sketch + code + attention + gate + pattern
-            + share (perceptual + style + sharpness + adversarial + identity)
+    total = pixels + code + attention + pattern + hatching + perceptual + style + identity
+            + share (sharpness + adversarial)
 
-``share`` fades in what asks for detail. Pixels: Charbonnier and gradients (losses.pixels); sketch: L1 of the renderer's
-own colors; code: `Dictionary.code_loss`; gate: cross-entropy of who is the same person; attention as in NTED, below.
+``share`` fades in what sharpens. Pixels: Charbonnier and gradients (losses.pixels); code: `Dictionary.code_loss`;
+attention as in NTED, below.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,7 @@ from refstar_model.ented.dictionary import Dictionary
 from refstar_model.ented.network import Restoration
 from refstar_model.ented.references import Attentions
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.layers.person_gate import gate_loss
-from refstar_model.layers.pyramid import down
+from refstar_model.losses.hatching import hatching_loss
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.perception import compare_features, feature_distance, style_distance
@@ -29,53 +28,41 @@ from refstar_model.losses.structure import sharpness_loss
 @dataclass(frozen=True)
 class LossWeights:
     gradient: float = 0.5  # in the pixel loss
-    sketch: float = 0.5
     code: float = 0.1
     attention: float = 1.0
-    gate: float = 0.05
     pattern: float = 1.0
+    hatching: float = 0.1
     perceptual: float = 0.1
     style: float = 0.02
     sharpness: float = 0.1
     adversarial: float = 0.5  # how strong its gradient at the picture is, compared with all others
-    identity: float = 0.1
+    identity: float = 0.2
 
 
-def restoration_terms(result: Restoration, truth: Tensor, weights: LossWeights) -> dict[str, Tensor]:
-    """Terms of every batch: the picture, brought to the truth's size, and the renderer's colors."""
-    picture, sketched = result.picture, truth
-    while picture.shape[-1] > truth.shape[-1]:
-        picture = down(picture)
-    while sketched.shape[-1] > result.sketch.shape[-1]:
-        sketched = down(sketched)
-    return {
-        "pixels": pixel_loss(picture, truth, weights.gradient).mean(),
-        "sketch": weights.sketch * (result.sketch - sketched).abs().mean(),
-        "pattern": weights.pattern * pattern_loss(picture, truth).mean(),
-    }
-
-
-def detail_terms(
-    picture: Tensor, truth: Tensor, weights: LossWeights, recognizer: Recognizer | None, share: float
+def restoration_terms(
+    picture: Tensor, truth: Tensor, weights: LossWeights, recognizer: Recognizer | None
 ) -> dict[str, Tensor]:
-    """What asks for detail, times ``share`` in 0..1; with a recognizer also what it sees in both, and who it sees."""
-    terms = {"sharpness": share * weights.sharpness * sharpness_loss(picture, truth).mean()}
+    """Terms of every batch; with a recognizer also what it sees in both, and who it sees."""
+    terms = {
+        "pixels": pixel_loss(picture, truth, weights.gradient).mean(),
+        "pattern": weights.pattern * pattern_loss(picture, truth).mean(),
+        "hatching": weights.hatching * hatching_loss(picture, truth).mean(),
+    }
     if recognizer is not None:
         seen, wanted = compare_features(recognizer, picture, truth)
-        terms["perceptual"] = share * weights.perceptual * feature_distance(seen, wanted).mean()
-        terms["style"] = share * weights.style * style_distance(seen, wanted).mean()
-        terms["identity"] = share * weights.identity * identity_distance(recognizer, picture, truth).mean()
+        terms["perceptual"] = weights.perceptual * feature_distance(seen, wanted).mean()
+        terms["style"] = weights.style * style_distance(seen, wanted).mean()
+        terms["identity"] = weights.identity * identity_distance(recognizer, picture, truth).mean()
     return terms
+
+
+def sharpness_term(picture: Tensor, truth: Tensor, weights: LossWeights) -> Tensor:
+    return weights.sharpness * sharpness_loss(picture, truth).mean()
 
 
 def code_term(codes: Tensor, wanted: Tensor, dictionary: Dictionary, weights: LossWeights) -> Tensor:
     """``wanted``: the good photograph's words [B, g, g], as indices."""
     return weights.code * dictionary.code_loss(codes, wanted)
-
-
-def gate_term(gate: Tensor, present: Tensor, right: Tensor, weights: LossWeights) -> Tensor:
-    """gate [B, R] logits; only references that are there count."""
-    return weights.gate * gate_loss(gate[present], right[present])
 
 
 def attention_loss(

@@ -1,35 +1,48 @@
 """ENTED: neural textures of a reference, a dictionary and refined style codes. A design of our own after the abstract
 of Lau et al. (arXiv 2401.06978, WACV 2024), on the operators of NTED (CVPR 2022).
 
-    degraded face -> encoder, attention -> code words (`dictionary`) -> latent -> style codes (`refinement`)
+    degraded face -> system 3's codec -> what it says of the whole face (coarse), fine features, style codes
+    coarse        -> code words (`dictionary`) -> latent -> style codes (`refinement`)
     reference     -> textures, keys and values, who it is (`references`)
-    latent, style codes, textures -> renderer -> picture = input + what the finest convolutions add
+    latent, style codes, textures -> system 3's generator and finest convolutions -> picture
 
-The paper's code and sizes are not public: what is ours is said where it is done. Its residual connections are system
-3's here (bending, and a residual on the input), and can be left out, as in its figure 1: then the picture is drawn from
-the latent alone. Before all else the person gate weighs the references: a stranger's textures are not taken.
+The paper's code and sizes are not public: what is ours is said where it is done. Its low-quality encoder and its
+StyleGAN-like renderer are system 3, which is trained and does not change: all that is new learns what a reference adds
+to a picture that is as good as it gets without. Textures are distributed to the codec's features on the fine grid,
+which guide generator and correction (of all places, what is added there changes the picture most), and to the
+generator's on the two coarser ones. The paper's residual connections are system 3's too, and can be left out as in its
+figure 1: then the generator draws a picture from latent, style codes and textures alone, and is trained. Before all
+else the person gate weighs the references: a stranger's textures are not taken.
 """
 
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from refstar_model.backbone import UNAIDED
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import Attentions, ReferenceEncoder, ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
-from refstar_model.ented.renderer import Renderer, Rendering
-from refstar_model.ented.textures import Distributed, mix_textures, share_selection
-from refstar_model.ganprior.attention import FaceAttention
-from refstar_model.ganprior.codec import build_encoder
-from refstar_model.ganprior.network import Finest
+from refstar_model.ented.textures import (
+    Distributed,
+    TextureDistribution,
+    Textures,
+    mix_textures,
+    share_selection,
+)
+from refstar_model.ganprior.codec import Guidance
+from refstar_model.ganprior.generator import Bending
+from refstar_model.ganprior.network import GanPrior
 from refstar_model.layers.person_gate import PersonGate, apply_gate
-from refstar_model.layers.pyramid import resize_grid, up
+from refstar_model.layers.pyramid import resize_grid
+
+#: What is not trained: it comes trained from system 3 and RefSTAR.
+FIXED = ("backbone.", "gate.", "dictionary.words.")
 
 
 class Restoration(NamedTuple):
     picture: Tensor  # [B, 3, S, S], fp32, not clamped
-    sketch: Tensor  # [B, 3, S/4, S/4] in 0..1, not clamped: the renderer's own colors
     codes: Tensor | None  # [B, D, g, g], of the degraded face before words took their place
     gate: Tensor | None  # [B, R], logits that a reference shows the same person
     selection: Tensor | None  # [B, R, f, f] in 0..1, how much of each reference is taken where
@@ -39,21 +52,25 @@ class Restoration(NamedTuple):
 class Ented(nn.Module):
     def __init__(self, params: EntedParams = SMALL) -> None:
         super().__init__()
-        self.params, base = params, params.base
-        coarse = base.widths[2]
-        self.encoder = build_encoder(base)
-        self.attention = FaceAttention(coarse, base.heads, base.attention_layers, params.grids[2])
+        self.params = params
+        self.backbone = GanPrior(params.base)
         self.gate = PersonGate(params.of_gate)
         self.references = ReferenceEncoder(params)
-        width = params.rendered[params.grids[2]]
+        self.fixed = FIXED if params.residual else FIXED[1:]
+        coarse = params.base.widths[2]
         if params.dictionary:
             self.dictionary = Dictionary(params)
         if params.residual or not params.dictionary:
-            self.pass_on = nn.Conv2d(coarse, width, 1)
+            self.pass_on = nn.Conv2d(coarse, params.drawn[2], 1)
         self.refinement = Refinement(params)
-        self.renderer = Renderer(params)
-        if params.residual:
-            self.finest = Finest(base)
+        if params.distribution:
+            rows = zip(params.drawn, params.lattices, params.grids, params.reference_widths, strict=True)
+            self.distributions = nn.ModuleList(TextureDistribution(*row, params.hidden) for row in rows)
+
+    def fix(self) -> None:
+        """Let only what is new be trained."""
+        for name, value in self.named_parameters():
+            value.requires_grad_(not name.startswith(self.fixed))
 
     def encode(self, pictures: Tensor) -> tuple[ReferenceTextures, Attentions]:
         """References [N, 3, S, S] in 0..1."""
@@ -71,48 +88,101 @@ class Ented(nn.Module):
 
         ``gate_strength`` [B] in 0..1: how much the gate's word counts; all of it where it is not given.
         """
-        seen = self.encoder(low_quality)
-        coarse = self.attention(seen.coarse)
-        latent, codes = self._replace(coarse)
+        seen = self.backbone.decoder(self.backbone.analyze(low_quality), UNAIDED)
         gate = textures = asked = None
         if references is not None:
             assert weight is not None
             gate = self.gate(low_quality, references.person)
             weight = apply_gate(weight.float(), gate, gate_strength)
-            fine, middle, coarsest = (
+            textures = tuple(
                 mix_textures(each, weight) for each in (references.fine, references.middle, references.coarse)
             )
-            textures = fine, middle, coarsest
             asked = Asked(references.keys, references.values, weight)
+        words, codes = self._look_up(seen.coarse)
+        latent = self._join(seen.coarse, words)
         styles = self.refinement(latent, asked)
-        drawn = self.renderer(latent, styles, seen, low_quality, textures)
-        picture = self._finish(drawn, seen.fine, low_quality)
-        selection = self._measure_selection(drawn, asked.weight) if asked is not None else None
-        return Restoration(
-            picture, 0.5 + 0.5 * drawn.colors.float(), codes, gate, selection, drawn.distributed
-        )
-
-    def _replace(self, coarse: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not self.params.dictionary:
-            return self.pass_on(coarse), None
-        replaced: Replaced = self.dictionary(coarse)
+        taken: dict[int, Distributed] = {}
         if self.params.residual:
-            return replaced.latent + self.pass_on(coarse), replaced.codes
-        return replaced.latent, replaced.codes
+            picture = self._render(low_quality, seen, words, styles, textures, taken)
+        else:
+            picture = self._draw(latent, styles, textures, taken)
+        selection = self._measure_selection(taken, asked.weight) if asked is not None else None
+        return Restoration(picture, codes, gate, selection, taken)
 
-    def _finish(self, drawn: Rendering, fine: Tensor, low_quality: Tensor) -> Tensor:
-        if drawn.finest_colors is None:
-            added: Tensor = self.finest(drawn.features, fine, low_quality)
-            return low_quality.float() + added.float()
-        return 0.5 + 0.5 * (up(up(drawn.colors)) + drawn.finest_colors).float()
+    def _look_up(self, coarse: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """What the words say that stand for the coarse features, and the codes that they were chosen by."""
+        if not self.params.dictionary:
+            return None, None
+        replaced: Replaced = self.dictionary(coarse)
+        return replaced
 
-    def _measure_selection(self, drawn: Rendering, weight: Tensor) -> Tensor:
+    def _join(self, coarse: Tensor, words: Tensor | None) -> Tensor:
+        """The latent: the words, and beside them (or where there are none) the features themselves."""
+        if words is not None and not self.params.residual:
+            return words
+        passed: Tensor = self.pass_on(coarse)
+        return passed if words is None else passed + words
+
+    def _render(
+        self,
+        low_quality: Tensor,
+        seen: Guidance,
+        words: Tensor | None,
+        styles: Tensor,
+        textures: tuple[Textures, ...] | None,
+        taken: dict[int, Distributed],
+    ) -> Tensor:
+        """With the residual connections."""
+        grids, backbone = self.params.grids, self.backbone
+        fine = self._distribute(seen.fine, 0, textures, taken)
+        bending = dict(seen.bending)
+        if fine is not seen.fine:
+            bending[grids[0]] = backbone.decoder.bend_fine(fine)
+        bend_middle, bend_coarse = bending[grids[1]], bending[grids[2]]
+
+        def bend_coarse_further(x: Tensor) -> Tensor:
+            bent = bend_coarse(x)
+            return self._distribute(bent if words is None else bent + words, 2, textures, taken)
+
+        bending[grids[1]] = lambda x: self._distribute(bend_middle(x), 1, textures, taken)
+        bending[grids[2]] = bend_coarse_further
+        guidance = Guidance(seen.codes + styles, bending, fine, seen.coarse)
+        picture: Tensor = backbone.render(low_quality, guidance).picture
+        return picture
+
+    def _draw(
+        self,
+        latent: Tensor,
+        styles: Tensor,
+        textures: tuple[Textures, ...] | None,
+        taken: dict[int, Distributed],
+    ) -> Tensor:
+        """Without the residual connections."""
+        generator, grids = self.backbone.generator, self.params.grids
+        bending: Bending = {
+            grids[0]: lambda x: self._distribute(x, 0, textures, taken),
+            grids[1]: lambda x: self._distribute(x, 1, textures, taken),
+            grids[2]: lambda x: self._distribute(x + latent, 2, textures, taken),
+        }
+        return generator.draw(generator.mean_code + styles, bending).float()
+
+    def _distribute(
+        self, x: Tensor, index: int, textures: tuple[Textures, ...] | None, taken: dict[int, Distributed]
+    ) -> Tensor:
+        """On the grid of this index; what was taken is added to ``taken``."""
+        if textures is None or not self.params.distribution:
+            return x
+        distributed: Distributed = self.distributions[index](x, textures[index])
+        taken[self.params.grids[index]] = distributed
+        return distributed.features
+
+    def _measure_selection(self, taken: dict[int, Distributed], weight: Tensor) -> Tensor:
         """The mean over the grids, on the fine one."""
         fine = self.params.grids[0]
-        taken = [share_selection(one.shares, weight) for one in drawn.distributed.values()]
-        if not taken:
+        parts = [resize_grid(share_selection(one.shares, weight), fine) for one in taken.values()]
+        if not parts:
             return weight.new_zeros(*weight.shape, fine, fine)
-        total = resize_grid(taken[0], fine)
-        for one in taken[1:]:
-            total = total + resize_grid(one, fine)
-        return total / len(taken)
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total / len(parts)

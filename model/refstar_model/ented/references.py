@@ -46,8 +46,8 @@ class ReferenceEncoder(nn.Module):
             activate=activate,
         )
         self.extract_fine, self.extract_middle, self.extract_coarse = (
-            TextureExtraction(width, count)
-            for width, count in zip(params.reference_widths, params.textures, strict=True)
+            TextureExtraction(*row)
+            for row in zip(params.reference_widths, params.lattices, params.grids, strict=True)
         )
         self.norm = ChannelNorm(coarse)
         self.keys, self.values = (nn.Conv2d(coarse, params.base.style, 1) for _ in range(2))

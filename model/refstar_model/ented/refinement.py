@@ -3,8 +3,9 @@
     s   = what the whole latent says                                  [style]
     w_i = base_i(s) + W_o sum_t softmax_t(q_i(s) . k_t / sqrt d) v_t  for every modulated convolution i
 
-k and v are of the places t of all references' coarse grids. The softmax has one place more, which says nothing, and the
-values are scaled by the references' weights: without a reference, w_i = base_i(s) exactly. W_o starts at zero.
+With the residual connections this is added to the codes of system 3's codec. k and v are of the places t of all
+references' coarse grids. The softmax has one place more, which says nothing, and the values are scaled by the
+references' weights: without a reference, w_i = base_i(s) exactly. W_o starts at zero.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,7 @@ class Asked(NamedTuple):
 class Refinement(nn.Module):
     def __init__(self, params: EntedParams) -> None:
         super().__init__()
-        width, style, count = params.rendered[params.grids[2]], params.base.style, params.styles
+        width, style, count = params.drawn[2], params.base.style, params.base.codes
         self.heads, self.count, self.asks = params.heads, count, params.refinement
         # Every place keeps weights of its own: faces are aligned.
         self.whole = start(nn.Conv2d(width, 2 * width, params.grids[2], groups=width))
@@ -42,7 +43,8 @@ class Refinement(nn.Module):
             self.answer = EqualizedConv(style, style, bias=None, zero=True)
 
     def forward(self, latent: Tensor, asked: Asked | None) -> Tensor:
-        """latent [B, C, g, g], and the references, if there are any; returns style codes [B, styles, style]."""
+        """latent [B, C, g, g], and the references, if there are any; returns style codes [B, codes,
+        style], as differences from the mean code."""
         said = activate(self.sum_up(activate(self.whole(latent))))
         codes = self.base(said).flatten(1).unflatten(1, (self.count, -1))
         if not self.asks or asked is None:

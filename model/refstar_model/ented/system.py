@@ -15,7 +15,7 @@ from refstar_model.options.restoration import (
     spread_out,
     watch_restorer,
 )
-from refstar_model.options.run import read_loop, read_run
+from refstar_model.options.run import check_start, read_loop, read_run
 from refstar_model.system import System, TrainedSystem
 
 if TYPE_CHECKING:
@@ -45,10 +45,14 @@ class EntedSystem:
         )
         parser.add_argument("--dictionary", type=Path, help="weights.pt of --part dictionary")
         parser.add_argument(
-            "--backbone", type=Path, help="weights.pt of ganprior; a new network begins with its encoder"
+            "--backbone",
+            type=Path,
+            help="weights.pt or model folder of ganprior, which a new network is built around and which is not trained",
         )
         parser.add_argument(
-            "--gate", type=Path, help="weights.pt of refstar; a new network begins with its person gate"
+            "--gate",
+            type=Path,
+            help="the same of refstar: a new network has its person gate, not trained either",
         )
         parser.add_argument(
             "--without", nargs="+", choices=PARTS, default=[], help="parts to leave out, for an ablation"
@@ -61,6 +65,15 @@ class EntedSystem:
             raise SystemExit(
                 "--dictionary is needed: weights.pt of --part dictionary, or leave it out with --without dictionary"
             )
+        for option in ("backbone", "gate"):
+            path = getattr(arguments, option)
+            if path is not None:
+                check_start(path, f"--{option}", folders=True)
+            elif arguments.init is None:
+                raise SystemExit(
+                    f"--{option} is needed: ENTED is built around a trained ganprior, and has the person gate of a "
+                    "refstar"
+                )
         spread_out(arguments)
         run = read_run(arguments)
         from refstar_model.ented.export_view import view_network

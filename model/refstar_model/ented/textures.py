@@ -1,13 +1,18 @@
 """Extraction and distribution of neural textures (NTED, CVPR 2022, as ENTED, arXiv 2401.06978, brings it to faces).
 
 Of a reference's features F [c, h w] on one grid, normalized over the channels to F_n, k textures are taken; every place
-of the drawn face then gets a mix of them:
+of the drawn face X then gets a mix of them:
 
-    extraction     A = softmax over places (W_e F_n)          [k, h w]      C = A (W_v F)^T       [k, c]
-    distribution   S = softmax over textures (W_d X)          [k + 1, h w]  X + W_o (C^T S_1..k)  [c', h w]
+    extraction     A = softmax over places (W_e F_n + P_e)     [k, h w]        C = A (W_v F)^T      [k, c]
+    distribution   S = softmax over textures (W_d X + P_d, 0)  [k + 1, h w]    T = C^T S_1..k       [c, h w]
+                   X + (S_1 + ... + S_k) W_o f(W_m (T, X))
 
-Two differences from NTED: there is one texture more, the last, of nothing, so that a place need not take anything (a
-stranger's, or what the reference does not show); and W_o starts at zero, so that a new operator changes nothing.
+Four differences from NTED. There is one texture more, the last, of nothing, so that a place need not take anything (a
+stranger's, or what the reference does not show). Faces are aligned, and NTED's bodies are not: P_e and P_d are learned
+preferences for places, which begin on a lattice, so that a new operator takes a texture from where it brings it, and
+attention has to learn only what is elsewhere. What is added is computed of what is taken and of what is there (f is a
+leaky ReLU, W_o of 3x3), since the renderer behind it is trained already and does not change. And W_o starts at zero,
+so that a new operator changes nothing.
 """
 
 from typing import NamedTuple
@@ -15,8 +20,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.layers.blocks import ChannelNorm
+
+_SPREAD = 0.7  # of a texture's places at first, in spacings of the lattice
+_SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
+
+
+class Preference(nn.Module):
+    """Logits [k, g, g] of where k = lattice^2 textures are at home: a row's and a column's each, added up.
+
+    They begin as normal distributions about the places of a lattice.
+    """
+
+    def __init__(self, lattice: int, grid: int) -> None:
+        super().__init__()
+        places = (torch.arange(grid) + 0.5) / grid * lattice  # in spacings
+        centers = torch.arange(lattice) + 0.5
+        near = -0.5 * ((places - centers[:, None]) / _SPREAD).square()  # [lattice, g]
+        self.rows = nn.Parameter(near.repeat_interleave(lattice, 0))
+        self.columns = nn.Parameter(near.repeat(lattice, 1))
+
+    def forward(self) -> Tensor:
+        return self.rows[:, :, None] + self.columns[:, None, :]
 
 
 class Extracted(NamedTuple):
@@ -25,16 +52,18 @@ class Extracted(NamedTuple):
 
 
 class TextureExtraction(nn.Module):
-    """Features [N, C, h, w] of references to k textures of C entries each."""
+    """Features [N, C, g, g] of references to k textures of C entries each."""
 
-    def __init__(self, channels: int, count: int) -> None:
+    def __init__(self, channels: int, lattice: int, grid: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels)
-        self.look = nn.Conv2d(channels, count, 1, bias=False)
+        self.look = EqualizedConv(channels, lattice**2, bias=None, zero=True)
+        self.home = Preference(lattice, grid)
         self.value = EqualizedConv(channels, channels)
 
     def forward(self, x: Tensor) -> Extracted:
-        attention = torch.softmax(self.look(self.norm(x)).flatten(2).float(), 2)
+        logits = self.look(self.norm(x)).float() + self.home()
+        attention = torch.softmax(logits.flatten(2), 2)
         return Extracted(attention @ self.value(x).flatten(2).transpose(1, 2).float(), attention)
 
 
@@ -44,40 +73,63 @@ class Distributed(NamedTuple):
     logits: Tensor  # [B, k + 1, h, w], of the same
 
 
+class Textures(NamedTuple):
+    """Of all references of a face together, on one grid."""
+
+    entries: Tensor  # [B, k, c]
+    weight: Tensor  # [B, 1, 1, 1] in 0..1, 0: there are none
+
+
 class TextureDistribution(nn.Module):
-    """Adds to features [B, C, h, w] what each place takes of textures [B, k, c]."""
+    """Adds to features [B, C, g, g] what each place takes of textures with ``texture_channels`` entries."""
 
-    def __init__(self, channels: int, count: int, texture_channels: int) -> None:
+    def __init__(self, channels: int, lattice: int, grid: int, texture_channels: int, hidden: int) -> None:
         super().__init__()
-        self.choose = EqualizedConv(channels, count + 1)
-        self.bring = EqualizedConv(texture_channels, channels, bias=None, zero=True)
+        self.choose = EqualizedConv(channels, lattice**2 + 1, zero=True)
+        self.home = Preference(lattice, grid)
+        self.mix = start(nn.Conv2d(texture_channels + channels, hidden, 1))
+        self.bring = EqualizedConv(hidden, channels, 3, zero=True)
 
-    def forward(self, x: Tensor, textures: Tensor) -> Distributed:
-        logits = self.choose(x).float()
+    def forward(self, x: Tensor, textures: Textures) -> Distributed:
+        home = self.home()
+        nothing = home.new_zeros(1, *home.shape[1:])
+        logits = self.choose(x).float() + torch.cat([home, nothing])
         shares = torch.softmax(logits, 1)[:, :-1]
-        taken = (textures.transpose(1, 2) @ shares.flatten(2)).unflatten(2, x.shape[2:])
-        return Distributed(x + self.bring(taken.to(x.dtype)), shares, logits)
+        taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, x.shape[2:])
+        added = self.bring(activate(self.mix(torch.cat([taken.to(x.dtype), x], 1))))
+        amount = (textures.weight * add_shares(shares)).to(x.dtype)
+        return Distributed(x + amount * added, shares, logits)
 
 
-def mix_textures(textures: Tensor, weight: Tensor) -> Tensor:
-    """Those of several references [B, R, k, c] by their weights [B, R] in 0..1 (0 = absent) as one set [B, k, c].
+def mix_textures(textures: Tensor, weight: Tensor) -> Textures:
+    """Those of several references [B, R, k, c] by their weights [B, R] in 0..1 (0 = absent) as one set.
 
-    sum_r w_r C_r / max(1, sum_r w_r): a texture has the same place among its like in all references. The order does not
-    matter, and one reference of half the weight gives half of its textures. Products of matrices and no sums: the order
-    in which onnxruntime adds depends on the batch.
+    sum_r w_r^4 C_r / sum_r w_r^4, of a weight of min(1, sum_r w_r): a texture has the same home in all references, so
+    the likelier reference replaces the other, and does not blur it. The order does not matter.
     """
-    return (_normalize(weight).unsqueeze(1) @ textures.flatten(2)).unflatten(2, textures.shape[2:]).squeeze(1)
+    mixed = (share_references(weight).unsqueeze(1) @ textures.flatten(2)).unflatten(2, textures.shape[2:])
+    return Textures(mixed.squeeze(1), sum_weights(weight).clamp(max=1)[:, :, None, None])
 
 
-def _normalize(weight: Tensor) -> Tensor:
-    """[B, R] in 0..1 so that no row adds up to more than 1."""
+def share_references(weight: Tensor) -> Tensor:
+    """Of weights [B, R] in 0..1, how much of all that is taken comes from each; 0 where all weights are 0."""
+    power = weight.float() ** _SHARPNESS
+    return power / sum_weights(power).clamp(min=1e-12)
+
+
+def sum_weights(weight: Tensor) -> Tensor:
+    """[B, R] to [B, 1]; a product of matrices, since the order in which onnxruntime adds depends on the batch."""
     weight = weight.float()
-    ones = torch.ones(weight.shape[1], 1, dtype=weight.dtype, device=weight.device)
-    return weight / (weight @ ones).clamp(min=1)
+    return weight @ torch.ones(weight.shape[1], 1, dtype=weight.dtype, device=weight.device)
+
+
+def add_shares(shares: Tensor) -> Tensor:
+    """[B, k, h, w] to [B, 1, h, w], how much a place takes at all."""
+    ones = torch.ones(1, shares.shape[1], dtype=shares.dtype, device=shares.device)
+    return (ones @ shares.flatten(2)).unflatten(2, shares.shape[2:])
 
 
 def share_selection(shares: Tensor, weight: Tensor) -> Tensor:
     """How much of each reference is taken where: [B, R, h, w] in 0..1, of ``shares`` [B, k, h, w], weight [B, R]."""
-    ones = torch.ones(1, shares.shape[1], dtype=shares.dtype, device=shares.device)
-    taken = (ones @ shares.flatten(2)).unflatten(2, shares.shape[2:])  # [B, 1, h, w]
-    return _normalize(weight)[:, :, None, None] * taken
+    of_reference = share_references(weight) * sum_weights(weight).clamp(max=1)
+    return of_reference[:, :, None, None] * add_shares(shares)

@@ -1,7 +1,7 @@
 """Training ENTED: ``refstar-model train ented --dictionary runs/dictionary/weights.pt --out runs/ented``.
 
-Same photographs, pairs, wrong references and degradations as RefSTAR's. The dictionary is fixed; encoder and attention
-may begin with system 3's weights, the person gate with RefSTAR's.
+Same photographs, pairs, wrong references and degradations as RefSTAR's. System 3, RefSTAR's person gate and the
+dictionary are there already and are not trained: what is learned is what a reference and the words add to them.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from refstar_model.data.batch import Batch
 from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.lookalikes import find_lookalikes
 from refstar_model.data.photos import PhotoSet
+from refstar_model.data.plan import SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.losses import (
     LossWeights,
     attention_loss,
     code_term,
-    detail_terms,
-    gate_term,
     restoration_terms,
+    sharpness_term,
 )
-from refstar_model.ented.network import Ented, Restoration
+from refstar_model.ented.network import Ented
 from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.weights import begin, load_dictionary, read_weights
@@ -39,20 +39,22 @@ from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, f
 from refstar_model.training.processes import Course
 
 #: 60,000 faces at eight a step of two processes.
-LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=300, judge_every=500, sheet_every=500)
+LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=100, judge_every=500, sheet_every=500)
+#: Few batches without references: of those only the dictionary learns.
+STREAM = StreamParams(mix=SampleMix(alone=0.1, expression=0.3))
 
 
 @dataclass(frozen=True)
 class EntedTraining:
     network: EntedParams = SMALL
     loop: LoopParams = field(default_factory=lambda: LOOP)
-    stream: StreamParams = field(default_factory=StreamParams)
+    stream: StreamParams = field(default_factory=lambda: STREAM)
     losses: LossWeights = field(default_factory=LossWeights)
     sharpening_from: float = 0.5  # share of the run
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     dictionary: Path | None = None  # weights.pt of --part dictionary; needed where the network has one
-    backbone: Path | None = None  # weights.pt of system 3 whose encoder a new run begins with
-    gate: Path | None = None  # weights.pt of RefSTAR whose person gate a new run begins with
+    backbone: Path | None = None  # weights.pt or model folder of system 3, which a new run is built around
+    gate: Path | None = None  # the same of RefSTAR, whose person gate a new run has
 
 
 def train(
@@ -97,6 +99,7 @@ def train(
         given = credit_photos(photos.split("train"), how.stream.mix.weights)
         record = record_training(given, (run.start, how.dictionary, how.backbone, how.gate, run.previous))
         about = {"params": how.network.to_dict(), RECORD: record}
+        module.fix()
         return Task(module, open_batches, step, about, adversary, weights=weights)
 
     return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)
@@ -125,9 +128,7 @@ def training_step(
             features = ReferenceTextures(*(x.unflatten(0, count) for x in encoded))
             result = module(low_quality, features, batch.present.float())
     if not batch.alone:
-        assert result.gate is not None
         right = batch.right & batch.present
-        terms["gate"] = gate_term(result.gate, batch.present, batch.right, losses)
         if result.distributed and bool(right.any()):
             away = attention_loss(result, attentions, references, truth, right)
             terms["attention"] = losses.attention * away
@@ -135,26 +136,19 @@ def training_step(
         with torch.no_grad(), autocast(truth.device):
             wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices
         terms["code"] = code_term(result.codes, wanted, module.dictionary, losses)
-    result = _without_color(result, batch.colorless)
-    terms |= restoration_terms(result, truth, losses)
+    picture = result.picture
+    while picture.shape[-1] > truth.shape[-1]:
+        picture = down(picture)
+    picture = without_color(picture, batch.colorless)
+    terms |= restoration_terms(picture, truth, losses, recognizer)
     if sharpening > 0:
-        picture = result.picture
-        while picture.shape[-1] > truth.shape[-1]:
-            picture = down(picture)
-        terms |= detail_terms(picture, truth, losses, recognizer, sharpening)
+        terms["sharpness"] = sharpening * sharpness_term(picture, truth, losses)
         if adversary is not None:
             fooled, _ = adversary.judge([picture], truth, matched=False)
-            rest = torch.stack(list(terms.values())).sum()
             share = sharpening * losses.adversarial
-            terms["adversarial"] = balance_loss(fooled, rest, [result.picture], share)
+            terms["adversarial"] = balance_loss(fooled, terms["pixels"], [picture], share)
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
-
-
-def _without_color(result: Restoration, colorless: Tensor) -> Restoration:
-    return result._replace(
-        picture=without_color(result.picture, colorless), sketch=without_color(result.sketch, colorless)
-    )
 
 
 def _enlarge(pictures: Tensor, side: int) -> Tensor:

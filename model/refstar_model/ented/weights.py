@@ -4,17 +4,18 @@ A file holds ``params`` (plain values), ``step`` and ``weights`` (a state_dict).
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from refstar_model.data.photos import DataError
 from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import EntedParams
-
-#: Of system 3, what has the same function and shape here.
-_OF_BACKBONE = ("encoder.", "attention.", "finest.", "renderer.fine_bends.")
+from refstar_model.export.folder import find_graph
+from refstar_model.export.reading import read_initializers
+from refstar_model.ganprior.weights import read_weights as read_prior_weights
+from refstar_model.layers.person_gate import PersonGate
 
 
 def load(path: Path) -> tuple[Ented, int]:
@@ -40,60 +41,58 @@ def load_dictionary(path: Path, params: EntedParams) -> DictionaryAutoencoder:
     if "base" not in state["params"] or "to_picture.weight" not in state["weights"]:
         raise ValueError(f"{path} holds no dictionary: train one with --part dictionary")
     kept = EntedParams.from_dict(state["params"])
-    fixed = ("base", "reference_widths", "codes", "code_channels")
-    if any(getattr(kept, name) != getattr(params, name) for name in fixed):
+    if _fix_dictionary(kept) != _fix_dictionary(params):
         raise ValueError(f"{path} holds a dictionary of another network: {state['params']}")
     module = DictionaryAutoencoder(kept)
     module.load_state_dict(state["weights"])
     return module.eval().requires_grad_(False)
 
 
+def _fix_dictionary(params: EntedParams) -> tuple[object, ...]:
+    """The values that fix the shapes of the dictionary and of its autoencoder."""
+    base = params.base
+    return base.size, base.unshuffle, params.reference_widths, params.codes, params.code_channels
+
+
 def begin(
     module: Ented, dictionary: DictionaryAutoencoder | None, backbone: Path | None, gate: Path | None
 ) -> dict[str, Tensor]:
-    """The weights that a new run begins with: the dictionary's words, system 3's encoder, RefSTAR's person gate.
+    """The weights that a new run begins with: system 3, RefSTAR's person gate, the dictionary's words.
 
-    ``backbone``: weights.pt of system 3; what has another shape here begins anew. ``gate``: weights.pt of RefSTAR.
-    Raises ValueError where a file has nothing to take over.
+    ``backbone`` and ``gate``: weights.pt or model folder of system 3 and of RefSTAR. Raises ValueError where one is of
+    another network.
     """
     weights = dict(module.state_dict())
     if dictionary is not None and module.params.dictionary:
         weights["dictionary.words.codes"] = dictionary.words.codes.detach().clone()
     if backbone is not None:
-        theirs = {_rename(name): value for name, value in _read(backbone).items()}
-        _take_over(weights, theirs, _OF_BACKBONE, backbone)
+        theirs = read_prior_weights(backbone, module.params.base)
+        weights |= {f"backbone.{name}": value for name, value in theirs.items()}
     if gate is not None:
-        _take_over(weights, _read(gate), ("gate.",), gate)
+        weights |= {f"gate.{name}": value for name, value in _read_gate(gate, module.gate).items()}
     return weights
 
 
-def _rename(name: str) -> str:
-    """Of system 3's parts, those that lie elsewhere here."""
-    moved = {
-        "decoder.bottom.": "encoder.coarse.",
-        "decoder.attention.": "attention.",
-        "fine_bends.": "renderer.fine_bends.",
-    }
-    for theirs, ours in moved.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
+#: Where a graph of RefSTAR with a gate has it.
+_GATE = "net.gate."
 
 
-def _take_over(
-    weights: dict[str, Tensor], theirs: dict[str, Tensor], parts: tuple[str, ...], path: Path
-) -> None:
-    fitting = {
-        name: value
-        for name, value in theirs.items()
-        if name.startswith(parts) and name in weights and weights[name].shape == value.shape
-    }
-    if not fitting:
-        raise ValueError(f"{path} has nothing that fits this network")
-    weights.update(fitting)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    found: dict[str, Tensor] = state["weights"]
+def _read_gate(path: Path, gate: PersonGate) -> dict[str, Tensor]:
+    """The person gate of a RefSTAR, a ``weights.pt`` or a model folder, as weights of ``gate``."""
+    found: dict[str, Tensor]
+    if path.is_dir():
+        graph = find_graph(path, "restore")
+        values = {} if graph is None else read_initializers(graph)
+        inside = {k.removeprefix(_GATE): value for k, value in values.items() if k.startswith(_GATE)}
+        try:
+            found = gate.unfold(inside)
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{path} has the person gate of another network: {error}") from None
+    else:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        theirs = {k: value for k, value in state["weights"].items() if k.startswith("gate.")}
+        found = {name.removeprefix("gate."): value for name, value in theirs.items()}
+    wanted = {name: value.shape for name, value in gate.state_dict().items()}
+    if {name: value.shape for name, value in found.items()} != wanted:
+        raise DataError(f"{path} has no person gate that fits: name a RefSTAR that has one of the same size")
     return found

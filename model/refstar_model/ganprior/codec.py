@@ -108,6 +108,7 @@ class Guidance(NamedTuple):
     codes: Tensor  # [B, codes, style], differences from the mean code
     bending: Bending
     fine: Tensor  # [B, widths[0], g, g], the decoder's last features
+    coarse: Tensor  # [B, widths[2], g/4, g/4], its first, which have seen the whole face
 
 
 class Decoder(nn.Module):
@@ -146,7 +147,7 @@ class Decoder(nn.Module):
             self.grid // 2: self.bend_middle(middle),
             self.grid: self.bend_fine(fine),
         }
-        return Guidance(self.to_codes(coarse), bending, fine)
+        return Guidance(self.to_codes(coarse), bending, fine, coarse)
 
     def correct(self, fine: Tensor) -> Tensor:
         """The last features [B, C, h, h], whole or a window, to what is added to that part of the input, fp32."""

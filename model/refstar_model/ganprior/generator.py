@@ -69,11 +69,11 @@ class Generator(nn.Module):
     def sample(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """Faces of nobody from z [B, style]; a ``truncation`` below 1 keeps near the mean face."""
         w = self.mean_code + truncation * (self.map(z) - self.mean_code)
-        return self.draw(w.unsqueeze(1).expand(-1, self.codes, -1))
+        return self.draw(w.unsqueeze(1).expand(-1, self.codes, -1), noisy=self.training)
 
-    def draw(self, codes: Tensor) -> Tensor:
-        """Faces from W+ codes [B, codes, style]; in training with noise."""
-        painted = self.paint(codes, UNBENT, noisy=self.training)
+    def draw(self, codes: Tensor, bending: Bending = UNBENT, noisy: bool = False) -> Tensor:
+        """Faces from W+ codes [B, codes, style], in which what ``bending`` says is done; ``noisy`` as for `paint`."""
+        painted = self.paint(codes, bending, noisy)
         finest = self.finest_colors(painted.features, _code(codes, self.codes - 1))
         return 0.5 + 0.5 * (up(up(painted.colors)) + F.pixel_shuffle(finest, 2))
 

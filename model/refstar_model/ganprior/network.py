@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
-from refstar_model.ganprior.codec import Decoder, FineBends, build_encoder
+from refstar_model.ganprior.codec import Decoder, FineBends, Guidance, build_encoder
 from refstar_model.ganprior.generator import Generator
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
@@ -94,7 +94,10 @@ class GanPrior(nn.Module):
     def draw(
         self, low_quality: Tensor, features: Grids, transfer: Transfer, window: Window | None = None
     ) -> Drawing:
-        guidance = self.decoder(features, transfer)
+        return self.render(low_quality, self.decoder(features, transfer), window)
+
+    def render(self, low_quality: Tensor, guidance: Guidance, window: Window | None = None) -> Drawing:
+        """What ``guidance`` says, drawn: by the generator, as a correction, and by the finest convolutions."""
         if window is not None:
             low_quality = window.cut(low_quality, self.params.unshuffle)
         bending = dict(guidance.bending)

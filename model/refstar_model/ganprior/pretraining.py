@@ -81,7 +81,7 @@ def take_prior_step(
     real = photographs.float() / 255
     codes = draw_codes(generator, len(real), mixing)
     with autocast(real.device):
-        fake = generator.draw(codes)
+        fake = generator.draw(codes, noisy=True)
     fooled = adversary.judge(fake.float(), real)
     return fooled, {"adversarial": float(fooled.detach())}
 

@@ -48,7 +48,7 @@ def read_weights(path: Path, params: GanPriorParams) -> dict[str, Tensor]:
         load_folder(view_network(module), path, UNEXPORTED, AS_SELF_STREAM)
         return module.state_dict()
     state = torch.load(path, weights_only=True, map_location="cpu")
-    if GanPriorParams.from_dict(state["params"]) != params:
+    if "prior_widths" not in state["params"] or GanPriorParams.from_dict(state["params"]) != params:
         raise ValueError(f"{path} holds another network: {state['params']}")
     weights: dict[str, Tensor] = state["weights"]
     return weights

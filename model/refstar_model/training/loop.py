@@ -187,7 +187,7 @@ class Loop:
         p = self.params
         if p.by_clock:
             return self.processes.mean(clock.share)
-        return min(1.0, max(0, self.done - p.warmup) / max(1, p.steps - p.warmup))
+        return min(1.0, max(0, self.done - p.warm_steps) / max(1, p.steps - p.warm_steps))
 
     def _step(self, batches: Iterator[B], step: Step[B], progress: float) -> dict[str, float]:
         """One step of the module and of its rival, over ``accumulate`` batches; returns the mean parts."""

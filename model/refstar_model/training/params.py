@@ -5,12 +5,15 @@ from math import cos, pi
 
 from refstar_model.layers.precision import Precision
 
+#: Share of a run after which it is warm at the latest: one of 500 steps was not, where 500 steps were asked for.
+_WARMED = 0.1
+
 
 @dataclass(frozen=True)
 class LoopParams:
     steps: int = 8000
     learning_rate: float = 1e-3
-    warmup: int = 100  # steps
+    warmup: int = 100  # steps, but no more than a tenth of the run
     final_rate: float = 0.02  # share of the learning rate that the cosine ends at
     weight_decay: float = 1e-4
     momentum: float = 0.9  # of the module; its rival has none
@@ -27,10 +30,18 @@ class LoopParams:
     by_clock: bool = False
     precision: Precision = Precision.BF16
 
+    @property
+    def warm_steps(self) -> int:
+        """After so many steps the rate falls; by the clock, at the latest after a tenth of the time."""
+        return self.warmup if self.by_clock else min(self.warmup, max(1, int(self.steps * _WARMED)))
+
     def rate(self, warmed: int, progress: float) -> float:
         """The learning rate at a ``progress`` in 0..1, ``warmed`` steps after it began to rise: linear warm-up, then
         cosine."""
-        if warmed < self.warmup:
-            return self.learning_rate * (warmed + 1) / self.warmup
+        warm = 1.0 if warmed >= self.warm_steps else (warmed + 1) / self.warm_steps
+        if self.by_clock:
+            warm = max(warm, progress / _WARMED)
+        if warm < 1:
+            return self.learning_rate * warm
         cosine = 0.5 + 0.5 * cos(pi * progress)
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * cosine)
