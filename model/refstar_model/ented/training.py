@@ -41,7 +41,7 @@ from refstar_model.training.processes import Course
 #: 60,000 faces at eight a step of two processes.
 LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=100, judge_every=500, sheet_every=500)
 #: Few batches without references: of those only the dictionary learns.
-STREAM = StreamParams(mix=SampleMix(alone=0.1, expression=0.3))
+STREAM = StreamParams(mix=SampleMix(alone=0.1))
 
 
 @dataclass(frozen=True)
