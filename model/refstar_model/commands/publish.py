@@ -58,6 +58,13 @@ def add(commands: Any) -> None:
         help="write no graphs, but use those without references of this model folder of RefSTAR beside --out, whose "
         "self stream these weights are: one file of weights for both",
     )
+    export.add_argument(
+        "--weights-with",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the graphs in this model folder beside --out, so that weights which both have are stored once; "
+        "--out has a model.json only",
+    )
     export.set_defaults(run=export_weights)
 
     quantize = commands.add_parser("quantize", help="add int8 graphs to a model folder, for CPUs")
@@ -76,8 +83,13 @@ def add(commands: Any) -> None:
 
 
 def export_weights(arguments: argparse.Namespace) -> None:
+    from refstar_model.export.joining import join_folder
     from refstar_model.export.restoring import TrainedRestorer
 
+    if arguments.graphs_of and arguments.weights_with:
+        raise SystemExit(
+            "--graphs-of writes no graphs, so there is nothing for --weights-with to keep: leave one out"
+        )
     photos = open_named_photos(arguments) if arguments.data or roots_from_environment() else None
     trained = load_trained(arguments.system, arguments.weights)
     model = describe_publication(arguments)
@@ -87,6 +99,8 @@ def export_weights(arguments: argparse.Namespace) -> None:
         manifest = trained.borrow(arguments.out, model, arguments.graphs_of)
     else:
         manifest = trained.export(arguments.out, model, photos)
+        if arguments.weights_with:
+            manifest = join_folder(arguments.out, arguments.weights_with)
     print(f"{manifest['name']} {manifest['version']}, license {manifest['license']}, trained on:")
     for sentence in manifest["training_data"]:
         print(f"  {sentence}")

@@ -50,12 +50,14 @@ def prepare_folder(folder: Path) -> Iterator[Path]:
 
 
 def complete_manifest(part: Path, manifest: dict[str, Any]) -> None:
-    """Let the graphs that ``manifest`` names share their weights, if they are several; add the names of their inputs
-    and all hashes, and write it."""
+    """Let the graphs that ``manifest`` names, and other models' that lie here too (`export.joining`), share their
+    weights, if they are several; add the names of their inputs and all hashes, and write it."""
     graphs = manifest["graphs"]
-    if len(graphs) > 1:
+    own = [part / graph["file"] for graph in graphs.values()]
+    others = sorted(set(part.glob("*.onnx")) - set(own))
+    if len(own) + len(others) > 1:
         manifest.setdefault("weights", {"file": WEIGHTS})
-        share_weights([part / graph["file"] for graph in graphs.values()], part / WEIGHTS)
+        share_weights([*own, *others], part / WEIGHTS)
     for graph in graphs.values():
         model = onnx.load(str(part / graph["file"]), load_external_data=False)
         graph["inputs"] = [value.name for value in model.graph.input]

@@ -34,6 +34,10 @@ CARD = SystemCard(
 )
 
 
+#: What an ablation leaves out, as --without names it.
+PARTS = ("alignment", "gate", "cycle")
+
+
 class RefStarSystem:
     title = "selection, transfer and reconstruction with references"
 
@@ -60,6 +64,13 @@ class RefStarSystem:
         parser.add_argument(
             "--labels", type=Path, help="file of selection masks and mesh points (data/selection_masks.py)"
         )
+        parser.add_argument(
+            "--without",
+            nargs="+",
+            choices=PARTS,
+            default=[],
+            help="parts to leave out, for an ablation: of the network (with --steps 0 of a trained one), or a loss",
+        )
         parser.add_argument("--vgg", type=Path, help="torchvision's VGG-19 weights, for the VGG loss")
         parser.add_argument(
             "--compiled",
@@ -73,6 +84,7 @@ class RefStarSystem:
         spread_out(arguments)
         run = read_run(arguments, folders=True)
         from refstar_model.refstar.export_view import view_network
+        from refstar_model.refstar.losses import LossWeights
         from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, rest_on_prior
         from refstar_model.refstar.training import RefStarTraining, train
 
@@ -86,8 +98,14 @@ class RefStarSystem:
             network = rest_on_prior(network, Attention(arguments.attention or "none"))
         if arguments.part == "heads":
             return _train_heads(arguments, network, run)
+        if "alignment" in arguments.without:
+            network = replace(network, reach=0.0)
+        if "gate" in arguments.without:
+            network = replace(network, gate=False)
+        losses = LossWeights(cycle=0.0) if "cycle" in arguments.without else LossWeights()
         how = RefStarTraining(
             network=network,
+            losses=losses,
             vgg=arguments.vgg,
             labels=arguments.labels,
             compiled=arguments.compiled,
@@ -126,8 +144,10 @@ def _train_heads(arguments: argparse.Namespace, network: "RefStarParams", run: "
             "--part heads needs --self-stream (weights.pt or model folder of system 3) and --init (a trained RefSTAR, "
             "likewise)"
         )
-    if arguments.labels or arguments.vgg:
-        raise SystemExit("--part heads learns from the answers of --init alone: leave out --labels and --vgg")
+    if arguments.labels or arguments.vgg or arguments.without:
+        raise SystemExit(
+            "--part heads learns from the answers of --init alone: leave out --labels, --vgg and --without"
+        )
     how = HeadTraining(network, arguments.self_stream)
     how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
     photos = open_named_photos(arguments)
