@@ -109,7 +109,11 @@ def test_heads_of_another_size_are_refused(
         (["--init", "old.pt"], "--part heads needs --self-stream"),
         (
             ["--init", "old.pt", "--self-stream", "prior.pt", "--labels", "l.npz"],
-            "leave out --labels and --vgg",
+            "leave out --labels, --vgg and --without",
+        ),
+        (
+            ["--init", "old.pt", "--self-stream", "prior.pt", "--without", "gate"],
+            "leave out --labels, --vgg and --without",
         ),
     ],
 )

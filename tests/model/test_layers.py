@@ -108,6 +108,22 @@ def test_weights_are_found_again_in_those_that_were_folded() -> None:
         assert torch.allclose(fresh.state_dict()[name], value, atol=1e-6), name
 
 
+@pytest.mark.parametrize("channels", [16, 256])
+def test_what_was_folded_rounded_and_read_again_is_folded_to_the_same_weights(channels: int) -> None:
+    torch.manual_seed(0)
+    norm, conv = ChannelNorm(channels), nn.Conv2d(channels, 2 * channels, 1)
+    with torch.no_grad():
+        norm.weight.normal_(1, 0.3)
+        norm.bias.normal_()
+        first, bias = (value.half().float() for value in norm.fold_into(conv))
+        again = nn.Conv2d(channels, 2 * channels, 1)
+        again.weight.copy_(first)
+        again.bias.copy_(bias)
+        assert torch.equal(ChannelNorm(channels).fold_into(again)[0], first)
+        assert torch.equal(ChannelNorm(channels).fold_into(again)[1], bias)
+        assert not torch.equal(first, conv.weight)
+
+
 def test_weights_of_another_shape_are_refused() -> None:
     small, large = nn.Sequential(UnshuffledConv(2, 4, 3)), nn.Sequential(UnshuffledConv(2, 8, 3))
     fold_modules(small)

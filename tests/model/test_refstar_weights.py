@@ -179,3 +179,18 @@ def test_training_can_begin_at_the_shipped_model() -> None:
     said = views.restore.run({**given, "reference_weight": torch.ones(1, 1), "gate_strength": torch.ones(1)})
     assert np.abs(said["selection"].numpy().astype(int) - answer["selection"]).max() <= 1
     assert np.abs(said["restored"].numpy().astype(int) - answer["restored"]).max() <= 1
+
+
+def test_a_part_can_be_left_out_of_a_trained_network(tmp_path: Path) -> None:
+    net = trained(TINY)
+    start, stream = tmp_path / "start.pt", tmp_path / "prior.pt"
+    torch.save(saved(net), start)
+    prior = GanPrior(ganprior.TINY)
+    torch.save({"params": ganprior.TINY.to_dict(), "step": 3, "weights": prior.state_dict()}, stream)
+    whole = find_first_weights(rest_on_prior(TINY), start, stream)
+    left = find_first_weights(replace(rest_on_prior(TINY), reach=0.0, gate=False), start, stream)
+    assert whole is not None
+    assert left is not None
+    gone = whole.keys() - left.keys()
+    assert {name.split(".")[0] for name in gone} == {"alignment", "gate"}
+    assert all(torch.equal(value, whole[name]) for name, value in left.items())

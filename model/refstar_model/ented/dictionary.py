@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ented.params import EntedParams
+from refstar_model.ented.textures import start_at_zero
 from refstar_model.ganprior.mmrb import activate, start
-from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.layers.blocks import ChannelNorm, PixelUp, naf_blocks
 from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
 from refstar_model.picture_encoder import PictureEncoder
@@ -40,8 +40,9 @@ class Dictionary(nn.Module):
         )
         self.words = Quantizer(params.codes, params.code_channels)
         self.words.requires_grad_(False)
-        # Beside features that are there already, words begin with nothing to say.
-        self.from_code = EqualizedConv(params.code_channels, width, zero=params.residual)
+        self.from_code = nn.Conv2d(params.code_channels, width, 1)
+        if params.residual:  # beside features that are there already
+            start_at_zero(self.from_code)
 
     def forward(self, features: Tensor) -> Replaced:
         """features [B, widths[2], g, g] of degraded faces; the gradient goes past the choice of a word."""

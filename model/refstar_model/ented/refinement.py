@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
+from refstar_model.ented.textures import start_at_zero
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.modulation import EqualizedConv
 
@@ -36,11 +37,11 @@ class Refinement(nn.Module):
         # Every place keeps weights of its own: faces are aligned.
         self.whole = start(nn.Conv2d(width, 2 * width, params.grids[2], groups=width))
         self.sum_up = start(nn.Conv2d(2 * width, style, 1))
-        self.base = EqualizedConv(style, count * style, zero=True)
+        self.base = start_at_zero(nn.Conv2d(style, count * style, 1))
         if self.asks:
             self.ask = EqualizedConv(style, count * style)
             self.nothing = nn.Parameter(torch.zeros(params.heads, 1, 1))
-            self.answer = EqualizedConv(style, style, bias=None, zero=True)
+            self.answer = start_at_zero(nn.Conv2d(style, style, 1, bias=False))
 
     def forward(self, latent: Tensor, asked: Asked | None) -> Tensor:
         """latent [B, C, g, g], and the references, if there are any; returns style codes [B, codes,

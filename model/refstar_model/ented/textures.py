@@ -28,6 +28,14 @@ _SPREAD = 0.7  # of a texture's places at first, in spacings of the lattice
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
 
+def start_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
+    """What begins with nothing to say. Not equalized: that would take ten times as many steps to leave zero (after 144
+    steps a reference had changed nothing yet)."""
+    for value in conv.parameters():
+        nn.init.zeros_(value)
+    return conv
+
+
 class Preference(nn.Module):
     """Logits [k, g, g] of where k = lattice^2 textures are at home: a row's and a column's each, added up.
 
@@ -57,7 +65,7 @@ class TextureExtraction(nn.Module):
     def __init__(self, channels: int, lattice: int, grid: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels)
-        self.look = EqualizedConv(channels, lattice**2, bias=None, zero=True)
+        self.look = start_at_zero(nn.Conv2d(channels, lattice**2, 1, bias=False))
         self.home = Preference(lattice, grid)
         self.value = EqualizedConv(channels, channels)
 
@@ -85,10 +93,10 @@ class TextureDistribution(nn.Module):
 
     def __init__(self, channels: int, lattice: int, grid: int, texture_channels: int, hidden: int) -> None:
         super().__init__()
-        self.choose = EqualizedConv(channels, lattice**2 + 1, zero=True)
+        self.choose = start_at_zero(nn.Conv2d(channels, lattice**2 + 1, 1))
         self.home = Preference(lattice, grid)
         self.mix = start(nn.Conv2d(texture_channels + channels, hidden, 1))
-        self.bring = EqualizedConv(hidden, channels, 3, zero=True)
+        self.bring = start_at_zero(nn.Conv2d(hidden, channels, 3, padding=1))
 
     def forward(self, x: Tensor, textures: Textures) -> Distributed:
         home = self.home()

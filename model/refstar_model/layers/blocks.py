@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from refstar_model.layers.folding import Weights, fix
 
 EPSILON = 1e-6  # added to variances
+_HALF_ROUNDING = 2.0**-11  # of a number in fp16, as a share of it, at most
 
 
 class ChannelNorm(nn.Module):
@@ -36,16 +37,20 @@ class ChannelNorm(nn.Module):
         """Kernel and bias with which ``conv(self(x))`` is ``F.conv2d(scale_places(x), kernel, bias)``; ``conv`` is 1x1.
 
         Centering, weight and bias of the norm are linear and go into the kernel; what is left of it is one factor per
-        place, 1 / sd. For evaluation: x is passed over three times fewer.
+        place, 1 / sd. For evaluation: x is passed over three times fewer. A kernel that was centered once and then
+        rounded to fp16 stays as it is: what is exported again has the same weights, bit by bit.
         """
         kernel, channels = conv.weight.flatten(1), conv.in_channels
         weighed = kernel * self.weight.flatten()
         # A product and not a mean, for the reason that average_channels gives.
         centering = torch.full((channels, 1), 1 / channels, dtype=kernel.dtype, device=kernel.device)
+        mean = weighed @ centering
+        rounding = weighed.abs().amax(1, keepdim=True) * (_HALF_ROUNDING / channels**0.5)
+        mean = torch.where(mean.abs() > rounding, mean, torch.zeros_like(mean))
         bias = kernel @ self.bias.flatten()
         if conv.bias is not None:
             bias = bias + conv.bias
-        return (weighed - weighed @ centering)[:, :, None, None], bias
+        return (weighed - mean)[:, :, None, None], bias
 
 
 def scale_places(x: Tensor) -> Tensor:
