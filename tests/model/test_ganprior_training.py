@@ -12,6 +12,7 @@ from refstar_model.data.plan import SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
 from refstar_model.ganprior.network import GanPrior
+from refstar_model.ganprior.params import PARTS
 from refstar_model.ganprior.training import (
     GanPriorTraining,
     LossWeights,
@@ -106,6 +107,22 @@ def test_weights_of_another_network_are_refused(photos: PhotoSet, tmp_path: Path
     weights = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), Run(tmp_path))
     with pytest.raises(ValueError, match="holds another network"):
         read_weights(weights, replace(GANPRIOR, attention_layers=0))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_can_be_left_out_of_trained_weights(photos: PhotoSet, tmp_path: Path, part: str) -> None:
+    whole = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), Run(tmp_path / "whole"))
+    less = replace(HOW, network=GANPRIOR.leave_out([part]), loop=replace(HOW.loop, steps=0))
+    with pytest.raises(ValueError, match="holds another network"):
+        train(photos, None, less, Run(tmp_path / "refused", start=whole))
+    net, _ = load(train(photos, None, replace(less, whole=GANPRIOR), Run(tmp_path / "less", start=whole)))
+    kept = torch.load(whole, weights_only=True)["weights"]
+    anew = {name for name, value in net.state_dict().items() if not torch.equal(value, kept[name])}
+    assert net.params == less.network
+    assert len(net.state_dict()) < len(kept)
+    # Without its finest grid the generator takes fewer codes, and the coarser of its bends is the only one.
+    of_finest = {"decoder.to_codes.out.weight", "decoder.to_codes.out.bias", "fine_bends.bends.0.conv.weight"}
+    assert anew == (of_finest if part == "finest" else set())
 
 
 def test_a_run_from_trained_weights_sharpens_from_the_first_step_on_and_sees_good_pictures_at_once() -> None:

@@ -29,7 +29,7 @@ from refstar_model.losses.structure import sharpness_loss
 class LossWeights:
     gradient: float = 0.5  # in the pixel loss
     code: float = 0.1
-    attention: float = 1.0
+    attention: float = 0.3
     pattern: float = 1.0
     hatching: float = 0.1
     perceptual: float = 0.1

@@ -18,7 +18,7 @@ class EntedParams:
     base: GanPriorParams = field(default_factory=lambda: ganprior.SMALL)
     reference_widths: tuple[int, int, int] = (48, 96, 192)
     reference_blocks: tuple[int, int, int] = (1, 1, 1)
-    lattices: tuple[int, int, int] = (16, 16, 8)  # textures begin on so many rows and columns of places
+    lattices: tuple[int, int, int] = (32, 16, 8)  # textures begin on so many rows and columns of places
     hidden: int = 64  # channels between what is taken and what is added
     codes: int = 1024  # of the dictionary
     code_channels: int = 64

@@ -24,7 +24,7 @@ from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.layers.blocks import ChannelNorm
 
-_SPREAD = 0.7  # of a texture's places at first, in spacings of the lattice
+_SPREAD = 0.5  # of a texture's places at first, in spacings of the lattice
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
 

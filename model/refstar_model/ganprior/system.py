@@ -62,7 +62,11 @@ class GanPriorSystem:
             help="share of the run after which discriminator and sharpness act (default: 0.5, with --init 0)",
         )
         parser.add_argument(
-            "--without", nargs="+", choices=PARTS, default=[], help="parts to leave out, for an ablation"
+            "--without",
+            nargs="+",
+            choices=PARTS,
+            default=[],
+            help="parts to leave out, for an ablation; with --init, of that network",
         )
         parser.add_argument(
             "--block", choices=list(BlockKind), help="what the codec is made of (default: that of --size)"
@@ -92,10 +96,12 @@ class GanPriorSystem:
         from refstar_model.ganprior.params import BASE, SMALL
         from refstar_model.ganprior.training import GanPriorTraining, train
 
-        network = (BASE if arguments.size == "base" else SMALL).leave_out(arguments.without)
+        size = BASE if arguments.size == "base" else SMALL
+        whole = replace(size, block=BlockKind(arguments.block or size.block))
         how = GanPriorTraining(
-            network=replace(network, block=BlockKind(arguments.block or network.block)),
+            network=whole.leave_out(arguments.without),
             prior=arguments.prior,
+            whole=whole if arguments.without else None,
             compiled=arguments.compiled,
         )
         stream = read_stream(arguments, how.stream)

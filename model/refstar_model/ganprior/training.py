@@ -72,6 +72,9 @@ class GanPriorTraining:
     windowed: float = 0.75  # share of the steps that draw a window of half the side; not with ``compiled``
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     prior: Path | None = None  # weights.pt of the generator by itself, for a run that begins from nothing
+    whole: GanPriorParams | None = (
+        None  # of an ablation, the network that a run begins with and leaves parts out of
+    )
     compiled: bool = False
 
     def go_on(self) -> "GanPriorTraining":
@@ -109,7 +112,7 @@ def train(
             window = None if how.compiled else draw_window(how, moment.done)
             return training_step(draw, module, batch, how.losses, adversary, judge, sharpening, window)
 
-        weights = find_first_weights(module, run.start, how.prior)
+        weights = find_first_weights(module, run.start, how.prior, how.whole)
         given = credit_photos(photos.split("train"), how.stream.mix.weights)
         record = record_training(given, (run.start, how.prior, run.previous))
         about = {"params": how.network.to_dict(), RECORD: record}

@@ -26,13 +26,20 @@ UNEXPORTED = (
 AS_SELF_STREAM = {"net.backbone.": "net.net."}
 
 
-def find_first_weights(module: GanPrior, start: Path | None, prior: Path | None) -> dict[str, Tensor] | None:
+def find_first_weights(
+    module: GanPrior, start: Path | None, prior: Path | None, whole: GanPriorParams | None = None
+) -> dict[str, Tensor] | None:
     """What a new run begins with: another run's weights or a model folder, or a pre-trained generator and a new codec.
 
-    None for a new network. Raises ValueError where both are asked for, or a file is of another network.
+    ``whole``: of an ablation, the network that ``start`` is of; what the module has in another shape begins anew. None
+    for a new network. Raises ValueError where both are asked for, or a file is of another network.
     """
     if start and prior:
         raise ValueError(f"{start} has a prior already: begin from it, or from {prior}, not from both")
+    if start and whole is not None:
+        own = module.state_dict()
+        old = read_weights(start, whole)
+        return own | {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
     if start:
         return read_weights(start, module.params)
     if prior:
