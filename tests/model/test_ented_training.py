@@ -13,6 +13,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
+from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.dictionary_training import DictionaryTraining, train_dictionary
 from refstar_model.ented.losses import LossWeights
 from refstar_model.ented.network import Ented
@@ -80,6 +81,9 @@ def test_a_new_run_is_built_around_a_backbone_and_has_a_gate(tmp_path: Path) -> 
     assert torch.equal(weights["gate.encoder.out.weight"], gated["gate.encoder.out.weight"])
     assert torch.equal(weights["gate.weigh"], gated["gate.weigh"])
     Ented(ENTED).load_state_dict(weights)
+    words = DictionaryAutoencoder(ENTED)
+    encoder = begin(Ented(ENTED), words, backbone, gate)["references.encoder.stem.weight"]
+    assert torch.equal(encoder, words.encoder.stem.weight)
     with pytest.raises(ValueError, match="no person gate that fits"):
         begin(Ented(ENTED), None, None, backbone)
     with pytest.raises(ValueError, match="another network"):

@@ -21,7 +21,7 @@ from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
 from refstar_model.picture_encoder import PictureEncoder
 
 _CROSS_ENTROPY = 0.5
-_BLOCKS = (2, 2, 2)  # of the autoencoder, on each grid
+_BLOCKS = (2, 2, 2)  # of the autoencoder's decoder, coarse to fine
 
 
 class Replaced(NamedTuple):
@@ -70,7 +70,7 @@ class DictionaryAutoencoder(nn.Module):
         self.params = params
         self.unshuffle = params.base.unshuffle
         self.encoder = PictureEncoder(
-            params.reference_widths, _BLOCKS, self.unshuffle, start=start, activate=activate
+            params.reference_widths, params.reference_blocks, self.unshuffle, start=start, activate=activate
         )
         self.to_code = nn.Sequential(
             nn.Conv2d(coarse, params.code_channels, 1), ChannelNorm(params.code_channels)

@@ -25,6 +25,7 @@ from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import Attentions, ReferenceEncoder, ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
+    STYLES,
     Distributed,
     TextureDistribution,
     Textures,
@@ -65,7 +66,9 @@ class Ented(nn.Module):
         self.refinement = Refinement(params)
         if params.distribution:
             rows = zip(params.drawn, params.lattices, params.grids, params.reference_widths, strict=True)
-            self.distributions = nn.ModuleList(TextureDistribution(*row, params.hidden) for row in rows)
+            self.distributions = nn.ModuleList(
+                TextureDistribution(*row, params.hidden, params.base.style) for row in rows
+            )
 
     def fix(self) -> None:
         """Let only what is new be trained."""
@@ -134,7 +137,7 @@ class Ented(nn.Module):
     ) -> Tensor:
         """With the residual connections."""
         grids, backbone = self.params.grids, self.backbone
-        fine = self._distribute(seen.fine, 0, textures, taken)
+        fine = self._distribute(seen.fine, 0, styles, textures, taken)
         bending = dict(seen.bending)
         if fine is not seen.fine:
             bending[grids[0]] = backbone.decoder.bend_fine(fine)
@@ -142,11 +145,11 @@ class Ented(nn.Module):
 
         def bend_coarse_further(x: Tensor) -> Tensor:
             bent = bend_coarse(x)
-            return self._distribute(bent if words is None else bent + words, 2, textures, taken)
+            return self._distribute(bent if words is None else bent + words, 2, styles, textures, taken)
 
-        bending[grids[1]] = lambda x: self._distribute(bend_middle(x), 1, textures, taken)
+        bending[grids[1]] = lambda x: self._distribute(bend_middle(x), 1, styles, textures, taken)
         bending[grids[2]] = bend_coarse_further
-        guidance = Guidance(seen.codes + styles, bending, fine, seen.coarse)
+        guidance = Guidance(seen.codes + styles[:, : self.params.base.codes], bending, fine, seen.coarse)
         picture: Tensor = backbone.render(low_quality, guidance).picture
         return picture
 
@@ -160,19 +163,26 @@ class Ented(nn.Module):
         """Without the residual connections."""
         generator, grids = self.backbone.generator, self.params.grids
         bending: Bending = {
-            grids[0]: lambda x: self._distribute(x, 0, textures, taken),
-            grids[1]: lambda x: self._distribute(x, 1, textures, taken),
-            grids[2]: lambda x: self._distribute(x + latent, 2, textures, taken),
+            grids[0]: lambda x: self._distribute(x, 0, styles, textures, taken),
+            grids[1]: lambda x: self._distribute(x, 1, styles, textures, taken),
+            grids[2]: lambda x: self._distribute(x + latent, 2, styles, textures, taken),
         }
-        return generator.draw(generator.mean_code + styles, bending).float()
+        return generator.draw(generator.mean_code + styles[:, : self.params.base.codes], bending).float()
 
     def _distribute(
-        self, x: Tensor, index: int, textures: tuple[Textures, ...] | None, taken: dict[int, Distributed]
+        self,
+        x: Tensor,
+        index: int,
+        styles: Tensor,
+        textures: tuple[Textures, ...] | None,
+        taken: dict[int, Distributed],
     ) -> Tensor:
         """On the grid of this index; what was taken is added to ``taken``."""
         if textures is None or not self.params.distribution:
             return x
-        distributed: Distributed = self.distributions[index](x, textures[index])
+        first = self.params.base.codes + STYLES * index
+        own = styles[:, first : first + STYLES]
+        distributed: Distributed = self.distributions[index](x, textures[index], own)
         taken[self.params.grids[index]] = distributed
         return distributed.features
 

@@ -17,7 +17,7 @@ class EntedParams:
 
     base: GanPriorParams = field(default_factory=lambda: ganprior.SMALL)
     reference_widths: tuple[int, int, int] = (48, 96, 192)
-    reference_blocks: tuple[int, int, int] = (1, 1, 1)
+    reference_blocks: tuple[int, int, int] = (2, 2, 2)  # as many as the dictionary's encoder has
     lattices: tuple[int, int, int] = (32, 16, 8)  # textures begin on so many rows and columns of places
     hidden: int = 64  # channels between what is taken and what is added
     codes: int = 1024  # of the dictionary
@@ -47,6 +47,11 @@ class EntedParams:
         return self.base.widths[0] if self.residual else prior[fine], prior[middle], prior[coarse]
 
     @property
+    def styles(self) -> int:
+        """Style codes of one face: of the generator's modulated convolutions, and of two for each distribution."""
+        return self.base.codes + 2 * len(self.grids)
+
+    @property
     def of_gate(self) -> GateParams:
         return GateParams(self.base.size, self.gate_widths, self.person)
 
@@ -68,7 +73,6 @@ SMALL = EntedParams()
 BASE = EntedParams(
     base=ganprior.BASE,
     reference_widths=(96, 192, 320),
-    reference_blocks=(2, 2, 2),
     hidden=96,
     heads=8,
 )

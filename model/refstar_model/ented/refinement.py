@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 class Refinement(nn.Module):
     def __init__(self, params: EntedParams) -> None:
         super().__init__()
-        width, style, count = params.drawn[2], params.base.style, params.base.codes
+        width, style, count = params.drawn[2], params.base.style, params.styles
         self.heads, self.count, self.asks = params.heads, count, params.refinement
         # Every place keeps weights of its own: faces are aligned.
         self.whole = start(nn.Conv2d(width, 2 * width, params.grids[2], groups=width))
@@ -44,8 +44,8 @@ class Refinement(nn.Module):
             self.answer = start_at_zero(nn.Conv2d(style, style, 1, bias=False))
 
     def forward(self, latent: Tensor, asked: Asked | None) -> Tensor:
-        """latent [B, C, g, g], and the references, if there are any; returns style codes [B, codes,
-        style], as differences from the mean code."""
+        """latent [B, C, g, g], and the references, if there are any; returns style codes [B, styles,
+        style]: the generator's, as differences from its mean code, then those of the distributions, fine to coarse."""
         said = activate(self.sum_up(activate(self.whole(latent))))
         codes = self.base(said).flatten(1).unflatten(1, (self.count, -1))
         if not self.asks or asked is None:

@@ -5,14 +5,14 @@ of the drawn face X then gets a mix of them:
 
     extraction     A = softmax over places (W_e F_n + P_e)     [k, h w]        C = A (W_v F)^T      [k, c]
     distribution   S = softmax over textures (W_d X + P_d, 0)  [k + 1, h w]    T = C^T S_1..k       [c, h w]
-                   X + (S_1 + ... + S_k) W_o f(W_m (T, X))
+                   X + (S_1 + ... + S_k) W_o g(T, X; w)
 
 Four differences from NTED. There is one texture more, the last, of nothing, so that a place need not take anything (a
 stranger's, or what the reference does not show). Faces are aligned, and NTED's bodies are not: P_e and P_d are learned
 preferences for places, which begin on a lattice, so that a new operator takes a texture from where it brings it, and
-attention has to learn only what is elsewhere. What is added is computed of what is taken and of what is there (f is a
-leaky ReLU, W_o of 3x3), since the renderer behind it is trained already and does not change. And W_o starts at zero,
-so that a new operator changes nothing.
+attention has to learn only what is elsewhere. What is added is drawn by two modulated convolutions g of what is taken
+and of what is there, whose styles w are refined by the reference (`refinement`): the renderer behind it is trained
+already and does not change. And W_o starts at zero, so that a new operator changes nothing.
 """
 
 from typing import NamedTuple
@@ -20,11 +20,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from refstar_model.ganprior.mmrb import activate, start
-from refstar_model.ganprior.modulation import EqualizedConv
+from refstar_model.ganprior.modulation import EqualizedConv, StyledConv
 from refstar_model.layers.blocks import ChannelNorm
 
+#: Style codes of one distribution.
+STYLES = 2
+
 _SPREAD = 0.5  # of a texture's places at first, in spacings of the lattice
+_NOTHING = -2.0  # the logit of nothing at first
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
 
@@ -91,20 +94,29 @@ class Textures(NamedTuple):
 class TextureDistribution(nn.Module):
     """Adds to features [B, C, g, g] what each place takes of textures with ``texture_channels`` entries."""
 
-    def __init__(self, channels: int, lattice: int, grid: int, texture_channels: int, hidden: int) -> None:
+    def __init__(
+        self, channels: int, lattice: int, grid: int, texture_channels: int, hidden: int, style: int
+    ) -> None:
         super().__init__()
         self.choose = start_at_zero(nn.Conv2d(channels, lattice**2 + 1, 1))
+        assert self.choose.bias is not None
+        with torch.no_grad():
+            self.choose.bias[-1:] = _NOTHING
         self.home = Preference(lattice, grid)
-        self.mix = start(nn.Conv2d(texture_channels + channels, hidden, 1))
+        self.mix = StyledConv(texture_channels + channels, hidden, style)
+        self.draw = StyledConv(hidden, hidden, style)
         self.bring = start_at_zero(nn.Conv2d(hidden, channels, 3, padding=1))
 
-    def forward(self, x: Tensor, textures: Textures) -> Distributed:
+    def forward(self, x: Tensor, textures: Textures, styles: Tensor) -> Distributed:
+        """styles [B, 2, style]."""
         home = self.home()
         nothing = home.new_zeros(1, *home.shape[1:])
         logits = self.choose(x).float() + torch.cat([home, nothing])
         shares = torch.softmax(logits, 1)[:, :-1]
         taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, x.shape[2:])
-        added = self.bring(activate(self.mix(torch.cat([taken.to(x.dtype), x], 1))))
+        both = torch.cat([taken.to(x.dtype), x], 1)
+        first, second = (styles[:, index, :, None, None] for index in range(STYLES))
+        added = self.bring(self.draw(self.mix(both, first), second))
         amount = (textures.weight * add_shares(shares)).to(x.dtype)
         return Distributed(x + amount * added, shares, logits)
 

@@ -77,7 +77,7 @@ def train(
     def build(device: torch.device) -> Task[Batch]:
         module = Ented(how.network)
         dictionary = None
-        if how.dictionary is not None and how.network.dictionary:
+        if how.dictionary is not None:
             dictionary = load_dictionary(how.dictionary, how.network).to(device)
         adversary = Adversary(how.discriminator) if how.losses.adversarial else None
         judge = recognizer.to(device) if recognizer is not None else None

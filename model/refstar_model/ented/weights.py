@@ -51,18 +51,23 @@ def load_dictionary(path: Path, params: EntedParams) -> DictionaryAutoencoder:
 def _fix_dictionary(params: EntedParams) -> tuple[object, ...]:
     """The values that fix the shapes of the dictionary and of its autoencoder."""
     base = params.base
-    return base.size, base.unshuffle, params.reference_widths, params.codes, params.code_channels
+    sizes = params.reference_widths, params.reference_blocks, params.codes, params.code_channels
+    return base.size, base.unshuffle, *sizes
 
 
 def begin(
     module: Ented, dictionary: DictionaryAutoencoder | None, backbone: Path | None, gate: Path | None
 ) -> dict[str, Tensor]:
-    """The weights that a new run begins with: system 3, RefSTAR's person gate, the dictionary's words.
+    """The weights that a new run begins with: system 3, RefSTAR's person gate, the dictionary's words and its encoder,
+    which knows good photographs, as that of references.
 
     ``backbone`` and ``gate``: weights.pt or model folder of system 3 and of RefSTAR. Raises ValueError where one is of
     another network.
     """
     weights = dict(module.state_dict())
+    if dictionary is not None:
+        encoder = dictionary.encoder.state_dict()
+        weights |= {f"references.encoder.{name}": value.clone() for name, value in encoder.items()}
     if dictionary is not None and module.params.dictionary:
         weights["dictionary.words.codes"] = dictionary.words.codes.detach().clone()
     if backbone is not None:
