@@ -6,13 +6,14 @@ import pytest
 import torch
 from refstar_model.ented.dictionary import Dictionary, DictionaryAutoencoder, measure_perplexity
 from refstar_model.ented.dictionary_training import Usage
-from refstar_model.ented.losses import attention_loss
+from refstar_model.ented.losses import attention_loss, sketch_loss
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import TINY, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
     Preference,
+    Sizes,
     TextureDistribution,
     TextureExtraction,
     Textures,
@@ -20,6 +21,7 @@ from refstar_model.ented.textures import (
     share_selection,
 )
 from torch import Tensor
+from torch.nn import functional as F
 
 PARTS = ("dictionary", "refinement", "distribution", "residual")
 
@@ -46,57 +48,70 @@ def faces(*shape: int) -> Tensor:
     return torch.rand(*shape, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
+def sizes(grid: int, cell: int = 1) -> Sizes:
+    return Sizes(grid, cell, reference_width=3, drawn_width=8, width=4 * cell, hidden=8, style=4)
+
+
 def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
     torch.manual_seed(0)
-    extraction, x = TextureExtraction(8, 2, 4).eval(), torch.randn(2, 8, 4, 4)
+    extraction, x = TextureExtraction(sizes(4)).eval(), torch.randn(2, 3, 4, 4)
     textures, attention = extraction(x)
-    assert textures.shape == (2, 4, 8)
-    assert torch.allclose(attention.sum(2), torch.ones(2, 4))
+    assert textures.shape == (2, 16, 4)
+    assert torch.allclose(attention.sum(2), torch.ones(2, 16))
     values = extraction.value(x).flatten(2)
     assert torch.allclose(textures[1, 2], (values[1] * attention[1, 2]).sum(1), atol=1e-6)
 
 
-def test_textures_begin_at_home_on_a_lattice() -> None:
-    home = Preference(2, 8)()
-    assert home.shape == (4, 8, 8)
-    rows, columns = (
-        (home.flatten(1).argmax(1) // 8 // 4).tolist(),
-        (home.flatten(1).argmax(1) % 8 // 4).tolist(),
-    )
-    assert (rows, columns) == ([0, 0, 1, 1], [0, 1, 0, 1])
+def test_textures_begin_at_home() -> None:
+    home = Preference(4)()
+    assert home.shape == (16, 4, 4)
+    assert home.flatten(1).argmax(1).tolist() == list(range(16))
 
 
-def test_a_new_operator_brings_back_what_is_at_that_place() -> None:
-    extraction, distribution = TextureExtraction(3, 4, 16).eval(), TextureDistribution(8, 4, 16, 3, 8, 4)
-    slope = torch.linspace(0, 1, 16).expand(16, 16)
-    attention = extraction(slope.expand(1, 3, 16, 16)).attention
-    brought = attention @ slope.reshape(256, 1)  # [1, 16, 1], each texture's place from left to right
-    shares = distribution(
-        torch.zeros(1, 8, 16, 16),
-        Textures(torch.zeros(1, 16, 3), torch.ones(1, 1, 1, 1)),
-        torch.zeros(1, 2, 4),
-    ).shares
-    drawn = (brought.transpose(1, 2) @ shares.flatten(2) / shares.flatten(2).sum(1, keepdim=True)).reshape(
-        16, 16
+@pytest.mark.parametrize("cell", [1, 2])
+def test_a_new_operator_brings_back_what_is_at_that_place(cell: int) -> None:
+    torch.manual_seed(0)
+    extraction, distribution = (
+        make(sizes(16, cell)).eval() for make in (TextureExtraction, TextureDistribution)
     )
-    assert (drawn - slope)[:, 3:-3].abs().max() < 0.1
-    assert shares.sum(1).min() > 0.7
+    slope = torch.rand(1, 3, 16, 16)
+    textures, attention = extraction(slope)
+    given = distribution(
+        torch.zeros(1, 8, 16, 16), Textures(textures, torch.ones(1, 1, 1, 1)), torch.zeros(1, 2, 4)
+    )
+    places = 16 // cell
+    moved = given.shares.flatten(2).transpose(1, 2)[0] @ attention[0]  # from where each place gets how much
+    assert moved.shape == (places**2, places**2)
+    assert moved.argmax(1).tolist() == list(range(places**2))
+    assert given.shares.sum(1).min() > 0.7
+    assert given.taken.shape == (1, 4, 16, 16)
+    assert distribution.sketch(given.taken).shape == (1, 3, 32, 32)
 
 
 def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_nothing() -> None:
     torch.manual_seed(0)
-    distribution, x = TextureDistribution(8, 2, 4, 5, 8, 4), torch.randn(2, 8, 4, 4)
-    textures = Textures(torch.randn(2, 4, 5), torch.ones(2, 1, 1, 1))
+    distribution, x = TextureDistribution(sizes(4)), torch.randn(2, 8, 4, 4)
+    textures = Textures(torch.randn(2, 16, 4), torch.ones(2, 1, 1, 1))
     styles = torch.zeros(2, 2, 4)
     given = distribution(x, textures, styles)
     assert torch.equal(given.features, x)
-    assert given.shares.shape == (2, 4, 4, 4)
+    assert given.shares.shape == (2, 16, 4, 4)
     assert (given.shares.sum(1) < 1).all()
     with torch.no_grad():
         distribution.bring.weight.normal_()
         assert (distribution(x, textures, styles).features - x).abs().max() > 1e-2
         distribution.choose.bias[-1] = 60.0
     assert torch.allclose(distribution(x, textures, styles).features, x, atol=1e-6)
+
+
+def test_the_sketch_loss_is_of_faces_that_have_a_right_reference() -> None:
+    truth = torch.rand(2, 3, 64, 64)
+    right = torch.tensor([[True, False], [False, False]])
+    near = F.adaptive_avg_pool2d(truth, 16)
+    far = torch.cat([near[:1], near[1:] + 0.5])
+    assert sketch_loss([near, far], truth, right) == pytest.approx(0, abs=1e-6)
+    assert sketch_loss([far + 0.2], truth, right) == pytest.approx(0.2, abs=1e-6)
+    assert sketch_loss([far], truth, ~right.any(1, keepdim=True)) == pytest.approx(0.5, abs=1e-6)
 
 
 def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:

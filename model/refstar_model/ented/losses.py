@@ -1,12 +1,13 @@
 """What ENTED is trained on. Pictures are [B, 3, h, w] in 0..1; every term is a mean over the batch.
 
-    total = pixels + code + attention + pattern + hatching + perceptual + style + identity
+    total = pixels + code + attention + sketch + pattern + hatching + perceptual + style + identity
             + share (sharpness + adversarial)
 
 ``share`` fades in what sharpens. Pixels: Charbonnier and gradients (losses.pixels); code: `Dictionary.code_loss`;
-attention as in NTED, below.
+attention as in NTED, and sketch, both below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ class LossWeights:
     gradient: float = 0.5  # in the pixel loss
     code: float = 0.1
     attention: float = 0.3
+    sketch: float = 0.5
     pattern: float = 1.0
     hatching: float = 0.1
     perceptual: float = 0.1
@@ -76,16 +78,27 @@ def attention_loss(
     """
     losses = []
     count = references.shape[:2]
-    for (grid, distributed), attention in zip(
+    for (_, distributed), attention in zip(
         sorted(result.distributed.items(), reverse=True), attentions, strict=True
     ):
-        colors = _shrink(references.flatten(0, 1), grid).flatten(2)  # [B R, 3, h w]
+        places = distributed.logits.shape[-1]
+        colors = _shrink(references.flatten(0, 1), places).flatten(2)  # [B R, 3, h w]
         extracted = (attention @ colors.transpose(1, 2)).unflatten(0, count)  # [B, R, k, 3]
         shares = torch.softmax(distributed.logits[:, :-1], 1).flatten(2)  # [B, k, h w]
         drawn = extracted.transpose(2, 3) @ shares.unsqueeze(1)  # [B, R, 3, h w]
-        away = (drawn - _shrink(truth, grid).flatten(2).unsqueeze(1)).abs().mean((2, 3))
+        away = (drawn - _shrink(truth, places).flatten(2).unsqueeze(1)).abs().mean((2, 3))
         losses.append((away * right).sum() / right.sum().clamp(min=1))
     return torch.stack(losses).mean()
+
+
+def sketch_loss(sketches: Sequence[Tensor], truth: Tensor, right: Tensor) -> Tensor:
+    """Whether what was taken says what the truth looks like: the L1 of pictures that are drawn of it alone.
+
+    ``sketches`` [B, 3, s, s] each; of faces that have a reference that is ``right`` ([B, R]).
+    """
+    helped = right.any(1).to(truth.dtype)
+    away = [(one.float() - _shrink(truth, one.shape[-1])).abs().mean((1, 2, 3)) for one in sketches]
+    return (torch.stack(away).mean(0) * helped).sum() / helped.sum().clamp(min=1)
 
 
 def _shrink(pictures: Tensor, side: int) -> Tensor:

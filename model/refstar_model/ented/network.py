@@ -15,14 +15,20 @@ figure 1: then the generator draws a picture from latent, style codes and textur
 else the person gate weighs the references: a stranger's textures are not taken.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from refstar_model.backbone import UNAIDED
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
-from refstar_model.ented.references import Attentions, ReferenceEncoder, ReferenceTextures
+from refstar_model.ented.references import (
+    Attentions,
+    ReferenceEncoder,
+    ReferenceTextures,
+    size_textures,
+)
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
     STYLES,
@@ -65,10 +71,7 @@ class Ented(nn.Module):
             self.pass_on = nn.Conv2d(coarse, params.drawn[2], 1)
         self.refinement = Refinement(params)
         if params.distribution:
-            rows = zip(params.drawn, params.lattices, params.grids, params.reference_widths, strict=True)
-            self.distributions = nn.ModuleList(
-                TextureDistribution(*row, params.hidden, params.base.style) for row in rows
-            )
+            self.distributions = nn.ModuleList(TextureDistribution(sizes) for sizes in size_textures(params))
 
     def fix(self) -> None:
         """Let only what is new be trained."""
@@ -111,6 +114,14 @@ class Ented(nn.Module):
             picture = self._draw(latent, styles, textures, taken)
         selection = self._measure_selection(taken, asked.weight) if asked is not None else None
         return Restoration(picture, codes, gate, selection, taken)
+
+    def sketch(self, distributed: Mapping[int, Distributed]) -> list[Tensor]:
+        """What was taken on each grid (by grid), drawn by itself: pictures [B, 3, 2g, 2g], fine to coarse."""
+        operators = (cast(TextureDistribution, one) for one in self.distributions)
+        return [
+            operator.sketch(distributed[grid].taken)
+            for grid, operator in zip(self.params.grids, operators, strict=True)
+        ]
 
     def _look_up(self, coarse: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """What the words say that stand for the coarse features, and the codes that they were chosen by."""

@@ -18,7 +18,8 @@ class EntedParams:
     base: GanPriorParams = field(default_factory=lambda: ganprior.SMALL)
     reference_widths: tuple[int, int, int] = (48, 96, 192)
     reference_blocks: tuple[int, int, int] = (2, 2, 2)  # as many as the dictionary's encoder has
-    lattices: tuple[int, int, int] = (32, 16, 8)  # textures begin on so many rows and columns of places
+    cells: tuple[int, int, int] = (2, 1, 1)  # sides of what one texture holds, in places of its grid
+    texture_widths: tuple[int, int, int] = (128, 96, 96)
     hidden: int = 64  # channels between what is taken and what is added
     codes: int = 1024  # of the dictionary
     code_channels: int = 64
@@ -80,7 +81,7 @@ BASE = EntedParams(
 TINY = EntedParams(
     base=ganprior.TINY,
     reference_widths=(8, 8, 8),
-    lattices=(2, 2, 2),
+    texture_widths=(8, 8, 8),
     hidden=8,
     codes=16,
     code_channels=8,

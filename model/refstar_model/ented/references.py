@@ -8,11 +8,19 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ented.textures import TextureExtraction
+from refstar_model.ented.textures import Sizes, TextureExtraction
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm
 from refstar_model.layers.person_gate import PersonEncoder
 from refstar_model.picture_encoder import PictureEncoder
+
+
+def size_textures(params: EntedParams) -> list[Sizes]:
+    """By grid, fine to coarse."""
+    rows = zip(
+        params.grids, params.cells, params.reference_widths, params.drawn, params.texture_widths, strict=True
+    )
+    return [Sizes(*row, params.hidden, params.base.style) for row in rows]
 
 
 class ReferenceTextures(NamedTuple):
@@ -46,8 +54,7 @@ class ReferenceEncoder(nn.Module):
             activate=activate,
         )
         self.extract_fine, self.extract_middle, self.extract_coarse = (
-            TextureExtraction(*row)
-            for row in zip(params.reference_widths, params.lattices, params.grids, strict=True)
+            TextureExtraction(sizes) for sizes in size_textures(params)
         )
         self.norm = ChannelNorm(coarse)
         self.keys, self.values = (nn.Conv2d(coarse, params.base.style, 1) for _ in range(2))

@@ -7,26 +7,33 @@ of the drawn face X then gets a mix of them:
     distribution   S = softmax over textures (W_d X + P_d, 0)  [k + 1, h w]    T = C^T S_1..k       [c, h w]
                    X + (S_1 + ... + S_k) W_o g(T, X; w)
 
-Four differences from NTED. There is one texture more, the last, of nothing, so that a place need not take anything (a
-stranger's, or what the reference does not show). Faces are aligned, and NTED's bodies are not: P_e and P_d are learned
-preferences for places, which begin on a lattice, so that a new operator takes a texture from where it brings it, and
-attention has to learn only what is elsewhere. What is added is drawn by two modulated convolutions g of what is taken
-and of what is there, whose styles w are refined by the reference (`refinement`): the renderer behind it is trained
-already and does not change. And W_o starts at zero, so that a new operator changes nothing.
+Differences from NTED. There is one texture more, the last, of nothing, so that a place need not take anything (a
+stranger's, or what the reference does not show). Faces are aligned, and NTED's bodies are not: there are as many
+textures as places, and P_e and P_d are learned preferences that begin with one texture for each, so that a new operator
+takes from where it brings, and attention has to learn only what is elsewhere. On the fine grid a place of both is a
+``cell`` of 2 x 2, whose texture holds all four (pixel unshuffle and shuffle): means over places leave no detail. What
+is added is drawn by two modulated convolutions g of what is taken and of what is there, whose styles w are refined by
+the reference (`refinement`): the renderer behind it is trained already and does not change. And W_o starts at zero, so
+that a new operator changes nothing.
+
+A picture that is drawn of T alone (``sketch``) is held to the truth in training: without that, all that was learned was
+whether there is a reference, and not what is in it.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from refstar_model.ganprior.modulation import EqualizedConv, StyledConv
 from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.layers.pyramid import resize_grid
 
 #: Style codes of one distribution.
 STYLES = 2
 
-_SPREAD = 0.5  # of a texture's places at first, in spacings of the lattice
+_SPREAD = 0.4  # of a texture's places at first, in places
 _NOTHING = -2.0  # the logit of nothing at first
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
@@ -40,21 +47,36 @@ def start_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 class Preference(nn.Module):
-    """Logits [k, g, g] of where k = lattice^2 textures are at home: a row's and a column's each, added up.
+    """Logits [g g, g, g] of where each texture is at home: a row's and a column's each, added up.
 
-    They begin as normal distributions about the places of a lattice.
+    They begin as normal distributions about one place for each.
     """
 
-    def __init__(self, lattice: int, grid: int) -> None:
+    def __init__(self, grid: int) -> None:
         super().__init__()
-        places = (torch.arange(grid) + 0.5) / grid * lattice  # in spacings
-        centers = torch.arange(lattice) + 0.5
-        near = -0.5 * ((places - centers[:, None]) / _SPREAD).square()  # [lattice, g]
-        self.rows = nn.Parameter(near.repeat_interleave(lattice, 0))
-        self.columns = nn.Parameter(near.repeat(lattice, 1))
+        places = torch.arange(grid)
+        near = -0.5 * ((places - places[:, None]) / _SPREAD).square()  # [g, g]
+        self.rows = nn.Parameter(near.repeat_interleave(grid, 0))
+        self.columns = nn.Parameter(near.repeat(grid, 1))
 
     def forward(self) -> Tensor:
         return self.rows[:, :, None] + self.columns[:, None, :]
+
+
+class Sizes(NamedTuple):
+    """Of the textures on one grid."""
+
+    grid: int  # side
+    cell: int  # side of what one texture holds, in places of the grid
+    reference_width: int  # channels of a reference's features
+    drawn_width: int  # of the drawn face's
+    width: int  # of a texture
+    hidden: int  # between what is taken and what is added
+    style: int
+
+    @property
+    def places(self) -> int:
+        return self.grid // self.cell
 
 
 class Extracted(NamedTuple):
@@ -63,25 +85,29 @@ class Extracted(NamedTuple):
 
 
 class TextureExtraction(nn.Module):
-    """Features [N, C, g, g] of references to k textures of C entries each."""
+    """Features [N, C, g, g] of references to a texture for each place."""
 
-    def __init__(self, channels: int, lattice: int, grid: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
+        channels = sizes.reference_width * sizes.cell**2
+        self.cell = sizes.cell
         self.norm = ChannelNorm(channels)
-        self.look = start_at_zero(nn.Conv2d(channels, lattice**2, 1, bias=False))
-        self.home = Preference(lattice, grid)
-        self.value = EqualizedConv(channels, channels)
+        self.look = start_at_zero(nn.Conv2d(channels, sizes.places**2, 1, bias=False))
+        self.home = Preference(sizes.places)
+        self.value = EqualizedConv(channels, sizes.width)
 
     def forward(self, x: Tensor) -> Extracted:
+        x = _join_cells(x, self.cell)
         logits = self.look(self.norm(x)).float() + self.home()
         attention = torch.softmax(logits.flatten(2), 2)
         return Extracted(attention @ self.value(x).flatten(2).transpose(1, 2).float(), attention)
 
 
 class Distributed(NamedTuple):
-    features: Tensor  # [B, C, h, w]
+    features: Tensor  # [B, C, g, g]
     shares: Tensor  # [B, k, h, w], what each place takes of each texture; the rest to 1 is taken of nothing
     logits: Tensor  # [B, k + 1, h, w], of the same
+    taken: Tensor  # [B, c, g, g], T
 
 
 class Textures(NamedTuple):
@@ -92,33 +118,44 @@ class Textures(NamedTuple):
 
 
 class TextureDistribution(nn.Module):
-    """Adds to features [B, C, g, g] what each place takes of textures with ``texture_channels`` entries."""
+    """Adds to features [B, C, g, g] what each place takes of textures."""
 
-    def __init__(
-        self, channels: int, lattice: int, grid: int, texture_channels: int, hidden: int, style: int
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.choose = start_at_zero(nn.Conv2d(channels, lattice**2 + 1, 1))
+        self.cell, inner = sizes.cell, sizes.width // sizes.cell
+        self.choose = start_at_zero(nn.Conv2d(sizes.drawn_width * self.cell**2, sizes.places**2 + 1, 1))
         assert self.choose.bias is not None
         with torch.no_grad():
             self.choose.bias[-1:] = _NOTHING
-        self.home = Preference(lattice, grid)
-        self.mix = StyledConv(texture_channels + channels, hidden, style)
-        self.draw = StyledConv(hidden, hidden, style)
-        self.bring = start_at_zero(nn.Conv2d(hidden, channels, 3, padding=1))
+        self.home = Preference(sizes.places)
+        self.part = nn.Conv2d(sizes.width, inner * self.cell**2, 1) if self.cell > 1 else nn.Identity()
+        self.mix = StyledConv(inner + sizes.drawn_width, sizes.hidden, sizes.style)
+        self.draw = StyledConv(sizes.hidden, sizes.hidden, sizes.style)
+        self.bring = start_at_zero(nn.Conv2d(sizes.hidden, sizes.drawn_width, 3, padding=1))
+        self.color = nn.Conv2d(inner, 12, 3, padding=1)
 
     def forward(self, x: Tensor, textures: Textures, styles: Tensor) -> Distributed:
         """styles [B, 2, style]."""
         home = self.home()
         nothing = home.new_zeros(1, *home.shape[1:])
-        logits = self.choose(x).float() + torch.cat([home, nothing])
+        logits = self.choose(_join_cells(x, self.cell)).float() + torch.cat([home, nothing])
         shares = torch.softmax(logits, 1)[:, :-1]
-        taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, x.shape[2:])
-        both = torch.cat([taken.to(x.dtype), x], 1)
+        taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, shares.shape[2:])
+        taken = F.pixel_shuffle(self.part(taken.to(x.dtype)), self.cell)
+        both = torch.cat([taken, x], 1)
         first, second = (styles[:, index, :, None, None] for index in range(STYLES))
         added = self.bring(self.draw(self.mix(both, first), second))
-        amount = (textures.weight * add_shares(shares)).to(x.dtype)
-        return Distributed(x + amount * added, shares, logits)
+        amount = resize_grid(textures.weight * add_shares(shares), x.shape[-1]).to(x.dtype)
+        return Distributed(x + amount * added, shares, logits, taken)
+
+    def sketch(self, taken: Tensor) -> Tensor:
+        """What was taken, as a picture [B, 3, 2g, 2g], not clamped; for training."""
+        return 0.5 + F.pixel_shuffle(self.color(taken), 2)
+
+
+def _join_cells(x: Tensor, cell: int) -> Tensor:
+    """[N, C, g, g] to [N, C cell^2, g / cell, g / cell]."""
+    return F.pixel_unshuffle(x, cell) if cell > 1 else x
 
 
 def mix_textures(textures: Tensor, weight: Tensor) -> Textures:

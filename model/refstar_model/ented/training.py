@@ -24,6 +24,7 @@ from refstar_model.ented.losses import (
     code_term,
     restoration_terms,
     sharpness_term,
+    sketch_loss,
 )
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import SMALL, EntedParams
@@ -132,6 +133,9 @@ def training_step(
         if result.distributed and bool(right.any()):
             away = attention_loss(result, attentions, references, truth, right)
             terms["attention"] = losses.attention * away
+            with autocast(truth.device):
+                sketches = module.sketch(result.distributed)
+            terms["sketch"] = losses.sketch * sketch_loss(sketches, truth, right)
     if dictionary is not None and result.codes is not None:
         with torch.no_grad(), autocast(truth.device):
             wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices
