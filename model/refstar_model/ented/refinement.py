@@ -1,7 +1,7 @@
 """Latent refinement: the degraded face's codes ask the reference, and the answers become the style codes.
 
     s   = what the whole latent says                                  [style]
-    w_i = base_i(s) + W_o sum_t softmax_t(q_i(s) . k_t / sqrt d) v_t  for every modulated convolution i
+    w_i = base_i(s) + W_o sum_t softmax_t((q(s) + e_i) . k_t / sqrt d) v_t  for every modulated convolution i
 
 With the residual connections this is added to the codes of system 3's codec. k and v are of the places t of all
 references' coarse grids. The softmax has one place more, which says nothing, and the values are scaled by the
@@ -39,7 +39,8 @@ class Refinement(nn.Module):
         self.sum_up = start(nn.Conv2d(2 * width, style, 1))
         self.base = start_at_zero(nn.Conv2d(style, count * style, 1))
         if self.asks:
-            self.ask = EqualizedConv(style, count * style)
+            self.ask = EqualizedConv(style, style)
+            self.asking = nn.Parameter(torch.randn(count, style))
             self.nothing = nn.Parameter(torch.zeros(params.heads, 1, 1))
             self.answer = start_at_zero(nn.Conv2d(style, style, 1, bias=False))
 
@@ -50,7 +51,7 @@ class Refinement(nn.Module):
         codes = self.base(said).flatten(1).unflatten(1, (self.count, -1))
         if not self.asks or asked is None:
             return codes
-        queries = self.ask(said).flatten(1).unflatten(1, (self.count, -1))
+        queries = self.ask(said).flatten(1).unsqueeze(1) + self.asking
         answers = self._attend(queries.float(), *(x.float() for x in asked))
         answers = self.answer(answers.transpose(1, 2).unsqueeze(3).to(said.dtype)).squeeze(3)
         return codes + answers.transpose(1, 2)
