@@ -6,18 +6,20 @@ import pytest
 import torch
 from refstar_model.ented.dictionary import Dictionary, DictionaryAutoencoder, measure_perplexity
 from refstar_model.ented.dictionary_training import Usage
-from refstar_model.ented.losses import attention_loss, sketch_loss
+from refstar_model.ented.losses import attention_loss
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import TINY, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
+    COLORS,
     Preference,
     Sizes,
     TextureDistribution,
     TextureExtraction,
     Textures,
     mix_textures,
+    read_colors,
     share_selection,
 )
 from torch import Tensor
@@ -40,7 +42,7 @@ def shaken(params: EntedParams = TINY) -> Ented:
 def encode(net: Ented, pictures: Tensor) -> ReferenceTextures:
     """pictures [B, R, 3, S, S]"""
     with torch.no_grad():
-        encoded, _ = net.encode(pictures.flatten(0, 1))
+        encoded = net.encode(pictures.flatten(0, 1))
     return ReferenceTextures(*(x.unflatten(0, pictures.shape[:2]) for x in encoded))
 
 
@@ -49,17 +51,31 @@ def faces(*shape: int) -> Tensor:
 
 
 def sizes(grid: int, cell: int = 1) -> Sizes:
-    return Sizes(grid, cell, reference_width=3, drawn_width=8, width=4 * cell, hidden=8, style=4)
+    width = 4 * cell + COLORS * cell**2
+    return Sizes(grid, cell, reference_width=3, drawn_width=8, width=width, hidden=8, blocks=1, style=4)
 
 
 def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
     torch.manual_seed(0)
     extraction, x = TextureExtraction(sizes(4)).eval(), torch.randn(2, 3, 4, 4)
-    textures, attention = extraction(x)
-    assert textures.shape == (2, 16, 4)
-    assert torch.allclose(attention.sum(2), torch.ones(2, 16))
-    values = extraction.value(x).flatten(2)
-    assert torch.allclose(textures[1, 2], (values[1] * attention[1, 2]).sum(1), atol=1e-6)
+    with torch.no_grad():
+        extraction.home.rows[5], extraction.home.columns[5] = -60.0, -60.0
+        extraction.home.rows[5, 2], extraction.home.columns[5, 1:3] = (
+            0.0,
+            0.0,
+        )  # half of one place, half of the next
+    colors = torch.randn(2, COLORS, 4, 4)
+    textures = extraction(x, colors)
+    assert textures.shape == (2, 16, 4 + COLORS)
+    both = torch.cat([extraction.value(x), colors], 1)
+    assert torch.allclose(textures[:, 5], both[:, :, 2, 1:3].mean(2), atol=1e-6)
+
+
+def test_the_colors_of_a_place_are_twice_as_dense_as_the_grid() -> None:
+    small = torch.rand(1, 3, 8, 8)
+    colors = read_colors(F.interpolate(small, scale_factor=4.0), 4)
+    assert colors.shape == (1, COLORS, 4, 4)
+    assert torch.allclose(F.pixel_shuffle(colors, 2) + 0.5, small, atol=1e-6)
 
 
 def test_textures_begin_at_home() -> None:
@@ -74,44 +90,34 @@ def test_a_new_operator_brings_back_what_is_at_that_place(cell: int) -> None:
     extraction, distribution = (
         make(sizes(16, cell)).eval() for make in (TextureExtraction, TextureDistribution)
     )
-    slope = torch.rand(1, 3, 16, 16)
-    textures, attention = extraction(slope)
+    picture = torch.rand(1, 3, 32, 32)
+    textures = extraction(torch.rand(1, 3, 16, 16), read_colors(picture, 16))
     given = distribution(
-        torch.zeros(1, 8, 16, 16), Textures(textures, torch.ones(1, 1, 1, 1)), torch.zeros(1, 2, 4)
+        torch.zeros(1, 8, 16, 16),
+        torch.zeros(1, COLORS, 16, 16),
+        Textures(textures, torch.ones(1, 1, 1, 1)),
+        torch.zeros(1, 2, 4),
     )
-    places = 16 // cell
-    moved = given.shares.flatten(2).transpose(1, 2)[0] @ attention[0]  # from where each place gets how much
-    assert moved.shape == (places**2, places**2)
-    assert moved.argmax(1).tolist() == list(range(places**2))
-    assert given.shares.sum(1).min() > 0.7
-    assert given.taken.shape == (1, 4, 16, 16)
-    assert distribution.sketch(given.taken).shape == (1, 3, 32, 32)
+    assert given.shares.shape == (1, (16 // cell) ** 2, 16 // cell, 16 // cell)
+    assert given.shares.sum(1).min() > 0.8
+    taken = F.pixel_shuffle(given.colors, 2) / given.shares.sum(1).mean() + 0.5
+    assert (taken - picture).abs().max() < 0.06
 
 
 def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_nothing() -> None:
     torch.manual_seed(0)
     distribution, x = TextureDistribution(sizes(4)), torch.randn(2, 8, 4, 4)
-    textures = Textures(torch.randn(2, 16, 4), torch.ones(2, 1, 1, 1))
-    styles = torch.zeros(2, 2, 4)
-    given = distribution(x, textures, styles)
+    textures = Textures(torch.randn(2, 16, 4 + COLORS), torch.ones(2, 1, 1, 1))
+    shown, styles = torch.zeros(2, COLORS, 4, 4), torch.zeros(2, 2, 4)
+    given = distribution(x, shown, textures, styles)
     assert torch.equal(given.features, x)
     assert given.shares.shape == (2, 16, 4, 4)
     assert (given.shares.sum(1) < 1).all()
     with torch.no_grad():
         distribution.bring.weight.normal_()
-        assert (distribution(x, textures, styles).features - x).abs().max() > 1e-2
+        assert (distribution(x, shown, textures, styles).features - x).abs().max() > 1e-2
         distribution.choose.bias[-1] = 60.0
-    assert torch.allclose(distribution(x, textures, styles).features, x, atol=1e-6)
-
-
-def test_the_sketch_loss_is_of_faces_that_have_a_right_reference() -> None:
-    truth = torch.rand(2, 3, 64, 64)
-    right = torch.tensor([[True, False], [False, False]])
-    near = F.adaptive_avg_pool2d(truth, 16)
-    far = torch.cat([near[:1], near[1:] + 0.5])
-    assert sketch_loss([near, far], truth, right) == pytest.approx(0, abs=1e-6)
-    assert sketch_loss([far + 0.2], truth, right) == pytest.approx(0.2, abs=1e-6)
-    assert sketch_loss([far], truth, ~right.any(1, keepdim=True)) == pytest.approx(0.5, abs=1e-6)
+    assert torch.allclose(distribution(x, shown, textures, styles).features, x, atol=1e-6)
 
 
 def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:
@@ -220,16 +226,16 @@ def test_perplexity_counts_words_in_use() -> None:
 
 
 def test_the_attention_loss_asks_for_like_places() -> None:
-    net, truth = shaken(), faces(2)
-    encoded, attentions = net.encode(truth)
-    references = ReferenceTextures(*(x.unsqueeze(1) for x in encoded))
-    result = net(truth, references, torch.ones(2, 1))
-    right = torch.tensor([[True], [True]])
-    flat = truth * 0 + 0.5
-    same = attention_loss(result, attentions, flat.unsqueeze(1), flat, right)
-    assert float(same.detach()) == pytest.approx(0, abs=1e-5)
-    assert attention_loss(result, attentions, flat.unsqueeze(1), 1 - 0 * flat, right) > 0.4
-    assert attention_loss(result, attentions, flat.unsqueeze(1), 1 - 0 * flat, ~right) == 0
+    torch.manual_seed(0)
+    net, truth = Ented(TINY), faces(2)
+    references = ReferenceTextures(*(x.unsqueeze(1) for x in net.encode(truth)))
+    taken = net(truth, references, torch.ones(2, 1)).distributed.values()
+    helped = torch.tensor([True, False])
+    assert float(attention_loss(taken, truth, helped).detach()) < 0.01
+    other = torch.stack([truth[0] + 0.2, truth[1]])
+    assert float(attention_loss(taken, other, helped).detach()) > 0.15
+    assert attention_loss(taken, other, ~helped) < 0.01
+    assert attention_loss(taken, other, helped & False) == 0
 
 
 @pytest.mark.parametrize("part", PARTS)

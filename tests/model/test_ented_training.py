@@ -132,7 +132,7 @@ def test_the_loss_falls_on_one_batch(photos: PhotoSet, dictionary: Path, alone: 
         losses.append(float(loss.detach()))
     assert all(after < before for before, after in pairwise(losses))
     assert names >= {"pixels", "pattern", "hatching", "code"}
-    assert ("attention" in names, "sketch" in names) == (not alone, not alone)
+    assert ("attention" in names) == (not alone)
 
 
 def test_what_sharpens_is_faded_in(photos: PhotoSet, dictionary: Path) -> None:

@@ -10,11 +10,12 @@ from pictures import aligned_face, psnr
 from refstar_model.data.degradation import TABLE, Chain, Family, Jpeg, Recipe, degrade, draw_family
 from refstar_model.data.photos import Pair, PhotoSet, PhotoWeights
 from refstar_model.data.plan import TOGETHER, Curriculum, Planner, SampleMix, Source
-from refstar_model.data.pseudo import expression_field, mirror_order, pseudo_view
+from refstar_model.data.pseudo import draw_move, expression_field, mirror_order, pseudo_view
 from refstar_model.data.samples import Samples
 from refstar_model.data.selection_masks import SelectionLabel, SelectionLabels
 from refstar_model.training.clock import Clock
 from refstar_model.training.processes import Course
+from torch.nn import functional as F
 
 
 def test_the_quick_blur_is_the_same_blur() -> None:
@@ -36,6 +37,18 @@ def test_a_second_order_repeats_with_its_seed_and_loses_more() -> None:
     light = replace(how, last=replace(how.last, blur=0.0, down=2.0, noise=2.0))
     once = degrade(picture, replace(light, earlier=None), np.random.default_rng(4))
     assert psnr(degrade(picture, light, np.random.default_rng(4)), picture) < psnr(once, picture)
+
+
+def test_a_pseudo_reference_is_moved_as_far_as_asked() -> None:
+    whole, half, none = (draw_move(np.random.default_rng(5), 1.0, moved) for moved in (1.0, 0.5, 0.0))
+    assert abs(whole.angle) > 0.5
+    assert half.angle == pytest.approx(whole.angle / 2)
+    assert half.shift == pytest.approx(whole.shift / 2)
+    assert np.allclose(half.bend, whole.bend / 2, atol=1e-6)
+    assert none.mirrored
+    assert not none.bend.any()
+    assert np.allclose(none.affine(256), [[1, 0, 0], [0, 1, 0]], atol=1e-6)
+    assert not draw_move(np.random.default_rng(5), mirrored=0.0).mirrored
 
 
 def test_an_expression_moves_eyes_and_mouth_and_leaves_the_rest() -> None:
@@ -96,6 +109,26 @@ def test_a_curriculum_begins_with_what_is_plainly_ruined(photos: PhotoSet) -> No
     ]
     assert families[0] == {Family.PRESENT, Family.SECOND_ORDER}
     assert len(families[1]) == len(Family)
+
+
+def test_a_curriculum_begins_with_the_photograph_itself_as_reference(photos: PhotoSet) -> None:
+    mix = SampleMix(alone=0.0, absent=0.0, wrong=0.3, same_tone=1.0, full_size=0.0)
+    train, curriculum = photos.split("train"), Curriculum(itself=0.5)
+    planner = Planner(train, mix, 40, curriculum=curriculum)
+    early, late = (
+        {reference.source for face in planner.draw_number(0, 1, at).faces for reference in face.references}
+        for at in (0.4, 0.6)
+    )
+    assert early == {Source.ITSELF, Source.STRANGER}
+    assert late == {Source.PAIR, Source.PSEUDO, Source.STRANGER}
+    batch = Samples(train, replace(mix, wrong=0.0), 4, 0, curriculum=curriculum).draw(
+        np.random.default_rng(0), 0.1
+    )
+    assert batch.right.all()
+    seen = F.interpolate(batch.references[:, 0].float(), batch.truth.shape[-2:], mode="area")
+    for truth, reference in zip(batch.truth.float(), seen, strict=True):
+        # Relit, and in place.
+        assert np.corrcoef(truth.flatten(), reference.flatten())[0, 1] > 0.95
 
 
 def test_a_curriculum_follows_the_clock_of_a_run_that_nobody_knows_the_length_of(photos: PhotoSet) -> None:

@@ -24,6 +24,7 @@ from refstar_model.data.upload import upload
 from refstar_model.training.processes import WHOLE, Course
 
 PAIR_LIGHT, PSEUDO_LIGHT = 0.08, 0.2  # how far the light of a reference may differ, as in samples.py
+_OF_THE_TRUTH = Source.PSEUDO, Source.ITSELF
 READERS = 16  # threads that decode photographs; OpenCV decodes outside of Python's lock
 
 
@@ -49,6 +50,7 @@ class DeviceSamples:
         self.seed, self.device = seed, device
         self.course = course
         self.reliefs = reliefs or {}
+        self.mix = mix
         self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.degrader = Degrader(mark_bank(), device)
         self.generator = torch.Generator(device)
@@ -111,11 +113,13 @@ class DeviceSamples:
             pictures = self._pick(size, [reference.file for _, reference in given])
             pseudo = [place for place, (_, r) in enumerate(given) if r.source is Source.PSEUDO]
             if pseudo:
-                moves: list[Move] = [draw_move(draws[place]) for place in pseudo]
+                moves: list[Move] = [
+                    draw_move(draws[place], self.mix.mirrored, self.mix.moved) for place in pseudo
+                ]
                 places = upload(np.array(pseudo), self.device)
                 pictures = pictures.index_copy(0, places, warp(pictures.index_select(0, places), moves))
             lights: list[Light] = [
-                draw_light(rng, PSEUDO_LIGHT if r.source is Source.PSEUDO else PAIR_LIGHT)
+                draw_light(rng, PSEUDO_LIGHT if r.source in _OF_THE_TRUTH else PAIR_LIGHT)
                 for rng, (_, r) in zip(draws, given, strict=True)
             ]
             pictures = apply_tones(relight(pictures, lights), [reference.tone for _, reference in given])

@@ -44,12 +44,13 @@ class Light:
     offset: float
 
 
-def draw_move(rng: np.random.Generator) -> Move:
-    """Mirrored or not, and a little of everything else."""
-    mirrored = bool(rng.random() < 0.7)
-    angle, zoom = rng.uniform(-6, 6), rng.uniform(0.94, 1.06)
-    shift = rng.uniform(-6, 6, 2)
-    return Move(mirrored, angle, zoom, shift, rng.normal(0, 2, (5, 5, 2)).astype(np.float32))
+def draw_move(rng: np.random.Generator, mirrored: float = 0.7, moved: float = 1.0) -> Move:
+    """Mirrored with that probability, and a little of everything else, as much as ``moved`` says (0..1)."""
+    flipped = bool(rng.random() < mirrored)
+    angle, zoom = moved * rng.uniform(-6, 6), 1 + moved * rng.uniform(-0.06, 0.06)
+    shift = moved * rng.uniform(-6, 6, 2)
+    bend = moved * rng.normal(0, 2, (5, 5, 2))
+    return Move(flipped, angle, zoom, shift, bend.astype(np.float32))
 
 
 def draw_light(rng: np.random.Generator, amount: float) -> Light:
@@ -90,14 +91,21 @@ def pseudo_reference(picture: Pixels, rng: np.random.Generator, expression: floa
     return pseudo_view(picture, rng, expression).picture
 
 
-def pseudo_view(picture: Pixels, rng: np.random.Generator, expression: float = 0.0) -> PseudoView:
+def pseudo_view(
+    picture: Pixels,
+    rng: np.random.Generator,
+    expression: float = 0.0,
+    mirrored: float = 0.7,
+    moved: float = 1.0,
+) -> PseudoView:
     """The same photograph [s, s, 3] made different: mirror, small affine move, elastic bend, light, sometimes blur.
 
-    ``expression``: probability of another expression and a little turn of the head.
+    ``expression``: probability of another expression and a little turn of the head; ``mirrored`` and ``moved``:
+    as for `draw_move`.
     """
     side = picture.shape[0]
     scale = side / 256
-    move = draw_move(rng)
+    move = draw_move(rng, mirrored, moved)
     out = picture[:, ::-1] if move.mirrored else picture
     flow = cv2.resize(move.bend * np.float32(scale), (side, side), interpolation=cv2.INTER_CUBIC)
     inverse = move.affine(side)

@@ -180,10 +180,14 @@ class Samples(IterableDataset[Batch]):
                 )
             case Source.PSEUDO:
                 return self._make_pseudo(picture, plan, rng)
+            case Source.ITSELF:
+                lit = apply_tone(relight(picture, rng, 0.2), plan.tone)
+                return _Reference(lit, None, self.points.get(plan.file))
 
     def _make_pseudo(self, picture: Pixels, plan: ReferencePlan, rng: np.random.Generator) -> _Reference:
         # No label: comparing the two pictures would take four times as long as all the rest of a sample.
-        view = pseudo_view(picture, rng, self.mix.expression)
+        mix = self.mix
+        view = pseudo_view(picture, rng, mix.expression, mix.mirrored, mix.moved)
         points = self.points.get(plan.file)
         if points is not None and self.mirrored is not None:
             if view.mirrored:

@@ -42,7 +42,7 @@ class EncodeReferences(nn.Module):
         self.net = net
 
     def forward(self, references: Tensor) -> tuple[Tensor, ...]:
-        features, _ = self.net.encode(to_picture(references))
+        features: tuple[Tensor, ...] = self.net.encode(to_picture(references))
         return tuple(features)
 
 

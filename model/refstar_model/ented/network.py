@@ -15,20 +15,15 @@ figure 1: then the generator draws a picture from latent, style codes and textur
 else the person gate weighs the references: a stranger's textures are not taken.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from refstar_model.backbone import UNAIDED
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
-from refstar_model.ented.references import (
-    Attentions,
-    ReferenceEncoder,
-    ReferenceTextures,
-    size_textures,
-)
+from refstar_model.ented.references import ReferenceEncoder, ReferenceTextures, size_textures
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
     STYLES,
@@ -36,6 +31,7 @@ from refstar_model.ented.textures import (
     TextureDistribution,
     Textures,
     mix_textures,
+    read_colors,
     share_selection,
 )
 from refstar_model.ganprior.codec import Guidance
@@ -46,6 +42,9 @@ from refstar_model.layers.pyramid import resize_grid
 
 #: What is not trained: it comes trained from system 3 and RefSTAR.
 FIXED = ("backbone.", "gate.", "dictionary.words.")
+
+#: Features and the index of their grid to features.
+Distribute = Callable[[Tensor, int], Tensor]
 
 
 class Restoration(NamedTuple):
@@ -78,9 +77,9 @@ class Ented(nn.Module):
         for name, value in self.named_parameters():
             value.requires_grad_(not name.startswith(self.fixed))
 
-    def encode(self, pictures: Tensor) -> tuple[ReferenceTextures, Attentions]:
+    def encode(self, pictures: Tensor) -> ReferenceTextures:
         """References [N, 3, S, S] in 0..1."""
-        encoded: tuple[ReferenceTextures, Attentions] = self.references(pictures, self.gate.encoder)
+        encoded: ReferenceTextures = self.references(pictures, self.gate.encoder)
         return encoded
 
     def forward(
@@ -108,20 +107,13 @@ class Ented(nn.Module):
         latent = self._join(seen.coarse, words)
         styles = self.refinement(latent, asked)
         taken: dict[int, Distributed] = {}
+        distribute = self._open_distribution(low_quality, styles, textures, taken)
         if self.params.residual:
-            picture = self._render(low_quality, seen, words, styles, textures, taken)
+            picture = self._render(low_quality, seen, words, styles, distribute)
         else:
-            picture = self._draw(latent, styles, textures, taken)
+            picture = self._draw(latent, styles, distribute)
         selection = self._measure_selection(taken, asked.weight) if asked is not None else None
         return Restoration(picture, codes, gate, selection, taken)
-
-    def sketch(self, distributed: Mapping[int, Distributed]) -> list[Tensor]:
-        """What was taken on each grid (by grid), drawn by itself: pictures [B, 3, 2g, 2g], fine to coarse."""
-        operators = (cast(TextureDistribution, one) for one in self.distributions)
-        return [
-            operator.sketch(distributed[grid].taken)
-            for grid, operator in zip(self.params.grids, operators, strict=True)
-        ]
 
     def _look_up(self, coarse: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """What the words say that stand for the coarse features, and the codes that they were chosen by."""
@@ -143,12 +135,11 @@ class Ented(nn.Module):
         seen: Guidance,
         words: Tensor | None,
         styles: Tensor,
-        textures: tuple[Textures, ...] | None,
-        taken: dict[int, Distributed],
+        distribute: Distribute,
     ) -> Tensor:
         """With the residual connections."""
         grids, backbone = self.params.grids, self.backbone
-        fine = self._distribute(seen.fine, 0, styles, textures, taken)
+        fine = distribute(seen.fine, 0)
         bending = dict(seen.bending)
         if fine is not seen.fine:
             bending[grids[0]] = backbone.decoder.bend_fine(fine)
@@ -156,46 +147,42 @@ class Ented(nn.Module):
 
         def bend_coarse_further(x: Tensor) -> Tensor:
             bent = bend_coarse(x)
-            return self._distribute(bent if words is None else bent + words, 2, styles, textures, taken)
+            return distribute(bent if words is None else bent + words, 2)
 
-        bending[grids[1]] = lambda x: self._distribute(bend_middle(x), 1, styles, textures, taken)
+        bending[grids[1]] = lambda x: distribute(bend_middle(x), 1)
         bending[grids[2]] = bend_coarse_further
         guidance = Guidance(seen.codes + styles[:, : self.params.base.codes], bending, fine, seen.coarse)
         picture: Tensor = backbone.render(low_quality, guidance).picture
         return picture
 
-    def _draw(
-        self,
-        latent: Tensor,
-        styles: Tensor,
-        textures: tuple[Textures, ...] | None,
-        taken: dict[int, Distributed],
-    ) -> Tensor:
+    def _draw(self, latent: Tensor, styles: Tensor, distribute: Distribute) -> Tensor:
         """Without the residual connections."""
         generator, grids = self.backbone.generator, self.params.grids
         bending: Bending = {
-            grids[0]: lambda x: self._distribute(x, 0, styles, textures, taken),
-            grids[1]: lambda x: self._distribute(x, 1, styles, textures, taken),
-            grids[2]: lambda x: self._distribute(x + latent, 2, styles, textures, taken),
+            grids[0]: lambda x: distribute(x, 0),
+            grids[1]: lambda x: distribute(x, 1),
+            grids[2]: lambda x: distribute(x + latent, 2),
         }
         return generator.draw(generator.mean_code + styles[:, : self.params.base.codes], bending).float()
 
-    def _distribute(
+    def _open_distribution(
         self,
-        x: Tensor,
-        index: int,
+        low_quality: Tensor,
         styles: Tensor,
         textures: tuple[Textures, ...] | None,
         taken: dict[int, Distributed],
-    ) -> Tensor:
-        """On the grid of this index; what was taken is added to ``taken``."""
-        if textures is None or not self.params.distribution:
-            return x
-        first = self.params.base.codes + STYLES * index
-        own = styles[:, first : first + STYLES]
-        distributed: Distributed = self.distributions[index](x, textures[index], own)
-        taken[self.params.grids[index]] = distributed
-        return distributed.features
+    ) -> Distribute:
+        """What adds textures to features on the grid of an index; it puts what was taken into ``taken``."""
+
+        def distribute(x: Tensor, index: int) -> Tensor:
+            if textures is None or not self.params.distribution:
+                return x
+            grid, first = self.params.grids[index], self.params.base.codes + STYLES * index
+            own, shown = styles[:, first : first + STYLES], read_colors(low_quality, grid)
+            taken[grid] = self.distributions[index](x, shown, textures[index], own)
+            return taken[grid].features
+
+        return distribute
 
     def _measure_selection(self, taken: dict[int, Distributed], weight: Tensor) -> Tensor:
         """The mean over the grids, on the fine one."""

@@ -20,7 +20,8 @@ class EntedParams:
     reference_blocks: tuple[int, int, int] = (2, 2, 2)  # as many as the dictionary's encoder has
     cells: tuple[int, int, int] = (2, 1, 1)  # sides of what one texture holds, in places of its grid
     texture_widths: tuple[int, int, int] = (128, 96, 96)
-    hidden: int = 64  # channels between what is taken and what is added
+    hidden: tuple[int, int, int] = (64, 64, 64)  # channels between what is taken and what is added
+    draw_blocks: tuple[int, int, int] = (3, 2, 2)  # that draw it
     codes: int = 1024  # of the dictionary
     code_channels: int = 64
     heads: int = 4  # of the refinement
@@ -74,15 +75,17 @@ SMALL = EntedParams()
 BASE = EntedParams(
     base=ganprior.BASE,
     reference_widths=(96, 192, 320),
-    hidden=96,
+    hidden=(128, 128, 128),
+    draw_blocks=(6, 4, 4),
     heads=8,
 )
 #: For tests: same code, 64 px, some ten thousand parameters.
 TINY = EntedParams(
     base=ganprior.TINY,
     reference_widths=(8, 8, 8),
-    texture_widths=(8, 8, 8),
-    hidden=8,
+    texture_widths=(56, 20, 20),
+    hidden=(8, 8, 8),
+    draw_blocks=(1, 1, 1),
     codes=16,
     code_channels=8,
     heads=2,

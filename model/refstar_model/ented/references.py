@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ented.textures import Sizes, TextureExtraction
+from refstar_model.ented.textures import Sizes, TextureExtraction, read_colors
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm
 from refstar_model.layers.person_gate import PersonEncoder
@@ -20,7 +20,8 @@ def size_textures(params: EntedParams) -> list[Sizes]:
     rows = zip(
         params.grids, params.cells, params.reference_widths, params.drawn, params.texture_widths, strict=True
     )
-    return [Sizes(*row, params.hidden, params.base.style) for row in rows]
+    drawing = zip(params.hidden, params.draw_blocks, strict=True)
+    return [Sizes(*row, *how, params.base.style) for row, how in zip(rows, drawing, strict=True)]
 
 
 class ReferenceTextures(NamedTuple):
@@ -32,14 +33,6 @@ class ReferenceTextures(NamedTuple):
     keys: Tensor  # [N, style, g g] on the coarse grid g
     values: Tensor  # [N, style, g g]
     person: Tensor  # [N, D]
-
-
-class Attentions(NamedTuple):
-    """Where the textures come from; each [N, k, h w], for the attention's own loss."""
-
-    fine: Tensor
-    middle: Tensor
-    coarse: Tensor
 
 
 class ReferenceEncoder(nn.Module):
@@ -59,20 +52,20 @@ class ReferenceEncoder(nn.Module):
         self.norm = ChannelNorm(coarse)
         self.keys, self.values = (nn.Conv2d(coarse, params.base.style, 1) for _ in range(2))
 
-    def forward(self, pictures: Tensor, person: PersonEncoder) -> tuple[ReferenceTextures, Attentions]:
+    def forward(self, pictures: Tensor, person: PersonEncoder) -> ReferenceTextures:
         """pictures [N, 3, H, W] in 0..1; ``person`` says who they show."""
-        fine, middle, coarse = self.encoder(pictures)
-        of_fine, of_middle, of_coarse = (
-            self.extract_fine(fine),
-            self.extract_middle(middle),
-            self.extract_coarse(coarse),
+        seen = self.encoder(pictures)
+        extractions = self.extract_fine, self.extract_middle, self.extract_coarse
+        fine, middle, coarse = (
+            extract(features, read_colors(pictures, features.shape[-1]))
+            for extract, features in zip(extractions, seen, strict=True)
         )
-        tokens = self.norm(coarse)
+        tokens = self.norm(seen.coarse)
         return ReferenceTextures(
-            of_fine.textures,
-            of_middle.textures,
-            of_coarse.textures,
+            fine,
+            middle,
+            coarse,
             self.keys(tokens).flatten(2).float(),
             self.values(tokens).flatten(2).float(),
             person(pictures),
-        ), Attentions(of_fine.attention, of_middle.attention, of_coarse.attention)
+        )

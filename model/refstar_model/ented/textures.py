@@ -3,21 +3,21 @@
 Of a reference's features F [c, h w] on one grid, normalized over the channels to F_n, k textures are taken; every place
 of the drawn face X then gets a mix of them:
 
-    extraction     A = softmax over places (W_e F_n + P_e)     [k, h w]        C = A (W_v F)^T      [k, c]
+    extraction     A = softmax over places (W_e F_n + P_e)     [k, h w]        C = A (W_v F, I)^T   [k, c]
     distribution   S = softmax over textures (W_d X + P_d, 0)  [k + 1, h w]    T = C^T S_1..k       [c, h w]
-                   X + (S_1 + ... + S_k) W_o g(T, X; w)
+                   X + (S_1 + ... + S_k) W_o g(T, X, J; w)
 
 Differences from NTED. There is one texture more, the last, of nothing, so that a place need not take anything (a
 stranger's, or what the reference does not show). Faces are aligned, and NTED's bodies are not: there are as many
 textures as places, and P_e and P_d are learned preferences that begin with one texture for each, so that a new operator
 takes from where it brings, and attention has to learn only what is elsewhere. On the fine grid a place of both is a
-``cell`` of 2 x 2, whose texture holds all four (pixel unshuffle and shuffle): means over places leave no detail. What
-is added is drawn by two modulated convolutions g of what is taken and of what is there, whose styles w are refined by
-the reference (`refinement`): the renderer behind it is trained already and does not change. And W_o starts at zero, so
-that a new operator changes nothing.
+``cell`` of 2 x 2, whose texture holds all four (pixel unshuffle and shuffle): means over places leave no detail. Beside
+what the encoder says a texture holds the colors I of its place, twice as dense as the grid, and J are those of the
+degraded face: what features alone were to carry was a blur after 250 steps, and the same for every reference.
 
-A picture that is drawn of T alone (``sketch``) is held to the truth in training: without that, all that was learned was
-whether there is a reference, and not what is in it.
+What is added is drawn by g, a modulated convolution, blocks and another one, of what is taken and of what is there; its
+styles w are refined by the reference (`refinement`): the renderer behind it is trained already and does not change. And
+W_o starts at zero, so that a new operator changes nothing.
 """
 
 from typing import NamedTuple
@@ -26,14 +26,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.modulation import EqualizedConv, StyledConv
-from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.ganprior.modulation import StyledConv
+from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.pyramid import resize_grid
 
 #: Style codes of one distribution.
 STYLES = 2
 
-_SPREAD = 0.4  # of a texture's places at first, in places
+#: Numbers that say the colors of a place: twice as dense as the grid.
+COLORS = 12
+
+_RATE = (
+    10.0  # of modulated convolutions: at an equalized rate they hardly leave their start in a thousand steps
+)
+_SPREAD = 0.3  # of a texture's places at first, in places
 _NOTHING = -2.0  # the logit of nothing at first
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
@@ -72,20 +78,21 @@ class Sizes(NamedTuple):
     drawn_width: int  # of the drawn face's
     width: int  # of a texture
     hidden: int  # between what is taken and what is added
+    blocks: int  # that draw it
     style: int
 
     @property
     def places(self) -> int:
         return self.grid // self.cell
 
-
-class Extracted(NamedTuple):
-    textures: Tensor  # [N, k, c]
-    attention: Tensor  # [N, k, h w], A; each row adds up to 1
+    @property
+    def colors(self) -> int:
+        """Of the numbers of a texture, those that are colors: the last ones."""
+        return COLORS * self.cell**2
 
 
 class TextureExtraction(nn.Module):
-    """Features [N, C, g, g] of references to a texture for each place."""
+    """Features [N, C, g, g] of references and their colors [N, 12, g, g] to a texture for each place."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -94,20 +101,25 @@ class TextureExtraction(nn.Module):
         self.norm = ChannelNorm(channels)
         self.look = start_at_zero(nn.Conv2d(channels, sizes.places**2, 1, bias=False))
         self.home = Preference(sizes.places)
-        self.value = EqualizedConv(channels, sizes.width)
+        self.value = nn.Conv2d(channels, sizes.width - sizes.colors, 1)
 
-    def forward(self, x: Tensor) -> Extracted:
-        x = _join_cells(x, self.cell)
-        logits = self.look(self.norm(x)).float() + self.home()
-        attention = torch.softmax(logits.flatten(2), 2)
-        return Extracted(attention @ self.value(x).flatten(2).transpose(1, 2).float(), attention)
+    def forward(self, x: Tensor, colors: Tensor) -> Tensor:
+        """Returns [N, k, c]."""
+        x, colors = _join_cells(x, self.cell), _join_cells(colors, self.cell)
+        attention = torch.softmax((self.look(self.norm(x)).float() + self.home()).flatten(2), 2)
+        values = torch.cat([self.value(x), colors.to(x.dtype)], 1)
+        return attention @ values.flatten(2).transpose(1, 2).float()
+
+
+def read_colors(pictures: Tensor, grid: int) -> Tensor:
+    """Pictures [N, 3, S, S] in 0..1 to the colors of each place, [N, 12, grid, grid] in -0.5..0.5."""
+    return F.pixel_unshuffle(F.avg_pool2d(pictures, pictures.shape[-1] // (2 * grid)), 2) - 0.5
 
 
 class Distributed(NamedTuple):
     features: Tensor  # [B, C, g, g]
     shares: Tensor  # [B, k, h, w], what each place takes of each texture; the rest to 1 is taken of nothing
-    logits: Tensor  # [B, k + 1, h, w], of the same
-    taken: Tensor  # [B, c, g, g], T
+    colors: Tensor  # [B, 12, g, g], those that are taken
 
 
 class Textures(NamedTuple):
@@ -122,35 +134,34 @@ class TextureDistribution(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.cell, inner = sizes.cell, sizes.width // sizes.cell
+        self.cell, self.said = sizes.cell, sizes.width - sizes.colors
+        inner = self.said // sizes.cell
         self.choose = start_at_zero(nn.Conv2d(sizes.drawn_width * self.cell**2, sizes.places**2 + 1, 1))
         assert self.choose.bias is not None
         with torch.no_grad():
             self.choose.bias[-1:] = _NOTHING
         self.home = Preference(sizes.places)
-        self.part = nn.Conv2d(sizes.width, inner * self.cell**2, 1) if self.cell > 1 else nn.Identity()
-        self.mix = StyledConv(inner + sizes.drawn_width, sizes.hidden, sizes.style)
-        self.draw = StyledConv(sizes.hidden, sizes.hidden, sizes.style)
+        self.part = nn.Conv2d(self.said, inner * self.cell**2, 1) if self.cell > 1 else nn.Identity()
+        seen = inner + 2 * COLORS + sizes.drawn_width
+        self.mix = StyledConv(seen, sizes.hidden, sizes.style, rate=_RATE)
+        self.blocks = naf_blocks(sizes.hidden, sizes.blocks)
+        self.draw = StyledConv(sizes.hidden, sizes.hidden, sizes.style, rate=_RATE)
         self.bring = start_at_zero(nn.Conv2d(sizes.hidden, sizes.drawn_width, 3, padding=1))
-        self.color = nn.Conv2d(inner, 12, 3, padding=1)
 
-    def forward(self, x: Tensor, textures: Textures, styles: Tensor) -> Distributed:
-        """styles [B, 2, style]."""
+    def forward(self, x: Tensor, shown: Tensor, textures: Textures, styles: Tensor) -> Distributed:
+        """``shown`` [B, 12, g, g], the colors of the degraded face; styles [B, 2, style]."""
         home = self.home()
         nothing = home.new_zeros(1, *home.shape[1:])
         logits = self.choose(_join_cells(x, self.cell)).float() + torch.cat([home, nothing])
         shares = torch.softmax(logits, 1)[:, :-1]
         taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, shares.shape[2:])
-        taken = F.pixel_shuffle(self.part(taken.to(x.dtype)), self.cell)
-        both = torch.cat([taken, x], 1)
+        said, colors = taken[:, : self.said], F.pixel_shuffle(taken[:, self.said :], self.cell)
+        said = F.pixel_shuffle(self.part(said.to(x.dtype)), self.cell)
+        all_there = torch.cat([said, colors.to(x.dtype), shown.to(x.dtype), x], 1)
         first, second = (styles[:, index, :, None, None] for index in range(STYLES))
-        added = self.bring(self.draw(self.mix(both, first), second))
+        added = self.bring(self.draw(self.blocks(self.mix(all_there, first)), second))
         amount = resize_grid(textures.weight * add_shares(shares), x.shape[-1]).to(x.dtype)
-        return Distributed(x + amount * added, shares, logits, taken)
-
-    def sketch(self, taken: Tensor) -> Tensor:
-        """What was taken, as a picture [B, 3, 2g, 2g], not clamped; for training."""
-        return 0.5 + F.pixel_shuffle(self.color(taken), 2)
+        return Distributed(x + amount * added, shares, colors)
 
 
 def _join_cells(x: Tensor, cell: int) -> Tensor:

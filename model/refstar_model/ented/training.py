@@ -15,7 +15,7 @@ from refstar_model.data.batch import Batch
 from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.lookalikes import find_lookalikes
 from refstar_model.data.photos import PhotoSet
-from refstar_model.data.plan import SampleMix
+from refstar_model.data.plan import Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.losses import (
@@ -24,7 +24,6 @@ from refstar_model.ented.losses import (
     code_term,
     restoration_terms,
     sharpness_term,
-    sketch_loss,
 )
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import SMALL, EntedParams
@@ -41,8 +40,12 @@ from refstar_model.training.processes import Course
 
 #: 60,000 faces at eight a step of two processes.
 LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=100, judge_every=500, sheet_every=500)
-#: Few batches without references: of those only the dictionary learns.
-STREAM = StreamParams(mix=SampleMix(alone=0.1))
+#: Few batches without references: of those only the dictionary learns. First what is plainly ruined: good pictures need
+#: no reference. References as the service has them, aligned by five points: what is moved far is of no use to textures
+#: of places.
+STREAM = StreamParams(
+    mix=SampleMix(alone=0.1, mirrored=0.4, moved=0.25), curriculum=Curriculum(ruined=0.25, itself=0.08)
+)
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,12 @@ def training_step(
         else:
             references = batch.references.float() / 255
             count = references.shape[:2]
-            encoded, attentions = module.encode(references.flatten(0, 1))
+            encoded = module.encode(references.flatten(0, 1))
             features = ReferenceTextures(*(x.unflatten(0, count) for x in encoded))
             result = module(low_quality, features, batch.present.float())
-    if not batch.alone:
-        right = batch.right & batch.present
-        if result.distributed and bool(right.any()):
-            away = attention_loss(result, attentions, references, truth, right)
-            terms["attention"] = losses.attention * away
-            with autocast(truth.device):
-                sketches = module.sketch(result.distributed)
-            terms["sketch"] = losses.sketch * sketch_loss(sketches, truth, right)
+    helped = (batch.right & batch.present).any(1) & (not batch.alone)
+    if result.distributed and bool(helped.any()):
+        terms["attention"] = losses.attention * attention_loss(result.distributed.values(), truth, helped)
     if dictionary is not None and result.codes is not None:
         with torch.no_grad(), autocast(truth.device):
             wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices
@@ -144,7 +142,7 @@ def training_step(
     while picture.shape[-1] > truth.shape[-1]:
         picture = down(picture)
     picture = without_color(picture, batch.colorless)
-    terms |= restoration_terms(picture, truth, losses, recognizer)
+    terms |= restoration_terms(picture, truth, helped, losses, recognizer, module.params.grids[0])
     if sharpening > 0:
         terms["sharpness"] = sharpening * sharpness_term(picture, truth, losses)
         if adversary is not None:

@@ -59,16 +59,18 @@ class EqualizedConv(nn.Module):
 class StyledConv(nn.Module):
     """A modulated 3x3 convolution with noise, bias and leaky ReLU; ``enlarge`` doubles the grid, bilinearly.
 
-    What enlarges computes on the smaller grid: a quarter of the multiplications, as StyleGAN2's transposed convolution
-    with its blur.
+    ``rate`` scales the learning rate of its weights further. What enlarges computes on the smaller grid: a quarter of
+    the multiplications, as StyleGAN2's transposed convolution with its blur.
     """
 
-    def __init__(self, channels: int, out_channels: int, style: int, enlarge: bool = False) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, style: int, enlarge: bool = False, rate: float = 1.0
+    ) -> None:
         super().__init__()
         self.enlarge = enlarge
         self.affine = EqualizedConv(style, channels, bias=1.0)
-        self.scale = 1 / sqrt(9 * channels)
-        self.weight = nn.Parameter(torch.randn(out_channels, channels, 3, 3))
+        self.scale = rate / sqrt(9 * channels)
+        self.weight = nn.Parameter(torch.randn(out_channels, channels, 3, 3) / rate)
         self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))
         self.noise_strength = nn.Parameter(torch.zeros(()))
 
