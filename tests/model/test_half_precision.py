@@ -12,11 +12,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from refstar_model.evaluation import FolderModel
-from refstar_model.export import golden, restoring
+from refstar_model.export import golden, half_precision, restoring
 from refstar_model.export.card import Publication
 from refstar_model.export.graph import Graph, ParityError, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.half_types import element_types, emulate_halves, halve_types
+from refstar_model.export.views import SELECTION
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
 from refstar_model.refstar.system import CARD
@@ -176,6 +177,24 @@ def test_a_graph_that_halves_spoil_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=r"sum: output y differs by \d\.\de-01 of its range in fp16"):
         add_half_graphs(folder, {"sum": {"x": x.numpy()}})
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_the_selection_may_differ_by_more_than_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_precision, "FolderModel", lambda *_, **__: None)
+    monkeypatch.setattr(half_precision, "golden_distance", lambda *_: 0.0)
+    x = torch.linspace(0, 1, 32).reshape(2, 2, 2, 4)
+
+    def add_half(output: str) -> float:
+        folder = tmp_path / output
+        write_folder(folder, [Graph("sum", Sum(200.0), {"x": x}, (output,))], {"golden": {"tolerance": 1.0}})
+        manifest = add_half_graphs(folder, {"sum": {"x": x.numpy()}})
+        return float(manifest["graphs"]["sum_fp16"]["parity"])
+
+    assert half_precision.PARITY < add_half(SELECTION) < half_precision.SELECTION_PARITY
+    with pytest.raises(ParityError, match="output restored differs by"):
+        add_half("restored")
 
 
 def test_nothing_is_published_of_a_net_that_halves_spoil(

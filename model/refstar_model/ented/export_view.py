@@ -12,6 +12,7 @@ from refstar_model.export.views import (
     EXACT,
     GATE_STRENGTH,
     JUDGMENTS,
+    SELECTION,
     Picture,
     RestorePicture,
     RestoringViews,
@@ -29,7 +30,7 @@ def view_network(net: Ented) -> RestoringViews:
         View(
             Restore(net),
             ("low_quality", "reference_weight", GATE_STRENGTH, *FEATURES),
-            ("restored", "selection", "finite", *JUDGMENTS, EXACT),
+            ("restored", SELECTION, "finite", *JUDGMENTS, EXACT),
         ),
         View(EncodeReferences(net), ("references",), FEATURES),
         View(RestorePicture(Picture(net)), ("low_quality",), ("restored", "finite", EXACT)),

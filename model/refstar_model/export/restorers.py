@@ -15,7 +15,7 @@ from refstar_model.data.photos import DataError
 from refstar_model.export.folder import MANIFEST, find_graph
 from refstar_model.export.half_types import emulate_halves
 from refstar_model.export.session import start_session
-from refstar_model.export.views import GATE_STRENGTH, JUDGMENTS, RestoringViews, View
+from refstar_model.export.views import GATE_STRENGTH, JUDGMENTS, SELECTION, RestoringViews, View
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[Any]
@@ -107,7 +107,7 @@ class GraphModel:
                 (1, len(pictures)), strength if references else 0.0, np.float32
             )
         answer = graph.run(values)
-        selection = answer["selection"][0] if "selection" in answer else np.zeros((0, 1, 1), np.uint8)
+        selection = answer[SELECTION][0] if SELECTION in answer else np.zeros((0, 1, 1), np.uint8)
         same, like = (answer[name][0, : len(references)] if name in answer else None for name in JUDGMENTS)
         return RestoredPicture(fit(answer["restored"][0]), selection, bool(answer["finite"][0]), same, like)
 

@@ -26,6 +26,7 @@ from refstar_model.layers.pixels import to_picture, to_pixels
 EXACT = "exact"
 #: What ``restore`` takes and returns beside the rest, of a network with a gate.
 GATE_STRENGTH = "gate_strength"
+SELECTION = "selection"
 JUDGMENTS = ("same_person", "likeness")
 
 

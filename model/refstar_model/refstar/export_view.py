@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from refstar_model.backbone import Grids
-from refstar_model.export.views import EXACT, GATE_STRENGTH, JUDGMENTS, RestoringViews, View
+from refstar_model.export.views import EXACT, GATE_STRENGTH, JUDGMENTS, SELECTION, RestoringViews, View
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import judge_references
 from refstar_model.layers.pixels import to_picture, to_pixels
@@ -26,7 +26,7 @@ def view_network(net: RefStar) -> RestoringViews:
         View(
             Restore(net),
             ("low_quality", "reference_weight", "fidelity", *features, *((GATE_STRENGTH,) if gated else ())),
-            ("restored", "selection", "finite", *(JUDGMENTS if gated else ()), EXACT),
+            ("restored", SELECTION, "finite", *(JUDGMENTS if gated else ()), EXACT),
         ),
         View(EncodeReferences(net), ("references",), features),
         View(RestoreAlone(net), ("low_quality", "fidelity"), ("restored", "finite", EXACT)),
