@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from refstar_model.refstar.alignment import AlignmentHead, alignment_loss, smooth_field, warp
+from refstar_model.layers.alignment import AlignmentHead, alignment_loss, smooth_field, warp
 
 
 def test_a_new_head_moves_nothing_and_a_zero_field_keeps_the_picture() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refstar_model.ented.detail import Detail
 from refstar_model.ented.dictionary import Dictionary, DictionaryAutoencoder, measure_perplexity
 from refstar_model.ented.dictionary_training import Usage
 from refstar_model.ented.losses import attention_loss
@@ -12,13 +13,14 @@ from refstar_model.ented.params import TINY, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.refinement import Asked, Refinement
 from refstar_model.ented.textures import (
-    COLORS,
+    Distributed,
     Preference,
     Sizes,
     TextureDistribution,
     TextureExtraction,
     Textures,
     mix_textures,
+    move_textures,
     read_colors,
     share_selection,
 )
@@ -50,9 +52,19 @@ def faces(*shape: int) -> Tensor:
     return torch.rand(*shape, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-def sizes(grid: int, cell: int = 1) -> Sizes:
-    width = 4 * cell + COLORS * cell**2
-    return Sizes(grid, cell, reference_width=3, drawn_width=8, width=width, hidden=8, blocks=1, style=4)
+def sizes(grid: int, cell: int = 1, density: int = 2) -> Sizes:
+    width = 4 * cell**2 + 3 * (density * cell) ** 2
+    return Sizes(
+        grid,
+        cell,
+        density,
+        reference_width=3,
+        drawn_width=8,
+        width=width,
+        hidden=8,
+        blocks=1,
+        style=4,
+    )
 
 
 def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
@@ -64,18 +76,38 @@ def test_a_texture_is_a_mean_of_its_reference_weighted_by_attention() -> None:
             0.0,
             0.0,
         )  # half of one place, half of the next
-    colors = torch.randn(2, COLORS, 4, 4)
-    textures = extraction(x, colors)
-    assert textures.shape == (2, 16, 4 + COLORS)
-    both = torch.cat([extraction.value(x), colors], 1)
+    pictures = torch.rand(2, 3, 32, 32)
+    textures = extraction(x, pictures)
+    assert textures.shape == (2, 16, 4 + 12)
+    both = torch.cat([extraction.value(x), read_colors(pictures, 4, 2)], 1)
     assert torch.allclose(textures[:, 5], both[:, :, 2, 1:3].mean(2), atol=1e-6)
 
 
-def test_the_colors_of_a_place_are_twice_as_dense_as_the_grid() -> None:
+def test_the_colors_of_a_place_are_denser_than_the_grid() -> None:
     small = torch.rand(1, 3, 8, 8)
-    colors = read_colors(F.interpolate(small, scale_factor=4.0), 4)
-    assert colors.shape == (1, COLORS, 4, 4)
+    colors = read_colors(F.interpolate(small, scale_factor=4.0), 4, 2)
+    assert colors.shape == (1, 12, 4, 4)
     assert torch.allclose(F.pixel_shuffle(colors, 2) + 0.5, small, atol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "density"), [(1, 2), (2, 2), (2, 4)])
+def test_textures_are_moved_as_the_picture_that_they_are_of(cell: int, density: int) -> None:
+    torch.manual_seed(0)
+    of = sizes(16, cell, density)
+    extraction = TextureExtraction(of).eval()
+    # Each at home, exactly.
+    with torch.no_grad():
+        extraction.home.rows *= 9
+        extraction.home.columns *= 9
+    picture, features = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 16, 16)
+    textures = extraction(features, picture).unsqueeze(1)
+    assert torch.allclose(move_textures(textures, torch.zeros(1, 1, 2, 4, 4), of), textures, atol=1e-5)
+    aside = torch.zeros(1, 1, 2, 4, 4)
+    aside[:, :, 0] = 1 / 4  # each place sees what is a quarter of the width to its right
+    moved = move_textures(textures, aside, of)
+    wanted = extraction(features.roll(-4, 3), picture.roll(-16, 3)).unsqueeze(1)
+    inside = torch.arange(of.places**2).unflatten(0, (of.places, of.places))[:, : of.places // 2].flatten()
+    assert torch.allclose(moved[0, 0, inside], wanted[0, 0, inside], atol=1e-4)
 
 
 def test_textures_begin_at_home() -> None:
@@ -91,24 +123,24 @@ def test_a_new_operator_brings_back_what_is_at_that_place(cell: int) -> None:
         make(sizes(16, cell)).eval() for make in (TextureExtraction, TextureDistribution)
     )
     picture = torch.rand(1, 3, 32, 32)
-    textures = extraction(torch.rand(1, 3, 16, 16), read_colors(picture, 16))
+    textures = extraction(torch.rand(1, 3, 16, 16), picture)
     given = distribution(
         torch.zeros(1, 8, 16, 16),
-        torch.zeros(1, COLORS, 16, 16),
+        torch.zeros(1, 12, 16, 16),
         Textures(textures, torch.ones(1, 1, 1, 1)),
         torch.zeros(1, 2, 4),
     )
     assert given.shares.shape == (1, (16 // cell) ** 2, 16 // cell, 16 // cell)
     assert given.shares.sum(1).min() > 0.8
-    taken = F.pixel_shuffle(given.colors, 2) / given.shares.sum(1).mean() + 0.5
+    taken = given.colors / given.shares.sum(1).mean() + 0.5
     assert (taken - picture).abs().max() < 0.06
 
 
 def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_nothing() -> None:
     torch.manual_seed(0)
     distribution, x = TextureDistribution(sizes(4)), torch.randn(2, 8, 4, 4)
-    textures = Textures(torch.randn(2, 16, 4 + COLORS), torch.ones(2, 1, 1, 1))
-    shown, styles = torch.zeros(2, COLORS, 4, 4), torch.zeros(2, 2, 4)
+    textures = Textures(torch.randn(2, 16, 4 + 12), torch.ones(2, 1, 1, 1))
+    shown, styles = torch.zeros(2, 12, 4, 4), torch.zeros(2, 2, 4)
     given = distribution(x, shown, textures, styles)
     assert torch.equal(given.features, x)
     assert given.shares.shape == (2, 16, 4, 4)
@@ -118,6 +150,27 @@ def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_noth
         assert (distribution(x, shown, textures, styles).features - x).abs().max() > 1e-2
         distribution.choose.bias[-1] = 60.0
     assert torch.allclose(distribution(x, shown, textures, styles).features, x, atol=1e-6)
+
+
+def test_new_detail_is_none_and_where_nothing_is_taken_there_is_none() -> None:
+    torch.manual_seed(0)
+    detail, low_quality = Detail(8, (8, 4)), torch.rand(2, 3, 64, 64)
+    amount = torch.ones(2, 1, 16, 16)
+    amount[:, :, :, 8:] = 0
+    taken = Distributed(
+        torch.randn(2, 8, 16, 16),
+        torch.rand(2, 16, 4, 4),
+        torch.randn(2, 3, 32, 32),
+        torch.randn(2, 8, 16, 16),
+        amount,
+    )
+    assert (detail(taken, low_quality) == 0).all()
+    with torch.no_grad():
+        detail.out.weight.normal_()
+        added = detail(taken, low_quality)
+    assert added.shape == low_quality.shape
+    assert added[..., :28].abs().mean() > 0.1
+    assert (added[..., 36:] == 0).all()
 
 
 def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:

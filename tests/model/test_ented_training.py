@@ -135,6 +135,26 @@ def test_the_loss_falls_on_one_batch(photos: PhotoSet, dictionary: Path, alone: 
     assert ("attention" in names) == (not alone)
 
 
+def test_corresponding_points_teach_where_textures_go(photos: PhotoSet, dictionary: Path) -> None:
+    torch.manual_seed(0)
+    net = Ented(ENTED).train()
+    net.fix()
+    mix = SampleMix(alone=0.0, full_size=0.0, absent=0.0)
+    batch = Samples(photos.split("train"), mix, 4, 0).draw(np.random.default_rng(0))
+    count = batch.references.shape[1]
+    points = torch.rand(4, 9, 2) * 0.6 + 0.2
+    known = torch.tensor([True, True, False, False])[:, None].expand(4, count)
+    aside = points[:, None].expand(4, count, 9, 2) + torch.tensor([0.02, 0.0])
+    batch = replace(batch, truth_points=points, reference_points=aside, points_known=known)
+    loss, parts = training_step(net, batch, LossWeights(), load_dictionary(dictionary, ENTED))
+    loss.backward()
+    assert parts["alignment"] > 0
+    assert net.alignment.out.bias.grad is not None
+    assert net.alignment.out.bias.grad[0] < 0  # further to the right
+    _, unknown = training_step(net, replace(batch, points_known=known & False), LossWeights())
+    assert unknown["alignment"] == 0
+
+
 def test_what_sharpens_is_faded_in(photos: PhotoSet, dictionary: Path) -> None:
     torch.manual_seed(0)
     net, words = Ented(ENTED).train(), load_dictionary(dictionary, ENTED)

@@ -4,13 +4,13 @@ import copy
 
 import pytest
 import torch
+from refstar_model.layers.alignment import _gather, smooth_field, warp
 from refstar_model.layers.blocks import ChannelNorm, NafBlock, scale_places
 from refstar_model.layers.color import join_color, luminance, split_color
 from refstar_model.layers.fidelity import _low_pass
 from refstar_model.layers.folding import UnshuffledConv, fold_modules, unfold_weights
 from refstar_model.layers.pyramid import collapse, laplacian, resize_grid
 from refstar_model.layers.separable import both_ways, resizing, window_mean
-from refstar_model.refstar.alignment import _gather, smooth_field, warp
 from torch import nn
 from torch.nn import functional as F
 

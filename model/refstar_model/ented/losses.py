@@ -1,10 +1,10 @@
 """What ENTED is trained on. Pictures are [B, 3, h, w] in 0..1; every term is a mean over the batch.
 
-    total = pixels + coarse + code + attention + pattern + hatching + perceptual + style + identity
+    total = pixels + coarse + code + attention + alignment + pattern + hatching + perceptual + style + identity
             + share (sharpness + adversarial)
 
 ``share`` fades in what sharpens. Pixels: Charbonnier and gradients (losses.pixels); code: `Dictionary.code_loss`;
-attention: `attention_loss`.
+attention: `attention_loss`; alignment: `layers.alignment.alignment_loss`.
 """
 
 from collections.abc import Iterable
@@ -34,13 +34,14 @@ class LossWeights:
     low_pass: float = 1.0  # of such a face, on the grid of the fine features
     code: float = 0.1
     attention: float = 0.3
+    alignment: float = 0.3  # of corresponding points
     pattern: float = 1.0
     hatching: float = 0.1
     perceptual: float = 0.1
     style: float = 0.02
     sharpness: float = 0.1
     adversarial: float = 0.5  # how strong its gradient at the picture is, compared with all others
-    identity: float = 0.2  # of faces that have a right reference
+    identity: float = 0.1  # of faces that have a right reference
 
 
 def restoration_terms(
@@ -91,9 +92,7 @@ def attention_loss(distributed: Iterable[Distributed], truth: Tensor, helped: Te
     losses = []
     for one in distributed:
         places = one.shares.shape[-1]
-        colors = _shrink(F.pixel_shuffle(one.colors.float(), 2), places) / add_shares(one.shares).clamp(
-            min=1e-3
-        )
+        colors = _shrink(one.colors.float(), places) / add_shares(one.shares).clamp(min=1e-3)
         away = (colors + 0.5 - _shrink(truth, places)).abs().mean((1, 2, 3))
         losses.append((away * helped).sum() / helped.sum().clamp(min=1))
     return torch.stack(losses).mean()

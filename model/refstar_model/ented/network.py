@@ -21,6 +21,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.backbone import UNAIDED
+from refstar_model.ented.detail import Detail
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import ReferenceEncoder, ReferenceTextures, size_textures
@@ -31,12 +32,14 @@ from refstar_model.ented.textures import (
     TextureDistribution,
     Textures,
     mix_textures,
+    move_textures,
     read_colors,
     share_selection,
 )
 from refstar_model.ganprior.codec import Guidance
 from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.network import GanPrior
+from refstar_model.layers.alignment import AlignmentHead
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import resize_grid
 
@@ -53,6 +56,7 @@ class Restoration(NamedTuple):
     gate: Tensor | None  # [B, R], logits that a reference shows the same person
     selection: Tensor | None  # [B, R, f, f] in 0..1, how much of each reference is taken where
     distributed: dict[int, Distributed]  # by grid
+    displacement: Tensor | None = None  # [B, R, 2, c, c], in picture widths, of the references' textures
 
 
 class Ented(nn.Module):
@@ -69,8 +73,14 @@ class Ented(nn.Module):
         if params.residual or not params.dictionary:
             self.pass_on = nn.Conv2d(coarse, params.drawn[2], 1)
         self.refinement = Refinement(params)
+        self.sizes = size_textures(params)
         if params.distribution:
-            self.distributions = nn.ModuleList(TextureDistribution(sizes) for sizes in size_textures(params))
+            self.alignment = AlignmentHead(
+                coarse, params.hidden[0], params.grids[2], params.reach, params.base.style
+            )
+            self.distributions = nn.ModuleList(TextureDistribution(sizes) for sizes in self.sizes)
+            if params.residual:
+                self.detail = Detail(params.hidden[0], params.detail)
 
     def fix(self) -> None:
         """Let only what is new be trained."""
@@ -94,14 +104,12 @@ class Ented(nn.Module):
         ``gate_strength`` [B] in 0..1: how much the gate's word counts; all of it where it is not given.
         """
         seen = self.backbone.decoder(self.backbone.analyze(low_quality), UNAIDED)
-        gate = textures = asked = None
+        gate = textures = asked = displacement = None
         if references is not None:
             assert weight is not None
             gate = self.gate(low_quality, references.person)
             weight = apply_gate(weight.float(), gate, gate_strength)
-            textures = tuple(
-                mix_textures(each, weight) for each in (references.fine, references.middle, references.coarse)
-            )
+            textures, displacement = self._align(seen.coarse, references, weight)
             asked = Asked(references.keys, references.values, weight)
         words, codes = self._look_up(seen.coarse)
         latent = self._join(seen.coarse, words)
@@ -110,10 +118,26 @@ class Ented(nn.Module):
         distribute = self._open_distribution(low_quality, styles, textures, taken)
         if self.params.residual:
             picture = self._render(low_quality, seen, words, styles, distribute)
+            if taken:
+                picture = picture + self.detail(taken[self.params.grids[0]], low_quality)
         else:
             picture = self._draw(latent, styles, distribute)
         selection = self._measure_selection(taken, asked.weight) if asked is not None else None
-        return Restoration(picture, codes, gate, selection, taken)
+        return Restoration(picture, codes, gate, selection, taken, displacement)
+
+    def _align(
+        self, coarse: Tensor, references: ReferenceTextures, weight: Tensor
+    ) -> tuple[tuple[Textures, ...], Tensor | None]:
+        """The textures of all references of a face together, moved onto it, and how far they were moved."""
+        all_there = references.fine, references.middle, references.coarse
+        if not self.params.distribution:
+            return (), None
+        keys = references.keys.unflatten(3, coarse.shape[-2:])
+        displacement = self.alignment(coarse, keys)
+        # Only corresponding points may train the field (layers.alignment).
+        fixed = displacement.detach()
+        moved = (move_textures(x, fixed, sizes) for x, sizes in zip(all_there, self.sizes, strict=True))
+        return tuple(mix_textures(each, weight) for each in moved), displacement
 
     def _look_up(self, coarse: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """What the words say that stand for the coarse features, and the codes that they were chosen by."""
@@ -175,10 +199,11 @@ class Ented(nn.Module):
         """What adds textures to features on the grid of an index; it puts what was taken into ``taken``."""
 
         def distribute(x: Tensor, index: int) -> Tensor:
-            if textures is None or not self.params.distribution:
+            if not textures:
                 return x
             grid, first = self.params.grids[index], self.params.base.codes + STYLES * index
-            own, shown = styles[:, first : first + STYLES], read_colors(low_quality, grid)
+            own = styles[:, first : first + STYLES]
+            shown = read_colors(low_quality, grid, self.sizes[index].density)
             taken[grid] = self.distributions[index](x, shown, textures[index], own)
             return taken[grid].features
 

@@ -19,9 +19,12 @@ class EntedParams:
     reference_widths: tuple[int, int, int] = (48, 96, 192)
     reference_blocks: tuple[int, int, int] = (2, 2, 2)  # as many as the dictionary's encoder has
     cells: tuple[int, int, int] = (2, 1, 1)  # sides of what one texture holds, in places of its grid
-    texture_widths: tuple[int, int, int] = (128, 96, 96)
+    densities: tuple[int, int, int] = (4, 2, 2)  # sides of a place, in its colors
+    texture_widths: tuple[int, int, int] = (320, 96, 96)  # colors and what the encoder says
     hidden: tuple[int, int, int] = (64, 64, 64)  # channels between what is taken and what is added
     draw_blocks: tuple[int, int, int] = (3, 2, 2)  # that draw it
+    detail: tuple[int, int] = (32, 24)  # channels of what draws detail, up to half of the picture's side
+    reach: float = 31 / 512  # furthest that the alignment moves textures, in picture widths
     codes: int = 1024  # of the dictionary
     code_channels: int = 64
     heads: int = 4  # of the refinement
@@ -35,6 +38,11 @@ class EntedParams:
     def __post_init__(self) -> None:
         if self.base.style % self.heads:
             raise ValueError(f"{self.heads} heads do not share a style of {self.base.style}")
+        if 2 * self.densities[0] != self.base.unshuffle:
+            raise ValueError(
+                f"densities {self.densities}: colors at half of the picture's side need half of unshuffle "
+                f"{self.base.unshuffle} first"
+            )
 
     @property
     def grids(self) -> tuple[int, int, int]:
@@ -83,7 +91,9 @@ BASE = EntedParams(
 TINY = EntedParams(
     base=ganprior.TINY,
     reference_widths=(8, 8, 8),
+    densities=(2, 2, 2),
     texture_widths=(56, 20, 20),
+    detail=(8, 8),
     hidden=(8, 8, 8),
     draw_blocks=(1, 1, 1),
     codes=16,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
-from refstar_model.ented.textures import Sizes, TextureExtraction, read_colors
+from refstar_model.ented.textures import Sizes, TextureExtraction
 from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm
 from refstar_model.layers.person_gate import PersonEncoder
@@ -17,11 +17,20 @@ from refstar_model.picture_encoder import PictureEncoder
 
 def size_textures(params: EntedParams) -> list[Sizes]:
     """By grid, fine to coarse."""
-    rows = zip(
-        params.grids, params.cells, params.reference_widths, params.drawn, params.texture_widths, strict=True
-    )
-    drawing = zip(params.hidden, params.draw_blocks, strict=True)
-    return [Sizes(*row, *how, params.base.style) for row, how in zip(rows, drawing, strict=True)]
+    return [
+        Sizes(
+            params.grids[i],
+            params.cells[i],
+            params.densities[i],
+            params.reference_widths[i],
+            params.drawn[i],
+            params.texture_widths[i],
+            params.hidden[i],
+            params.draw_blocks[i],
+            params.base.style,
+        )
+        for i in range(len(params.grids))
+    ]
 
 
 class ReferenceTextures(NamedTuple):
@@ -57,8 +66,7 @@ class ReferenceEncoder(nn.Module):
         seen = self.encoder(pictures)
         extractions = self.extract_fine, self.extract_middle, self.extract_coarse
         fine, middle, coarse = (
-            extract(features, read_colors(pictures, features.shape[-1]))
-            for extract, features in zip(extractions, seen, strict=True)
+            extract(features, pictures) for extract, features in zip(extractions, seen, strict=True)
         )
         tokens = self.norm(seen.coarse)
         return ReferenceTextures(

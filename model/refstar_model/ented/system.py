@@ -55,6 +55,9 @@ class EntedSystem:
             help="the same of refstar: a new network has its person gate, not trained either",
         )
         parser.add_argument(
+            "--labels", type=Path, help="file of mesh points (data --labels), which teach the alignment"
+        )
+        parser.add_argument(
             "--without", nargs="+", choices=PARTS, default=[], help="parts to leave out, for an ablation"
         )
 
@@ -84,6 +87,7 @@ class EntedSystem:
             dictionary=arguments.dictionary,
             backbone=arguments.backbone,
             gate=arguments.gate,
+            labels=arguments.labels,
         )
         how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
         photos = open_named_photos(arguments)

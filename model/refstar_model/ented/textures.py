@@ -12,8 +12,10 @@ stranger's, or what the reference does not show). Faces are aligned, and NTED's 
 textures as places, and P_e and P_d are learned preferences that begin with one texture for each, so that a new operator
 takes from where it brings, and attention has to learn only what is elsewhere. On the fine grid a place of both is a
 ``cell`` of 2 x 2, whose texture holds all four (pixel unshuffle and shuffle): means over places leave no detail. Beside
-what the encoder says a texture holds the colors I of its place, twice as dense as the grid, and J are those of the
-degraded face: what features alone were to carry was a blur after 250 steps, and the same for every reference.
+what the encoder says a texture holds the colors I of its place, denser than the grid, and J are those of the degraded
+face: what features alone were to carry was a blur after 250 steps, and the same for every reference. Attention did not
+learn to look beside a place either, so textures are moved onto the face first (layers.alignment), which corresponding
+points teach.
 
 What is added is drawn by g, a modulated convolution, blocks and another one, of what is taken and of what is there; its
 styles w are refined by the reference (`refinement`): the renderer behind it is trained already and does not change. And
@@ -27,14 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ganprior.modulation import StyledConv
+from refstar_model.layers.alignment import warp
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.pyramid import resize_grid
 
 #: Style codes of one distribution.
 STYLES = 2
-
-#: Numbers that say the colors of a place: twice as dense as the grid.
-COLORS = 12
 
 _RATE = (
     10.0  # of modulated convolutions: at an equalized rate they hardly leave their start in a thousand steps
@@ -74,6 +74,7 @@ class Sizes(NamedTuple):
 
     grid: int  # side
     cell: int  # side of what one texture holds, in places of the grid
+    density: int  # side of a place, in its colors
     reference_width: int  # channels of a reference's features
     drawn_width: int  # of the drawn face's
     width: int  # of a texture
@@ -88,38 +89,57 @@ class Sizes(NamedTuple):
     @property
     def colors(self) -> int:
         """Of the numbers of a texture, those that are colors: the last ones."""
-        return COLORS * self.cell**2
+        return 3 * (self.density * self.cell) ** 2
+
+    @property
+    def said(self) -> int:
+        """The others: what the encoder says of a place."""
+        return self.width - self.colors
 
 
 class TextureExtraction(nn.Module):
-    """Features [N, C, g, g] of references and their colors [N, 12, g, g] to a texture for each place."""
+    """Features [N, C, g, g] of references and their colors to a texture for each place."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         channels = sizes.reference_width * sizes.cell**2
-        self.cell = sizes.cell
+        self.grid, self.cell, self.density = sizes.grid, sizes.cell, sizes.density
         self.norm = ChannelNorm(channels)
         self.look = start_at_zero(nn.Conv2d(channels, sizes.places**2, 1, bias=False))
         self.home = Preference(sizes.places)
-        self.value = nn.Conv2d(channels, sizes.width - sizes.colors, 1)
+        self.value = nn.Conv2d(channels, sizes.said, 1)
 
-    def forward(self, x: Tensor, colors: Tensor) -> Tensor:
-        """Returns [N, k, c]."""
-        x, colors = _join_cells(x, self.cell), _join_cells(colors, self.cell)
+    def forward(self, x: Tensor, pictures: Tensor) -> Tensor:
+        """``pictures`` [N, 3, S, S] in 0..1; returns [N, k, c]."""
+        x = _join_cells(x, self.cell)
+        colors = _join_cells(read_colors(pictures, self.grid, self.density), self.cell)
         attention = torch.softmax((self.look(self.norm(x)).float() + self.home()).flatten(2), 2)
         values = torch.cat([self.value(x), colors.to(x.dtype)], 1)
         return attention @ values.flatten(2).transpose(1, 2).float()
 
 
-def read_colors(pictures: Tensor, grid: int) -> Tensor:
-    """Pictures [N, 3, S, S] in 0..1 to the colors of each place, [N, 12, grid, grid] in -0.5..0.5."""
-    return F.pixel_unshuffle(F.avg_pool2d(pictures, pictures.shape[-1] // (2 * grid)), 2) - 0.5
+def read_colors(pictures: Tensor, grid: int, density: int) -> Tensor:
+    """Pictures [N, 3, S, S] in 0..1 to the colors of each place, [N, 3 density^2, grid, grid] in -0.5..0.5."""
+    return F.pixel_unshuffle(F.avg_pool2d(pictures, pictures.shape[-1] // (density * grid)), density) - 0.5
+
+
+def move_textures(textures: Tensor, displacement: Tensor, sizes: Sizes) -> Tensor:
+    """Textures [B, R, k, c] at their homes, as a face sees them through displacements [B, R, 2, d, d] (`warp`)."""
+    count, field = textures.shape[:2], displacement.flatten(0, 1)
+    there = textures.flatten(0, 1).transpose(1, 2).unflatten(2, (sizes.places, sizes.places))
+    said = F.pixel_shuffle(there[:, : sizes.said], sizes.cell)
+    colors = F.pixel_shuffle(F.pixel_shuffle(there[:, sizes.said :], sizes.cell), sizes.density)
+    colors = F.pixel_unshuffle(warp(colors, field), sizes.density)
+    moved = torch.cat([_join_cells(warp(said, field), sizes.cell), _join_cells(colors, sizes.cell)], 1)
+    return moved.flatten(2).transpose(1, 2).unflatten(0, count)
 
 
 class Distributed(NamedTuple):
     features: Tensor  # [B, C, g, g]
     shares: Tensor  # [B, k, h, w], what each place takes of each texture; the rest to 1 is taken of nothing
-    colors: Tensor  # [B, 12, g, g], those that are taken
+    colors: Tensor  # [B, 3, density g, density g], those that are taken
+    drawn: Tensor  # [B, hidden, g, g], what the features and the detail (`detail`) are made of
+    amount: Tensor  # [B, 1, g, g] in 0..1, how much is taken at all
 
 
 class Textures(NamedTuple):
@@ -134,34 +154,34 @@ class TextureDistribution(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.cell, self.said = sizes.cell, sizes.width - sizes.colors
-        inner = self.said // sizes.cell
+        self.cell, self.density, self.said = sizes.cell, sizes.density, sizes.said
         self.choose = start_at_zero(nn.Conv2d(sizes.drawn_width * self.cell**2, sizes.places**2 + 1, 1))
         assert self.choose.bias is not None
         with torch.no_grad():
             self.choose.bias[-1:] = _NOTHING
         self.home = Preference(sizes.places)
-        self.part = nn.Conv2d(self.said, inner * self.cell**2, 1) if self.cell > 1 else nn.Identity()
-        seen = inner + 2 * COLORS + sizes.drawn_width
+        seen = (self.said + sizes.colors) // self.cell**2 + 3 * self.density**2 + sizes.drawn_width
         self.mix = StyledConv(seen, sizes.hidden, sizes.style, rate=_RATE)
         self.blocks = naf_blocks(sizes.hidden, sizes.blocks)
         self.draw = StyledConv(sizes.hidden, sizes.hidden, sizes.style, rate=_RATE)
         self.bring = start_at_zero(nn.Conv2d(sizes.hidden, sizes.drawn_width, 3, padding=1))
 
     def forward(self, x: Tensor, shown: Tensor, textures: Textures, styles: Tensor) -> Distributed:
-        """``shown`` [B, 12, g, g], the colors of the degraded face; styles [B, 2, style]."""
+        """``shown`` [B, 3 density^2, g, g], the colors of the degraded face; styles [B, 2, style]."""
         home = self.home()
         nothing = home.new_zeros(1, *home.shape[1:])
         logits = self.choose(_join_cells(x, self.cell)).float() + torch.cat([home, nothing])
         shares = torch.softmax(logits, 1)[:, :-1]
         taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, shares.shape[2:])
-        said, colors = taken[:, : self.said], F.pixel_shuffle(taken[:, self.said :], self.cell)
-        said = F.pixel_shuffle(self.part(said.to(x.dtype)), self.cell)
-        all_there = torch.cat([said, colors.to(x.dtype), shown.to(x.dtype), x], 1)
+        said, colors = (
+            F.pixel_shuffle(part, self.cell) for part in (taken[:, : self.said], taken[:, self.said :])
+        )
+        all_there = torch.cat([said.to(x.dtype), colors.to(x.dtype), shown.to(x.dtype), x], 1)
         first, second = (styles[:, index, :, None, None] for index in range(STYLES))
-        added = self.bring(self.draw(self.blocks(self.mix(all_there, first)), second))
+        drawn = self.draw(self.blocks(self.mix(all_there, first)), second)
         amount = resize_grid(textures.weight * add_shares(shares), x.shape[-1]).to(x.dtype)
-        return Distributed(x + amount * added, shares, colors)
+        features = x + amount * self.bring(drawn)
+        return Distributed(features, shares, F.pixel_shuffle(colors, self.density), drawn, amount)
 
 
 def _join_cells(x: Tensor, cell: int) -> Tensor:

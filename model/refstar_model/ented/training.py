@@ -16,6 +16,7 @@ from refstar_model.data.credits import RECORD, credit_photos, record_training
 from refstar_model.data.lookalikes import find_lookalikes
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import Curriculum, SampleMix
+from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.losses import (
@@ -30,6 +31,7 @@ from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import ReferenceTextures
 from refstar_model.ented.weights import begin, load_dictionary, read_weights
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.alignment import alignment_loss
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down, up
@@ -44,7 +46,7 @@ LOOP = LoopParams(steps=7500, learning_rate=5e-4, warmup=100, judge_every=500, s
 #: no reference. References as the service has them, aligned by five points: what is moved far is of no use to textures
 #: of places.
 STREAM = StreamParams(
-    mix=SampleMix(alone=0.1, mirrored=0.4, moved=0.25), curriculum=Curriculum(ruined=0.25, itself=0.08)
+    mix=SampleMix(alone=0.1, mirrored=0.4, moved=0.25), curriculum=Curriculum(ruined=0.25, itself=0.03)
 )
 
 
@@ -54,11 +56,12 @@ class EntedTraining:
     loop: LoopParams = field(default_factory=lambda: LOOP)
     stream: StreamParams = field(default_factory=lambda: STREAM)
     losses: LossWeights = field(default_factory=LossWeights)
-    sharpening_from: float = 0.5  # share of the run
+    sharpening_from: float = 0.3  # share of the run
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
     dictionary: Path | None = None  # weights.pt of --part dictionary; needed where the network has one
     backbone: Path | None = None  # weights.pt or model folder of system 3, which a new run is built around
     gate: Path | None = None  # the same of RefSTAR, whose person gate a new run has
+    labels: Path | None = None  # points of the photos' pairs (selection_masks.py), which teach the alignment
 
 
 def train(
@@ -89,7 +92,8 @@ def train(
         def open_batches(course: Course) -> Iterator[Batch]:
             people = photos.split("train")
             alike = find_lookalikes(people, judge) if judge is not None else None
-            return open_stream(people, how.stream, course, device, alike)
+            labels = SelectionLabels.load(how.labels) if how.labels is not None else None
+            return open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
 
         def step(batch: Batch, moment: Moment) -> Loss:
             share = fade(moment.progress, how.sharpening_from)
@@ -134,6 +138,12 @@ def training_step(
     helped = (batch.right & batch.present).any(1) & (not batch.alone)
     if result.distributed and bool(helped.any()):
         terms["attention"] = losses.attention * attention_loss(result.distributed.values(), truth, helped)
+    if result.displacement is not None and batch.truth_points is not None:
+        assert batch.reference_points is not None
+        assert batch.points_known is not None
+        terms["alignment"] = losses.alignment * alignment_loss(
+            result.displacement, batch.truth_points, batch.reference_points, batch.points_known
+        )
     if dictionary is not None and result.codes is not None:
         with torch.no_grad(), autocast(truth.device):
             wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from refstar_model.backbone import Backbone, Drawing, Grids, Transfer
 from refstar_model.ganprior.network import GanPrior
+from refstar_model.layers.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
 from refstar_model.layers.summing import add_up
 from refstar_model.picture_encoder import PictureEncoder
-from refstar_model.refstar.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
@@ -158,7 +158,7 @@ class RefStar(nn.Module):
         if self.params.reach:
             if displacement is None:
                 displacement = self.alignment(seen.coarse, coarse)
-            # Only corresponding points may train the field (see refstar.alignment).
+            # Only corresponding points may train the field (see layers.alignment).
             field = displacement.detach().flatten(0, 1)
             pictures = warp_picture(pictures.flatten(0, 1), field).unflatten(0, pictures.shape[:2])
             grids = Grids(*(_warp_features(f, field) for f in grids))

@@ -20,6 +20,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.alignment import alignment_loss
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down
@@ -27,7 +28,6 @@ from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.balance import balance_loss
 from refstar_model.losses.perception import Vgg
 from refstar_model.ranks import read_rank
-from refstar_model.refstar.alignment import alignment_loss
 from refstar_model.refstar.cycle import cycle_loss
 from refstar_model.refstar.losses import LossWeights, restoration_loss, self_stream_loss
 from refstar_model.refstar.network import SMALL, RefStar, RefStarParams

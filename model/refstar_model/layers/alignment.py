@@ -20,14 +20,20 @@ CONTROL = 8
 class AlignmentHead(nn.Module):
     """Predicts the displacement of one reference from both pictures' coarse features; a new one answers zero."""
 
-    def __init__(self, channels: int, hidden: int, grid: int, reach: float) -> None:
-        """``grid`` is the side of the coarse features; ``reach`` the bound, in picture widths."""
+    def __init__(
+        self, channels: int, hidden: int, grid: int, reach: float, reference_channels: int | None = None
+    ) -> None:
+        """``grid`` is the side of the coarse features; ``reach`` the bound, in picture widths.
+
+        ``reference_channels``: where a reference's features have another number of channels than the face's.
+        """
         super().__init__()
+        reference_channels = reference_channels or channels
         self.reach = reach
         stride = max(1, grid // CONTROL)
         self.norm = ChannelNorm(channels)
-        self.norm_reference = ChannelNorm(channels)
-        self.mix = nn.Conv2d(2 * channels, hidden, 1)
+        self.norm_reference = ChannelNorm(reference_channels)
+        self.mix = nn.Conv2d(channels + reference_channels, hidden, 1)
         self.look = naf_blocks(hidden, 2)
         self.shrink = nn.Conv2d(hidden, hidden, stride, stride=stride)
         # Where on the template a place is tells which part of a face it shows.
@@ -39,7 +45,7 @@ class AlignmentHead(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, face: Tensor, reference: Tensor) -> Tensor:
-        """face [B, C, g, g], reference [B, R, C, g, g] to displacements [B, R, 2, c, c] (x, y) in picture widths.
+        """face [B, C, g, g], reference [B, R, D, g, g] to displacements [B, R, 2, c, c] (x, y) in picture widths.
 
         out(p) = reference(p + displacement(p)), each component within +-reach.
         """

@@ -1,0 +1,45 @@
+"""Detail that textures add to the picture, finer than features of the fine grid can carry.
+
+    residual = shuffle(conv(leaky(conv(leaky(climb(D) + conv(T) + conv(input unshuffled by 2))))))
+
+D is what the distribution on the fine grid has drawn, T the colors that were taken, at half of the picture's side. With
+features alone likeness came as drawn outlines, without skin: what they reach has a quarter of the side. The last
+convolution starts at zero.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refstar_model.ented.textures import Distributed, start_at_zero
+from refstar_model.ganprior.mmrb import activate, start
+from refstar_model.layers.folding import UnshuffledConv
+from refstar_model.layers.pyramid import up
+
+
+class Detail(nn.Module):
+    def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
+        """``hidden``: channels of what was drawn on the fine grid."""
+        super().__init__()
+        *_, last = widths
+        self.climb = nn.ModuleList(
+            start(nn.Conv2d(a, b, 3, padding=1)) for a, b in pairwise((hidden, *widths))
+        )
+        self.take = start(nn.Conv2d(3, last, 3, padding=1))
+        self.look = start(UnshuffledConv(2, last, 3))
+        self.draw = start(nn.Conv2d(last, last, 3, padding=1))
+        self.out = start_at_zero(nn.Conv2d(last, 12, 3, padding=1))
+
+    def forward(self, taken: Distributed, low_quality: Tensor) -> Tensor:
+        """Returns what is added to the picture, [B, 3, S, S], S twice the side of the colors."""
+        x = taken.drawn
+        for conv in self.climb:
+            x = activate(conv(x))
+            x = up(x) if x.shape[-1] < taken.colors.shape[-1] else x
+        x = x + self.take(taken.colors.to(x.dtype)) + self.look(low_quality * 2 - 1)
+        x = self.out(activate(self.draw(activate(x))))
+        amount = taken.amount
+        while amount.shape[-1] < x.shape[-1]:
+            amount = up(amount)
+        return F.pixel_shuffle(x * amount, 2).float()
