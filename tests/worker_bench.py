@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import numpy as np
 import skimage.data
 from inverting import Inverting
 from known_faces import KnownFaces
@@ -123,3 +124,8 @@ class Bench:
             self.stopping.set()
             await asyncio.wait_for(task, 20)
             await self.queue.aclose()
+
+
+def picture(level: int, size: int = SIZE) -> bytes:
+    """A file of one gray."""
+    return file_of(np.full((size, size, 3), level, np.uint8))
