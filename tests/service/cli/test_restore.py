@@ -3,7 +3,6 @@ and with a detector that knows the astronaut."""
 
 import json
 import re
-from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,6 @@ from lone_model import write_lone_model
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr, reference_face
 from refstar_service.app.cli import run
 from refstar_service.restoration.knobs import KNOBS, KnobKind
-from refstar_service.settings import Settings
 from small_model import write_small_model
 
 
@@ -385,54 +383,3 @@ def test_a_knob_that_the_default_model_does_not_have_is_refused(
     monkeypatch.chdir(folder)
     assert restore("face.jpg", "-o", "out.png", "--models-dir", "zoo", "--fidelity", "0.1") == 1
     assert "--fidelity 0.1 has no effect on the model 'lone'" in capsys.readouterr().err
-
-
-def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["models"]) == 0
-    said = capsys.readouterr().out
-    assert "\nrefstar " in f"\n{said}"
-    assert f"  faces of 512 px, up to 8 references, in {Settings().models_dir / 'refstar'}\n" in said
-    files = (Settings().models_dir / "refstar").iterdir()
-    size = sum(file.stat().st_size for file in files if file.name != "model.json")
-    assert f"  {size / 1e6:.1f} MB  " in said
-    assert "trained on:" in said
-    assert "limit:" in said
-
-
-def test_models_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["models", "--json"]) == 0
-    models = json.loads(capsys.readouterr().out)
-    shown = [(model["name"], model["input_size"], model["max_references"]) for model in models]
-    assert shown == [("ganprior", 512, 0), ("refstar", 512, 8)]
-    for model in models:
-        folder = Settings().models_dir / model["name"]
-        manifest = json.loads((folder / "model.json").read_text())
-        named = [
-            *manifest["graphs"].values(),
-            manifest["weights"],
-        ]  # one file of weights may be that of several models
-        assert model["bytes"] == sum((folder / one["file"]).stat().st_size for one in named)
-        assert set(model["knobs"]) <= KNOBS.keys()
-
-
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"refstar {metadata.version('refstar-service')}\n"
-
-
-def test_a_worker_alone_needs_a_redis(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("REFSTAR_REDIS_URL", raising=False)
-    assert run(["worker"]) == 1
-    assert "REFSTAR_REDIS_URL" in capsys.readouterr().err
-
-
-def test_a_setting_that_is_wrong_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("REFSTAR_MAX_BATCH", "0")
-    assert run(["models"]) == 2
-    assert "REFSTAR_MAX_BATCH" in capsys.readouterr().err
