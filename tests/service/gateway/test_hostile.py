@@ -4,18 +4,8 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from hostile_corpus import (
-    FORM,
-    BadFile,
-    BadRequest,
-    bad_files,
-    bad_requests,
-    field,
-    file_part,
-    form,
-    photo,
-    saved,
-)
+from hostile_files import BadFile, bad_files, photo, saved
+from hostile_requests import FORM, BadRequest, bad_requests, field, file_part, form
 from redis.asyncio import Redis
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import MEDIA_TYPE
