@@ -154,7 +154,7 @@ def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_noth
 
 def test_new_detail_is_none_and_where_nothing_is_taken_there_is_none() -> None:
     torch.manual_seed(0)
-    detail, low_quality = Detail(8, (8, 4)), torch.rand(2, 3, 64, 64)
+    detail, low_quality = Detail(8, (4,)), torch.rand(2, 3, 64, 64)
     amount = torch.ones(2, 1, 16, 16)
     amount[:, :, :, 8:] = 0
     taken = Distributed(

@@ -18,12 +18,11 @@ from refstar_model.data.degradation.device import Degrader
 from refstar_model.data.degradation.marks import mark_bank
 from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import FULL, HALF, Curriculum, FacePlan, Planner, SampleMix, Source
-from refstar_model.data.pseudo import Light, Move, draw_light, draw_move
+from refstar_model.data.pseudo import PAIR_LIGHT, PSEUDO_LIGHT, Light, Move, draw_light, draw_move
 from refstar_model.data.turning import Relief, turn_field
 from refstar_model.data.upload import upload
 from refstar_model.training.processes import WHOLE, Course
 
-PAIR_LIGHT, PSEUDO_LIGHT = 0.08, 0.2  # how far the light of a reference may differ, as in samples.py
 _OF_THE_TRUTH = Source.PSEUDO, Source.ITSELF
 READERS = 16  # threads that decode photographs; OpenCV decodes outside of Python's lock
 

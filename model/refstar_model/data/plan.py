@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from refstar_model.data.degradation import CHAINS, TABLE, Recipe, Table, Tone, draw_recipe, draw_tone
 from refstar_model.data.photos import DataError, Photo, PhotoSet, PhotoWeights
+from refstar_model.data.pseudo import MIRRORED
 from refstar_model.data.turning import Turn, draw_turn
 
 NO_TONE = Tone()
@@ -34,10 +35,9 @@ class SampleMix:
     default_fidelity: float = 0.5  # else uniform in 0..1
     lookalike: float = 0.5  # of the wrong ones: a person whom the recognizer finds alike
     expression: float = 0.0  # of the pseudo references: with another expression
-    mirrored: float = 0.7  # of the pseudo references
-    moved: float = (
-        1.0  # how far a pseudo reference is turned, moved and bent, as a share of `pseudo.draw_move`'s
-    )
+    mirrored: float = MIRRORED  # of the pseudo references
+    #: How far a pseudo reference is turned, moved and bent, as a share of what `pseudo.draw_move` does.
+    moved: float = 1.0
     alone: float = 0.75  # batches without any reference: cheap steps for the self stream
     turned: float = (
         0.0  # faces whose head is turned a little further (turning.py), of those that have a relief

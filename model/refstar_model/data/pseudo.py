@@ -17,6 +17,9 @@ from refstar_model.judges.recognition import TEMPLATE_512
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
+MIRRORED = 0.7  # of the pseudo references
+PAIR_LIGHT, PSEUDO_LIGHT = 0.08, 0.2  # how far the light of a reference may differ (`draw_light`)
+
 
 @dataclass(frozen=True, eq=False)
 class Move:
@@ -44,7 +47,7 @@ class Light:
     offset: float
 
 
-def draw_move(rng: np.random.Generator, mirrored: float = 0.7, moved: float = 1.0) -> Move:
+def draw_move(rng: np.random.Generator, mirrored: float = MIRRORED, moved: float = 1.0) -> Move:
     """Mirrored with that probability, and a little of everything else, as much as ``moved`` says (0..1)."""
     flipped = bool(rng.random() < mirrored)
     angle, zoom = moved * rng.uniform(-6, 6), 1 + moved * rng.uniform(-0.06, 0.06)
@@ -95,7 +98,7 @@ def pseudo_view(
     picture: Pixels,
     rng: np.random.Generator,
     expression: float = 0.0,
-    mirrored: float = 0.7,
+    mirrored: float = MIRRORED,
     moved: float = 1.0,
 ) -> PseudoView:
     """The same photograph [s, s, 3] made different: mirror, small affine move, elastic bend, light, sometimes blur.
@@ -117,7 +120,7 @@ def pseudo_view(
     out = cv2.remap(
         np.ascontiguousarray(out), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    out = relight(out, rng, 0.2)
+    out = relight(out, rng, PSEUDO_LIGHT)
     if rng.random() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.2) * scale)
     return PseudoView(

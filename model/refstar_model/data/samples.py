@@ -30,7 +30,7 @@ from refstar_model.data.plan import (
     SampleMix,
     Source,
 )
-from refstar_model.data.pseudo import mirror_order, pseudo_view, relight
+from refstar_model.data.pseudo import PAIR_LIGHT, PSEUDO_LIGHT, mirror_order, pseudo_view, relight
 from refstar_model.data.selection_masks import BANDS, SelectionLabel, SelectionLabels
 from refstar_model.data.turning import Relief, turn_field, turn_picture
 from refstar_model.judges.landmarks import Points
@@ -170,18 +170,18 @@ class Samples(IterableDataset[Batch]):
             case Source.ABSENT:
                 return _Reference(np.zeros_like(picture))
             case Source.STRANGER:
-                return _Reference(apply_tone(relight(picture, rng, 0.08), plan.tone))
+                return _Reference(apply_tone(relight(picture, rng, PAIR_LIGHT), plan.tone))
             case Source.PAIR:
                 label = self.labels.get(file, plan.file) if self.labels else None
                 return _Reference(
-                    apply_tone(relight(picture, rng, 0.08), plan.tone),
+                    apply_tone(relight(picture, rng, PAIR_LIGHT), plan.tone),
                     label.within(self.reach) if label else None,
                     self.points.get(plan.file),
                 )
             case Source.PSEUDO:
                 return self._make_pseudo(picture, plan, rng)
             case Source.ITSELF:
-                lit = apply_tone(relight(picture, rng, 0.2), plan.tone)
+                lit = apply_tone(relight(picture, rng, PSEUDO_LIGHT), plan.tone)
                 return _Reference(lit, None, self.points.get(plan.file))
 
     def _make_pseudo(self, picture: Pixels, plan: ReferencePlan, rng: np.random.Generator) -> _Reference:

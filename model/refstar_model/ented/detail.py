@@ -19,10 +19,13 @@ from refstar_model.layers.pyramid import up
 
 
 class Detail(nn.Module):
-    def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
-        """``hidden``: channels of what was drawn on the fine grid."""
+    """What was taken on the fine grid, and the degraded face, to what is added to the picture."""
+
+    def __init__(self, hidden: int, widths: tuple[int, ...]) -> None:
+        """``hidden``: channels of what was drawn on the fine grid g; ``widths``: channels on the way up from there, one
+        for each doubling to the side of the colors."""
         super().__init__()
-        *_, last = widths
+        last = widths[-1]
         self.climb = nn.ModuleList(
             start(nn.Conv2d(a, b, 3, padding=1)) for a, b in pairwise((hidden, *widths))
         )
@@ -32,11 +35,10 @@ class Detail(nn.Module):
         self.out = start_at_zero(nn.Conv2d(last, 12, 3, padding=1))
 
     def forward(self, taken: Distributed, low_quality: Tensor) -> Tensor:
-        """Returns what is added to the picture, [B, 3, S, S], S twice the side of the colors."""
+        """low_quality [B, 3, S, S] in 0..1, S twice the side of the colors; returns [B, 3, S, S], fp32."""
         x = taken.drawn
         for conv in self.climb:
-            x = activate(conv(x))
-            x = up(x) if x.shape[-1] < taken.colors.shape[-1] else x
+            x = up(activate(conv(x)))
         x = x + self.take(taken.colors.to(x.dtype)) + self.look(low_quality * 2 - 1)
         x = self.out(activate(self.draw(activate(x))))
         amount = taken.amount

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from refstar_model.ented.dictionary import Dictionary
 from refstar_model.ented.textures import Distributed, add_shares
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.pyramid import resize_grid
 from refstar_model.losses.hatching import hatching_loss
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.pattern import pattern_loss
 from refstar_model.losses.perception import compare_features, feature_distance, style_distance
-from refstar_model.losses.pixels import pixel_loss
+from refstar_model.losses.pixels import coarse_loss, pixel_loss
 from refstar_model.losses.structure import sharpness_loss
 
 
@@ -57,7 +57,7 @@ def restoration_terms(
     ``helped`` [B]: which faces have a right reference; ``grid``: side of the fine features.
     """
     share = torch.where(helped, weights.detail, 1.0)
-    coarse = (_shrink(picture, grid) - _shrink(truth, grid)).abs().mean((1, 2, 3))
+    coarse = coarse_loss(picture, truth, grid)
     terms = {
         "pixels": (share * pixel_loss(picture, truth, weights.gradient)).mean(),
         "coarse": weights.low_pass * (helped * coarse).mean(),
@@ -92,11 +92,7 @@ def attention_loss(distributed: Iterable[Distributed], truth: Tensor, helped: Te
     losses = []
     for one in distributed:
         places = one.shares.shape[-1]
-        colors = _shrink(one.colors.float(), places) / add_shares(one.shares).clamp(min=1e-3)
-        away = (colors + 0.5 - _shrink(truth, places)).abs().mean((1, 2, 3))
+        colors = resize_grid(one.colors.float(), places) / add_shares(one.shares).clamp(min=1e-3)
+        away = coarse_loss(colors + 0.5, truth, places)
         losses.append((away * helped).sum() / helped.sum().clamp(min=1))
     return torch.stack(losses).mean()
-
-
-def _shrink(pictures: Tensor, side: int) -> Tensor:
-    return F.adaptive_avg_pool2d(pictures, side)

@@ -4,7 +4,8 @@ of Lau et al. (arXiv 2401.06978, WACV 2024), on the operators of NTED (CVPR 2022
     degraded face -> system 3's codec -> what it says of the whole face (coarse), fine features, style codes
     coarse        -> code words (`dictionary`) -> latent -> style codes (`refinement`)
     reference     -> textures, keys and values, who it is (`references`)
-    latent, style codes, textures -> system 3's generator and finest convolutions -> picture
+    textures      -> moved onto the face (`layers.alignment`), distributed (`textures`)
+    latent, style codes, textures -> system 3's generator and finest convolutions + `detail` -> picture
 
 The paper's code and sizes are not public: what is ours is said where it is done. Its low-quality encoder and its
 StyleGAN-like renderer are system 3, which is trained and does not change: all that is new learns what a reference adds
@@ -129,9 +130,9 @@ class Ented(nn.Module):
         self, coarse: Tensor, references: ReferenceTextures, weight: Tensor
     ) -> tuple[tuple[Textures, ...], Tensor | None]:
         """The textures of all references of a face together, moved onto it, and how far they were moved."""
-        all_there = references.fine, references.middle, references.coarse
         if not self.params.distribution:
             return (), None
+        all_there = references.fine, references.middle, references.coarse
         keys = references.keys.unflatten(3, coarse.shape[-2:])
         displacement = self.alignment(coarse, keys)
         # Only corresponding points may train the field (layers.alignment).

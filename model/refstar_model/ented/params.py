@@ -23,7 +23,10 @@ class EntedParams:
     texture_widths: tuple[int, int, int] = (320, 96, 96)  # colors and what the encoder says
     hidden: tuple[int, int, int] = (64, 64, 64)  # channels between what is taken and what is added
     draw_blocks: tuple[int, int, int] = (3, 2, 2)  # that draw it
-    detail: tuple[int, int] = (32, 24)  # channels of what draws detail, up to half of the picture's side
+    detail: tuple[int, ...] = (
+        32,
+        24,
+    )  # channels of what draws detail, one for each doubling to half of the side
     reach: float = 31 / 512  # furthest that the alignment moves textures, in picture widths
     codes: int = 1024  # of the dictionary
     code_channels: int = 64
@@ -42,6 +45,11 @@ class EntedParams:
             raise ValueError(
                 f"densities {self.densities}: colors at half of the picture's side need half of unshuffle "
                 f"{self.base.unshuffle} first"
+            )
+        if 1 << len(self.detail) != self.densities[0]:
+            raise ValueError(
+                f"detail {self.detail} has {len(self.detail)} widths; it doubles the side to {self.densities[0]} times "
+                "the fine grid's"
             )
 
     @property
@@ -93,7 +101,7 @@ TINY = EntedParams(
     reference_widths=(8, 8, 8),
     densities=(2, 2, 2),
     texture_widths=(56, 20, 20),
-    detail=(8, 8),
+    detail=(8,),
     hidden=(8, 8, 8),
     draw_blocks=(1, 1, 1),
     codes=16,

@@ -39,7 +39,7 @@ class ReferenceTextures(NamedTuple):
     fine: Tensor  # [N, k, c], k and c by grid
     middle: Tensor
     coarse: Tensor
-    keys: Tensor  # [N, style, g g] on the coarse grid g
+    keys: Tensor  # [N, style, g g] on the coarse grid g; the alignment looks at them too
     values: Tensor  # [N, style, g g]
     person: Tensor  # [N, D]
 

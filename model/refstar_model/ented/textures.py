@@ -36,9 +36,8 @@ from refstar_model.layers.pyramid import resize_grid
 #: Style codes of one distribution.
 STYLES = 2
 
-_RATE = (
-    10.0  # of modulated convolutions: at an equalized rate they hardly leave their start in a thousand steps
-)
+#: Of modulated convolutions: at an equalized rate they hardly leave their start in a thousand steps.
+_RATE = 10.0
 _SPREAD = 0.3  # of a texture's places at first, in places
 _NOTHING = -2.0  # the logit of nothing at first
 _SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
@@ -120,7 +119,7 @@ class TextureExtraction(nn.Module):
 
 def read_colors(pictures: Tensor, grid: int, density: int) -> Tensor:
     """Pictures [N, 3, S, S] in 0..1 to the colors of each place, [N, 3 density^2, grid, grid] in -0.5..0.5."""
-    return F.pixel_unshuffle(F.avg_pool2d(pictures, pictures.shape[-1] // (density * grid)), density) - 0.5
+    return F.pixel_unshuffle(resize_grid(pictures, density * grid), density) - 0.5
 
 
 def move_textures(textures: Tensor, displacement: Tensor, sizes: Sizes) -> Tensor:

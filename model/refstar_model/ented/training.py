@@ -135,7 +135,7 @@ def training_step(
             encoded = module.encode(references.flatten(0, 1))
             features = ReferenceTextures(*(x.unflatten(0, count) for x in encoded))
             result = module(low_quality, features, batch.present.float())
-    helped = (batch.right & batch.present).any(1) & (not batch.alone)
+    helped = (batch.right & batch.present).any(1)
     if result.distributed and bool(helped.any()):
         terms["attention"] = losses.attention * attention_loss(result.distributed.values(), truth, helped)
     if result.displacement is not None and batch.truth_points is not None:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from refstar_model.layers.pyramid import down
+from refstar_model.layers.pyramid import down, resize_grid
 
 
 def pixel_loss(picture: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
@@ -16,3 +16,8 @@ def pixel_loss(picture: Tensor, truth: Tensor, gradient_weight: float) -> Tensor
         along_y = (error[..., 1:, :] - error[..., :-1, :]).abs().mean((1, 2, 3))
         loss = loss + gradient_weight * (along_x + along_y) / 2
     return loss
+
+
+def coarse_loss(picture: Tensor, truth: Tensor, side: int) -> Tensor:
+    """L1 of both [B, 3, h, h] shrunk to ``side``, per picture: [B]."""
+    return (resize_grid(picture, side) - resize_grid(truth, side)).abs().mean((1, 2, 3))

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.layers.pyramid import resize_grid
 from refstar_model.losses.identity import identity_distance
 from refstar_model.losses.perception import Vgg, recognizer_distance
-from refstar_model.losses.pixels import pixel_loss
+from refstar_model.losses.pixels import coarse_loss, pixel_loss
 from refstar_model.losses.structure import sharpness_loss, structure_loss
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import Restoration
@@ -62,7 +61,7 @@ def restoration_loss(
     detail = weights.detail_low * (weights.detail_high / weights.detail_low) ** target.fidelity
     detail = torch.where(helped, detail, torch.ones_like(detail))
     full = pixel_loss(result.restored, truth, weights.gradient)
-    coarse = (resize_grid(result.restored, grid) - resize_grid(truth, grid)).abs().mean((1, 2, 3))
+    coarse = coarse_loss(result.restored, truth, grid)
     parts["final"] = (detail * full + weights.low_pass * helped * coarse).mean()
 
     for name, (weight, distance) in look_losses(weights, recognizer, vgg).items():
