@@ -156,11 +156,19 @@ def test_corresponding_points_teach_where_textures_go(photos: PhotoSet, dictiona
 
 
 def test_what_sharpens_is_faded_in(photos: PhotoSet, dictionary: Path) -> None:
+    before, after = (_train_step(photos, dictionary, 0.0, sharpening).keys() for sharpening in (0.0, 0.5))
+    assert after - before == {"sharpness", "adversarial"}
+
+
+def test_a_face_without_a_right_reference_is_asked_only_for_its_pixels(
+    photos: PhotoSet, dictionary: Path
+) -> None:
+    assert "sharpness" not in _train_step(photos, dictionary, 1.0, 0.5)
+
+
+def _train_step(photos: PhotoSet, dictionary: Path, alone: float, sharpening: float) -> dict[str, float]:
     torch.manual_seed(0)
     net, words = Ented(ENTED).train(), load_dictionary(dictionary, ENTED)
-    batch = Samples(photos.split("train"), SampleMix(alone=1.0, full_size=0.0), 2, 0).draw(
-        np.random.default_rng(0)
-    )
-    _, before = training_step(net, batch, LossWeights(), words, None, Adversary(), 0.0)
-    _, after = training_step(net, batch, LossWeights(), words, None, Adversary(), 0.5)
-    assert after.keys() - before.keys() == {"sharpness", "adversarial"}
+    mix = SampleMix(alone=alone, full_size=0.0, absent=0.0)
+    batch = Samples(photos.split("train"), mix, 4, 0).draw(np.random.default_rng(0))
+    return training_step(net, batch, LossWeights(), words, None, Adversary(), sharpening)[1]

@@ -37,6 +37,7 @@ from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.balance import balance_loss
+from refstar_model.losses.pixels import pixel_loss
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
 from refstar_model.training.processes import Course
 
@@ -153,12 +154,13 @@ def training_step(
         picture = down(picture)
     picture = without_color(picture, batch.colorless)
     terms |= restoration_terms(picture, truth, helped, losses, recognizer, module.params.grids[0])
-    if sharpening > 0:
-        terms["sharpness"] = sharpening * sharpness_term(picture, truth, losses)
+    if sharpening > 0 and bool(helped.any()):
+        terms["sharpness"] = sharpening * sharpness_term(picture, truth, helped, losses)
         if adversary is not None:
-            fooled, _ = adversary.judge([picture], truth, matched=False)
+            fooled, _ = adversary.judge([picture[helped]], truth[helped], matched=False)
             share = sharpening * losses.adversarial
-            terms["adversarial"] = balance_loss(fooled, terms["pixels"], [picture], share)
+            against = (helped * pixel_loss(picture, truth, losses.gradient)).mean()
+            terms["adversarial"] = balance_loss(fooled, against, [picture], share)
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
 
