@@ -199,6 +199,41 @@ def test_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) -> Non
     assert all(torch.equal(value, one[name]) for name, value in after.state_dict().items())
 
 
+RIVALS = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from refstar_model.training.processes import Processes
+from refstar_model.training import Loop, LoopParams
+class Rival:
+    def __init__(self):
+        self.module = nn.Linear(1, 1)
+    def loss(self, step):  # asked in the first process only, then in the second only, then in none
+        return (self.module(torch.ones(1, 1)).square().mean(), {}) if processes.rank == step else None
+folder = Path(sys.argv[1])
+with Processes() as processes:
+    module, rival = nn.Linear(2, 1), Rival()
+    first = rival.module.weight.detach().clone()
+    loop = Loop(module, LoopParams(steps=3, warmup=1), folder, rival, processes=processes)
+    loop.run(iter([torch.ones(1, 2)] * 3), lambda item, _: (module(item).square().mean(), {}))
+    torch.save({"first": first, **rival.module.state_dict()}, folder / f"rank{processes.rank}.pt")
+"""
+
+
+def test_a_rival_that_only_one_process_asks_learns_in_all(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(RIVALS)
+    launch = (
+        "import sys; from refstar_model.training.processes import launch; launch(2, 'worker', sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", launch, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    assert subprocess.run(command, env=environment, timeout=120, check=False).returncode == 0
+    one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    assert torch.equal(one["weight"], two["weight"])
+    assert torch.equal(one["bias"], two["bias"])
+    assert not torch.equal(one["weight"], one["first"])
+
+
 def test_when_one_process_is_killed_the_others_end(tmp_path: Path) -> None:
     workers = []
     for rank in range(2):  # without a launcher, which would end them

@@ -212,7 +212,10 @@ class Loop:
             for _, parts in losses:
                 for name, value in parts.items():
                     sums[name] = sums.get(name, 0.0) + value * share
-        for optimizer, module in pairs if asked else pairs[:1]:
+        # All processes' rivals learn, or none: of one batch it may have been asked and of another not.
+        if self.rival is not None and not self.processes.any(asked):
+            pairs = pairs[:1]
+        for optimizer, module in pairs:
             self.processes.average_gradients(module)
             norm = nn.utils.clip_grad_norm_(module.parameters(), self.params.clip)
             # Judged after the processes have met: all of them leave the step out, or none.
