@@ -173,6 +173,8 @@ class Model(Resource):
     needs_references: bool
     knobs: list[str]
     ranks: dict[str, int | None]
+    shared_weights: str | None = None
+    """SHA-256 of the weights of another model that the graphs use too."""
 
 
 class RestorationPage(Resource):

@@ -1,9 +1,12 @@
 """Models that are built around one network, with their graphs and one file of weights in one folder."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from drawn_net import draw_net
@@ -24,7 +27,7 @@ from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY
 from refstar_model.refstar.params import rest_on_prior
 from refstar_model.refstar.system import CARD
-from refstar_service.engine.manifest import load_manifest
+from refstar_service.engine.manifest import ModelError, load_manifest
 from refstar_service.engine.restorer import FaceTask, ReferencePicture, Restorer
 
 PARAMS = rest_on_prior(TINY)
@@ -58,41 +61,76 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     TrainedRestorer(views, PRIOR_CARD, 7).borrow(
         zoo / "ganprior", Publication("ganprior", "1"), zoo / "refstar"
     )
+    before = hash_files(zoo)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("REFSTAR_DATA", raising=False)
         for more in ("--out", zoo / "alone"), ("--out", zoo / "ented", "--weights-with", zoo / "refstar"):
             patch.setattr(
                 "sys.argv", ["refstar-model", "export", "ented", str(zoo / "ented.pt"), *map(str, more)]
             )
-            np.save(zoo / f"{len(more)}.npy", restore(zoo / "refstar"))
             cli.main()
+    assert before.items() <= hash_files(zoo).items()
     return zoo
+
+
+def hash_files(zoo: Path) -> dict[Path, str]:
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("refstar", "ganprior")
+        for path in (zoo / name).iterdir()
+    }
 
 
 def test_it_has_a_manifest_only_and_adds_only_what_is_its_own(zoo: Path) -> None:
     assert [file.name for file in (zoo / "ented").iterdir()] == ["model.json"]
     manifest = load_manifest(zoo / "ented")
     assert manifest.graphs["restore"].file == "../refstar/ented_restore.onnx"
-    together = (zoo / "refstar/weights.bin").stat().st_size
-    apart = (zoo / "alone/weights.bin").stat().st_size
+    assert manifest.weights is not None
+    assert manifest.shared_weights is not None
+    assert manifest.weights.file == "../refstar/ented_weights.bin"
+    assert manifest.shared_weights.file == "../refstar/weights.bin"
+    own = (zoo / "refstar/ented_weights.bin").stat().st_size
     backbone = 2 * sum(value.numel() for value in Ented(ENTED).backbone.parameters())
-    assert together < (zoo / "alone/weights.bin").stat().st_size + apart + backbone
+    assert own < (zoo / "alone/weights.bin").stat().st_size - 0.9 * backbone
+
+
+def check_manifests(zoo: Path, *names: str) -> None:
+    for name in names:
+        load_manifest(zoo / name).verify()
 
 
 def test_all_models_of_the_folder_answer_as_before(zoo: Path) -> None:
-    for name in ("refstar", "ganprior", "ented"):
-        load_manifest(zoo / name).verify()
-    assert np.array_equal(restore(zoo / "refstar"), np.load(zoo / "4.npy"))
+    check_manifests(zoo, "refstar", "ganprior", "ented")
     assert np.array_equal(restore(zoo / "ented"), restore(zoo / "alone"))
     assert FolderModel(zoo / "ented")(golden.golden_picture(SIZE), []).finite
 
 
-def test_the_host_can_be_changed_without_harm_to_its_guests(zoo: Path) -> None:
-    before = restore(zoo / "ented")
-    with revise_folder(zoo / "refstar") as (_, manifest):
-        manifest["limits"] = ["changed"]
-    assert json.loads((zoo / "refstar/model.json").read_text())["limits"] == ["changed"]
-    assert np.array_equal(restore(zoo / "ented"), before)
+def test_what_is_added_to_the_host_does_no_harm_to_models_that_use_its_files(zoo: Path) -> None:
+    before = [restore(zoo / name) for name in ("refstar", "ganprior", "ented")]
+    with revise_folder(zoo / "refstar") as (part, manifest):
+        graph = onnx.load(str(part / "restore.onnx"))
+        largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        largest.raw_data = bytes(len(largest.raw_data))
+        onnx.save(graph, str(part / "another.onnx"))
+        # First, so that all others move.
+        manifest["graphs"] = {"another": {"file": "another.onnx"}, **manifest["graphs"]}
+    check_manifests(zoo, "refstar", "ganprior", "ented")
+    after = [restore(zoo / name) for name in ("refstar", "ganprior", "ented")]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_guest_answers_as_before_when_its_host_is_exported_again(zoo: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(zoo, tmp_path / "zoo")
+    net = draw_net(PARAMS).eval()
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+    TrainedRestorer(view_network(net), CARD, 8).export(copy / "refstar", Publication("refstar", "1.0.1"))
+    check_manifests(copy, "refstar", "ented")
+    assert np.array_equal(restore(copy / "ented"), restore(zoo / "ented"))
+    assert not np.array_equal(restore(copy / "refstar"), restore(zoo / "refstar"))
+    with pytest.raises(ModelError, match="the file was changed"):  # its graphs compute something else now
+        load_manifest(copy / "ganprior").verify()
 
 
 def test_folders_elsewhere_or_with_graphs_elsewhere_are_refused(zoo: Path, tmp_path: Path) -> None:
@@ -104,4 +142,10 @@ def test_folders_elsewhere_or_with_graphs_elsewhere_are_refused(zoo: Path, tmp_p
         join_folder(zoo / "alone", zoo / "ganprior")
     with pytest.raises(DataError, match="is no model folder"):
         join_folder(zoo / "alone", zoo / "nothing")
+    single = tmp_path / "zoo/single"
+    shutil.copytree(zoo / "alone", tmp_path / "zoo/alone")
+    single.mkdir()
+    (single / "model.json").write_text(json.dumps({"graphs": {"restore": {"file": "restore.onnx"}}}))
+    with pytest.raises(DataError, match=r"has no weights\.bin"):
+        join_folder(tmp_path / "zoo/alone", single)
     assert (zoo / "alone/restore.onnx").is_file()

@@ -12,7 +12,7 @@ from refstar_model.data.photos import DataError
 from refstar_model.ented.dictionary import DictionaryAutoencoder
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import EntedParams
-from refstar_model.export.folder import find_graph
+from refstar_model.export.manifest import find_graph
 from refstar_model.export.reading import read_initializers
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.layers.person_gate import PersonGate

@@ -12,9 +12,10 @@ import torch
 
 from refstar_model.data.photos import DataError
 from refstar_model.export.card import Publication, SystemCard, describe_model
-from refstar_model.export.folder import MANIFEST, lies_within, prepare_folder
+from refstar_model.export.folder import prepare_folder
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import ParityError, round_weights
+from refstar_model.export.manifest import MANIFEST, lies_within, list_files
 from refstar_model.export.session import start_session
 from refstar_model.export.views import RestoringViews, count_parameters
 from refstar_model.layers.folding import fold_modules
@@ -90,5 +91,4 @@ def _own_files(folder: Path) -> list[Path]:
     if not path.is_file():
         return []
     old = json.loads(path.read_text())
-    described = [*old["graphs"].values(), *([old["weights"]] if "weights" in old else [])]
-    return [folder / one["file"] for one in described if lies_within(one["file"])]
+    return [folder / one["file"] for one in list_files(old) if lies_within(one["file"])]

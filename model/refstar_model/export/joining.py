@@ -4,42 +4,41 @@ ENTED is built around system 3, as RefSTAR is. Its own folder then has a ``model
 cannot have weights in another one: onnxruntime refuses such paths.)
 """
 
-import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from refstar_model.data.photos import DataError
-from refstar_model.export.folder import MANIFEST, WEIGHTS, complete_manifest, lies_within, prepare_folder
+from refstar_model.export.folder import prepare_folder
+from refstar_model.export.guests import move_in, refresh_manifests
+from refstar_model.export.manifest import MANIFEST, SHARED, WEIGHTS, lies_within
 
 
 def join_folder(folder: Path, host: Path) -> dict[str, Any]:
     """Move the graphs of the model folder ``folder`` to ``host``, one beside it; returns the manifest of ``folder``.
 
-    The manifests of all folders beside ``host`` that have graphs there are brought up to date. Raises DataError where
-    one of the two has its graphs elsewhere already, or they are not beside each other; nothing has changed then.
+    The files of ``host`` stay as they are. Raises DataError where one of the two has its graphs elsewhere already, or
+    they are not beside each other; nothing has changed then.
     """
     if folder.resolve().parent != host.resolve().parent or folder.resolve() == host.resolve():
         raise DataError(f"{folder} must lie beside {host}, which is to keep its graphs")
     own, theirs = (_read_manifest(each) for each in (folder, host))
+    if theirs.get("weights", {}).get("file") != WEIGHTS:
+        raise DataError(f"{host} has no {WEIGHTS}: there is nothing that both could use")
+    prefix = f"{folder.resolve().name}_"
+    graphs = {f"{prefix}{graph['file']}": folder / graph["file"] for graph in own["graphs"].values()}
     with prepare_folder(host) as part:
-        shutil.copytree(host, part, dirs_exist_ok=True)
-        for graph in own["graphs"].values():
-            model = onnx.load(str(folder / graph["file"]))  # with its weights
-            moved = f"{folder.resolve().name}_{graph['file']}"
-            (part / moved).write_bytes(model.SerializeToString(deterministic=True))
-        complete_manifest(part, theirs)
-    left = [folder / graph["file"] for graph in own["graphs"].values()]
+        hosts = [host / graph["file"] for graph in theirs["graphs"].values()]
+        move_in(graphs, f"{prefix}{WEIGHTS}", part, hosts)
+    beside = f"../{host.resolve().name}/"
     for graph in own["graphs"].values():
-        graph["file"] = f"../{host.resolve().name}/{folder.resolve().name}_{graph['file']}"
-    own["weights"] = {"file": f"../{host.resolve().name}/{WEIGHTS}"}
+        graph["file"] = f"{beside}{prefix}{graph['file']}"
+    own["weights"] = {"file": f"{beside}{prefix}{WEIGHTS}"}
+    own[SHARED] = {"file": f"{beside}{WEIGHTS}"}
     (folder / MANIFEST).write_text(json.dumps(own, indent=2) + "\n")
-    for file in (*left, folder / WEIGHTS):
+    for file in (*graphs.values(), folder / WEIGHTS):
         file.unlink(missing_ok=True)
-    _refresh_manifests(host)
+    refresh_manifests(host, guests_only=True)
     return _load(folder)
 
 
@@ -52,18 +51,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if not lies_within(graph["file"]):
             raise DataError(f"{folder} has its graphs elsewhere: {graph['file']}")
     return manifest
-
-
-def _refresh_manifests(host: Path) -> None:
-    """Bring the hashes of all manifests beside ``host`` that name files of it up to date."""
-    for path in host.resolve().parent.glob(f"*/{MANIFEST}"):
-        manifest = json.loads(path.read_text())
-        named = [*manifest["graphs"].values(), *([manifest["weights"]] if "weights" in manifest else [])]
-        elsewhere = [one for one in named if one["file"].startswith(f"../{host.resolve().name}/")]
-        for one in elsewhere:
-            one["sha256"] = hashlib.sha256((path.parent / one["file"]).read_bytes()).hexdigest()
-        if elsewhere:
-            path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from refstar_model.data.photos import DataError
-from refstar_model.export.folder import find_graph
+from refstar_model.export.manifest import find_graph
 from refstar_model.export.views import RestoringViews
 from refstar_model.layers.folding import unfold_weights
 

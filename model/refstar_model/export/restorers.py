@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from refstar_model.data.photos import DataError
-from refstar_model.export.folder import MANIFEST, find_graph
 from refstar_model.export.half_types import emulate_halves
+from refstar_model.export.manifest import MANIFEST, find_graph
 from refstar_model.export.session import start_session
 from refstar_model.export.views import GATE_STRENGTH, JUDGMENTS, SELECTION, RestoringViews, View
 

@@ -1,6 +1,6 @@
 """One file of weights for all graphs of a folder (ONNX external data): what several graphs use is stored once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -12,12 +12,13 @@ LEAST = 256
 ALIGNMENT = 64
 
 
-def share_weights(graphs: Sequence[Path], target: Path) -> None:
+def share_weights(graphs: Sequence[Path], target: Path, hosts: Sequence[Path] = ()) -> None:
     """Move the large initializers of ``graphs`` into ``target``, a file beside them; equal ones share their place.
 
-    What the graphs have in ``target`` already moves with the rest.
+    What the graphs have in ``target`` already moves with the rest. What the graphs ``hosts`` have in files of their own
+    is used where it lies, and not stored again; those files must come to lie beside ``target``.
     """
-    places: dict[bytes, int] = {}
+    places = dict(_find_places(hosts))
     models = [onnx.load(str(path)) for path in graphs]
     with target.open("wb") as file:
         for path, model in zip(graphs, models, strict=True):
@@ -26,10 +27,21 @@ def share_weights(graphs: Sequence[Path], target: Path) -> None:
                 if len(data) < LEAST:
                     continue
                 if data not in places:
-                    places[data] = -(-file.tell() // ALIGNMENT) * ALIGNMENT
-                    file.seek(places[data])
+                    places[data] = target.name, -(-file.tell() // ALIGNMENT) * ALIGNMENT
+                    file.seek(places[data][1])
                     file.write(data)
-                external_data_helper.set_external_data(tensor, target.name, places[data], len(data))
+                external_data_helper.set_external_data(tensor, *places[data], len(data))
                 tensor.ClearField("raw_data")
                 tensor.data_location = TensorProto.EXTERNAL
             path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _find_places(graphs: Sequence[Path]) -> Iterator[tuple[bytes, tuple[str, int]]]:
+    """What the graphs have in files beside them, with the file's name and where in it."""
+    for path in graphs:
+        for tensor in onnx.load(str(path), load_external_data=False).graph.initializer:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                place = external_data_helper.ExternalDataInfo(tensor)
+                with (path.parent / place.location).open("rb") as file:
+                    file.seek(place.offset or 0)
+                    yield file.read(place.length), (place.location, place.offset or 0)

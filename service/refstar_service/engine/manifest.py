@@ -74,6 +74,7 @@ class ModelManifest:
     golden: Mapping[str, Any]
     folder: Path = field(compare=False)
     weights: ModelFile | None = None
+    shared_weights: ModelFile | None = None  # that it uses of a model beside it
     ranks: Ranks = Ranks()
 
     @property
@@ -99,12 +100,18 @@ class ModelManifest:
     @property
     def files(self) -> list[ModelFile]:
         """All but ``model.json``."""
-        return [*self.graphs.values(), *([self.weights] if self.weights else [])]
+        return [*self.graphs.values(), *self._weights]
 
     def identity(self, graph: str) -> str:
         """Changes when the graph computes something else."""
         own = self.graphs[graph].sha256
-        return hashlib.sha256(f"{own} {self.weights.sha256}".encode()).hexdigest() if self.weights else own
+        if not self._weights:
+            return own
+        return hashlib.sha256(" ".join([own, *(file.sha256 for file in self._weights)]).encode()).hexdigest()
+
+    @property
+    def _weights(self) -> list[ModelFile]:
+        return [file for file in (self.weights, self.shared_weights) if file is not None]
 
     def path(self, graph: str) -> Path:
         return self.folder / self.graphs[graph].file
@@ -147,6 +154,7 @@ def load_manifest(folder: Path) -> ModelManifest:
             needs_references=bool(raw["needs_references"]),
             graphs=graphs,
             weights=_file(raw["weights"]) if "weights" in raw else None,
+            shared_weights=_file(raw["shared_weights"]) if "shared_weights" in raw else None,
             quality=dict(raw["quality"]),
             limits=tuple(map(str, raw["limits"])),
             golden=dict(raw["golden"]),

@@ -29,10 +29,9 @@ def test_models_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -> N
     for model in models:
         folder = Settings().models_dir / model["name"]
         manifest = json.loads((folder / "model.json").read_text())
-        named = [
-            *manifest["graphs"].values(),
-            manifest["weights"],
-        ]  # one file of weights may be that of several models
+        # One file of weights may be that of several models.
+        weights = [manifest[name] for name in ("weights", "shared_weights") if name in manifest]
+        named = [*manifest["graphs"].values(), *weights]
         assert model["bytes"] == sum((folder / one["file"]).stat().st_size for one in named)
         assert set(model["knobs"]) <= KNOBS.keys()
 

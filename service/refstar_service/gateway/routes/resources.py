@@ -301,6 +301,8 @@ class Model(Resource):
     """SHA-256 of each graph file."""
     weights: str | None
     """SHA-256 of the weights file shared by the graphs, if there is one."""
+    shared_weights: str | None
+    """SHA-256 of the weights file of another model, if the graphs use that too."""
     quality: dict[str, object]
     """Measured on held-out pictures."""
     limits: list[str]
@@ -327,6 +329,7 @@ class Model(Resource):
             precision=manifest.precision,
             graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
             weights=manifest.weights.sha256 if manifest.weights else None,
+            shared_weights=manifest.shared_weights.sha256 if manifest.shared_weights else None,
             quality=dict(manifest.quality),
             limits=list(manifest.limits),
             max_references=manifest.max_references,
