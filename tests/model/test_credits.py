@@ -1,6 +1,7 @@
 """What a model says it was trained on is what its data said, and nothing else."""
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,23 @@ def test_the_same_source_in_two_trainings_counts_once_with_the_larger_numbers(tm
     smaller = replace(ALBUM, photographs=5, people=2)
     [one] = record_training((smaller,), (tmp_path / "weights.pt", None))
     assert one["photographs"] == 12
+
+
+@pytest.mark.parametrize(
+    ("credit", "known"),
+    [
+        (ALBUM, True),
+        (Credit("Faces, by A. Nobody", "PD (before 1931)", 1, 1), True),
+        (Credit("Faces", "CC0-1.0", 1234), True),
+        (Credit("what old.pt was trained on: not on record", ""), False),
+    ],
+)
+def test_a_model_folder_says_what_its_weights_do(tmp_path: Path, credit: Credit, known: bool) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({"training_data": [credit.sentence]}))
+    [read] = read_record(tmp_path)
+    assert read.sentence == credit.sentence
+    assert is_complete([read]) is known
+    assert len(record_training((credit,), (tmp_path,))) == 1
 
 
 def test_the_sentence_of_all_credits_says_what_was_lacking() -> None:

@@ -5,6 +5,7 @@ The record is made of the rows of ``faces.csv`` that training may draw. Weights 
 
 import json
 import pickle
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ _WORDS = {
     Kind.GRAY: "gray",
     Kind.SYNTHETIC: "synthetic",
 }
+#: What `Credit.sentence` makes: source, license, photographs, and of how many people.
+_SENTENCE = re.compile(r"(.+), (.+?): ([\d,]+) photographs?(?: of ([\d,]+) (?:person|people))?")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def read_record(weights: Path) -> tuple[Credit, ...]:
 
     if weights.is_dir():
         said = json.loads((weights / "model.json").read_text())["training_data"]
-        return tuple(Credit(sentence, "") for sentence in said)
+        return tuple(map(_read_sentence, said))
     try:
         state = torch.load(weights, weights_only=True, map_location="cpu", mmap=True)
     except (RuntimeError, pickle.UnpicklingError):
@@ -113,6 +116,14 @@ def describe_credits(record: Sequence[Credit]) -> str:
         f"Trained on {_count(photographs, 'photograph')} of {_count(people, 'person', 'people')}: "
         f"{', '.join(shown)}{none}."
     )
+
+
+def _read_sentence(sentence: str) -> Credit:
+    """The inverse of `Credit.sentence`, but for the kinds."""
+    if not (found := _SENTENCE.fullmatch(sentence)):
+        return Credit(sentence, "")
+    photographs, people = (int((number or "0").replace(",", "")) for number in found.groups()[2:])
+    return Credit(found[1], found[2], photographs, people)
 
 
 def _unknown(path: Path) -> Credit:
