@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto, external_data_helper
 
 #: Smaller tensors stay in the graph, bytes: shapes and axes must be there when a graph is read.
 LEAST = 256
+#: -0.0 by type: equal to 0.0, though not in its bytes.
+_MINUS_ZERO = {TensorProto.FLOAT: np.uint32(1 << 31), TensorProto.FLOAT16: np.uint16(1 << 15)}
 #: Places in the file are multiples of this, bytes.
 ALIGNMENT = 64
 
@@ -26,11 +29,12 @@ def share_weights(graphs: Sequence[Path], target: Path, hosts: Sequence[Path] = 
                 data = tensor.raw_data
                 if len(data) < LEAST:
                     continue
-                if data not in places:
-                    places[data] = target.name, -(-file.tell() // ALIGNMENT) * ALIGNMENT
-                    file.seek(places[data][1])
+                known = _without_sign(data, tensor.data_type)
+                if known not in places:
+                    places[known] = target.name, -(-file.tell() // ALIGNMENT) * ALIGNMENT
+                    file.seek(places[known][1])
                     file.write(data)
-                external_data_helper.set_external_data(tensor, *places[data], len(data))
+                external_data_helper.set_external_data(tensor, *places[known], len(data))
                 tensor.ClearField("raw_data")
                 tensor.data_location = TensorProto.EXTERNAL
             path.write_bytes(model.SerializeToString(deterministic=True))
@@ -44,4 +48,14 @@ def _find_places(graphs: Sequence[Path]) -> Iterator[tuple[bytes, tuple[str, int
                 place = external_data_helper.ExternalDataInfo(tensor)
                 with (path.parent / place.location).open("rb") as file:
                     file.seek(place.offset or 0)
-                    yield file.read(place.length), (place.location, place.offset or 0)
+                    data = file.read(place.length)
+                yield _without_sign(data, tensor.data_type), (place.location, place.offset or 0)
+
+
+def _without_sign(data: bytes, data_type: int) -> bytes:
+    """The bytes of a tensor, its zeros without a sign: averages of weights that are not trained have lost it."""
+    if data_type not in _MINUS_ZERO:
+        return data
+    zero = _MINUS_ZERO[data_type]
+    numbers = np.frombuffer(data, zero.dtype)
+    return np.where(numbers == zero, zero.dtype.type(0), numbers).tobytes()
