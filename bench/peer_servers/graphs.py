@@ -65,19 +65,18 @@ class Graphs:
 
     def restore(self, faces: list[Pixels], references: list[Features | None] | None = None) -> list[Pixels]:
         """A batch of faces [S, S, 3], each with one reference or none."""
-        if not self.takes_references:
-            return list(self._restore.run(None, {"low_quality": np.stack(faces)})[0])
         known = references or [None] * len(faces)
-        if self._alone is not None and not any(known):
-            knob = np.full(len(faces), 0.5, np.float32)
-            return list(self._alone.run(None, {"low_quality": np.stack(faces), "fidelity": knob})[0])
-        inputs: dict[str, NDArray[Any]] = {
+        alone = self._alone is not None and not any(known)
+        graph = self._alone if alone else self._restore
+        given: dict[str, NDArray[Any]] = {
             "low_quality": np.stack(faces),
             "fidelity": np.full(len(faces), 0.5, np.float32),
             "reference_weight": np.array([[one is not None] for one in known], np.float32),
+            "gate_strength": np.ones(len(faces), np.float32),
         }
-        if any(one.name == "gate_strength" for one in self._restore.get_inputs()):
-            inputs["gate_strength"] = np.ones(len(faces), np.float32)
+        inputs = {one.name: given[one.name] for one in graph.get_inputs() if one.name in given}
+        if alone:
+            return list(graph.run(None, inputs)[0])
         for one in self._features:
             absent = np.zeros([int(size) for size in one.shape[2:]], _DTYPES[one.type])
             inputs[one.name] = np.stack([f[one.name] if f is not None else absent for f in known])[:, None]

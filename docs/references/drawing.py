@@ -29,7 +29,7 @@ def restore(model: str, low_quality: Pixels, references: Sequence[Pixels], model
             options += ["-r", str(file), "--selection", str(folder / "selection.png")]
         if run(["restore", str(folder / "in.png"), *options]) != 0:
             raise SystemExit(f"{model} did not restore a face with {len(references)} references")
-        selection = read(folder / "selection.png") if references else None
+        selection = read(folder / "selection.png") if (folder / "selection.png").is_file() else None
         return Restored(read(folder / "out.png"), selection)
 
 

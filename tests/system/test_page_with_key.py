@@ -43,7 +43,7 @@ def test_an_album_waits_for_the_key_and_then_goes_through(
         page.press("Enter")
         page.wait("document.querySelector('#album-title').innerText == 'Both photographs are done'")
         assert not page.shows("#key-form")
-        assert page.run("document.querySelector('#model').length") == 2
+        assert page.run("document.querySelector('#model').length") == 3
         assert key not in page.run("JSON.stringify({ ...localStorage })")
         assert page.errors() == []
     finally:

@@ -14,8 +14,9 @@ def test_models_are_listed_with_their_data_and_limits(capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert "\nrefstar " in f"\n{said}"
     assert f"  faces of 512 px, up to 8 references, in {Settings().models_dir / 'refstar'}\n" in said
+    # Of files that are refstar's: those of ented begin with its name.
     files = (Settings().models_dir / "refstar").iterdir()
-    size = sum(file.stat().st_size for file in files if file.name != "model.json")
+    size = sum(file.stat().st_size for file in files if not file.name.startswith(("ented_", "model.json")))
     assert f"  {size / 1e6:.1f} MB  " in said
     assert "trained on:" in said
     assert "limit:" in said
@@ -25,7 +26,7 @@ def test_models_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["models", "--json"]) == 0
     models = json.loads(capsys.readouterr().out)
     shown = [(model["name"], model["input_size"], model["max_references"]) for model in models]
-    assert shown == [("ganprior", 512, 0), ("refstar", 512, 8)]
+    assert shown == [("ented", 512, 8), ("ganprior", 512, 0), ("refstar", 512, 8)]
     for model in models:
         folder = Settings().models_dir / model["name"]
         manifest = json.loads((folder / "model.json").read_text())
