@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,8 +10,11 @@ from onnx import TensorProto, external_data_helper
 
 #: Smaller tensors stay in the graph, bytes: shapes and axes must be there when a graph is read.
 LEAST = 256
-#: -0.0 by type: equal to 0.0, though not in its bytes.
-_MINUS_ZERO = {TensorProto.FLOAT: np.uint32(1 << 31), TensorProto.FLOAT16: np.uint16(1 << 15)}
+#: Unsigned integers of the same size, for types in which -0.0 equals 0.0 in all but its bytes.
+_INTEGERS: dict[int, type[np.unsignedinteger[Any]]] = {
+    TensorProto.FLOAT: np.uint32,
+    TensorProto.FLOAT16: np.uint16,
+}
 #: Places in the file are multiples of this, bytes.
 ALIGNMENT = 64
 
@@ -54,8 +58,8 @@ def _find_places(graphs: Sequence[Path]) -> Iterator[tuple[bytes, tuple[str, int
 
 def _without_sign(data: bytes, data_type: int) -> bytes:
     """The bytes of a tensor, its zeros without a sign: averages of weights that are not trained have lost it."""
-    if data_type not in _MINUS_ZERO:
+    if data_type not in _INTEGERS:
         return data
-    zero = _MINUS_ZERO[data_type]
-    numbers = np.frombuffer(data, zero.dtype)
-    return np.where(numbers == zero, zero.dtype.type(0), numbers).tobytes()
+    numbers = np.frombuffer(data, _INTEGERS[data_type])
+    minus_zero = 1 << 8 * numbers.itemsize - 1
+    return np.where(numbers == minus_zero, 0, numbers).astype(numbers.dtype).tobytes()
