@@ -20,6 +20,7 @@ from refstar_model.export import golden
 from refstar_model.export.card import Publication
 from refstar_model.export.folder import revise_folder
 from refstar_model.export.joining import join_folder
+from refstar_model.export.manifest import write_manifest
 from refstar_model.export.restoring import TrainedRestorer
 from refstar_model.ganprior.export_view import view_network as view_prior
 from refstar_model.ganprior.system import CARD as PRIOR_CARD
@@ -149,3 +150,19 @@ def test_folders_elsewhere_or_with_graphs_elsewhere_are_refused(zoo: Path, tmp_p
     with pytest.raises(DataError, match=r"has no weights\.bin"):
         join_folder(tmp_path / "zoo/alone", single)
     assert (zoo / "alone/restore.onnx").is_file()
+
+
+def test_a_manifest_is_written_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.json"
+    write_manifest(path, {"limits": []})
+
+    def write_half(part: Path, text: str) -> None:
+        part.write_bytes(text[: len(text) // 2].encode())
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", write_half)
+        with pytest.raises(OSError, match="No space left"):
+            write_manifest(path, {"limits": ["changed"]})
+    assert [file.name for file in tmp_path.iterdir()] == ["model.json"]
+    assert json.loads(path.read_text()) == {"limits": []}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refstar_model.evaluation.records import Record
+from refstar_model.export.manifest import write_manifest
 
 LEVELS = ("severe", "moderate")
 #: Heading and digits.
@@ -184,7 +185,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
             }
     elif measured := {level: table[level] for level in LEVELS if level in table}:
         manifest["quality"][precision] = measured
-    path.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_manifest(path, manifest)
 
 
 def _in_order(by_level: dict[str, Any]) -> list[tuple[str, Any]]:

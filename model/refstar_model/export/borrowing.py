@@ -15,7 +15,7 @@ from refstar_model.export.card import Publication, SystemCard, describe_model
 from refstar_model.export.folder import prepare_folder
 from refstar_model.export.golden import golden_picture
 from refstar_model.export.graph import ParityError, round_weights
-from refstar_model.export.manifest import MANIFEST, lies_within, list_files
+from refstar_model.export.manifest import MANIFEST, lies_within, list_files, write_manifest
 from refstar_model.export.session import start_session
 from refstar_model.export.views import RestoringViews, count_parameters
 from refstar_model.layers.folding import fold_modules
@@ -62,7 +62,7 @@ def borrow_graphs(
     }
     own = _own_files(folder)
     with prepare_folder(folder) as part:
-        (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        write_manifest(part / MANIFEST, manifest)
     for file in own:
         file.unlink()
     return manifest

@@ -13,7 +13,7 @@ import onnx
 
 from refstar_model.data.photos import DataError
 from refstar_model.export.guests import find_guests, refresh_manifests, take_along
-from refstar_model.export.manifest import MANIFEST, WEIGHTS, lies_within, list_files
+from refstar_model.export.manifest import MANIFEST, WEIGHTS, lies_within, list_files, write_manifest
 from refstar_model.export.shared_weights import share_weights
 
 
@@ -49,7 +49,7 @@ def complete_manifest(part: Path, manifest: dict[str, Any]) -> None:
         graph["inputs"] = [value.name for value in model.graph.input]
     for described in list_files(manifest):
         described["sha256"] = hashlib.sha256((part / described["file"]).read_bytes()).hexdigest()
-    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_manifest(part / MANIFEST, manifest)
 
 
 @contextmanager

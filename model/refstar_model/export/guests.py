@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from refstar_model.export.manifest import MANIFEST, SHARED, list_files
+from refstar_model.export.manifest import MANIFEST, SHARED, list_files, write_manifest
 from refstar_model.export.shared_weights import share_weights
 
 
@@ -62,7 +62,7 @@ def refresh_manifests(host: Path, *, guests_only: bool = False) -> None:
         for one in elsewhere:
             one["sha256"] = hashlib.sha256((path.parent / one["file"]).read_bytes()).hexdigest()
         if elsewhere:
-            path.write_text(json.dumps(manifest, indent=2) + "\n")
+            write_manifest(path, manifest)
 
 
 def _find_manifests(host: Path) -> list[Path]:

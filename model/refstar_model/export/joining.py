@@ -11,7 +11,7 @@ from typing import Any
 from refstar_model.data.photos import DataError
 from refstar_model.export.folder import prepare_folder
 from refstar_model.export.guests import move_in, refresh_manifests
-from refstar_model.export.manifest import MANIFEST, SHARED, WEIGHTS, lies_within
+from refstar_model.export.manifest import MANIFEST, SHARED, WEIGHTS, lies_within, write_manifest
 
 
 def join_folder(folder: Path, host: Path) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def join_folder(folder: Path, host: Path) -> dict[str, Any]:
         graph["file"] = f"{beside}{prefix}{graph['file']}"
     own["weights"] = {"file": f"{beside}{prefix}{WEIGHTS}"}
     own[SHARED] = {"file": f"{beside}{WEIGHTS}"}
-    (folder / MANIFEST).write_text(json.dumps(own, indent=2) + "\n")
+    write_manifest(folder / MANIFEST, own)
     for file in (*graphs.values(), folder / WEIGHTS):
         file.unlink(missing_ok=True)
     refresh_manifests(host, guests_only=True)

@@ -16,6 +16,16 @@ def lies_within(file: str) -> bool:
     return Path(file).name == file
 
 
+def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """All of it, or the file stays as it was."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(manifest, indent=2) + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def list_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries of all files that a manifest names."""
     weights = [manifest[name] for name in ("weights", SHARED) if name in manifest]
