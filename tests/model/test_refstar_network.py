@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refstar_model.layers.color import luminance
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.pyramid import collapse, down, laplacian, up
 from refstar_model.refstar.network import TINY, ReferenceFeatures, RefStar, Restoration
 from refstar_model.refstar.params import Attention, BackboneKind
+from refstar_model.refstar.reconstruction import Reconstruction
 from refstar_model.refstar.transfer import compete
 
 VARIANTS = {
@@ -16,7 +18,7 @@ VARIANTS = {
     "gan prior": replace(TINY, backbone=BackboneKind.GAN_PRIOR),
     "joint softmax": replace(TINY, attention=Attention.JOINT),
     "no attention": replace(TINY, attention=Attention.NONE),
-    "bare": replace(TINY, reach=0.0, refinement=0, gate=False),
+    "bare": replace(TINY, reach=0.0, refinement=0, reconstruction=0, gate=False),
 }
 
 
@@ -80,6 +82,10 @@ def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
         net.selection.position.fill_(100.0)
         if net.params.gate:
             net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 100.0]))
+        if net.params.reconstruction:  # what it adds to the blend is not asked about here
+            for conv in (net.reconstruction.luminance, net.reconstruction.color):
+                for value in conv.parameters():
+                    value.zero_()
     references = pictures(1)
     result = restore(net, references, torch.ones(2, 1))
     bands = net.params.bands
@@ -89,6 +95,22 @@ def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
     assert torch.allclose(result.restored, wanted, atol=1e-4)
     if not net.params.reach:
         assert torch.equal(result.aligned, references)
+
+
+def test_what_is_reconstructed_has_no_finer_color_than_a_quarter_of_the_side() -> None:
+    torch.manual_seed(1)
+    net = Reconstruction(4, 8, 3, 4).eval()
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.3)
+        added = net(
+            torch.rand(2, 12, 64, 64), torch.randn(2, 16, 16, 16), torch.rand(2, 3, 16, 16), torch.rand(2)
+        )
+    color = added - luminance(added)
+    assert color.abs().mean() > 0.01
+    assert (color - up(up(down(down(color))))).abs().mean() < 0.25 * color.abs().mean()
+    finest = (added - up(down(added))).abs().mean()
+    assert finest > 0.1 * added.abs().mean()
 
 
 def test_half_the_strength_takes_half_the_mask() -> None:

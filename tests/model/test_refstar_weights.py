@@ -17,7 +17,7 @@ from refstar_model.refstar.params import BASE, SMALL, Attention, BackboneKind, R
 from refstar_model.refstar.weights import RENAMED, find_first_weights, load, migrate, upgrade
 
 SHIPPED = Path(refstar_service.__file__).parent / "zoo/refstar"
-BARE = replace(TINY, reach=0.0, refinement=0, gate=False)
+BARE = replace(TINY, reach=0.0, refinement=0, reconstruction=0, gate=False)
 
 
 def trained(params: RefStarParams) -> RefStar:

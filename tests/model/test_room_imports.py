@@ -43,7 +43,6 @@ ALLOWED = {
         "system",
         "ganprior.codec",
         "ganprior.generator",
-        "ganprior.mmrb",
         "ganprior.modulation",
         "ganprior.network",
         "ganprior.params",

@@ -1,10 +1,11 @@
 """Detail that textures add to the picture, finer than features of the fine grid can carry.
 
-    residual = shuffle(conv(leaky(conv(leaky(climb(D) + conv(T) + conv(input unshuffled by 2))))))
+    residual = coarse colors of shuffle(conv(leaky(conv(leaky(climb(D) + conv(T) + conv(input unshuffled by 2))))))
 
 D is what the distribution on the fine grid has drawn, T the colors that were taken, at half of the picture's side. With
 features alone likeness came as drawn outlines, without skin: what they reach has a quarter of the side. The last
-convolution starts at zero.
+convolution starts at zero. Its luminance is added as it is and its colors at a quarter of the side: finer ones ring the
+eyes of a badly degraded face green and magenta. Without them val pictures lose .05 dB.
 """
 
 from itertools import pairwise
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.ented.textures import Distributed, start_at_zero
-from refstar_model.ganprior.mmrb import activate, start
+from refstar_model.layers.color import luminance
 from refstar_model.layers.folding import UnshuffledConv
-from refstar_model.layers.pyramid import up
+from refstar_model.layers.leaky import activate, start
+from refstar_model.layers.pyramid import down, up
 
 
 class Detail(nn.Module):
@@ -44,4 +46,10 @@ class Detail(nn.Module):
         amount = taken.amount
         while amount.shape[-1] < x.shape[-1]:
             amount = up(amount)
-        return F.pixel_shuffle(x * amount, 2).float()
+        return _blur_colors(F.pixel_shuffle(x * amount, 2).float())
+
+
+def _blur_colors(x: Tensor) -> Tensor:
+    """[B, 3, h, w] with the colors of a quarter of the side."""
+    y = luminance(x)
+    return y + up(up(down(down(x - y))))

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from refstar_model.ented.params import EntedParams
 from refstar_model.ented.textures import start_at_zero
-from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm, PixelUp, naf_blocks
+from refstar_model.layers.leaky import activate, start
 from refstar_model.layers.quantizer import QuantizedGrid, Quantizer
 from refstar_model.picture_encoder import PictureEncoder
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
 from refstar_model.ented.textures import Sizes, TextureExtraction
-from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.layers.blocks import ChannelNorm
+from refstar_model.layers.leaky import activate, start
 from refstar_model.layers.person_gate import PersonEncoder
 from refstar_model.picture_encoder import PictureEncoder
 

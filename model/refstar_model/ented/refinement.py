@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from refstar_model.ented.params import EntedParams
 from refstar_model.ented.textures import start_at_zero
-from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.modulation import EqualizedConv
+from refstar_model.layers.leaky import activate, start
 
 _FAR = -30.0  # added to the logits of what is absent
 

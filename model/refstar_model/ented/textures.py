@@ -32,6 +32,7 @@ from refstar_model.ganprior.modulation import StyledConv
 from refstar_model.layers.alignment import warp
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.pyramid import resize_grid
+from refstar_model.layers.reference_weights import mix_references, share_references, sum_weights
 
 #: Style codes of one distribution.
 STYLES = 2
@@ -40,7 +41,6 @@ STYLES = 2
 _RATE = 10.0
 _SPREAD = 0.3  # of a texture's places at first, in places
 _NOTHING = -2.0  # the logit of nothing at first
-_SHARPNESS = 4  # the power of a reference's weight: of several, the likeliest counts
 
 
 def start_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
@@ -191,23 +191,10 @@ def _join_cells(x: Tensor, cell: int) -> Tensor:
 def mix_textures(textures: Tensor, weight: Tensor) -> Textures:
     """Those of several references [B, R, k, c] by their weights [B, R] in 0..1 (0 = absent) as one set.
 
-    sum_r w_r^4 C_r / sum_r w_r^4, of a weight of min(1, sum_r w_r): a texture has the same home in all references, so
-    the likelier reference replaces the other, and does not blur it. The order does not matter.
+    Mixed by their shares (`mix_references`), of a weight of min(1, sum_r w_r): a texture has the same home in all
+    references. The order does not matter.
     """
-    mixed = (share_references(weight).unsqueeze(1) @ textures.flatten(2)).unflatten(2, textures.shape[2:])
-    return Textures(mixed.squeeze(1), sum_weights(weight).clamp(max=1)[:, :, None, None])
-
-
-def share_references(weight: Tensor) -> Tensor:
-    """Of weights [B, R] in 0..1, how much of all that is taken comes from each; 0 where all weights are 0."""
-    power = weight.float() ** _SHARPNESS
-    return power / sum_weights(power).clamp(min=1e-12)
-
-
-def sum_weights(weight: Tensor) -> Tensor:
-    """[B, R] to [B, 1]; a product of matrices, since the order in which onnxruntime adds depends on the batch."""
-    weight = weight.float()
-    return weight @ torch.ones(weight.shape[1], 1, dtype=weight.dtype, device=weight.device)
+    return Textures(mix_references(textures, weight), sum_weights(weight).clamp(max=1)[:, :, None, None])
 
 
 def add_shares(shares: Tensor) -> Tensor:

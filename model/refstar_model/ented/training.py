@@ -19,13 +19,7 @@ from refstar_model.data.plan import Curriculum, SampleMix
 from refstar_model.data.selection_masks import SelectionLabels
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.ented.dictionary import DictionaryAutoencoder
-from refstar_model.ented.losses import (
-    LossWeights,
-    attention_loss,
-    code_term,
-    restoration_terms,
-    sharpness_term,
-)
+from refstar_model.ented.losses import LossWeights, attention_loss, code_term
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import ReferenceTextures
@@ -36,8 +30,7 @@ from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
-from refstar_model.losses.balance import balance_loss
-from refstar_model.losses.pixels import pixel_loss
+from refstar_model.losses.restoration import restoration_terms, sharpening_terms
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
 from refstar_model.training.processes import Course
 
@@ -154,13 +147,7 @@ def training_step(
         picture = down(picture)
     picture = without_color(picture, batch.colorless)
     terms |= restoration_terms(picture, truth, helped, losses, recognizer, module.params.grids[0])
-    if sharpening > 0 and bool(helped.any()):
-        terms["sharpness"] = sharpening * sharpness_term(picture, truth, helped, losses)
-        if adversary is not None:
-            fooled, _ = adversary.judge([picture[helped]], truth[helped], matched=False)
-            share = sharpening * losses.adversarial
-            against = (helped * pixel_loss(picture, truth, losses.gradient)).mean()
-            terms["adversarial"] = balance_loss(fooled, against, [picture], share)
+    terms |= sharpening_terms(picture, truth, helped, losses, adversary, sharpening)
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activate
 from refstar_model.layers.blocks import ChannelNorm, scale_places
 from refstar_model.layers.folding import FoldedConv, Weights
+from refstar_model.layers.leaky import activate
 
 
 class SelfAttention(nn.Module):

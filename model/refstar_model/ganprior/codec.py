@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from refstar_model.backbone import Grids, Transfer
 from refstar_model.ganprior.attention import FaceAttention
 from refstar_model.ganprior.generator import Bending
-from refstar_model.ganprior.mmrb import activate, mmrb_blocks, start
+from refstar_model.ganprior.mmrb import mmrb_blocks
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import BlockKind, GanPriorParams
 from refstar_model.layers.blocks import PixelUp, naf_blocks
 from refstar_model.layers.folding import UnshuffledConv
+from refstar_model.layers.leaky import activate, start
 from refstar_model.layers.pyramid import up
 from refstar_model.picture_encoder import PictureEncoder
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activate
 from refstar_model.ganprior.modulation import EqualizedConv
 from refstar_model.ganprior.params import CriticParams
+from refstar_model.layers.leaky import activate
 from refstar_model.layers.pyramid import down
 
 _GROUP = 4  # faces whose spread is measured together

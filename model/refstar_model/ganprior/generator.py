@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activate
 from refstar_model.ganprior.modulation import EqualizedConv, StyledConv, ToPicture
 from refstar_model.ganprior.params import GanPriorParams
 from refstar_model.ganprior.window import Window
+from refstar_model.layers.leaky import activate
 from refstar_model.layers.pyramid import up
 
 #: By grid, what is done to the features after its first convolution; keeps the shape.

@@ -10,34 +10,13 @@ block does; narrow dense convolutions run at the machine's speed in onnxruntime 
 with dilation take twenty times as long per multiplication.
 """
 
-from typing import TypeVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-C = TypeVar("C", bound=nn.Conv2d)
+from refstar_model.layers.leaky import activate, start
 
-SLOPE = 0.2
 _SHARE = 0.5**0.5
-
-
-def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU as StyleGAN2 has it."""
-    return F.leaky_relu(x, SLOPE)
-
-
-def start(conv: C, gain: float = 1.0) -> C:
-    """``conv`` with weights that keep the variance through leaky ReLU (He et al. 2015), times ``gain``; bias 0.
-
-    There are no norms in a codec of MMRBs, so the start has to keep features at unit scale.
-    """
-    nn.init.kaiming_normal_(conv.weight, a=SLOPE)
-    with torch.no_grad():
-        conv.weight.mul_(gain)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
 
 
 class MixedPaths(nn.Module):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refstar_model.ganprior.mmrb import activate
 from refstar_model.layers.folding import FoldedConv, Weights, fix
+from refstar_model.layers.leaky import activate
 
 
 class EqualizedConv(nn.Module):

@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.ganprior.codec import Decoder, FineBends, Guidance, build_encoder
 from refstar_model.ganprior.generator import Generator
-from refstar_model.ganprior.mmrb import activate, start
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.folding import UnshuffledConv
+from refstar_model.layers.leaky import activate, start
 from refstar_model.layers.pyramid import down, up
 
 _SKETCH = 0.5  # weight of the sketch's loss

@@ -20,11 +20,13 @@ from refstar_model.layers.alignment import AlignmentHead, warp, warp_picture
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
+from refstar_model.layers.reference_weights import mix_references
 from refstar_model.layers.summing import add_up
 from refstar_model.picture_encoder import PictureEncoder
 from refstar_model.refstar.backbone_naf import NafBackbone
 from refstar_model.refstar.backbone_vq import VqBackbone
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, RefStarParams
+from refstar_model.refstar.reconstruction import Reconstruction
 from refstar_model.refstar.refinement import Refinement
 from refstar_model.refstar.selection import SelectionHead
 from refstar_model.refstar.transfer import FeatureTransfer, compete
@@ -92,6 +94,8 @@ class RefStar(nn.Module):
             self.alignment = AlignmentHead(coarse, params.selection_hidden, params.grid // 4, params.reach)
         if params.refinement:
             self.refinement = Refinement(params)
+        if params.reconstruction:
+            self.reconstruction = Reconstruction(params.reconstruction, fine, params.bands, params.unshuffle)
 
     def encode(self, pictures: Tensor) -> ReferenceFeatures:
         """pictures [B, R, 3, H, W] in 0..1."""
@@ -136,10 +140,20 @@ class RefStar(nn.Module):
 
         kept = apply_fidelity(fixed, low_quality, fidelity)
         missing = pictures - kept.unsqueeze(1)
-        for _ in range(skip):
+        left_out = (
+            0 if self.params.reconstruction else skip
+        )  # the reconstruction looks at the finest bands too
+        for _ in range(left_out):
             kept, missing = down(kept), down(missing.flatten(0, 1)).unflatten(0, missing.shape[:2])
+        restored = kept + self._take_bands(missing, masks, left_out)
+        if self.params.reconstruction:
+            restored = restored + self._reconstruct(
+                restored, fixed, low_quality, seen, masks, weight, fidelity
+            )
+        for _ in range(skip - left_out):
+            restored = down(restored)
+        for _ in range(skip):
             self_stream = down(self_stream)
-        restored = kept + self._take_bands(missing, masks, skip)
         return Restoration(
             restored, self_stream, trust, masks, pictures, seen.displacement, seen.drawing.codes, gate
         )
@@ -175,6 +189,27 @@ class RefStar(nn.Module):
             return drawing
         picture = self.refinement(drawing.picture, low_quality.float(), drawing.features)
         return drawing._replace(picture=picture)
+
+    def _reconstruct(
+        self,
+        blend: Tensor,
+        self_stream: Tensor,
+        low_quality: Tensor,
+        seen: Comparison,
+        masks: Tensor,
+        weight: Tensor,
+        fidelity: Tensor,
+    ) -> Tensor:
+        """What the third part adds to the blend, [B, 3, H, W]; nothing where no reference counts."""
+        reference, fine = (mix_references(x, weight) for x in (seen.pictures, seen.fine))
+        y = seen.drawing.features
+        added: Tensor = self.reconstruction(
+            torch.cat([blend, self_stream, low_quality, reference], 1),
+            torch.cat([y, fine.to(y.dtype)], 1),
+            add_up(masks),
+            fidelity,
+        )
+        return weight.float().amax(1)[:, None, None, None] * added
 
     def _take_bands(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""

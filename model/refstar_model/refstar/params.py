@@ -41,6 +41,7 @@ class RefStarParams:
     attention: Attention = Attention.DUAL
     reach: float = 0.0  # furthest that the alignment moves a reference, in picture widths; 0: no alignment
     refinement: int = 0  # channels of the refinement at half size, best multiples of 16; 0: none
+    reconstruction: int = 0  # channels of the reconstruction at half size, best multiples of 16; 0: none
     gate: bool = False  # whether references are judged as persons first
     codes: int = 512  # vq only: entries of the dictionary
     code_channels: int = 64  # vq only
@@ -87,8 +88,8 @@ class RefStarParams:
 
 #: 31 pixels at 512: 99.9 % of the mesh points of two photographs of one person are nearer than that, in x and in y.
 REACH = 0.06
-#: For a CPU: 6.3 million parameters, 1.8 of them to know strangers.
-SMALL = RefStarParams(reach=REACH, refinement=16, gate=True)
+#: For a CPU: 6.5 million parameters, 1.8 of them to know strangers.
+SMALL = RefStarParams(reach=REACH, refinement=16, reconstruction=16, gate=True)
 #: For a GPU: twice as many.
 BASE = RefStarParams(
     widths=(96, 192, 320),
@@ -96,6 +97,7 @@ BASE = RefStarParams(
     selection_hidden=96,
     reach=REACH,
     refinement=32,
+    reconstruction=32,
     gate=True,
     codes=1024,
     prior=ganprior.BASE,
@@ -112,6 +114,7 @@ TINY = RefStarParams(
     8,
     reach=REACH,
     refinement=4,
+    reconstruction=4,
     gate=True,
     codes=16,
     code_channels=8,

@@ -35,7 +35,7 @@ CARD = SystemCard(
 
 
 #: What an ablation leaves out, as --without names it.
-PARTS = ("alignment", "gate", "cycle")
+PARTS = ("alignment", "gate", "reconstruction", "cycle")
 
 
 class RefStarSystem:
@@ -45,9 +45,10 @@ class RefStarSystem:
         add_restoration_options(parser)
         parser.add_argument(
             "--part",
-            choices=["person", "heads"],
+            choices=["person", "heads", "reconstruction"],
             help="person: train only the gate that recognizes strangers, in the network of --init; heads: teach "
-            "selection and alignment to answer around --self-stream as those of --init do around their own backbone",
+            "selection and alignment to answer around --self-stream as those of --init do around their own backbone; "
+            "reconstruction: add the third part to --init and train it alone",
         )
         parser.add_argument("--backbone", choices=["naf", "vq", "gan_prior"], default="naf")
         parser.add_argument(
@@ -98,10 +99,14 @@ class RefStarSystem:
             network = rest_on_prior(network, Attention(arguments.attention or "none"))
         if arguments.part == "heads":
             return _train_heads(arguments, network, run)
+        if arguments.part == "reconstruction":
+            return _train_reconstruction(arguments, network, run)
         if "alignment" in arguments.without:
             network = replace(network, reach=0.0)
         if "gate" in arguments.without:
             network = replace(network, gate=False)
+        if "reconstruction" in arguments.without:
+            network = replace(network, reconstruction=0)
         losses = LossWeights(cycle=0.0) if "cycle" in arguments.without else LossWeights()
         how = RefStarTraining(
             network=network,
@@ -153,6 +158,25 @@ def _train_heads(arguments: argparse.Namespace, network: "RefStarParams", run: "
     photos = open_named_photos(arguments)
     watch = watch_restorer(arguments, photos, view_network, references=True)
     return train_heads(photos, open_recognizer(arguments), how, run, watch)
+
+
+def _train_reconstruction(arguments: argparse.Namespace, network: "RefStarParams", run: "Run") -> Path:
+    from refstar_model.refstar.export_view import view_network
+    from refstar_model.refstar.reconstruction_training import ReconstructionTraining, train_reconstruction
+
+    if arguments.init is None:
+        raise SystemExit(
+            "--part reconstruction needs --init (weights.pt or model folder of a trained RefSTAR)"
+        )
+    if arguments.labels or arguments.vgg or arguments.without:
+        raise SystemExit(
+            "--part reconstruction uses no labels and no VGG: leave out --labels, --vgg and --without"
+        )
+    how = ReconstructionTraining(network, arguments.self_stream)
+    how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
+    photos = open_named_photos(arguments)
+    watch = watch_restorer(arguments, photos, view_network, references=True)
+    return train_reconstruction(photos, open_recognizer(arguments), how, run, watch)
 
 
 def _train_person(arguments: argparse.Namespace) -> Path:

@@ -4,6 +4,7 @@ A file holds ``params`` (plain values), ``step`` and ``weights`` (a state_dict).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ def find_first_weights(
         return None if start is None else upgrade(_read_own_start(start, params), params)["weights"]
     if params.backbone is not BackboneKind.GAN_PRIOR:
         raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
-    weights = RefStar(params).state_dict()
+    weights = _draw_weights(params)
     if start is not None:
-        old = migrate(_read_start(start, (params, *_around_another(params)))["weights"])
+        old = migrate(_read_start(start, (*_with_fewer_parts(params), *_around_another(params)))["weights"])
         weights |= {
             name: value
             for name, value in old.items()
@@ -102,18 +103,24 @@ def load_first_net(start: Path, params: RefStarParams) -> RefStar:
     return net.eval()
 
 
+def _with_fewer_parts(params: RefStarParams) -> list[RefStarParams]:
+    """The network itself, and the same without its reconstruction, which may be new."""
+    return [params, replace(params, reconstruction=0)] if params.reconstruction else [params]
+
+
 def _around_another(params: RefStarParams) -> list[RefStarParams]:
     """The networks of today that have other backbones and parts of the same size."""
-    return [size for size in (SMALL, BASE, TINY) if size.widths == params.widths]
+    sizes = (size for size in (SMALL, BASE, TINY) if size.widths == params.widths)
+    return [one for size in sizes for one in _with_fewer_parts(size)]
 
 
 def _read_own_start(start: Path, params: RefStarParams) -> dict[str, Any]:
     """As `_read_start`, where nothing is said of a self stream."""
     try:
-        return _read_start(start, (params,))
+        return _read_start(start, _with_fewer_parts(params))
     except DataError as error:
         try:
-            _read_start(start, (rest_on_prior(params),))
+            _read_start(start, _with_fewer_parts(rest_on_prior(params)))
         except ValueError:  # sizes that no prior has, too
             raise error from None
         raise ValueError(
@@ -149,12 +156,17 @@ def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict
     or do not fit: sizes and backbone must be those of ``state``.
     """
     old = migrate(state["weights"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        weights = RefStar(params).state_dict()
+    weights = _draw_weights(params, seed)
     lost = [name for name, value in old.items() if name not in weights or weights[name].shape != value.shape]
     if lost:
         raise ValueError(
             f"these weights have no place in the new network: {', '.join(lost[:5])} ({len(lost)} in all)"
         )
     return {"params": params.to_dict(), "step": state["step"], "weights": {**weights, **old}}
+
+
+def _draw_weights(params: RefStarParams, seed: int = 0) -> dict[str, Tensor]:
+    """Those of a new network."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RefStar(params).state_dict()

@@ -1,0 +1,30 @@
+"""Weights of references in 0..1, [B, R]: sums and shares that come out the same whoever shares the batch.
+
+Products of matrices: the order in which onnxruntime's ReduceSum adds depends on the batch.
+"""
+
+import torch
+from torch import Tensor
+
+_SHARPNESS = 4  # of how much the likelier reference counts
+
+
+def share_references(weight: Tensor) -> Tensor:
+    """w_r^4 / sum_r w_r^4 of weights [B, R], how much of all that is taken comes from each; 0 where all weights are 0.
+
+    So the likelier reference replaces the other, and does not blur it.
+    """
+    power = weight.float() ** _SHARPNESS
+    return power / sum_weights(power).clamp(min=1e-12)
+
+
+def sum_weights(weight: Tensor) -> Tensor:
+    """[B, R] to [B, 1]."""
+    weight = weight.float()
+    return weight @ torch.ones(weight.shape[1], 1, dtype=weight.dtype, device=weight.device)
+
+
+def mix_references(x: Tensor, weight: Tensor) -> Tensor:
+    """What [B, R, ...] say together, by their shares: [B, ...]."""
+    mixed = share_references(weight).unsqueeze(1) @ x.float().flatten(2)
+    return mixed.squeeze(1).unflatten(1, x.shape[2:])
