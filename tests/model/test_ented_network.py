@@ -24,8 +24,6 @@ from refstar_model.ented.textures import (
     read_colors,
     share_selection,
 )
-from refstar_model.layers.color import luminance
-from refstar_model.layers.pyramid import down, up
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -170,24 +168,9 @@ def test_new_detail_is_none_and_where_nothing_is_taken_there_is_none() -> None:
     with torch.no_grad():
         detail.out.weight.normal_()
         added = detail(taken, low_quality)
-    assert added.shape == low_quality.shape
+    assert added.shape == (2, 1, 64, 64)  # no color
     assert added[..., :28].abs().mean() > 0.1
     assert (added[..., 40:] == 0).all()
-
-
-def test_detail_has_no_finer_color_than_a_quarter_of_the_side() -> None:
-    torch.manual_seed(0)
-    detail, grids = (
-        Detail(8, (4,)),
-        (torch.rand(1, 16, 4, 4), torch.randn(1, 3, 32, 32), torch.randn(1, 8, 16, 16)),
-    )
-    taken = Distributed(torch.randn(1, 8, 16, 16), *grids, torch.ones(1, 1, 16, 16))
-    with torch.no_grad():
-        detail.out.weight.normal_()
-        added = detail(taken, torch.rand(1, 3, 64, 64))
-    fine = added - up(down(added))
-    assert fine.abs().mean() > 0.1
-    assert (fine - luminance(fine)).abs().mean() < 0.1 * fine.abs().mean()
 
 
 def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:

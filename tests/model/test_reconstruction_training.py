@@ -121,6 +121,15 @@ def test_only_faces_with_a_right_reference_are_asked_for_detail(
     assert adversary.loss(1) is not None
 
 
+def test_what_cannot_be_taught_is_refused(photos: PhotoSet, files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is nothing to teach"):
+        train_reconstruction(
+            photos, None, ReconstructionTraining(OLD, files[1]), Run(tmp_path / "run", start=files[0])
+        )
+    with pytest.raises(ValueError, match="--init"):
+        train_reconstruction(photos, None, ReconstructionTraining(NEW, files[1]), Run(tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [

@@ -64,8 +64,10 @@ def test_the_order_of_references_does_not_matter(net: RefStar) -> None:
     weight = torch.tensor([[1.0, 0.5, 0.0, 0.2, 0.9, 0.7, 1.0, 0.1]] * 2)
     forward = restore(net, references, weight)
     backward = restore(net, references.flip(1), weight.flip(1))
-    assert torch.allclose(forward.restored, backward.restored, atol=1e-4)
-    assert torch.allclose(forward.masks, backward.masks.flip(1), atol=1e-6)
+    largest = float(forward.restored.abs().max())  # up to 80, with such weights
+    rounding = 1e-5 * max(10.0, largest)
+    assert torch.allclose(forward.restored, backward.restored, atol=rounding)
+    assert torch.allclose(forward.masks, backward.masks.flip(1), atol=1e-5)
 
 
 def test_the_same_reference_twice_counts_once(net: RefStar) -> None:
@@ -83,9 +85,7 @@ def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
         if net.params.gate:
             net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 100.0]))
         if net.params.reconstruction:  # what it adds to the blend is not asked about here
-            for conv in (net.reconstruction.luminance, net.reconstruction.color):
-                for value in conv.parameters():
-                    value.zero_()
+            silence(net.reconstruction)
     references = pictures(1)
     result = restore(net, references, torch.ones(2, 1))
     bands = net.params.bands
@@ -97,20 +97,43 @@ def test_a_mask_of_one_takes_the_bands_of_the_reference(net: RefStar) -> None:
         assert torch.equal(result.aligned, references)
 
 
-def test_what_is_reconstructed_has_no_finer_color_than_a_quarter_of_the_side() -> None:
+def silence(net: Reconstruction) -> None:
+    for conv in (net.luminance, net.color, net.choose_finest, net.choose_fine):
+        for value in conv.parameters():
+            value.zero_()
+
+
+def test_what_is_drawn_has_no_finer_color_than_a_quarter_of_the_side() -> None:
     torch.manual_seed(1)
-    net = Reconstruction(4, 8, 3, 4).eval()
+    net, face = Reconstruction(4, 8, 3, 4).eval(), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         for value in net.parameters():
-            value.add_(torch.randn_like(value) * 0.3)
-        added = net(
-            torch.rand(2, 12, 64, 64), torch.randn(2, 16, 16, 16), torch.rand(2, 3, 16, 16), torch.rand(2)
-        )
+            value.add_(torch.randn_like(value) * 0.1)
+        # Of pictures that are all the same there is nothing to choose.
+        grids = torch.randn(2, 16, 16, 16), torch.rand(2, 3, 16, 16)
+        added = net(face.repeat(1, 4, 1, 1), *grids, torch.rand(2))
     color = added - luminance(added)
     assert color.abs().mean() > 0.01
     assert (color - up(up(down(down(color))))).abs().mean() < 0.25 * color.abs().mean()
-    finest = (added - up(down(added))).abs().mean()
-    assert finest > 0.1 * added.abs().mean()
+    assert (added - up(down(added))).abs().mean() > 0.1 * added.abs().mean()
+
+
+@pytest.mark.parametrize("of", ["references", "self stream"])
+def test_an_open_mask_puts_the_bands_of_what_it_chooses_in_the_place_of_the_blends(of: str) -> None:
+    torch.manual_seed(1)
+    net, (blend, own, low_quality, references) = (
+        Reconstruction(4, 8, 3, 4).eval(),
+        torch.rand(4, 2, 3, 64, 64),
+    )
+    with torch.no_grad():
+        silence(net)
+        for conv in (net.choose_finest, net.choose_fine):
+            assert conv.bias is not None
+            conv.bias[0 if of == "references" else 1 :: 2] = 9.0
+        pictures = torch.cat([blend, own, low_quality, references], 1)
+        added = net(pictures, torch.randn(2, 16, 16, 16), torch.rand(2, 3, 16, 16), torch.rand(2))
+    chosen = references if of == "references" else own
+    assert torch.allclose(added, collapse(laplacian(chosen - blend, 4)), atol=1e-4)
 
 
 def test_half_the_strength_takes_half_the_mask() -> None:

@@ -115,7 +115,9 @@ class Desk:
         assert (self.folder / path).exists(), f"no command of docs/training.md makes {path}"
 
 
-GATED = replace(REFSTAR, unshuffle=8, gate=True, gate_widths=(8, 8, 8, 8), person=8, prior=GANPRIOR)
+GATED = replace(
+    REFSTAR, unshuffle=8, reconstruction=4, gate=True, gate_widths=(8, 8, 8, 8), person=8, prior=GANPRIOR
+)
 PERSON = partial(PersonTraining, batch=2, loaders=0, views=1, held_out=2)
 DETECTOR = partial(
     DetectorTraining,

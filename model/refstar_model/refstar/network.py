@@ -5,7 +5,8 @@ pyramid, the references' own bands R replace those of S wherever the selection m
 
     out_b = (1 - sum_r M_b,r) S_b + sum_r M_b,r R_b,r        for every band b, plus the low-pass of S
 
-Without a reference M = 0 and out = S exactly. Doing the dual stream in the picture, not only in the features, is
+and what the blend cannot do is drawn by a small network (`reconstruction`). Without a reference M = 0 and out = S
+exactly. Doing the dual stream in the picture, not only in the features, is
 what makes a small network use the reference at all (docs/training.md gives the measurements).
 """
 

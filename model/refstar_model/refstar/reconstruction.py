@@ -1,13 +1,16 @@
-"""Reconstruction: what the blend cannot do, drawn by a small network that sees the blend and all that it was made of.
+"""Reconstruction: what the blend cannot do, by a small network that sees the blend and all that it was made of.
 
-    out = blend + a (shuffle(Y) + up(up(C))),     a = max_r w_r
+    out = blend + a (sum_b m_b (R_b - blend_b) + n_b (S_b - blend_b) + shuffle(Y) + up(up(C))),     a = max_r w_r
 
-Bands that are copied from another photograph end where the mask does, lie a little beside where they belong, and say
-nothing of hair and clothes that are elsewhere. Y [4] is luminance at half of the side, C [3] colors at a quarter of it:
-fine color that a network invents at lids and teeth is green and magenta. The network goes down to the masks' grid,
-where it meets the features of the face and of the references, and comes up again. ``a`` is how much the references
-count (their weights w behind the person gate), so that a stranger's leaves the picture as it was. The last convolutions
-start at zero.
+Masks of the selection live on a grid of 8 x 8 pixels, and each reference is judged by what is near. So bands end where
+the mask does, a mouth or a lid that does not belong there is drawn over the face, and hair stays soft. Here the four
+finest bands b are chosen anew, of the references R and of the self stream S, pixel by pixel: m and n in -1..1 are on
+grids of half and of a quarter of the side. To copy is to open a mask, and had not to be learned by convolutions: those
+alone (Y and C) copied nothing after 3,400 faces, not even of the truth itself. Y is luminance at half of the side, C
+colors at a quarter of it, since fine color that a network invents at lids and teeth is green and magenta. The network
+goes down to the masks' grid, where it meets the features of the face and of the references, and comes up again. ``a``
+is how much the references count (their weights w behind the person gate), so that a stranger's leaves the picture as it
+was. The last convolutions start at zero.
 
 The paper's third part feeds what was transferred to its backbone's decoder and asks that the reference can be recovered
 from the result (`cycle`); this is ours.
@@ -19,7 +22,10 @@ from torch.nn import functional as F
 
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.leaky import activate, start
-from refstar_model.layers.pyramid import up
+from refstar_model.layers.pyramid import collapse, down, laplacian, up
+
+#: Finest bands that are chosen anew: two by masks at half of the side, two by masks at a quarter.
+_BANDS = 4
 
 
 class Reconstruction(nn.Module):
@@ -41,7 +47,9 @@ class Reconstruction(nn.Module):
         self.enlarge = unshuffle // 4
         self.color = nn.Conv2d(quarter, 3, 3, padding=1)
         self.luminance = nn.Conv2d(half, 4, 3, padding=1)
-        for conv in (self.color, self.luminance):
+        self.choose_finest = nn.Conv2d(half, _BANDS, 3, padding=1)  # m and n of two bands
+        self.choose_fine = nn.Conv2d(quarter, _BANDS, 3, padding=1)
+        for conv in (self.color, self.luminance, self.choose_finest, self.choose_fine):
             for values in conv.parameters():
                 nn.init.zeros_(values)
 
@@ -58,8 +66,24 @@ class Reconstruction(nn.Module):
         grid = self.up_quarter(self.on_grid(activate(grid)))
         quarter = self.on_quarter(quarter + _double(grid, self.enlarge))
         half = self.on_half(half + up(self.up_half(quarter)))
-        luminance = F.pixel_shuffle(self.luminance(activate(half)).float(), 2)
-        return luminance + up(up(self.color(activate(quarter)).float()))
+        half, quarter = activate(half), activate(quarter)
+        drawn = F.pixel_shuffle(self.luminance(half).float(), 2) + up(up(self.color(quarter).float()))
+        return drawn + self._choose(pictures.float(), half, quarter)
+
+    def _choose(self, pictures: Tensor, half: Tensor, quarter: Tensor) -> Tensor:
+        """What the bands of references and self stream change, [B, 3, H, W]; pictures as for ``forward``."""
+        blend, own, _, references = pictures.split(3, 1)
+        apart = torch.cat([references - blend, own - blend], 1)
+        finest, fine = (
+            torch.tanh(conv(x).float())
+            for conv, x in ((self.choose_finest, half), (self.choose_fine, quarter))
+        )
+        masks = (up(finest[:, :2]), finest[:, 2:], fine[:, :2], down(fine[:, 2:]))
+        taken = []
+        for mask, band in zip(masks, laplacian(apart, _BANDS), strict=True):
+            of_references, of_own = band.split(3, 1)
+            taken.append(mask[:, :1] * of_references + mask[:, 1:] * of_own)
+        return collapse(taken)
 
 
 class _Block(nn.Module):

@@ -43,13 +43,14 @@ class ReconstructionTraining:
     #: Strangers teach nothing, since the gate leaves nothing of what is added; a few, that it is not always open.
     stream: StreamParams = field(
         default_factory=lambda: StreamParams(
-            mix=SampleMix(alone=0.0, absent=0.0, wrong=0.05, mirrored=0.4), curriculum=Curriculum(ruined=0.15)
+            mix=SampleMix(alone=0.0, absent=0.0, wrong=0.05, mirrored=0.4, moved=0.25),
+            curriculum=Curriculum(ruined=0.3, itself=0.2),
         )
     )
     losses: RestorationWeights = field(
         default_factory=lambda: RestorationWeights(detail=0.5, adversarial=0.4)
     )
-    sharpening_from: float = 0.4  # share of the run
+    sharpening_from: float = 0.6  # share of the run
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
 
 
@@ -63,13 +64,15 @@ def train_reconstruction(
     """Teach the reconstruction of ``run.start``, a trained RefSTAR; returns the path of the new ``weights.pt``.
 
     ``recognizer`` gives the perceptual, style and identity losses, and the look-alikes. Raises ValueError where there
-    is nothing to start from, or sizes do not fit.
+    is nothing to start from or to teach, or sizes do not fit.
     """
     start = run.start
     if start is None:
         raise ValueError(
             "the reconstruction is added to a trained RefSTAR: name its weights.pt or folder (--init)"
         )
+    if not how.network.reconstruction:
+        raise ValueError("the network is to have no reconstruction: there is nothing to teach")
     people = photos.split("train")
 
     def build(device: torch.device) -> Task[Batch]:
