@@ -5,12 +5,11 @@
 Masks of the selection live on a grid of 8 x 8 pixels, and each reference is judged by what is near. So bands end where
 the mask does, a mouth or a lid that does not belong there is drawn over the face, and hair stays soft. Here the four
 finest bands b are chosen anew, of the references R and of the self stream S, pixel by pixel: m and n in -1..1 are on
-grids of half and of a quarter of the side. To copy is to open a mask, and had not to be learned by convolutions: those
-alone (Y and C) copied nothing after 3,400 faces, not even of the truth itself. Y is luminance at half of the side, C
-colors at a quarter of it, since fine color that a network invents at lids and teeth is green and magenta. The network
-goes down to the masks' grid, where it meets the features of the face and of the references, and comes up again. ``a``
-is how much the references count (their weights w behind the person gate), so that a stranger's leaves the picture as it
-was. The last convolutions start at zero.
+grids of half and of a quarter of the side. So to copy and to take back is to open a mask, and only what neither picture
+has must be drawn: Y, luminance at half of the side, and C, colors at a quarter of it, since fine color that a network
+invents at lids and teeth is green and magenta. The network goes down to the masks' grid, where it meets the features of
+the face and of the references, and comes up again. ``a`` is how much the references count (their weights w behind the
+person gate), so that a stranger's leaves the picture as it was. The last convolutions start at zero.
 
 The paper's third part feeds what was transferred to its backbone's decoder and asks that the reference can be recovered
 from the result (`cycle`); this is ours.
