@@ -18,6 +18,10 @@ def draw_net(params: RefStarParams) -> RefStar:
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.02)
+        if params.reconstruction:  # trained ones add a level or two, these fifty
+            part = net.reconstruction
+            for conv in (part.luminance, part.color, part.choose_finest, part.choose_fine):
+                conv.weight.mul_(0.1)
         if params.gate:
             net.gate.weigh.copy_(
                 torch.tensor([20.0, -3.0, -7.3])
