@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from refstar_model.backbone import Backbone, Drawing, Grids, Transfer
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.layers.alignment import AlignmentHead, warp, warp_picture
+from refstar_model.layers.blocks import average_channels
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import collapse, down, laplacian, resize_grid
@@ -41,6 +42,11 @@ __all__ = [
     "ReferenceFeatures",
     "Restoration",
 ]
+
+
+#: What the reconstruction adds counts in full from a mean mask of a third. Everywhere, it drew scribbles beside the
+#: head, of what is there in the reference.
+_WHERE = 3.0
 
 
 class ReferenceFeatures(NamedTuple):
@@ -201,16 +207,17 @@ class RefStar(nn.Module):
         weight: Tensor,
         fidelity: Tensor,
     ) -> Tensor:
-        """What the third part adds to the blend, [B, 3, H, W]; nothing where no reference counts."""
+        """What the third part adds to the blend, [B, 3, H, W]; nothing where nothing of a reference is taken."""
         reference, fine = (mix_references(x, weight) for x in (seen.pictures, seen.fine))
-        y = seen.drawing.features
+        y, taken = seen.drawing.features, add_up(masks)
         added: Tensor = self.reconstruction(
             torch.cat([blend, self_stream, low_quality, reference], 1),
             torch.cat([y, fine.to(y.dtype)], 1),
-            add_up(masks),
+            taken,
             fidelity,
         )
-        return weight.float().amax(1)[:, None, None, None] * added
+        where = resize_grid((_WHERE * average_channels(taken)).clamp(max=1), blend.shape[-1])
+        return weight.float().amax(1)[:, None, None, None] * where * added
 
     def _take_bands(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""

@@ -1,6 +1,7 @@
 """Reconstruction: what the blend cannot do, by a small network that sees the blend and all that it was made of.
 
-    out = blend + a (sum_b m_b (R_b - blend_b) + n_b (S_b - blend_b) + shuffle(Y) + up(up(C))),     a = max_r w_r
+    out = blend + a (sum_b m_b (R_b - blend_b) + n_b (S_b - blend_b) + shuffle(Y) + up(up(C)))
+    a = max_r w_r min(1, 3 mean_b sum_r M_b,r)
 
 Masks of the selection live on a grid of 8 x 8 pixels, and each reference is judged by what is near. So bands end where
 the mask does, a mouth or a lid that does not belong there is drawn over the face, and hair stays soft. Here the four
@@ -9,7 +10,8 @@ grids of half and of a quarter of the side. So to copy and to take back is to op
 has must be drawn: Y, luminance at half of the side, and C, colors at a quarter of it, since fine color that a network
 invents at lids and teeth is green and magenta. The network goes down to the masks' grid, where it meets the features of
 the face and of the references, and comes up again. ``a`` is how much the references count (their weights w behind the
-person gate), so that a stranger's leaves the picture as it was. The last convolutions start at zero.
+person gate), so that a stranger's leaves the picture as it was, where the selection takes something of them (M). The
+last convolutions start at zero.
 
 The paper's third part feeds what was transferred to its backbone's decoder and asks that the reference can be recovered
 from the result (`cycle`); this is ours.
