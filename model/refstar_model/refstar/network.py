@@ -46,7 +46,7 @@ __all__ = [
 
 #: What the reconstruction adds counts in full from a mean mask of a third. Everywhere, it drew scribbles beside the
 #: head, of what is there in the reference.
-_WHERE = 3.0
+_MASK_GAIN = 3.0
 
 
 class ReferenceFeatures(NamedTuple):
@@ -216,7 +216,7 @@ class RefStar(nn.Module):
             taken,
             fidelity,
         )
-        where = resize_grid((_WHERE * average_channels(taken)).clamp(max=1), blend.shape[-1])
+        where = resize_grid((_MASK_GAIN * average_channels(taken)).clamp(max=1), blend.shape[-1])
         return weight.float().amax(1)[:, None, None, None] * where * added
 
     def _take_bands(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
