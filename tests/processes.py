@@ -1,4 +1,5 @@
-"""Gateways and workers as processes of their own, and clients that keep them busy while they are replaced."""
+"""Gateways and workers as processes of their own, clients that keep them busy while they are replaced, and whether a
+process still runs."""
 
 import os
 import signal
@@ -18,6 +19,7 @@ from refstar_service.settings import PREFIX
 
 READY_WITHIN = 60.0  # seconds
 ENDED_WITHIN = 30.0
+ORPHANS_END_WITHIN = 10.0
 CLIENTS = 3
 PAUSE = 0.2  # seconds that a client waits before it submits the next one
 PROBE = {"gateway": "/healthz", "worker": "/readyz"}
@@ -100,6 +102,22 @@ class Client(threading.Thread):
                 elif answer.status_code not in (409, 503):  # under way, or ending
                     self.refused.append(answer.text)
                 time.sleep(PAUSE)
+
+
+def is_running(process: int) -> bool:
+    """A zombie does not: nobody waits for it where PID 1 does not reap."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(processes: Mapping[str, int]) -> None:
+    """Signals take their time on a busy machine; fails after ``ORPHANS_END_WITHIN`` seconds."""
+    deadline = time.monotonic() + ORPHANS_END_WITHIN
+    while left := [name for name, process in processes.items() if is_running(process)]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import is_running, wait_until_gone
 from redis import Redis
 from redis.exceptions import AuthenticationError, OutOfMemoryError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -50,23 +51,6 @@ def fill(client: Redis) -> None:
 def server_process(url: str) -> int:
     with connect(url) as client:
         return int(client.info("server")["process_id"])
-
-
-def is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    # A process that nobody waits for stays as a zombie where PID 1 does not reap.
-    state = Path(f"/proc/{process}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_until_dead(process: int, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while is_alive(process) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not is_alive(process)
 
 
 def test_it_serves_only_those_with_the_password(folder: Path) -> None:
@@ -137,12 +121,12 @@ def test_it_ends_when_its_owner_is_killed(folder: Path, how: str) -> None:
         owner.wait()
         owner.stdout.close()
     try:
-        assert wait_until_dead(process)
+        wait_until_gone({"redis": process})
         with EmbeddedRedis(folder) as server, connect(server.url) as client:
             assert client.get("key") == b"kept"
     finally:
         for child in map(int, children):
-            if how == "fork" and is_alive(child):
+            if how == "fork" and is_running(child):
                 os.kill(child, signal.SIGKILL)
 
 
@@ -151,7 +135,7 @@ def test_it_ends_when_its_watchdog_is_killed(folder: Path) -> None:
     server.start()
     process = server_process(server.url)
     server._process.kill()
-    assert wait_until_dead(process)
+    wait_until_gone({"redis": process})
     server.stop()
 
 

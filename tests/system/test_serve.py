@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import skimage.data
 from pictures import aligned_face, degraded_face, file_of, pixels_of, psnr
+from processes import ORPHANS_END_WITHIN, wait_until_gone
 from redis import Redis
 from served import Served, end, start
 from small_model import SIDE
-
-ORPHANS_END_WITHIN = 10.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -134,21 +133,6 @@ def test_an_accepted_job_survives_the_end_of_everything(tmp_path: Path, small_mo
     assert late == new
     assert pixels_of(late).shape == (SIDE, SIDE, 3)
     assert end(second) == 0
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until_gone(processes: Mapping[str, int]) -> None:
-    """Signals take their time on a busy machine; fails after ``ORPHANS_END_WITHIN`` seconds."""
-    deadline = time.monotonic() + ORPHANS_END_WITHIN
-    while left := [name for name, process in processes.items() if is_running(process)]:
-        assert time.monotonic() < deadline, f"still there: {left}"
-        time.sleep(0.05)
 
 
 def begin_long_job(served: Served) -> None:
