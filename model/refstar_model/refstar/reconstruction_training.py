@@ -50,7 +50,7 @@ class ReconstructionTraining:
     losses: RestorationWeights = field(
         default_factory=lambda: RestorationWeights(detail=0.5, adversarial=0.4)
     )
-    sharpening_from: float = 0.6  # share of the run
+    sharpening_from: float = 0.3  # share of the run
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
 
 
