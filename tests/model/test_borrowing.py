@@ -24,7 +24,7 @@ from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import TINY, RefStar
 from refstar_model.refstar.params import rest_on_prior
 from refstar_model.refstar.system import CARD
-from refstar_model.refstar.weights import find_first_weights
+from refstar_model.refstar.weights import find_first_weights, load
 from refstar_service.engine.errors import ModelError
 from refstar_service.engine.manifest import load_manifest
 from refstar_service.engine.restorer import FaceTask, Restorer
@@ -110,6 +110,9 @@ def test_training_goes_on_from_both_folders(zoo: Path) -> None:
     alone = find_first_weights(PARAMS, zoo / "refstar", None)
     assert alone is not None
     assert torch.equal(alone["selection.out.weight"], both["selection.out.weight"])
+    net, steps = load(zoo / "refstar")
+    assert (net.params, steps) == (PARAMS, 0)
+    assert torch.equal(net.gate.weigh, both["gate.weigh"])
 
 
 def test_other_weights_than_the_self_stream_are_refused(zoo: Path, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from refstar_model.data.mixed_faces import MixedFaces
-from refstar_model.data.photos import PhotoSet
+from numpy.typing import NDArray
+from refstar_model.data.mixed_faces import FaceMix, MixedFaces
+from refstar_model.data.photos import Kind, Photo, PhotoSet
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss, judge_references
 from refstar_model.refstar.mask_labels import mask_loss
@@ -251,3 +253,29 @@ def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -
     originals = torch.stack([torch.from_numpy(photos.read(p.file, 256)) for p in photos.photos])
     apart = (sharp.permute(0, 2, 3, 1)[:, None].float() - originals[None].float()).abs().mean((2, 3, 4))
     assert apart.amin(1).max() > 10  # at least one of them is nobody's
+
+
+def test_only_heads_seen_from_the_same_side_are_mixed() -> None:
+    class Store:
+        """Who is seen from the front is red, who has turned is blue."""
+
+        def read_bytes(self, photo: Photo) -> bytes:
+            raise NotImplementedError
+
+        def read(self, photo: Photo, size: int) -> NDArray[np.uint8]:
+            picture = np.zeros((size, size, 3), np.uint8)
+            picture[..., 0 if photo.kind is Kind.FRONT else 2] = 255
+            return picture
+
+    sides = {"front": 0.0, "turned": 0.5}
+    several = tuple(
+        Photo(f"{side}{i}", f"{side}{i}", "train", True, "CC0", yaw=yaw)
+        for i in range(2)
+        for side, yaw in sides.items()
+    )
+    mix = FaceMix(mixed=1.0, ghost=1.0, grey=0.0)
+    batch = next(iter(MixedFaces(PhotoSet(several, (), Store()), 24, seed=1, side=64, mix=mix)))
+    red, _, blue = batch.sharp.float().mean((2, 3)).T
+    assert (torch.minimum(red, blue) < 30).all()
+    assert (red > 100).any()
+    assert (blue > 100).any()

@@ -2,7 +2,8 @@
 
 560 people are few to learn identity from: a network knows them by heart before it knows what tells people apart. Two
 aligned photographs blended, or put together patch by patch, and bent a little, are another face; what a recognizer
-says of it is as good a target as what it says of a photograph.
+says of it is as good a target as what it says of a photograph. Both show the head from the same side: a profile within
+a face from the front is nobody's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from torch.utils.data import IterableDataset
 
 from refstar_model.data.batch import TensorBatch
 from refstar_model.data.degradation import CHAINS, Table, degrade, draw_recipe
-from refstar_model.data.photos import PhotoSet
+from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.data.pseudo import relight
 
 Pixels = NDArray[np.uint8]
@@ -65,11 +66,15 @@ class MixedFaces(IterableDataset[SeenFaces]):
         worker = torch.utils.data.get_worker_info()
         loader, loaders = (worker.id, worker.num_workers) if worker else (0, 1)
         cv2.setNumThreads(1)
-        pictures = [self.photos.read(photo.file, SIDE) for photo in self.photos.photos]
+        alike: dict[Kind, list[Pixels]] = {}
+        for photo in self.photos.photos:
+            alike.setdefault(photo.kind, []).append(self.photos.read(photo.file, SIDE))
+        groups, counts = list(alike.values()), np.array([len(group) for group in alike.values()])
         index = self.start + loader
         while True:
             rng = np.random.default_rng([self.seed, index])
-            faces = [mixed_face(pictures, rng, self.mix) for _ in range(self.batch)]
+            drawn = rng.choice(len(groups), self.batch, p=counts / counts.sum())
+            faces = [mixed_face(groups[group], rng, self.mix) for group in drawn]
             seen = [self._look_badly(face, rng) for face in faces]
             yield SeenFaces(_stack(faces), _stack(seen))
             index += loaders

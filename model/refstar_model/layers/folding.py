@@ -59,6 +59,9 @@ class UnshuffledConv(nn.Conv2d):
 
     def unfold(self, folded: Weights) -> dict[str, Tensor]:
         size, factor = self.kernel_size[0], self.factor
+        wide = [*folded["weight"].shape[2:]]
+        if wide != [size * factor] * 2:
+            raise ValueError(f"a kernel is {wide}, and {[size * factor] * 2} in this network")
         parts = folded["weight"].unflatten(3, (size, factor)).unflatten(2, (size, factor))
         kernel = parts.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
         return {**folded, "weight": kernel}

@@ -184,11 +184,13 @@ def _train_person(arguments: argparse.Namespace) -> Path:
 
     recognizer = open_recognizer(arguments)
     if arguments.init is None or recognizer is None:
-        raise SystemExit("--part person needs --init (weights.pt of the net) and --recognizer")
+        raise SystemExit(
+            "--part person needs --init (weights.pt or model folder of the net) and --recognizer"
+        )
     if arguments.processes != 1:
         raise SystemExit("--part person runs in one process; leave --processes out")
-    run = read_run(arguments)
+    run = read_run(arguments, folders=True)
     how = PersonTraining(seed=arguments.seed)
     how = replace(how, loop=read_loop(arguments, how.loop))
-    photos = open_named_photos(arguments).of_kinds(Kind.FRONT)
+    photos = open_named_photos(arguments).of_kinds(Kind.FRONT, Kind.TURNED, Kind.GRAY)
     return train_person(photos, recognizer, how, run)

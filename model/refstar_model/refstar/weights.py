@@ -41,8 +41,12 @@ _UNEXPORTED = (*UNEXPORTED, *(f"backbone.{name}" for name in UNEXPORTED))
 
 
 def load(path: Path) -> tuple[RefStar, int]:
-    """The net of a ``weights.pt`` in evaluation mode, and how many steps it was trained for."""
-    state = torch.load(path, weights_only=True, map_location="cpu")
+    """The net of a ``weights.pt`` in evaluation mode, and how many steps it was trained for; of a model folder 0.
+
+    Raises DataError where a folder is of none of today's networks.
+    """
+    networks = (net for size in (SMALL, BASE, TINY) for net in (rest_on_prior(size), size))
+    state = _read_start(path, [one for net in networks for one in _with_fewer_parts(net)])
     module = RefStar(RefStarParams.from_dict(state["params"]))
     module.load_state_dict(migrate(state["weights"]))
     return module.eval(), int(state["step"])
