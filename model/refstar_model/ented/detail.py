@@ -18,7 +18,7 @@ from refstar_model.ented.textures import Distributed, start_at_zero
 from refstar_model.layers.color import luminance
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.leaky import activate, start
-from refstar_model.layers.pyramid import up
+from refstar_model.layers.pyramid import double_to, up
 
 
 class Detail(nn.Module):
@@ -44,7 +44,5 @@ class Detail(nn.Module):
             x = up(activate(conv(x)))
         x = x + self.take(taken.colors.to(x.dtype)) + self.look(low_quality * 2 - 1)
         x = self.out(activate(self.draw(activate(x))))
-        amount = taken.amount
-        while amount.shape[-1] < x.shape[-1]:
-            amount = up(amount)
+        amount = double_to(taken.amount, x.shape[-1])
         return luminance(F.pixel_shuffle(x * amount, 2).float())

@@ -28,7 +28,7 @@ from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.alignment import alignment_loss
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
-from refstar_model.layers.pyramid import down, up
+from refstar_model.layers.pyramid import double_to, halve_to
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.restoration import restoration_terms, sharpening_terms
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, Watch, fade, train_network
@@ -140,19 +140,10 @@ def training_step(
         )
     if dictionary is not None and result.codes is not None:
         with torch.no_grad(), autocast(truth.device):
-            wanted = dictionary.quantize(_enlarge(truth, low_quality.shape[-1])).indices
+            wanted = dictionary.quantize(double_to(truth, low_quality.shape[-1])).indices
         terms["code"] = code_term(result.codes, wanted, module.dictionary, losses)
-    picture = result.picture
-    while picture.shape[-1] > truth.shape[-1]:
-        picture = down(picture)
-    picture = without_color(picture, batch.colorless)
+    picture = without_color(halve_to(result.picture, truth.shape[-1]), batch.colorless)
     terms |= restoration_terms(picture, truth, helped, losses, recognizer, module.params.grids[0])
     terms |= sharpening_terms(picture, truth, helped, losses, adversary, sharpening)
     total = torch.stack(list(terms.values())).sum()
     return total, {name: float(value.detach()) for name, value in terms.items()}
-
-
-def _enlarge(pictures: Tensor, side: int) -> Tensor:
-    while pictures.shape[-1] < side:
-        pictures = up(pictures)
-    return pictures

@@ -32,7 +32,7 @@ from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.window import Window
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.leaky import activate, start
-from refstar_model.layers.pyramid import down, up
+from refstar_model.layers.pyramid import halve_to, up
 
 _SKETCH = 0.5  # weight of the sketch's loss
 
@@ -120,6 +120,4 @@ class GanPrior(nn.Module):
         picture tells of a part only.
         """
         assert codes is not None
-        while truth.shape[-1] > codes.shape[-1]:
-            truth = down(truth)
-        return {"sketch": _SKETCH * (codes - truth).abs().mean()}
+        return {"sketch": _SKETCH * (codes - halve_to(truth, codes.shape[-1])).abs().mean()}

@@ -27,7 +27,7 @@ from refstar_model.ganprior.window import Window
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
-from refstar_model.layers.pyramid import down
+from refstar_model.layers.pyramid import halve_to
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.balance import balance_loss
 from refstar_model.losses.hatching import hatching_loss
@@ -148,10 +148,7 @@ def training_step(
         terms["agreement"] = losses.agreement * agreement_loss(drawing.style)
     if window is not None:
         truth = window.select(truth)
-    picture = drawing.picture
-    while picture.shape[-1] > truth.shape[-1]:
-        picture = down(picture)
-    picture = without_color(picture, batch.colorless)
+    picture = without_color(halve_to(drawing.picture, truth.shape[-1]), batch.colorless)
     terms |= {
         "pixels": pixel_loss(picture, truth, losses.gradient).mean(),
         "pattern": losses.pattern * pattern_loss(picture, truth).mean(),

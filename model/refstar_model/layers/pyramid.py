@@ -18,6 +18,20 @@ def up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def halve_to(x: Tensor, side: int) -> Tensor:
+    """[N, C, h, h] brought ``down`` to a side of at most ``side``."""
+    while x.shape[-1] > side:
+        x = down(x)
+    return x
+
+
+def double_to(x: Tensor, side: int) -> Tensor:
+    """[N, C, h, h] brought ``up`` to a side of at least ``side``."""
+    while x.shape[-1] < side:
+        x = up(x)
+    return x
+
+
 def laplacian(x: Tensor, bands: int) -> list[Tensor]:
     """The ``bands`` Laplacian bands of [N, C, h, w], finest first; the low-pass is left out.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.layers.pyramid import down
+from refstar_model.layers.pyramid import halve_to
 
 
 def recognizer_distance(recognizer: Recognizer, picture: Tensor, truth: Tensor, levels: int = 3) -> Tensor:
@@ -29,8 +29,7 @@ def compare_features(
     recognizer: Recognizer, picture: Tensor, truth: Tensor, levels: int = 3
 ) -> tuple[list[Tensor], list[Tensor]]:
     """What its first ``levels`` grids see in both, [B, C, h, w] each; the truth's without gradient."""
-    while picture.shape[-1] > 256:
-        picture, truth = down(picture), down(truth)
+    picture, truth = halve_to(picture, 256), halve_to(truth, 256)
     with torch.no_grad():
         wanted = recognizer.pyramid(truth.clamp(0, 1) * 255, levels)
     # No clamp for the picture: it would take the gradient away where the picture is out of range.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from refstar_model.backbone import UNAIDED, Drawing, Grids, Transfer
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
-from refstar_model.layers.pyramid import down, up
+from refstar_model.layers.pyramid import double_to, halve_to
 from refstar_model.layers.quantizer import Quantizer
 from refstar_model.picture_encoder import PictureEncoder
 from refstar_model.refstar.params import RefStarParams
@@ -68,15 +68,12 @@ class VqBackbone(nn.Module):
         """
         assert codes is not None
         grid = codes.shape[-1] * 4
-        enlarged = truth
-        while enlarged.shape[-1] < grid * self.decoder.unshuffle:
-            enlarged = up(enlarged)
+        enlarged = double_to(truth, grid * self.decoder.unshuffle)
         code = self.quantizer(self.to_code(self.truth_encoder(enlarged).coarse))
         coarse = self.from_code(code.values)
         nothing = coarse.new_zeros(())
         picture = 0.5 + self.decoder(coarse, nothing, nothing, UNAIDED.middle)[1]
-        while picture.shape[-1] > truth.shape[-1]:
-            picture = down(picture)
+        picture = halve_to(picture, truth.shape[-1])
         return {
             "autoencoder": (picture - truth).abs().mean() + code.loss,
             "codes": 0.5 * F.cross_entropy(codes.float(), code.indices),

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.leaky import activate, start
-from refstar_model.layers.pyramid import collapse, down, laplacian, up
+from refstar_model.layers.pyramid import collapse, double_to, down, laplacian, up
 
 #: Finest bands that are chosen anew: two by masks at half of the side, two by masks at a quarter.
 _BANDS = 4
@@ -45,7 +45,6 @@ class Reconstruction(nn.Module):
         self.on_quarter = _blocks(quarter, 2)
         self.up_half = start(nn.Conv2d(quarter, half, 1))
         self.on_half = _blocks(half, 1)
-        self.enlarge = unshuffle // 4
         self.color = nn.Conv2d(quarter, 3, 3, padding=1)
         self.luminance = nn.Conv2d(half, 4, 3, padding=1)
         self.choose_finest = nn.Conv2d(half, _BANDS, 3, padding=1)  # m and n of two bands
@@ -65,7 +64,7 @@ class Reconstruction(nn.Module):
         quarter = activate(self.to_quarter(half))
         grid = self.to_grid(quarter) + self.meet(torch.cat([features, masks.to(features.dtype), knob], 1))
         grid = self.up_quarter(self.on_grid(activate(grid)))
-        quarter = self.on_quarter(quarter + _double(grid, self.enlarge))
+        quarter = self.on_quarter(quarter + double_to(grid, quarter.shape[-1]))
         half = self.on_half(half + up(self.up_half(quarter)))
         half, quarter = activate(half), activate(quarter)
         drawn = F.pixel_shuffle(self.luminance(half).float(), 2) + up(up(self.color(quarter).float()))
@@ -101,9 +100,3 @@ class _Block(nn.Module):
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(_Block(channels) for _ in range(count)))
-
-
-def _double(x: Tensor, factor: int) -> Tensor:
-    while factor > 1:
-        x, factor = up(x), factor // 2
-    return x

@@ -21,7 +21,7 @@ from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.color import without_color
 from refstar_model.layers.precision import autocast
-from refstar_model.layers.pyramid import down
+from refstar_model.layers.pyramid import halve_to
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams
 from refstar_model.losses.restoration import RestorationWeights, restoration_terms, sharpening_terms
 from refstar_model.refstar.network import ReferenceFeatures, RefStar, RefStarParams
@@ -115,9 +115,7 @@ def training_step(
     with autocast(truth.device):
         features: ReferenceFeatures = module.encode(references)
         picture: Tensor = module(low_quality, references, features, weight, batch.fidelity).restored
-    while picture.shape[-1] > truth.shape[-1]:
-        picture = down(picture)
-    picture = without_color(picture, batch.colorless)
+    picture = without_color(halve_to(picture, truth.shape[-1]), batch.colorless)
     helped = (batch.right & batch.present).any(1)
     grid, fidelity = module.params.grid, batch.fidelity
     terms = restoration_terms(picture, truth, helped, losses, recognizer, grid, fidelity)
