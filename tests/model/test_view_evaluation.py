@@ -36,8 +36,9 @@ def turned(photos: PhotoSet) -> PhotoSet:
         changed.append(replace(photo, person=person, split="val", yaw=yaws[index // 2]))
     pairs = []
     for person in "ab":
-        front, side, profile = [p.file for p in changed if p.person == person][:3]
+        front, side, profile, turned_less = [p.file for p in changed if p.person == person][:4]
         pairs += [Pair(person, "val", front, other, 0.5) for other in (side, profile)]
+        pairs.append(Pair(person, "val", side, turned_less, 0.5))
     return replace(photos, photos=tuple(changed), pairs=tuple(pairs))
 
 
@@ -51,6 +52,7 @@ def test_references_from_another_side_are_judged_in_both_directions(
         "front, turned reference": 2,
         "profile, front reference": 2,
         "turned, front reference": 2,
+        "turned, turned reference": 4,
         "several": 2,
     }
     front = groups["front, turned reference"]
@@ -59,6 +61,7 @@ def test_references_from_another_side_are_judged_in_both_directions(
     assert front["right"]["mean_mask"] == pytest.approx(0.5, abs=0.01)
     assert "mean_mask" not in front["none"]
     assert 0 < front["right"]["same_person"] < 1
+    assert front["right"]["mistaken"] + front["wrong"]["mistaken"] == 1  # it says the same of everybody
     assert "identity" not in groups["profile, front reference"]["right"]
     text = markdown(table)
     assert "| severe, front, turned reference, 2 cases |" in text

@@ -73,7 +73,7 @@ PART_COLUMNS = (
 KNOB_COLUMNS = ("psnr", "identity", "sharpness", "change", "distance_to_input", "mean_mask")
 VIEW_COLUMNS = (
     *("psnr", "identity", "second", "landmarks", "lips", "lids", "sharpness", "pattern", "failures"),
-    *("mean_mask", "same_person"),
+    *("mean_mask", "same_person", "mistaken"),
 )
 GATE_COLUMNS = ("cases", "same_person", "likeness", "mistaken", "right_share", "apart")
 HARM_COLUMNS = (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from refstar_model.data.photos import Kind, Pair, Photo, PhotoSet
 from refstar_model.evaluation.cases import picture
+from refstar_model.evaluation.gate import STRANGER_BELOW
 from refstar_model.evaluation.kinds import NOT_OF_PROFILES
 from refstar_model.evaluation.lone_cases import LoneCase, degraded_case, spread
 from refstar_model.evaluation.pair_level import add_answer
@@ -26,7 +27,7 @@ Pixels = NDArray[np.uint8]
 
 MEASURES = (
     *("psnr", "identity", "second", "landmarks", "lips", "lids", "sharpness", "pattern"),
-    *("failures", "mean_mask", "same_person"),
+    *("failures", "mean_mask", "same_person", "mistaken"),
 )
 SEVERAL = 4  # different references of one person
 MOST_TURNED = 0.75  # yaw, of those
@@ -56,9 +57,11 @@ def judge_views(
 ) -> dict[str, Any]:
     """``{level: {group: {"cases": n, variant: {measure: mean}}}}`` of the val people; at most ``count`` cases a group.
 
-    Variants: ``input``, ``none``, ``right`` (from another side), ``wrong`` (a stranger's photograph of that kind). In
-    the group `several`: ``right`` (each different photograph alone, mean), ``best`` (that with the highest identity),
-    ``2 different`` and ``4 different``, ``4, reversed`` and ``4 + wrong``. Groups without cases are left out.
+    Variants: ``input``, ``none``, ``right`` (from another side), ``wrong`` (a stranger's photograph of that kind);
+    ``mistaken`` as in `judge_gate`. Two turned heads are a group too: a gate may take them for one person since both
+    have turned. In the group `several`: ``right`` (each different photograph alone, mean), ``best`` (that with the
+    highest identity), ``2 different`` and ``4 different``, ``4, reversed`` and ``4 + wrong``. Groups without cases are
+    left out.
     """
     val = photos.split("val")
     pairs = list(_pair_views(val))
@@ -90,8 +93,9 @@ def judge_views(
 
 
 def _pair_views(val: PhotoSet) -> Iterator[SeenFrom]:
-    """Pairs of two kinds in both directions; grays, which have no pairs of this sort, are not among them."""
-    unlike = [p for p in val.pairs if val.by_file[p.first].kind is not val.by_file[p.second].kind]
+    """Pairs of two kinds, or of two turned heads, in both directions; grays have no pairs of this sort."""
+    kinds = {pair: (val.by_file[pair.first].kind, val.by_file[pair.second].kind) for pair in val.pairs}
+    unlike = [pair for pair, (one, two) in kinds.items() if one is not two or one is Kind.TURNED]
     for pair in unlike:
         for truth, reference in ((pair.first, pair.second), (pair.second, pair.first)):
             of = val.by_file[reference]
@@ -128,6 +132,9 @@ def _judge_pair(
     given: dict[str, list[Pixels]] = {"none": [], "right": [right], "wrong": [wrong]}
     answers = {name: model(case.low_quality, references) for name, references in given.items()}
     scored = _score(case, pair.truth, know(case.truth, None, judges), answers, judges)
+    for name, of in scored.items():
+        if (same := of.get("same_person")) is not None:
+            of["mistaken"] = float((same < STRANGER_BELOW) == (name == "right"))
     gain = scored["right"]["psnr"] - scored["none"]["psnr"]
     shown = [case.low_quality, answers["none"].picture, answers["right"].picture, right, case.truth]
     worst.add(gain, f"{case.name}   PSNR {gain:+.2f} over none", shown)

@@ -2,7 +2,7 @@
 
 First its encoder learns to see in a ruined face what a recognizer sees in the sharp one:
 
-    loss = |f(seen) - v|^2,  v = the recognizer's unit vector of the face before it was degraded
+    loss = |f(seen) - w|^2,  w = the recognizer's unit vector of the face before it was degraded, in `person_space`
 
 The best answer to what cannot be known is the mean of what it may be, so f gets shorter the less is seen. Faces are
 mixed from several people (`data.mixed_faces`). Then the three numbers of the gate are fitted by logistic regression,
@@ -26,6 +26,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.layers.precision import autocast
+from refstar_model.refstar.person_space import PersonSpace, measure_space, move_outputs
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
 from refstar_model.training.checkpoint import write_whole
@@ -60,9 +61,12 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     held = hold_out_people(people, how.held_out)
     taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
 
+    space = enter_space(net.gate.encoder, taught, recognizer)
+    weights = net.gate.encoder.state_dict()
+
     def build(device: torch.device) -> Task[SeenFaces]:
-        encoder = PersonEncoder(net.params.of_gate)
-        judge = recognizer.to(device)
+        encoder, judge = PersonEncoder(net.params.of_gate), recognizer.to(device)
+        there = PersonSpace(*(x.to(device) for x in space))
 
         def open_batches(course: Course) -> Iterator[SeenFaces]:
             faces = MixedFaces(taught, how.batch, how.seed, encoder.side, course.start, how.mix)
@@ -71,12 +75,12 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
         def step(faces: SeenFaces, moment: Moment) -> Loss:
             with autocast(faces.sharp.device):
                 with torch.no_grad():
-                    wanted = judge.embed(_to_floats(faces.sharp))
+                    wanted = there.enter(judge.embed(_to_floats(faces.sharp)).float())
                 got = encoder(_to_floats(faces.seen))
-            loss = (got.float() - wanted.float()).square().sum(1).mean()
+            loss = (got.float() - wanted).square().sum(1).mean()
             return loss, {"person": float(loss.detach())}
 
-        return Task(encoder, open_batches, step, weights=net.gate.encoder.state_dict())
+        return Task(encoder, open_batches, step, weights=weights)
 
     loop = train_network(build, how.loop, run, how.seed)
     net.gate.encoder.load_state_dict(loop.average)
@@ -85,6 +89,19 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     state = {"params": net.params.to_dict(), RECORD: record, "step": steps, "weights": net.state_dict()}
     write_whole(run.weights, state)
     return run.weights
+
+
+def enter_space(encoder: PersonEncoder, people: PhotoSet, recognizer: Recognizer) -> PersonSpace:
+    """The space of these people; the encoder then gives vectors in it."""
+    vectors, seen = [], []
+    with torch.no_grad():
+        for photo in people.photos:
+            picture = _to_floats(_stack([people.read(photo.file, SIDE)]))
+            vectors.append(recognizer.embed(picture))
+            seen.append(encoder(picture))
+    space = measure_space(torch.cat(vectors), [photo.person for photo in people.photos])
+    move_outputs(encoder, torch.cat(seen), space.enter(torch.cat(vectors)))
+    return space
 
 
 def hold_out_people(people: PhotoSet, count: int) -> set[str]:

@@ -1,0 +1,60 @@
+"""The space in which people are told apart: what differs between photographs of one person counts less there.
+
+Two photographs of one person differ more the more the head is turned, and a recognizer's vectors of turned heads are
+like each other, whoever it is. So its vectors v get the mean of all photographs taken off, and are divided by how they
+spread within people (within-class covariance normalization, Hatch et al., Interspeech 2006):
+
+    w = W (v - m),  W = (C + tr(C) / D I)^(-1/2)
+
+with C the covariance [D, D] of a person's photographs around their mean, averaged over people with several. W is scaled
+to a mean of 1 on its diagonal.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from refstar_model.layers.person_gate import PersonEncoder
+
+
+class PersonSpace(NamedTuple):
+    mean: Tensor  # [D]
+    matrix: Tensor  # [D, D], symmetric
+
+    def enter(self, vectors: Tensor) -> Tensor:
+        """Vectors [N, D] of the recognizer, as they are in this space."""
+        return (vectors - self.mean) @ self.matrix
+
+
+def measure_space(vectors: Tensor, people: Sequence[str]) -> PersonSpace:
+    """Of a recognizer's vectors [N, D] of photographs, and who is on each; only moved where nobody has several."""
+    mean, sides = vectors.mean(0), vectors.shape[1]
+    spread, several = torch.zeros(sides, sides), 0
+    for name in sorted({name for name in people if people.count(name) > 1}):
+        own = vectors[[i for i, other in enumerate(people) if other == name]]
+        spread, several = spread + torch.cov(own.T), several + 1
+    shared = spread.diagonal().mean()
+    if not several or shared == 0:
+        return PersonSpace(mean, torch.eye(sides))
+    values, axes = torch.linalg.eigh(spread / shared + torch.eye(sides))
+    matrix = axes @ torch.diag(values.rsqrt()) @ axes.T
+    return PersonSpace(mean, matrix / matrix.diagonal().mean())
+
+
+@torch.no_grad()
+def move_outputs(encoder: PersonEncoder, seen: Tensor, wanted: Tensor) -> None:
+    """Change the last layer so that vectors ``seen`` [N, D], as the encoder gives them, come nearest to ``wanted``.
+
+    By ridge regression. An encoder that was taught in another space then begins in this one.
+    """
+    middle, aim = seen.double().mean(0), wanted.double().mean(0)
+    rows = seen.double() - middle
+    ridge = 1e-3 * rows.square().sum(0).mean() * torch.eye(rows.shape[1], dtype=torch.double)
+    turn = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ (wanted.double() - aim))
+    move = aim - middle @ turn
+    out: nn.Conv2d = encoder.out
+    assert out.bias is not None
+    out.weight.copy_(torch.einsum("ab,acij->bcij", turn, out.weight.double()))
+    out.bias.copy_(out.bias.double() @ turn + move)

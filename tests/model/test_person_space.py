@@ -1,0 +1,48 @@
+"""Where people are told apart, whichever side they are seen from."""
+
+import torch
+from refstar_model.layers.person_gate import PersonEncoder
+from refstar_model.refstar.network import TINY
+from refstar_model.refstar.person_space import measure_space, move_outputs
+
+
+def test_what_differs_between_photographs_of_one_person_counts_less() -> None:
+    generator = torch.Generator().manual_seed(3)
+    people = [f"person {i // 4}" for i in range(80)]
+    who = torch.randn(20, 32, generator=generator).repeat_interleave(4, 0)
+    # The last number says how far the head is turned, and nothing of the person.
+    vectors = who + 0.1 * torch.randn(80, 32, generator=generator)
+    vectors[:, 7] = 12 * torch.randn(80, generator=generator)
+    space = measure_space(vectors, people)
+    same = torch.tensor([[a == b for b in people] for a in people])
+    itself = torch.eye(80, dtype=torch.bool)
+
+    def nearest_is_the_same(of: torch.Tensor) -> float:
+        unit = torch.nn.functional.normalize(of, dim=1)
+        nearest = (unit @ unit.T).masked_fill(itself, -2).argmax(1)
+        return float(same[torch.arange(80), nearest].float().mean())
+
+    assert nearest_is_the_same(vectors) < 0.8
+    assert nearest_is_the_same(space.enter(vectors)) > 0.95
+    assert torch.allclose(space.enter(vectors).mean(0), torch.zeros(32), atol=1e-5)
+
+
+def test_where_nobody_has_two_photographs_the_space_is_only_moved() -> None:
+    vectors = torch.randn(5, 8, generator=torch.Generator().manual_seed(3))
+    space = measure_space(vectors, list("abcde"))
+    assert torch.allclose(space.enter(vectors), vectors - vectors.mean(0))
+    twice = measure_space(vectors[[0, 0, 1]], list("aab"))  # the same photograph, twice
+    assert torch.equal(twice.matrix, torch.eye(8))
+
+
+def test_an_encoder_of_another_space_begins_in_this_one() -> None:
+    torch.manual_seed(4)
+    encoder = PersonEncoder(TINY.of_gate).eval()
+    pictures = torch.rand(60, 3, 64, 64)
+    turn, move = torch.randn(TINY.person, TINY.person), torch.randn(TINY.person)
+    with torch.no_grad():
+        seen = encoder(pictures)
+        wanted = seen @ turn + move
+        move_outputs(encoder, seen, wanted)
+        got = encoder(pictures)
+    assert (got - wanted).square().mean() < 0.01 * (wanted - wanted.mean(0)).square().mean()
