@@ -206,6 +206,13 @@ def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
     assert logits[same].min() > 0 > logits[~same].max()
 
 
+def test_pairs_that_weigh_nothing_say_nothing() -> None:
+    logits, right = torch.tensor([4.0, -4.0, 4.0, -4.0]), torch.tensor([True, True, False, False])
+    kind = gate_loss(logits, right, torch.tensor([1.0, 0.0, 0.0, 1.0]))
+    assert kind < 0.1 < 1 < gate_loss(logits, right)
+    assert gate_loss(logits, right, torch.full((4,), 0.01)) == pytest.approx(float(gate_loss(logits, right)))
+
+
 def new_weights(path: Path, params: RefStarParams) -> dict[str, torch.Tensor]:
     """Those of a new net of 7 steps, written to ``path``."""
     weights = RefStar(params).state_dict()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from drawn_net import draw_net
 from refstar_model.layers.color import luminance
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.pyramid import collapse, down, laplacian, up
@@ -133,7 +134,23 @@ def test_an_open_mask_puts_the_bands_of_what_it_chooses_in_the_place_of_the_blen
         pictures = torch.cat([blend, own, low_quality, references], 1)
         added = net(pictures, torch.randn(2, 16, 16, 16), torch.rand(2, 3, 16, 16), torch.rand(2))
     chosen = references if of == "references" else own
-    assert torch.allclose(added, collapse(laplacian(chosen - blend, 4)), atol=1e-4)
+    bands = laplacian(chosen - blend, 4)
+    gray = [luminance(band).expand_as(band) for band in bands[:2]]  # fine color stays as it is
+    assert torch.allclose(added, collapse([*gray, *bands[2:]]), atol=1e-4)
+
+
+def test_the_nearer_to_the_input_the_less_is_added_once_it_has_been_learned() -> None:
+    net = draw_net(TINY).eval()
+
+    def forward(fidelity: float) -> torch.Tensor:
+        return restore(net, pictures(1), torch.ones(2, 1), fidelity).restored
+
+    net.reconstruction.forward = lambda *_: torch.full((2, 3, 64, 64), 0.5)  # type: ignore[method-assign]
+    added = {fidelity: forward(fidelity) for fidelity in (0.5, 1.0)}
+    net.reconstruction.forward = lambda *_: torch.zeros(2, 3, 64, 64)  # type: ignore[method-assign]
+    added = {fidelity: picture - forward(fidelity) for fidelity, picture in added.items()}
+    assert 0 < added[1.0].mean() < 0.5 * added[0.5].mean()
+    assert added[0.5].max() <= 0.5 * 0.6 + 1e-3
 
 
 def test_half_the_strength_takes_half_the_mask() -> None:

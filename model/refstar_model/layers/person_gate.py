@@ -169,12 +169,14 @@ def judge_references(
     return same, like
 
 
-def gate_loss(gate: Tensor, right: Tensor) -> Tensor:
-    """Binary cross-entropy of logits against who the references are, bool; both of any one shape.
+def gate_loss(gate: Tensor, right: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of logits against who the references are, bool; all of any one shape.
 
     Right and wrong people weigh the same, however many there are of each: a gate that lets everybody pass must not
-    be nearly good.
+    be nearly good. ``weight`` says how much each pair counts among those of its sort.
     """
     loss = F.binary_cross_entropy_with_logits(gate.float(), right.float(), reduction="none")
-    parts = [(loss * of).sum() / of.sum().clamp(min=1) for of in (right, ~right)]
+    if weight is None:
+        weight = torch.ones_like(loss)
+    parts = [(loss * of).sum() / of.sum().clamp(min=1e-9) for of in (weight * right, weight * ~right)]
     return torch.stack(parts).mean()

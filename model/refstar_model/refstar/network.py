@@ -47,6 +47,8 @@ __all__ = [
 #: What the reconstruction adds counts in full from a mean mask of a third. Everywhere, it drew scribbles beside the
 #: head, of what is there in the reference.
 _MASK_GAIN = 3.0
+#: Share of what it adds that a fidelity of 1 takes away, in evaluation.
+_HELD_BACK = 0.8
 
 
 class ReferenceFeatures(NamedTuple):
@@ -217,7 +219,10 @@ class RefStar(nn.Module):
             fidelity,
         )
         where = resize_grid((_MASK_GAIN * average_channels(taken)).clamp(max=1), blend.shape[-1])
-        return weight.float().amax(1)[:, None, None, None] * where * added
+        share = weight.float().amax(1)
+        if not self.training:
+            share = share * (1 - _HELD_BACK * fidelity.float())
+        return share[:, None, None, None] * where * added
 
     def _take_bands(self, missing: Tensor, masks: Tensor, skip: int) -> Tensor:
         """sum_r M_b,r (R_b,r - S_b) over all bands; missing is R - S, [B, R, 3, h, w]."""

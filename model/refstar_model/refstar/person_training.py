@@ -111,7 +111,11 @@ def hold_out_people(people: PhotoSet, count: int) -> set[str]:
 
 
 def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTraining) -> None:
-    """Set the gate's three numbers by all pairs of a ruined and of another photograph of the ``held`` people."""
+    """Set the gate's three numbers by all pairs of a ruined and of another photograph of the ``held`` people.
+
+    People count alike, however many photographs there are of them: those with most are of one studio, where strangers
+    are more alike than elsewhere.
+    """
     shown = [p for p in people.photos if p.person in held]
     pictures = [people.read(p.file, SIDE) for p in shown]
     rng = np.random.default_rng(how.seed)
@@ -127,6 +131,8 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
     names = np.array([p.person for p in shown])
     same = torch.from_numpy(np.repeat(names, how.views)[:, None] == names[None])
     itself = torch.from_numpy(np.repeat(np.arange(len(shown)), how.views)[:, None] == np.arange(len(shown)))
+    share = torch.from_numpy(1 / (names[None] == names[:, None]).sum(1)).float()
+    weight = share.repeat_interleave(how.views)[:, None] * share
     gate.weigh.data = torch.tensor([10.0, 0.0, -2.0])
     optimizer = torch.optim.LBFGS([gate.weigh], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -134,7 +140,7 @@ def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTrai
         optimizer.zero_grad()
         logits = gate.compare(own, others.unsqueeze(0).expand(len(own), -1, -1))
         # The little pull to zero is for people so few that a line parts them: their best gate would be infinite.
-        loss = gate_loss(logits[~itself], same[~itself]) + 1e-5 * gate.weigh.square().sum()
+        loss = gate_loss(logits[~itself], same[~itself], weight[~itself]) + 1e-5 * gate.weigh.square().sum()
         loss.backward()
         return loss
 

@@ -1,17 +1,21 @@
 """Reconstruction: what the blend cannot do, by a small network that sees the blend and all that it was made of.
 
     out = blend + a (sum_b m_b (R_b - blend_b) + n_b (S_b - blend_b) + shuffle(Y) + up(up(C)))
-    a = max_r w_r min(1, 3 mean_b sum_r M_b,r)
+    a = max_r w_r min(1, 3 mean_b sum_r M_b,r) (1 - 0.8 fidelity, in evaluation)
 
 Masks of the selection live on a grid of 8 x 8 pixels, and each reference is judged by what is near. So bands end where
 the mask does, a mouth or a lid that does not belong there is drawn over the face, and hair stays soft. Here the four
 finest bands b are chosen anew, of the references R and of the self stream S, pixel by pixel: m and n in -1..1 are on
-grids of half and of a quarter of the side. So to copy and to take back is to open a mask, and only what neither picture
-has must be drawn: Y, luminance at half of the side, and C, colors at a quarter of it, since fine color that a network
-invents at lids and teeth is green and magenta. The network goes down to the masks' grid, where it meets the features of
-the face and of the references, and comes up again. ``a`` is how much the references count (their weights w behind the
-person gate), so that a stranger's leaves the picture as it was, where the selection takes something of them (M). The
-last convolutions start at zero.
+grids of half and of a quarter of the side. So to copy and to take back is to open a mask, and only what neither
+picture has must be drawn: Y, luminance at half of the side, and C, colors at a quarter of it. Fine color at lids and in
+eyes was green and magenta, drawn or taken, so luminance alone is taken of the two finest bands.
+
+The network goes down to the masks' grid, where it meets the features of the face and of the references, and comes up
+again. ``a`` is how much the references count (their weights w behind the person gate), so that a stranger's leaves the
+picture as it was, where the selection takes something of them (M). The last convolutions start at zero.
+
+What was learned with a discriminator overshoots, and .6 of it is nearer to the person and to the truth than all of it
+(docs/training.md). So `fidelity` says how much of it there is, once it has been learned.
 
 The paper's third part feeds what was transferred to its backbone's decoder and asks that the reference can be recovered
 from the result (`cycle`); this is ours.
@@ -21,12 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refstar_model.layers.color import luminance
 from refstar_model.layers.folding import UnshuffledConv
 from refstar_model.layers.leaky import activate, start
 from refstar_model.layers.pyramid import collapse, double_to, down, laplacian, up
 
 #: Finest bands that are chosen anew: two by masks at half of the side, two by masks at a quarter.
 _BANDS = 4
+#: Of these, the finest, of which color stays as it is.
+_GRAY_BANDS = 2
 
 
 class Reconstruction(nn.Module):
@@ -80,8 +87,10 @@ class Reconstruction(nn.Module):
         )
         masks = (up(finest[:, :2]), finest[:, 2:], fine[:, :2], down(fine[:, 2:]))
         taken = []
-        for mask, band in zip(masks, laplacian(apart, _BANDS), strict=True):
+        for index, (mask, band) in enumerate(zip(masks, laplacian(apart, _BANDS), strict=True)):
             of_references, of_own = band.split(3, 1)
+            if index < _GRAY_BANDS:
+                of_references, of_own = (luminance(x).expand_as(x) for x in (of_references, of_own))
             taken.append(mask[:, :1] * of_references + mask[:, 1:] * of_own)
         return collapse(taken)
 

@@ -45,8 +45,7 @@ def load(path: Path) -> tuple[RefStar, int]:
 
     Raises DataError where a folder is of none of today's networks.
     """
-    networks = (net for size in (SMALL, BASE, TINY) for net in (rest_on_prior(size), size))
-    state = _read_start(path, [one for net in networks for one in _with_fewer_parts(net)])
+    state = _read_start(path, _of_today())
     module = RefStar(RefStarParams.from_dict(state["params"]))
     module.load_state_dict(migrate(state["weights"]))
     return module.eval(), int(state["step"])
@@ -80,7 +79,7 @@ def find_first_weights(
         raise ValueError(f"{self_stream} is system 3, and the backbone is to be {params.backbone}")
     weights = _draw_weights(params)
     if start is not None:
-        old = migrate(_read_start(start, (*_with_fewer_parts(params), *_around_another(params)))["weights"])
+        old = migrate(_read_start(start, (*_with_fewer_parts(params), *_of_today()))["weights"])
         weights |= {
             name: value
             for name, value in old.items()
@@ -110,6 +109,12 @@ def load_first_net(start: Path, params: RefStarParams) -> RefStar:
 def _with_fewer_parts(params: RefStarParams) -> list[RefStarParams]:
     """The network itself, and the same without its reconstruction, which may be new."""
     return [params, replace(params, reconstruction=0)] if params.reconstruction else [params]
+
+
+def _of_today() -> list[RefStarParams]:
+    """All networks that are exported."""
+    networks = (net for size in (SMALL, BASE, TINY) for net in (rest_on_prior(size), size))
+    return [one for net in networks for one in _with_fewer_parts(net)]
 
 
 def _around_another(params: RefStarParams) -> list[RefStarParams]:
