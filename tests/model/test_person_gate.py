@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from refstar_model.data.mixed_faces import FaceMix, MixedFaces
-from refstar_model.data.photos import Kind, Photo, PhotoSet
+from refstar_model.data.photos import FolderStore, Kind, Photo, PhotoSet
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss, judge_references
 from refstar_model.refstar.mask_labels import mask_loss
@@ -264,11 +264,8 @@ def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -
 
 
 def test_only_heads_seen_from_the_same_side_are_mixed() -> None:
-    class Store:
+    class Colored(FolderStore):
         """Who is seen from the front is red, who has turned is blue."""
-
-        def read_bytes(self, photo: Photo) -> bytes:
-            raise NotImplementedError
 
         def read(self, photo: Photo, size: int) -> NDArray[np.uint8]:
             picture = np.zeros((size, size, 3), np.uint8)
@@ -282,7 +279,7 @@ def test_only_heads_seen_from_the_same_side_are_mixed() -> None:
         for side, yaw in sides.items()
     )
     mix = FaceMix(mixed=1.0, ghost=1.0, grey=0.0)
-    batch = next(iter(MixedFaces(PhotoSet(several, (), Store()), 24, seed=1, side=64, mix=mix)))
+    batch = next(iter(MixedFaces(PhotoSet(several, (), Colored({})), 24, seed=1, side=64, mix=mix)))
     red, _, blue = batch.sharp.float().mean((2, 3)).T
     assert (torch.minimum(red, blue) < 30).all()
     assert (red > 100).any()

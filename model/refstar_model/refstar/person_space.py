@@ -10,6 +10,7 @@ with C the covariance [D, D] of a person's photographs around their mean, averag
 to a mean of 1 on its diagonal.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ def measure_space(vectors: Tensor, people: Sequence[str]) -> PersonSpace:
     """Of a recognizer's vectors [N, D] of photographs, and who is on each; only moved where nobody has several."""
     mean, sides = vectors.mean(0), vectors.shape[1]
     spread, several = torch.zeros(sides, sides), 0
-    for name in sorted({name for name in people if people.count(name) > 1}):
+    for name in sorted(name for name, count in Counter(people).items() if count > 1):
         own = vectors[[i for i, other in enumerate(people) if other == name]]
         spread, several = spread + torch.cov(own.T), several + 1
     shared = spread.diagonal().mean()
@@ -51,7 +52,10 @@ def move_outputs(encoder: PersonEncoder, seen: Tensor, wanted: Tensor) -> None:
     """
     middle, aim = seen.double().mean(0), wanted.double().mean(0)
     rows = seen.double() - middle
-    ridge = 1e-3 * rows.square().sum(0).mean() * torch.eye(rows.shape[1], dtype=torch.double)
+    # At least a little, for a single photograph: there the last layer's bias alone can be learned.
+    ridge = (1e-3 * rows.square().sum(0).mean()).clamp(min=1e-12) * torch.eye(
+        rows.shape[1], dtype=torch.double
+    )
     turn = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ (wanted.double() - aim))
     move = aim - middle @ turn
     out: nn.Conv2d = encoder.out

@@ -94,7 +94,7 @@ def load_first_net(start: Path, params: RefStarParams) -> RefStar:
 
     Raises ValueError where its heads would not fit ``params``.
     """
-    state = _read_start(start, (params, *_around_another(params)))
+    state = _read_start(start, (*_with_fewer_parts(params), *_of_today()))
     net = RefStar(RefStarParams.from_dict(state["params"]))
     for name in ("size", "unshuffle", "widths", "selection_hidden"):
         ours, theirs = getattr(params, name), getattr(net.params, name)
@@ -115,12 +115,6 @@ def _of_today() -> list[RefStarParams]:
     """All networks that are exported."""
     networks = (net for size in (SMALL, BASE, TINY) for net in (rest_on_prior(size), size))
     return [one for net in networks for one in _with_fewer_parts(net)]
-
-
-def _around_another(params: RefStarParams) -> list[RefStarParams]:
-    """The networks of today that have other backbones and parts of the same size."""
-    sizes = (size for size in (SMALL, BASE, TINY) if size.widths == params.widths)
-    return [one for size in sizes for one in _with_fewer_parts(size)]
 
 
 def _read_own_start(start: Path, params: RefStarParams) -> dict[str, Any]:
@@ -147,7 +141,7 @@ def _read_start(start: Path, networks: Sequence[RefStarParams]) -> dict[str, Any
         return state
     refused: list[DataError] = []
     for params in networks:
-        module = RefStar(params)
+        module = _draw_net(params)
         try:
             load_folder(view_network(module), start, _UNEXPORTED)
         except DataError as error:
@@ -176,6 +170,11 @@ def upgrade(state: dict[str, Any], params: RefStarParams, seed: int = 0) -> dict
 
 def _draw_weights(params: RefStarParams, seed: int = 0) -> dict[str, Tensor]:
     """Those of a new network."""
+    return _draw_net(params, seed).state_dict()
+
+
+def _draw_net(params: RefStarParams, seed: int = 0) -> RefStar:
+    """A new network: the same whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return RefStar(params).state_dict()
+        return RefStar(params)
