@@ -15,7 +15,7 @@ from documented import DOCS, find_command, swap_words
 from drawn_net import write_drawn_weights
 from onnx import TensorProto, helper, numpy_helper
 from refstar_model import cli
-from refstar_model.data.photos import PhotoSet, load_photos
+from refstar_model.data.photos import Pair, PhotoSet, load_photos
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.refstar.params import TINY
 
@@ -119,3 +119,19 @@ def recognizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recognizer") / "tiny.onnx"
     onnx.save(helper.make_model(graph), str(path))
     return path
+
+
+@pytest.fixture
+def turned(photos: PhotoSet) -> PhotoSet:
+    """Two val people with six photographs each: the first from the front, the second turned, the third in profile."""
+    yaws = (0.0, 0.5, 1.0, 0.3, 0.4, 0.6)
+    changed = []
+    for index, photo in enumerate(sorted(photos.photos, key=lambda p: p.file)):
+        person = "ab"[index % 2]
+        changed.append(replace(photo, person=person, split="val", yaw=yaws[index // 2]))
+    pairs = []
+    for person in "ab":
+        front, side, profile, turned_less = [p.file for p in changed if p.person == person][:4]
+        pairs += [Pair(person, "val", front, other, 0.5) for other in (side, profile)]
+        pairs.append(Pair(person, "val", side, turned_less, 0.5))
+    return replace(photos, photos=tuple(changed), pairs=tuple(pairs))

@@ -1,12 +1,11 @@
 """Judging with references from another side, and with several that truly differ."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from refstar_model.data.photos import Pair, PhotoSet
+from refstar_model.data.photos import PhotoSet
 from refstar_model.evaluation import Extent, Judges, RestoredPicture, Section, evaluate, markdown
 from refstar_model.judges.recognition import Recognizer
 
@@ -24,22 +23,6 @@ def mixer(
     taken = np.full((len(references), 1, 1), 128 // len(references), np.uint8)
     said = np.array([r.mean() / 255 for r in references], np.float32)
     return RestoredPicture((0.5 * low_quality + 0.5 * mean).astype(np.uint8), taken, True, said, said)
-
-
-@pytest.fixture
-def turned(photos: PhotoSet) -> PhotoSet:
-    """Two val people with six photographs each: the first from the front, the second turned, the third in profile."""
-    yaws = (0.0, 0.5, 1.0, 0.3, 0.4, 0.6)
-    changed = []
-    for index, photo in enumerate(sorted(photos.photos, key=lambda p: p.file)):
-        person = "ab"[index % 2]
-        changed.append(replace(photo, person=person, split="val", yaw=yaws[index // 2]))
-    pairs = []
-    for person in "ab":
-        front, side, profile, turned_less = [p.file for p in changed if p.person == person][:4]
-        pairs += [Pair(person, "val", front, other, 0.5) for other in (side, profile)]
-        pairs.append(Pair(person, "val", side, turned_less, 0.5))
-    return replace(photos, photos=tuple(changed), pairs=tuple(pairs))
 
 
 def test_references_from_another_side_are_judged_in_both_directions(

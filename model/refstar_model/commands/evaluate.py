@@ -72,6 +72,7 @@ def read_sections(names: str) -> frozenset["Section"]:
 def evaluate_model(arguments: argparse.Namespace) -> None:
     from refstar_model import evaluation
     from refstar_model.evaluation.perceptual import Inception, PerceptualDistance
+    from refstar_model.export.gate_graph import open_gate
     from refstar_model.judges.landmarks import FaceFinder, FaceMesh
     from refstar_model.judges.recognition import Recognizer
 
@@ -110,6 +111,7 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
             fidelity=model.takes_fidelity,
         ),
         sheets.show if sheets else None,
+        open_gate(arguments.model, arguments.precision) if arguments.model.is_dir() else None,
     )
     if sheets:
         sheets.close()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from refstar_model.data.photos import Kind
 from refstar_model.evaluation.bar import Bar
 from refstar_model.evaluation.harm import WITH_REFERENCE
 from refstar_model.evaluation.lone_bars import HATCHING, PATTERN, lone_bars
@@ -53,6 +54,8 @@ def bars(table: dict[str, Any]) -> list[Bar]:
                 made.append(
                     Bar(level, f"{kind}: who it is, mistaken", row["mistaken"], MISTAKEN, at_most=True)
                 )
+    for level, groups in table.get("gate_views", {}).items():
+        made += _by_side(level, groups)
     made += _occluded(table.get("occluded", {}))
     return [Bar(b.level, b.name, round(b.value, 4), round(b.bar, 4), b.at_most) for b in made]
 
@@ -85,6 +88,21 @@ def _with_reference(level: str, of: dict[str, Any], wanted: WithReference) -> li
         made.append(Bar(level, "pattern", right["pattern"], PATTERN, at_most=True))
     if "hatching" in right:
         made.append(Bar(level, "hatching", right["hatching"], HATCHING, at_most=True))
+    return made
+
+
+def _by_side(level: str, groups: dict[str, dict[str, float]]) -> list[Bar]:
+    """All pairs of photographs up to a three-quarter view together, and those in which one is a profile."""
+    profiles = {name for name in groups if Kind.PROFILE.value in name}
+    made = []
+    for sides, names in (("up to three quarters", groups.keys() - profiles), ("with a profile", profiles)):
+        for share, pairs, what in (
+            ("refused", "pairs", "right ones refused"),
+            ("let_in", "strangers", "strangers let in"),
+        ):
+            if count := sum(groups[name][pairs] for name in names):
+                mistaken = sum(groups[name][share] * groups[name][pairs] for name in names) / count
+                made.append(Bar(level, f"{sides}: {what}", mistaken, MISTAKEN, at_most=True))
     return made
 
 

@@ -58,6 +58,13 @@ COLUMNS = {
     "mistaken": ("mistaken", 3),
     "right_share": ("right person", 3),
     "apart": ("apart", 3),
+    "pairs": ("pairs", 0),
+    "strangers": ("strangers' pairs", 0),
+    "area": ("area", 3),
+    "right": ("right", 3),
+    "wrong": ("stranger's", 3),
+    "refused": ("right ones refused", 3),
+    "let_in": ("strangers let in", 3),
 }
 LEVEL_COLUMNS = (
     *("psnr", "ssim", "identity", "identity_distinct_pictures", "identity_to_reference", "landmarks"),
@@ -76,6 +83,7 @@ VIEW_COLUMNS = (
     *("mean_mask", "same_person", "mistaken"),
 )
 GATE_COLUMNS = ("cases", "same_person", "likeness", "mistaken", "right_share", "apart")
+GATE_VIEW_COLUMNS = ("pairs", "strangers", "area", "right", "wrong", "refused", "let_in")
 HARM_COLUMNS = (
     *("cases", "psnr", "worst_psnr", "ssim", "worst_ssim", "identity", "worst_identity", "second"),
     *("sharpness", "sharpness_outside", "pattern", "input_pattern", "common_pattern", "hatching", "failures"),
@@ -113,6 +121,8 @@ def markdown(table: dict[str, Any]) -> str:
     for level, told in _in_order(table.get("gate", {})):
         rows = told["means"] | {f"same person, {tenth}": row for tenth, row in told["reliability"].items()}
         parts.append(_table(f"{level}, who references show", rows, GATE_COLUMNS))
+    for level, rows in _in_order(table.get("gate_views", {})):
+        parts.append(_table(f"{level}, who references show, by side", rows, GATE_VIEW_COLUMNS))
     for level, groups in _in_order(table.get("views", {})):
         for group, rows in groups.items():
             variants = {name: row for name, row in rows.items() if name != "cases"}
@@ -174,7 +184,22 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     fp32 the levels, beside it. Sections that were not measured stay as they are."""
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    kept = ("cases", "people", *LEVELS, "gate", "views", "parts", "real", "harm", "kinds", "occluded", "bars")
+    kept = (
+        *(
+            "cases",
+            "people",
+            *LEVELS,
+            "gate",
+            "gate_views",
+            "views",
+            "parts",
+            "real",
+            "harm",
+            "kinds",
+            "occluded",
+        ),
+        "bars",
+    )
     if precision == "fp32":
         manifest["quality"] |= {name: table[name] for name in kept if table.get(name)}
         if table.get("old"):

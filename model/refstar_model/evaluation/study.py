@@ -14,6 +14,7 @@ from refstar_model.evaluation.bars import bars
 from refstar_model.evaluation.cases import cases, few_cases, nearest_strangers, real_cases
 from refstar_model.evaluation.differing_parts import judge_differing_parts
 from refstar_model.evaluation.gate import judge_gate
+from refstar_model.evaluation.gate_views import judge_gate_views
 from refstar_model.evaluation.harm import measure_harm
 from refstar_model.evaluation.kinds import judge_kinds
 from refstar_model.evaluation.knobs import turn_knobs
@@ -26,6 +27,7 @@ from refstar_model.evaluation.scores import Judges
 from refstar_model.evaluation.sheets import Show
 from refstar_model.evaluation.super_resolution import judge_super_resolution
 from refstar_model.evaluation.views import judge_views
+from refstar_model.export.gate_graph import GateGraph
 from refstar_model.export.restorers import Restorer
 from refstar_model.judges.recognition import Recognizer
 
@@ -37,7 +39,9 @@ class Section(StrEnum):
 
     PAIRS = "pairs"  # val pairs at each level, with every kind of reference
     KNOBS = "knobs"  # fidelity and reference_strength, on some of the pairs
-    GATE = "gate"  # who references show, by the model, on the pairs
+    GATE = (
+        "gate"  # who references show, by the model: on the pairs, and by the sides that two photographs show
+    )
     VIEWS = "views"  # references from another side, and several different ones
     PARTS = "parts"  # glasses, beards and others that differ between the face and its reference
     REAL = "real"  # real small portraits
@@ -76,11 +80,13 @@ def evaluate(
     finder: Recognizer | None = None,
     extent: Extent | None = None,
     show: Show | None = None,
+    gate: GateGraph | None = None,
 ) -> tuple[dict[str, Any], list[Record]]:
     """Judge a model on the val people of ``photos`` (the whole set).
 
     ``finder`` chooses the look-alikes (the judge would rather not: it would find its own mistakes); without one the
-    variant is left out. ``show`` gets the rows of the contact sheets. Returns the table and all records of the levels.
+    variant is left out. ``show`` gets the rows of the contact sheets. ``gate`` is the model's, alone: without it, who
+    references show is judged on the pairs only. Returns the table and all records of the levels.
     """
     extent = extent or Extent()
     wanted = extent.sections
@@ -110,6 +116,8 @@ def evaluate(
                 table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
             if Section.GATE in wanted and extent.references and (told := judge_gate(model, made, level)):
                 table.setdefault("gate", {})[level] = told
+    if Section.GATE in wanted and gate is not None:
+        table["gate_views"] = judge_gate_views(gate, photos, extent.levels, extent.seed)
     if Section.VIEWS in wanted and extent.references:
         table["views"] = judge_views(
             model, photos, judges, extent.levels, extent.seed, extent.per_group, show

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.utils import Extractor
 
 from refstar_model.data.photos import DataError
 from refstar_model.export.half_types import emulate_halves
@@ -122,27 +123,44 @@ class GraphModel:
         return self._encoded[key]
 
 
+class GraphPaths(NamedTuple):
+    """The files of a model folder's graphs, and what they take."""
+
+    restore: Path
+    encode: Path | None
+    alone: Path | None
+    size: int  # of the faces
+
+    def list_outputs(self) -> list[str]:
+        """Of ``restore``."""
+        return [o.name for o in onnx.load(str(self.restore), load_external_data=False).graph.output]
+
+
+def find_graphs(folder: Path, precision: str = "fp32") -> GraphPaths:
+    """Of a ``precision``; references are encoded in fp32 where there is no other graph for it.
+
+    Raises DataError where there is no ``restore``.
+    """
+    ending = "" if precision == "fp32" else f"_{precision}"
+    restore = find_graph(folder, f"restore{ending}")
+    if restore is None:
+        raise DataError(f"{folder} has no graph restore{ending}")
+    encode = find_graph(folder, f"encode_references{ending}") or find_graph(folder, "encode_references")
+    size = int(json.loads((folder / MANIFEST).read_text())["input_size"])
+    return GraphPaths(restore, encode, find_graph(folder, f"restore_alone{ending}"), size)
+
+
 class FolderModel(GraphModel):
     """A model folder in onnxruntime."""
 
     def __init__(self, folder: Path, threads: int = 0, precision: str = "fp32") -> None:
         """``precision``: fp32, or what else the folder brings: int8, or fp16 as a GPU would compute it."""
-        ending = "" if precision == "fp32" else f"_{precision}"
-
-        def open_runner(name: str) -> SessionRunner | None:
-            path = find_graph(folder, name)
-            return None if path is None else SessionRunner(open_graph(path, threads))
-
-        # References are encoded in fp32 where there is no other graph for it.
-        restore = open_runner(f"restore{ending}")
-        if restore is None:
-            raise DataError(f"{folder} has no graph restore{ending}")
-        super().__init__(
-            int(json.loads((folder / MANIFEST).read_text())["input_size"]),
-            restore,
-            open_runner(f"encode_references{ending}") or open_runner("encode_references"),
-            open_runner(f"restore_alone{ending}"),
+        paths = find_graphs(folder, precision)
+        encode, alone = (
+            None if path is None else SessionRunner(open_graph(path, threads))
+            for path in (paths.encode, paths.alone)
         )
+        super().__init__(paths.size, SessionRunner(open_graph(paths.restore, threads)), encode, alone)
 
 
 class NetModel(GraphModel):
@@ -198,15 +216,29 @@ class ViewRunner:
         return {name: value.cpu().numpy() for name, value in self._view.run(given).items()}
 
 
-def open_graph(path: Path, threads: int = 0) -> Any:
+def open_graph(path: Path, threads: int = 0, outputs: Sequence[str] = ()) -> Any:
     """An onnxruntime session on the CPU; 0 threads means one for each core.
 
-    A graph with fp16 in it is made to round as a GPU does (half_types.emulate_halves).
+    With ``outputs`` only the part that computes these, with the inputs that it needs. A graph with fp16 in it is made
+    to round as a GPU does (half_types.emulate_halves).
     """
-    graph: str | bytes = str(path)
-    if path.stem.endswith("_fp16"):
-        graph = emulate_halves(onnx.load(str(path))).SerializeToString()
-    return start_session(graph, threads)
+    halves = path.stem.endswith("_fp16")
+    if not outputs and not halves:
+        return start_session(str(path), threads)
+    graph = onnx.load(str(path))
+    if outputs:
+        graph = extract_part(graph, outputs)
+    return start_session((emulate_halves(graph) if halves else graph).SerializeToString(), threads)
+
+
+def extract_part(graph: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+    """What computes these outputs; of the inputs, those that it needs."""
+    part = Extractor(graph).extract_model([i.name for i in graph.graph.input], list(outputs))
+    needed = {name for node in part.graph.node for name in node.input}
+    inputs = [i for i in part.graph.input if i.name in needed]
+    del part.graph.input[:]
+    part.graph.input.extend(inputs)
+    return part
 
 
 def fit(picture: Pixels, size: int = SIDE) -> Pixels:

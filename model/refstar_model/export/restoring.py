@@ -18,7 +18,14 @@ from refstar_model.export.golden import block_means, golden_picture
 from refstar_model.export.graph import Graph, round_weights, write_folder
 from refstar_model.export.half_precision import add_half_graphs
 from refstar_model.export.restorers import NetModel
-from refstar_model.export.views import EXACT, GATE_STRENGTH, RestoringViews, View, count_parameters
+from refstar_model.export.views import (
+    EXACT,
+    FEATURE_PREFIX,
+    GATE_STRENGTH,
+    RestoringViews,
+    View,
+    count_parameters,
+)
 from refstar_model.layers.folding import fold_modules
 
 FACES, REFERENCES = 2, 3  # of the parity check; references of each face
@@ -81,7 +88,7 @@ def export_restorer(
 
 
 def _is_of_references(name: str) -> bool:
-    return name.startswith("features_") or name == "reference_weight"
+    return name.startswith(FEATURE_PREFIX) or name == "reference_weight"
 
 
 def _draw_examples(views: RestoringViews, photos: PhotoSet | None) -> dict[str, Tensor]:

@@ -27,6 +27,8 @@ EXACT = "exact"
 #: What ``restore`` takes and returns beside the rest, of a network with a gate.
 GATE_STRENGTH = "gate_strength"
 SELECTION = "selection"
+#: How the names of what is known of a reference begin.
+FEATURE_PREFIX = "features_"
 JUDGMENTS = ("same_person", "likeness")
 
 
@@ -57,7 +59,9 @@ class RestoringViews:
         wanted = (
             () if self.encode_references is None else (*self.encode_references.outputs, "reference_weight")
         )
-        given = tuple(n for n in self.restore.inputs if n.startswith("features_") or n == "reference_weight")
+        given = tuple(
+            n for n in self.restore.inputs if n.startswith(FEATURE_PREFIX) or n == "reference_weight"
+        )
         if sorted(wanted) != sorted(given):
             raise ValueError(f"restore takes {given} of references, its encoder calls for {wanted}")
         judged = [name for name in JUDGMENTS if name in self.restore.outputs]
