@@ -13,7 +13,13 @@ from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss, judge_references
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
-from refstar_model.refstar.person_training import PersonTraining, fit_gate, hold_out_people, train_person
+from refstar_model.refstar.person_training import (
+    PersonTraining,
+    fit_gate,
+    hold_out_people,
+    measure_outputs,
+    train_person,
+)
 from refstar_model.refstar.selection import SelectionHead, evidence
 from refstar_model.refstar.target import Target
 from refstar_model.refstar.weights import load
@@ -249,6 +255,12 @@ def test_training_begins_at_the_gate_that_the_net_has(
     encoder = {n: v for n, v in encoder.items() if ".out." not in n}  # brought to where people are told apart
     assert encoder
     assert all(torch.equal(value, before[name]) for name, value in encoder.items())
+    people = photos.split("train")
+    held = hold_out_people(people, how.held_out)
+    taught = replace(people, photos=tuple(p for p in people.photos if p.person not in held))
+    assert (
+        measure_outputs(net.gate.encoder, taught).mean.abs().max() < 1e-4
+    )  # in the space of its own vectors
 
 
 def test_mixed_faces_repeat_with_the_seed_and_are_seen_badly(photos: PhotoSet) -> None:

@@ -3,7 +3,7 @@
 import torch
 from refstar_model.layers.person_gate import PersonEncoder
 from refstar_model.refstar.network import TINY
-from refstar_model.refstar.person_space import measure_space, move_outputs
+from refstar_model.refstar.person_space import enter_outputs, measure_space, move_outputs
 
 
 def test_what_differs_between_photographs_of_one_person_counts_less() -> None:
@@ -46,3 +46,16 @@ def test_an_encoder_of_another_space_begins_in_this_one() -> None:
         move_outputs(encoder, seen, wanted)
         got = encoder(pictures)
     assert (got - wanted).square().mean() < 0.01 * (wanted - wanted.mean(0)).square().mean()
+
+
+def test_an_encoder_gives_its_vectors_in_the_space_that_was_measured_of_them() -> None:
+    torch.manual_seed(4)
+    encoder = PersonEncoder(TINY.of_gate).eval()
+    pictures = torch.rand(12, 3, 64, 64)
+    with torch.no_grad():
+        seen = encoder(pictures)
+        space = measure_space(seen, list("aabbccddeeff"))
+        enter_outputs(encoder, space)
+        got = encoder(pictures)
+    assert (space.matrix - torch.eye(TINY.person)).abs().max() > 0.1
+    assert torch.allclose(got, space.enter(seen), atol=1e-5)

@@ -58,6 +58,18 @@ def move_outputs(encoder: PersonEncoder, seen: Tensor, wanted: Tensor) -> None:
     )
     turn = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ (wanted.double() - aim))
     move = aim - middle @ turn
+    _change_outputs(encoder, turn, move)
+
+
+@torch.no_grad()
+def enter_outputs(encoder: PersonEncoder, space: PersonSpace) -> None:
+    """Change the last layer so that what the encoder gives is in ``space``, which was measured of its outputs."""
+    matrix = space.matrix.double()
+    _change_outputs(encoder, matrix, -space.mean.double() @ matrix)
+
+
+def _change_outputs(encoder: PersonEncoder, turn: Tensor, move: Tensor) -> None:
+    """Vectors v [N, D] become v turn + move."""
     out: nn.Conv2d = encoder.out
     assert out.bias is not None
     out.weight.copy_(torch.einsum("ab,acij->bcij", turn, out.weight.double()))

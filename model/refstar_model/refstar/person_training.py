@@ -5,8 +5,9 @@ First its encoder learns to see in a ruined face what a recognizer sees in the s
     loss = |f(seen) - w|^2,  w = the recognizer's unit vector of the face before it was degraded, in `person_space`
 
 The best answer to what cannot be known is the mean of what it may be, so f gets shorter the less is seen. Faces are
-mixed from several people (`data.mixed_faces`). Then the three numbers of the gate are fitted by logistic regression,
-to people that the encoder was not taught with.
+mixed from several people (`data.mixed_faces`). What it gives still differs between photographs of one person, in ways
+of its own: so its vectors enter a space that is measured of themselves. Then the three numbers of the gate are fitted
+by logistic regression, to people that the encoder was not taught with.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.layers.precision import autocast
-from refstar_model.refstar.person_space import PersonSpace, measure_space, move_outputs
+from refstar_model.refstar.person_space import PersonSpace, enter_outputs, measure_space, move_outputs
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
 from refstar_model.training.checkpoint import write_whole
@@ -84,6 +85,7 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
 
     loop = train_network(build, how.loop, run, how.seed)
     net.gate.encoder.load_state_dict(loop.average)
+    enter_outputs(net.gate.encoder.eval(), measure_outputs(net.gate.encoder, taught))
     fit_gate(net.gate.eval(), people, held, how)
     record = record_training(credit_photos(people), (run.start, run.previous))
     state = {"params": net.params.to_dict(), RECORD: record, "step": steps, "weights": net.state_dict()}
@@ -102,6 +104,13 @@ def enter_space(encoder: PersonEncoder, people: PhotoSet, recognizer: Recognizer
     space = measure_space(torch.cat(vectors), [photo.person for photo in people.photos])
     move_outputs(encoder, torch.cat(seen), space.enter(torch.cat(vectors)))
     return space
+
+
+def measure_outputs(encoder: PersonEncoder, people: PhotoSet) -> PersonSpace:
+    """The space of these people, as the encoder sees their photographs."""
+    with torch.no_grad():
+        seen = [encoder(_to_floats(_stack([people.read(photo.file, SIDE)]))) for photo in people.photos]
+    return measure_space(torch.cat(seen), [photo.person for photo in people.photos])
 
 
 def hold_out_people(people: PhotoSet, count: int) -> set[str]:

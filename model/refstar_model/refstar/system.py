@@ -192,5 +192,5 @@ def _train_person(arguments: argparse.Namespace) -> Path:
     run = read_run(arguments, folders=True)
     how = PersonTraining(seed=arguments.seed)
     how = replace(how, loop=read_loop(arguments, how.loop))
-    photos = open_named_photos(arguments).of_kinds(Kind.FRONT, Kind.TURNED, Kind.GRAY)
+    photos = open_named_photos(arguments).of_kinds(Kind.FRONT, Kind.TURNED, Kind.PROFILE, Kind.GRAY)
     return train_person(photos, recognizer, how, run)
