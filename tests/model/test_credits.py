@@ -214,3 +214,12 @@ def test_a_name_that_no_request_could_ask_for_is_refused(
 ) -> None:
     with pytest.raises(SystemExit, match="use --name"):
         publication(monkeypatch, recorded, "--out", tmp_path / "My Model")
+
+
+def test_nothing_is_said_of_kinds_that_are_not_on_record() -> None:
+    known = Credit("a", "CC0-1.0", 3, 2, {"front": 2, "gray": 1})
+    assert describe_credits([known]) == (
+        "Trained on 3 photographs of 2 people: 2 from the front, 1 gray; no profiles."
+    )
+    unknown = Credit("b", "CC0-1.0", 5, 4)
+    assert describe_credits([known, unknown]) == "Trained on 8 photographs of 6 people."

@@ -102,20 +102,23 @@ def is_complete(record: Sequence[Credit]) -> bool:
 
 
 def describe_credits(record: Sequence[Credit]) -> str:
-    """A sentence of how many photographs of whom there were; people of several sources count in each."""
+    """A sentence of how many photographs of whom there were; people of several sources count in each.
+
+    Nothing of the kinds where a credit lacks them, as one that was read from a model folder does.
+    """
     kinds = Counter[str]()
     for one in record:
         kinds.update(one.kinds)
     photographs, people = sum(one.photographs for one in record), sum(one.people for one in record)
+    counted = f"Trained on {_count(photographs, 'photograph')} of {_count(people, 'person', 'people')}"
+    if kinds.total() < photographs:
+        return f"{counted}."
     shown = [f"{kinds[kind]} {_WORDS[kind]}" for kind in Kind if kinds[kind]]
     lacking = [
         word for kind, word in ((Kind.PROFILE, "profiles"), (Kind.GRAY, "gray ones")) if not kinds[kind]
     ]
     none = f"; no {' and no '.join(lacking)}" if lacking else ""
-    return (
-        f"Trained on {_count(photographs, 'photograph')} of {_count(people, 'person', 'people')}: "
-        f"{', '.join(shown)}{none}."
-    )
+    return f"{counted}: {', '.join(shown)}{none}."
 
 
 def _read_sentence(sentence: str) -> Credit:
