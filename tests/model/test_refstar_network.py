@@ -153,6 +153,22 @@ def test_the_nearer_to_the_input_the_less_is_added_once_it_has_been_learned() ->
     assert added[0.5].max() <= 0.5 * 0.6 + 1e-3
 
 
+def test_the_reconstruction_sees_the_reference_of_which_most_is_taken_and_no_mean_of_several() -> None:
+    net = draw_net(replace(TINY, reach=0.0))
+    seen: list[torch.Tensor] = []
+    net.reconstruction.register_forward_pre_hook(lambda _, given: seen.append(given[0][:, 9:]))
+    references = pictures(2)
+    result = restore(net, references, torch.tensor([[1.0, 0.5]] * 2))
+    assert (result.masks[:, 0].mean((1, 2, 3)) > 3 * result.masks[:, 1].mean((1, 2, 3))).all()
+    [given] = seen
+    assert (given - references[:, 0]).abs().max() < 0.02
+    assert (references.mean(1) - references[:, 0]).abs().mean() > 0.1
+    restore(net, references[:, :1], torch.tensor([[0.01]] * 2))
+    assert torch.allclose(
+        seen[1], references[:, 0], atol=1e-6
+    )  # alone it is seen as it is, however little is taken
+
+
 def test_half_the_strength_takes_half_the_mask() -> None:
     trust = torch.rand(2, 1, 4, 8, 8)
     full, half = compete(trust, torch.ones(2, 1)), compete(trust, torch.full((2, 1), 0.5))

@@ -209,8 +209,12 @@ class RefStar(nn.Module):
         weight: Tensor,
         fidelity: Tensor,
     ) -> Tensor:
-        """What the third part adds to the blend, [B, 3, H, W]; nothing where nothing of a reference is taken."""
-        reference, fine = (mix_references(x, weight) for x in (seen.pictures, seen.fine))
+        """What the third part adds to the blend, [B, 3, H, W]; nothing where nothing of a reference is taken.
+
+        Of several references it sees that of which most is taken: their mean would be blurred.
+        """
+        given = _measure_taken(masks)
+        reference, fine = (mix_references(x, given) for x in (seen.pictures, seen.fine))
         y, taken = seen.drawing.features, add_up(masks)
         added: Tensor = self.reconstruction(
             torch.cat([blend, self_stream, low_quality, reference], 1),
@@ -234,6 +238,15 @@ class RefStar(nn.Module):
             mask = resize_grid(flat[:, index + skip : index + skip + 1], band.shape[-1])
             taken.append(add_up((mask * band).unflatten(0, (batch, count))))
         return collapse(taken)
+
+
+def _measure_taken(masks: Tensor) -> Tensor:
+    """The mean mask of each reference, [B, R], of masks [B, R, ...].
+
+    A product of matrices: the order in which onnxruntime's ReduceMean adds depends on the batch.
+    """
+    flat = masks.detach().float().flatten(2)
+    return (flat @ torch.full((flat.shape[2], 1), 1 / flat.shape[2], device=flat.device)).squeeze(2)
 
 
 def _backbone(params: RefStarParams) -> NafBackbone | VqBackbone | GanPrior:
