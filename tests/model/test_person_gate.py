@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from refstar_model.data.mixed_faces import FaceMix, MixedFaces
 from refstar_model.data.photos import FolderStore, Kind, Photo, PhotoSet
 from refstar_model.judges.recognition import Recognizer
-from refstar_model.layers.person_gate import PersonGate, apply_gate, gate_loss, judge_references
+from refstar_model.layers.person_gate import (
+    Judgment,
+    PersonGate,
+    apply_gate,
+    compare_sides,
+    gate_loss,
+    judge_references,
+)
 from refstar_model.refstar.mask_labels import mask_loss
 from refstar_model.refstar.network import TINY, RefStar, RefStarParams, Restoration
 from refstar_model.refstar.person_training import (
@@ -51,19 +58,21 @@ def people(gate: PersonGate, references: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_new_gate_lets_everybody_pass(gate: PersonGate) -> None:
-    logits = gate(faces(2), people(gate, faces(6).unflatten(0, (2, 3))))
-    assert logits.shape == (2, 3)
-    assert apply_gate(torch.ones(2, 3), logits).min() > 0.99
+    judgment = gate(faces(2), people(gate, faces(6).unflatten(0, (2, 3))))
+    assert judgment.same.shape == (2, 3)
+    assert torch.equal(judgment.side, torch.ones(2, 3))
+    assert apply_gate(torch.ones(2, 3), judgment).min() > 0.99
 
 
 def test_the_strength_leads_from_the_full_weight_to_the_gates_own_bit_for_bit() -> None:
-    weight, logits = (
-        torch.tensor([[1.0, 0.7, 0.0]]).repeat(3, 1),
-        torch.tensor([[-3.1, 0.4, 6.0]]).repeat(3, 1),
+    weight, same, side = (
+        torch.tensor([row]).repeat(3, 1) for row in ([1.0, 0.7, 0.0], [-3.1, 0.4, 6.0], [1.0, 0.25, 0.5])
     )
-    none, half, all_of_it = apply_gate(weight, logits, torch.tensor([0.0, 0.5, 1.0]))
+    judgment = Judgment(same, side)
+    none, half, all_of_it = apply_gate(weight, judgment, torch.tensor([0.0, 0.5, 1.0]))
     assert torch.equal(none, weight[0])
-    assert torch.equal(all_of_it, apply_gate(weight, logits)[0])
+    assert torch.equal(all_of_it, apply_gate(weight, judgment)[0])
+    assert all_of_it[1] == pytest.approx(0.7 * 0.25 * torch.sigmoid(torch.tensor(0.4)).item())
     assert torch.allclose(half, (none + all_of_it) / 2)
 
 
@@ -73,10 +82,10 @@ def test_references_are_judged_by_the_degraded_face_and_by_the_restored_one(gate
     own, references = faces(1), people(gate, faces(3, 1)[None])
     pixels = (faces(1, 2) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     weight = torch.tensor([[1.0, 0.2, 0.0]])
-    same, like = judge_references(gate, gate(own, references), pixels, references, weight)
+    same, like = judge_references(gate, gate(own, references).same, pixels, references, weight)
     seen = pixels.permute(0, 3, 1, 2).float() / 255
     for judged, face in ((same, own), (like, seen)):
-        assert torch.equal(judged[:, :2], torch.sigmoid(gate(face, references))[:, :2])
+        assert torch.equal(judged[:, :2], torch.sigmoid(gate(face, references).same)[:, :2])
         assert judged[0, 2] == 0, "there is no reference"
     assert not torch.equal(same, like)
 
@@ -99,9 +108,31 @@ def test_the_gate_weighs_direction_by_how_much_is_seen(gate: PersonGate) -> None
 def test_every_reference_is_judged_alone_whatever_the_company(gate: PersonGate) -> None:
     trained(gate)
     own, references = faces(2), people(gate, faces(6, 1).unflatten(0, (2, 3)))
+    with torch.no_grad():
+        gate.turn[0] = 1.2 / (references[0, 0] - gate.encoder(own)[0]).square().sum().sqrt() / 4
     together = gate(own, references)
-    assert torch.allclose(gate(own, references.flip(1)), together.flip(1), atol=1e-5)
-    assert torch.allclose(gate(own[:1], references[:1, 1:2]), together[:1, 1:2], atol=1e-5)
+    flipped, alone = gate(own, references.flip(1)), gate(own[:1], references[:1, 1:2])
+    for every, other, one in zip(together, flipped, alone, strict=True):
+        assert torch.allclose(other, every.flip(1), atol=1e-5)
+        assert torch.allclose(one, every[:1, 1:2], atol=1e-5)
+    assert together.side.min() < 0.99
+
+
+def test_a_reference_from_another_side_counts_a_quarter(gate: PersonGate) -> None:
+    with torch.no_grad():
+        gate.turn[0, 3] = gate.turn[1, 4] = 1.0
+    front = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
+    left, right, little = front.clone(), front.clone(), front.clone()
+    left[0, 3:5] += torch.tensor([1.7, 1.7])
+    right[0, 3:5] += torch.tensor([1.7, -1.7])
+    little[0, 3:5] += 0.3
+    references = torch.stack([front[0], 2 * front[0] - little[0], left[0], right[0]])[None]
+    for own, sides in (
+        (front, (1, 1, 0.25, 0.25)),
+        (left, (0.25, 0.25, 1, 0.25)),
+        (right, (0.25, 0.25, 0.25, 1)),
+    ):
+        assert compare_sides(own, references, gate.turn)[0].tolist() == pytest.approx(sides, abs=0.03)
 
 
 def test_the_encoder_sees_the_same_at_any_size(gate: PersonGate) -> None:
@@ -207,7 +238,7 @@ def test_the_gate_is_fitted_to_people_that_the_encoder_does_not_know(
         [torch.from_numpy(photos.read(p.file, 256)).permute(2, 0, 1) for p in shown]
     ).float()
     with torch.no_grad():
-        logits = gate(pictures / 255, gate.encoder(pictures / 255).expand(len(shown), -1, -1))
+        logits = gate.compare(own := gate.encoder(pictures / 255), own.expand(len(shown), -1, -1))
     same = torch.tensor([[a.person == b.person for b in shown] for a in shown])
     assert logits[same].min() > 0 > logits[~same].max()
 

@@ -1,9 +1,9 @@
 """Where people are told apart, whichever side they are seen from."""
 
 import torch
-from refstar_model.layers.person_gate import PersonEncoder
+from refstar_model.layers.person_gate import PersonEncoder, compare_sides
 from refstar_model.refstar.network import TINY
-from refstar_model.refstar.person_space import enter_outputs, measure_space, move_outputs
+from refstar_model.refstar.person_space import enter_outputs, measure_space, measure_turn, move_outputs
 
 
 def test_what_differs_between_photographs_of_one_person_counts_less() -> None:
@@ -59,3 +59,28 @@ def test_an_encoder_gives_its_vectors_in_the_space_that_was_measured_of_them() -
         got = encoder(pictures)
     assert (space.matrix - torch.eye(TINY.person)).abs().max() > 0.1
     assert torch.allclose(got, space.enter(seen), atol=1e-5)
+
+
+def test_vectors_tell_how_far_a_head_is_turned_and_to_which_side() -> None:
+    generator = torch.Generator().manual_seed(3)
+    yaw = torch.tensor([0.0, 0.05, 0.3, 0.5, 1.2, 1.8]).repeat(40)
+    side = torch.randint(0, 2, (240,), generator=generator) * 2.0 - 1
+    turned = (yaw / 0.5).clamp(max=1)
+    who = torch.randn(240, 16, generator=generator) * 0.05
+    seen, mirrored = who.clone(), who.clone()
+    seen[:, 2] += turned
+    mirrored[:, 2] += turned
+    seen[:, 5] += turned * side
+    mirrored[:, 5] -= turned * side
+    turn = measure_turn(seen, mirrored, yaw)
+    apart = compare_sides(seen[:1], seen[None], turn)[0]  # the first head is seen from the front
+    assert apart[turned < 0.2].min() > 0.9
+    assert apart[turned == 1].max() < 0.3
+    left, right = seen[(turned == 1) & (side < 0)], seen[(turned == 1) & (side > 0)]
+    assert compare_sides(left[:1], left[None], turn).min() > 0.7
+    assert compare_sides(left[:1], right[None], turn).max() < 0.26
+
+
+def test_where_no_head_is_turned_all_are_seen_from_one_side() -> None:
+    vectors = torch.randn(12, 16, generator=torch.Generator().manual_seed(3))
+    assert not measure_turn(vectors, vectors.roll(1, 1), torch.full((12,), 0.1)).any()

@@ -108,8 +108,8 @@ class Ented(nn.Module):
         gate = textures = asked = displacement = None
         if references is not None:
             assert weight is not None
-            gate = self.gate(low_quality, references.person)
-            weight = apply_gate(weight.float(), gate, gate_strength)
+            judgment = self.gate(low_quality, references.person)
+            gate, weight = judgment.same, apply_gate(weight.float(), judgment, gate_strength)
             textures, displacement = self._align(seen.coarse, references, weight)
             asked = Asked(references.keys, references.values, weight)
         words, codes = self._look_up(seen.coarse)

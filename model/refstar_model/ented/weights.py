@@ -15,14 +15,14 @@ from refstar_model.ented.params import EntedParams
 from refstar_model.export.manifest import find_graph
 from refstar_model.export.reading import read_initializers
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
-from refstar_model.layers.person_gate import PersonGate
+from refstar_model.layers.person_gate import PersonGate, complete_gate
 
 
 def load(path: Path) -> tuple[Ented, int]:
     """The network of a ``weights.pt`` in evaluation mode, and how many steps it was trained for."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     module = Ented(EntedParams.from_dict(state["params"]))
-    module.load_state_dict(state["weights"])
+    module.load_state_dict(complete_gate(state["weights"]))
     return module.eval(), int(state["step"])
 
 
@@ -31,8 +31,7 @@ def read_weights(path: Path, params: EntedParams) -> dict[str, Tensor]:
     state = torch.load(path, weights_only=True, map_location="cpu")
     if "base" not in state["params"] or EntedParams.from_dict(state["params"]) != params:
         raise ValueError(f"{path} holds another network: {state['params']}")
-    weights: dict[str, Tensor] = state["weights"]
-    return weights
+    return complete_gate(state["weights"])
 
 
 def load_dictionary(path: Path, params: EntedParams) -> DictionaryAutoencoder:
@@ -97,6 +96,7 @@ def _read_gate(path: Path, gate: PersonGate) -> dict[str, Tensor]:
         state = torch.load(path, weights_only=True, map_location="cpu")
         theirs = {k: value for k, value in state["weights"].items() if k.startswith("gate.")}
         found = {name.removeprefix("gate."): value for name, value in theirs.items()}
+    found = complete_gate(found, "")
     wanted = {name: value.shape for name, value in gate.state_dict().items()}
     if {name: value.shape for name, value in found.items()} != wanted:
         raise DataError(f"{path} has no person gate that fits: name a RefSTAR that has one of the same size")

@@ -1,12 +1,17 @@
-"""Is this the same person? One number per reference, before anybody asks where its detail would fit.
+"""Is this the same person, seen from the same side? Before anybody asks where a reference's detail would fit.
 
 At the severe level a mask cannot tell place by place whether a crisp eye belongs to the face behind the blur; the
 whole face, looked at once, can. A small network maps pictures of any quality to where a recognizer would see the sharp
 photograph behind them (RefSTAR's `person_training`); what cannot be seen any more makes its vector shorter. References
 are encoded once and kept with their other features.
+
+The vectors also say from which side a head is seen. Of a reference from another side little fits, however surely it
+shows the person, so it counts a quarter.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +22,9 @@ from refstar_model.layers.pixels import to_picture
 
 #: Logit of a new gate: open to 0.9975, so that a net that had none keeps its function.
 OPEN = 6.0
+#: How much a reference from another side counts. More takes from the truth what it gives to the likeness
+#: (docs/training.md).
+_OTHER_SIDE = 0.25
 
 
 @dataclass(frozen=True)
@@ -73,23 +81,36 @@ class PersonEncoder(nn.Module):
         return out.flatten(1)
 
 
+class Judgment(NamedTuple):
+    """Of each reference, [B, R]: the logit that it shows the person, and how far it does from the same side, 0..1."""
+
+    same: Tensor
+    side: Tensor
+
+
 class PersonGate(nn.Module):
-    """Logit per reference that it shows the person of the degraded face.
+    """Logit per reference that it shows the person of the degraded face, and whether from the same side.
 
     logit = a <f, r> / |r| + b |f|^2 + c    with f of the degraded face, r of the reference
 
     A recognizer's threshold, but one that moves with how much can be seen: a ruined face has a short f, and a small
     product says less against a reference.
+
+    side = 1/4 + 3/4 exp(-|T (f - r)|^4)    with T [2, D], which reads off how far a head is turned, and to which side
+
+    T f is 0.6 for half a turn from the front to a three-quarter view; a new gate's T is 0.
     """
 
     def __init__(self, params: GateParams) -> None:
         super().__init__()
         self.encoder = PersonEncoder(params)
         self.weigh = nn.Parameter(torch.tensor([0.0, 0.0, OPEN]))
+        self.turn = nn.Parameter(torch.zeros(2, params.person))
 
-    def forward(self, low_quality: Tensor, people: Tensor) -> Tensor:
-        """low_quality [B, 3, S, S] in 0..1; people [B, R, D], vectors of the references; logits [B, R]."""
-        return self.compare(self.encoder(low_quality), people)
+    def forward(self, low_quality: Tensor, people: Tensor) -> Judgment:
+        """low_quality [B, 3, S, S] in 0..1; people [B, R, D], vectors of the references."""
+        own = self.encoder(low_quality)
+        return Judgment(self.compare(own, people), compare_sides(own, people, self.turn))
 
     def compare(self, own: Tensor, people: Tensor) -> Tensor:
         """own [B, D], people [B, R, D]; logits [B, R]."""
@@ -105,7 +126,8 @@ class PersonGate(nn.Module):
         }
         found = {f"encoder.{k}": value for k, value in unfold_weights(self.encoder, inside).items()}
         weigh = [folded[name].reshape(()) for name in WEIGHED if name in folded]
-        return found | ({"weigh": torch.stack(weigh)} if weigh else {})
+        found |= {"weigh": torch.stack(weigh)} if weigh else {}
+        return found | ({"turn": folded["turn"]} if "turn" in folded else {})
 
 
 #: The names of a, b and c where each is a weight of its own.
@@ -121,9 +143,11 @@ class FoldedGate(nn.Module):
         fold_modules(self.encoder)
         for name, value in zip(WEIGHED, gate.weigh, strict=True):
             self.register_parameter(name, fix(value))
+        self.turn = gate.turn
 
-    def forward(self, low_quality: Tensor, people: Tensor) -> Tensor:
-        return self.compare(self.encoder(low_quality), people)
+    def forward(self, low_quality: Tensor, people: Tensor) -> Judgment:
+        own = self.encoder(low_quality)
+        return Judgment(self.compare(own, people), compare_sides(own, people, self.turn))
 
     def compare(self, own: Tensor, people: Tensor) -> Tensor:
         return compare_people(own, people, *(getattr(self, name) for name in WEIGHED))
@@ -142,12 +166,19 @@ def compare_people(own: Tensor, people: Tensor, a: Tensor, b: Tensor, c: Tensor)
     return a * likeness / length + b * seen + c
 
 
-def apply_gate(weight: Tensor, logits: Tensor, strength: Tensor | None = None) -> Tensor:
-    """The references' weight [B, R] as far as they are believed to show the person.
+def compare_sides(own: Tensor, people: Tensor, turn: Tensor) -> Tensor:
+    """`PersonGate`'s sides [B, R] of own [B, D] and people [B, R, D]; products of matrices as there."""
+    apart = (people.float() - own.float().unsqueeze(1)) @ turn.float().T
+    far = (apart.square() @ torch.ones(2, 1, device=apart.device)).squeeze(2)
+    return _OTHER_SIDE + (1 - _OTHER_SIDE) * torch.exp(-far.square())
+
+
+def apply_gate(weight: Tensor, judgment: Judgment, strength: Tensor | None = None) -> Tensor:
+    """The references' weight [B, R] as far as they are believed to show the person, from the same side.
 
     strength [B] in 0..1 is how much that counts: with 0, every reference has its full weight; 1 is as without it.
     """
-    belief = torch.sigmoid(logits.float())
+    belief = torch.sigmoid(judgment.same.float()) * judgment.side
     if strength is not None:
         share = strength.float().unsqueeze(1)
         belief = 1 - share + share * belief
@@ -167,6 +198,12 @@ def judge_references(
     there = weight > 0
     same, like = (torch.where(there, torch.sigmoid(one.float()), 0.0) for one in (logits, seen))
     return same, like
+
+
+def complete_gate(weights: Mapping[str, Tensor], prefix: str = "gate.") -> dict[str, Tensor]:
+    """A state_dict with the gate's ``turn``, which those of before it lack: of them all sides are the same."""
+    bias = weights.get(f"{prefix}encoder.out.bias")
+    return dict(weights) if bias is None else {f"{prefix}turn": torch.zeros(2, len(bias)), **weights}
 
 
 def gate_loss(gate: Tensor, right: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -134,8 +134,8 @@ class RefStar(nn.Module):
         """
         gate = None
         if features.person is not None:
-            gate = self.gate(low_quality, features.person)
-            weight = apply_gate(weight, gate, gate_strength)
+            judgment = self.gate(low_quality, features.person)
+            gate, weight = judgment.same, apply_gate(weight, judgment, gate_strength)
         seen = self.compare(low_quality, pictures, features.grids, weight)
         pictures, self_stream, low_quality = seen.pictures, seen.drawing.picture, low_quality.float()
 

@@ -19,6 +19,10 @@ from torch import Tensor, nn
 
 from refstar_model.layers.person_gate import PersonEncoder
 
+#: Yaw at which a head counts as wholly turned (`data.photos`: that of a three-quarter view), and how far from the front
+#: it is then.
+_TURNED, _APART = 0.5, 1 / 0.6
+
 
 class PersonSpace(NamedTuple):
     mean: Tensor  # [D]
@@ -50,14 +54,8 @@ def move_outputs(encoder: PersonEncoder, seen: Tensor, wanted: Tensor) -> None:
 
     By ridge regression. An encoder that was taught in another space then begins in this one.
     """
-    middle, aim = seen.double().mean(0), wanted.double().mean(0)
-    rows = seen.double() - middle
-    # At least a little, for a single photograph: there the last layer's bias alone can be learned.
-    ridge = (1e-3 * rows.square().sum(0).mean()).clamp(min=1e-12) * torch.eye(
-        rows.shape[1], dtype=torch.double
-    )
-    turn = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ (wanted.double() - aim))
-    move = aim - middle @ turn
+    turn = _regress(seen, wanted, 1e-3)
+    move = wanted.double().mean(0) - seen.double().mean(0) @ turn
     _change_outputs(encoder, turn, move)
 
 
@@ -66,6 +64,31 @@ def enter_outputs(encoder: PersonEncoder, space: PersonSpace) -> None:
     """Change the last layer so that what the encoder gives is in ``space``, which was measured of its outputs."""
     matrix = space.matrix.double()
     _change_outputs(encoder, matrix, -space.mean.double() @ matrix)
+
+
+def measure_turn(seen: Tensor, mirrored: Tensor, yaw: Tensor) -> Tensor:
+    """T [2, D], which reads off vectors how far a head is turned, and to which side (`layers.person_gate`).
+
+    seen and mirrored [N, D]: of photographs and of their mirror images; yaw [N], to whichever side. By ridge
+    regression. To which side is what differs most between turned heads and their mirror images. Where none is turned,
+    nothing can be read off: T is 0.
+    """
+    turned = (yaw / _TURNED).clamp(max=1)
+    if not (turned >= 0.5).any():
+        return torch.zeros(2, seen.shape[1])
+    axis = torch.linalg.svd((seen - mirrored)[turned >= 0.5], full_matrices=False)[2][0]
+    side = turned * ((seen - mirrored) @ axis).sign()
+    wanted = torch.cat([torch.stack([turned, side], 1), torch.stack([turned, -side], 1)])
+    return _APART * _regress(torch.cat([seen, mirrored]), wanted, 1e-2).T.float()
+
+
+def _regress(seen: Tensor, wanted: Tensor, ridge: float) -> Tensor:
+    """The matrix [D, E] by which vectors [N, D], less their mean, come nearest to ``wanted`` [N, E], less its own."""
+    rows = (seen - seen.mean(0)).double()
+    # At least a little, for a single photograph, where all rows are zero.
+    pull = (ridge * rows.square().sum(0).mean()).clamp(min=1e-12)
+    pulled = rows.T @ rows + pull * torch.eye(rows.shape[1], dtype=torch.double)
+    return torch.linalg.solve(pulled, rows.T @ (wanted - wanted.mean(0)).double())
 
 
 def _change_outputs(encoder: PersonEncoder, turn: Tensor, move: Tensor) -> None:

@@ -27,7 +27,13 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.judges.recognition import Recognizer
 from refstar_model.layers.person_gate import PersonEncoder, PersonGate, gate_loss
 from refstar_model.layers.precision import autocast
-from refstar_model.refstar.person_space import PersonSpace, enter_outputs, measure_space, move_outputs
+from refstar_model.refstar.person_space import (
+    PersonSpace,
+    enter_outputs,
+    measure_space,
+    measure_turn,
+    move_outputs,
+)
 from refstar_model.refstar.weights import load
 from refstar_model.training import LoopParams, Loss, Moment, Run, Task, train_network
 from refstar_model.training.checkpoint import write_whole
@@ -86,6 +92,7 @@ def train_person(photos: PhotoSet, recognizer: Recognizer, how: PersonTraining, 
     loop = train_network(build, how.loop, run, how.seed)
     net.gate.encoder.load_state_dict(loop.average)
     enter_outputs(net.gate.encoder.eval(), measure_outputs(net.gate.encoder, taught))
+    fit_sides(net.gate, taught, how)
     fit_gate(net.gate.eval(), people, held, how)
     record = record_training(credit_photos(people), (run.start, run.previous))
     state = {"params": net.params.to_dict(), RECORD: record, "step": steps, "weights": net.state_dict()}
@@ -117,6 +124,22 @@ def hold_out_people(people: PhotoSet, count: int) -> set[str]:
     """Some of those with two photographs: the same in every run, since one may begin where another ended."""
     paired = sorted({pair.person for pair in people.pairs})
     return set(np.random.default_rng(0).choice(paired, min(count, len(paired)), replace=False).tolist())
+
+
+def fit_sides(gate: PersonGate, people: PhotoSet, how: PersonTraining) -> None:
+    """Set what the gate reads from which side a head is seen by; of photographs as they are and ruined ones."""
+    rng = np.random.default_rng(how.seed)
+    seen, mirrored, yaw = [], [], []
+    for photo in people.photos:
+        picture = people.read(photo.file, SIDE)
+        ruined = degrade(picture, draw_recipe(rng, how.mix.degradations), rng, size=SIDE)
+        both = _to_floats(_stack([picture, ruined]))
+        with torch.no_grad():
+            seen.append(gate.encoder(both))
+            mirrored.append(gate.encoder(both.flip(3)))
+        yaw += [photo.yaw] * len(both)
+    turn = measure_turn(torch.cat(seen), torch.cat(mirrored), torch.tensor(yaw, dtype=torch.float32))
+    gate.turn.data.copy_(turn)
 
 
 def fit_gate(gate: PersonGate, people: PhotoSet, held: set[str], how: PersonTraining) -> None:

@@ -15,6 +15,7 @@ from refstar_model.data.photos import DataError
 from refstar_model.export.reading import load_folder
 from refstar_model.ganprior.weights import UNEXPORTED
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
+from refstar_model.layers.person_gate import complete_gate
 from refstar_model.refstar.export_view import view_network
 from refstar_model.refstar.network import RefStar, RefStarParams
 from refstar_model.refstar.params import BASE, SMALL, TINY, BackboneKind, rest_on_prior
@@ -36,8 +37,9 @@ RENAMED = {
     "transfer_middle": "transfer.middle",
 }
 
-#: Of a backbone that is system 3, what no graph has; beginnings and ends of names.
-_UNEXPORTED = (*UNEXPORTED, *(f"backbone.{name}" for name in UNEXPORTED))
+#: Of a backbone that is system 3, what no graph has, and of the gate, what those of 0.4.0 lack; beginnings and ends of
+#: names.
+_UNEXPORTED = (*UNEXPORTED, *(f"backbone.{name}" for name in UNEXPORTED), "gate.turn")
 
 
 def load(path: Path) -> tuple[RefStar, int]:
@@ -62,7 +64,7 @@ def migrate(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     if "selection.evidence.weight" not in weights:
         hidden, bands = weights["selection.mix.weight"].shape[0], weights["selection.position"].shape[0]
         weights = {**weights, "selection.evidence.weight": torch.zeros(hidden, 2 * bands, 1, 1)}
-    return weights
+    return complete_gate(weights)
 
 
 def find_first_weights(
