@@ -109,7 +109,7 @@ def test_every_reference_is_judged_alone_whatever_the_company(gate: PersonGate) 
     trained(gate)
     own, references = faces(2), people(gate, faces(6, 1).unflatten(0, (2, 3)))
     with torch.no_grad():
-        gate.turn[0] = 1.2 / (references[0, 0] - gate.encoder(own)[0]).square().sum().sqrt() / 4
+        gate.turn[:, 0] = 1.2 / (references[0, 0] - gate.encoder(own)[0]).square().sum().sqrt() / 4
     together = gate(own, references)
     flipped, alone = gate(own, references.flip(1)), gate(own[:1], references[:1, 1:2])
     for every, other, one in zip(together, flipped, alone, strict=True):
@@ -120,7 +120,7 @@ def test_every_reference_is_judged_alone_whatever_the_company(gate: PersonGate) 
 
 def test_a_reference_from_another_side_counts_a_quarter(gate: PersonGate) -> None:
     with torch.no_grad():
-        gate.turn[0, 3] = gate.turn[1, 4] = 1.0
+        gate.turn[3, 0] = gate.turn[4, 1] = 1.0
     front = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
     left, right, little = front.clone(), front.clone(), front.clone()
     left[0, 3:5] += torch.tensor([1.7, 1.7])

@@ -9,7 +9,6 @@ The vectors also say from which side a head is seen. Of a reference from another
 shows the person, so it counts a quarter.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,16 +95,16 @@ class PersonGate(nn.Module):
     A recognizer's threshold, but one that moves with how much can be seen: a ruined face has a short f, and a small
     product says less against a reference.
 
-    side = 1/4 + 3/4 exp(-|T (f - r)|^4)    with T [2, D], which reads off how far a head is turned, and to which side
+    side = 1/4 + 3/4 exp(-|(f - r) T|^4)    with T [D, 2], which reads off how far a head is turned, and to which side
 
-    T f is 0.6 for half a turn from the front to a three-quarter view; a new gate's T is 0.
+    The difference is 1 where one head has turned by six tenths of a three-quarter view; a new gate's T is 0.
     """
 
     def __init__(self, params: GateParams) -> None:
         super().__init__()
         self.encoder = PersonEncoder(params)
         self.weigh = nn.Parameter(torch.tensor([0.0, 0.0, OPEN]))
-        self.turn = nn.Parameter(torch.zeros(2, params.person))
+        self.turn = nn.Parameter(torch.zeros(params.person, 2))
 
     def forward(self, low_quality: Tensor, people: Tensor) -> Judgment:
         """low_quality [B, 3, S, S] in 0..1; people [B, R, D], vectors of the references."""
@@ -168,7 +167,7 @@ def compare_people(own: Tensor, people: Tensor, a: Tensor, b: Tensor, c: Tensor)
 
 def compare_sides(own: Tensor, people: Tensor, turn: Tensor) -> Tensor:
     """`PersonGate`'s sides [B, R] of own [B, D] and people [B, R, D]; products of matrices as there."""
-    apart = (people.float() - own.float().unsqueeze(1)) @ turn.float().T
+    apart = (people.float() - own.float().unsqueeze(1)) @ turn.float()
     far = (apart.square() @ torch.ones(2, 1, device=apart.device)).squeeze(2)
     return _OTHER_SIDE + (1 - _OTHER_SIDE) * torch.exp(-far.square())
 
@@ -200,10 +199,11 @@ def judge_references(
     return same, like
 
 
-def complete_gate(weights: Mapping[str, Tensor], prefix: str = "gate.") -> dict[str, Tensor]:
+def complete_gate(weights: dict[str, Tensor], prefix: str = "gate.") -> dict[str, Tensor]:
     """A state_dict with the gate's ``turn``, which those of before it lack: of them all sides are the same."""
     bias = weights.get(f"{prefix}encoder.out.bias")
-    return dict(weights) if bias is None else {f"{prefix}turn": torch.zeros(2, len(bias)), **weights}
+    turn = f"{prefix}turn"
+    return weights if bias is None or turn in weights else {**weights, turn: torch.zeros(len(bias), 2)}
 
 
 def gate_loss(gate: Tensor, right: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -67,7 +67,7 @@ def enter_outputs(encoder: PersonEncoder, space: PersonSpace) -> None:
 
 
 def measure_turn(seen: Tensor, mirrored: Tensor, yaw: Tensor) -> Tensor:
-    """T [2, D], which reads off vectors how far a head is turned, and to which side (`layers.person_gate`).
+    """T [D, 2], which reads off vectors how far a head is turned, and to which side (`layers.person_gate`).
 
     seen and mirrored [N, D]: of photographs and of their mirror images; yaw [N], to whichever side. By ridge
     regression. To which side is what differs most between turned heads and their mirror images. Where none is turned,
@@ -75,11 +75,11 @@ def measure_turn(seen: Tensor, mirrored: Tensor, yaw: Tensor) -> Tensor:
     """
     turned = (yaw / _TURNED).clamp(max=1)
     if not (turned >= 0.5).any():
-        return torch.zeros(2, seen.shape[1])
+        return torch.zeros(seen.shape[1], 2)
     axis = torch.linalg.svd((seen - mirrored)[turned >= 0.5], full_matrices=False)[2][0]
     side = turned * ((seen - mirrored) @ axis).sign()
     wanted = torch.cat([torch.stack([turned, side], 1), torch.stack([turned, -side], 1)])
-    return _APART * _regress(torch.cat([seen, mirrored]), wanted, 1e-2).T.float()
+    return _APART * _regress(torch.cat([seen, mirrored]), wanted, 1e-2).float()
 
 
 def _regress(seen: Tensor, wanted: Tensor, ridge: float) -> Tensor:
