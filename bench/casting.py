@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("--model", default="refstar")
     parser.add_argument("--people", type=int, default=4)
     options = parser.parse_args()
-    restorer = Restorer(load_manifests(*Settings().model_folders)[options.model])
+    [manifest] = (m for m in load_manifests(*Settings().model_folders) if m.name == options.model)
+    restorer = Restorer(manifest)
     photos, rng = load_photos(*roots_from_environment()).split("val"), np.random.default_rng(1)
     print(f"{options.people} people are named; the face is taken for")
     for level in LEVELS:

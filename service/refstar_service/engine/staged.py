@@ -185,7 +185,8 @@ class StagedFaces:
     def _answer(self, index: int, face: RestoredFace) -> None:
         """Whose it is has been found out: once more, with that person's references."""
         least = self._graph.least_share
-        person = find_person(face.selection, self._shown[index].people, least) if face.finite else None
+        people = self._shown[index].people
+        person = find_person(face.selection, people, least, face.same_person) if face.finite else None
         self._asking.remove(index)
         self._found[index] = person
         self._shown[index] = self._faces[index].of(person)
@@ -198,7 +199,9 @@ class StagedFaces:
         shown = self._shown[index]
         if not (shown.people and shown.reference_strength and face.finite):
             return None
-        return find_person(face.selection, shown.people, self._graph.least_share * shown.reference_strength)
+        least = self._graph.least_share * shown.reference_strength
+        said = face.same_person if shown.gate_strength else None  # else every reference is to be the person's
+        return find_person(face.selection, shown.people, least, said)
 
     def _add(self, indices: Iterable[int]) -> None:
         for index in indices:

@@ -48,3 +48,17 @@ def test_without_references_it_is_nobodys() -> None:
     assert find_person(masks(), (), 0.0) is None
     assert not are_several(())
     assert not are_several((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("said", "whose"),
+    [((0.2, 0.9, 0.1, 0.6), 0), ((0.1, 0.2, 0.7, 0.6), 1), ((0.4, 0.49, 0.1, 0.2), None)],
+)
+def test_a_model_that_says_whom_references_show_is_believed(
+    said: tuple[float, ...], whose: int | None
+) -> None:
+    taken = masks(0, 0, 255, 255)
+    assert find_person(taken, (0, 0, 1, 1), 0.03, np.array(said, np.float32)) == whose
+    assert find_person(taken, (0, 0, 1, 1), 0.0, np.array(said, np.float32)) == (
+        0 if whose is None else whose
+    )
