@@ -99,6 +99,9 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
         evaluation.find_second_recognizer(),
     )
     sheets = evaluation.Sheets(arguments.sheets) if arguments.sheets else None
+    sections = arguments.only or frozenset(evaluation.Section)
+    asked = evaluation.Section.GATE in sections and arguments.model.is_dir()
+    gate = open_gate(arguments.model, arguments.precision) if asked else None
     table, records = evaluation.evaluate(
         model,
         photos,
@@ -106,12 +109,12 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
         lookalikes,
         evaluation.Extent(
             seed=arguments.seed,
-            sections=arguments.only or frozenset(evaluation.Section),
+            sections=sections,
             references=model.takes_references,
             fidelity=model.takes_fidelity,
         ),
         sheets.show if sheets else None,
-        open_gate(arguments.model, arguments.precision) if arguments.model.is_dir() else None,
+        gate,
     )
     if sheets:
         sheets.close()
