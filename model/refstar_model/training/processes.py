@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from types import TracebackType
 from typing import NoReturn
 
@@ -83,6 +84,10 @@ class Processes:
             self.device = torch.device("cpu")
             _keep_memory()
         if self.count > 1 and not group.is_initialized():
+            # Its functions have the group as a default, if it is there when they are loaded (an optimizer loads them):
+            # the group then outlives its destruction, and its threads may be found by the end of Python amid freeing a
+            # tensor, which aborts the process (pytorch/pytorch#190489).
+            import_module("torch.distributed.nn.functional")
             if self.device.type == "cuda":
                 group.init_process_group("nccl")
             else:
