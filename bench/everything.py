@@ -17,7 +17,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "job_queue": ("job_queue",),
     "uploads": ("uploads",),
     "network": ("network",),
-    "accelerator": ("accelerator", "--precision", "fp32", "int8", "--batch", "1", "2", "4"),
+    "accelerator": ("accelerator", "--batch", "1", "2", "4"),
     "stages": ("stages",),
     "latency": ("latency",),
     "bare": ("bare",),
