@@ -16,6 +16,7 @@ from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.restorer import Restorer
+from refstar_service.engine.session_loader import SharedSessions
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import FaceDetector
 from refstar_service.settings import Settings
@@ -47,13 +48,13 @@ def load(settings: Settings) -> LoadedModels:
     on_cpu = provider is Provider.CPU
     budget = thread_budget(settings.threads, on_cpu=on_cpu, faces=settings.faces_per_inference)
     cv2.setNumThreads(budget.opencv)
-    turns = Turns(budget.inferences)
+    turns, sessions = Turns(budget.inferences), SharedSessions()
     # First, because it is quick: a wrong path is not found out after minutes of tuning.
     detector = load_detector(settings.detector_models, settings.detector, budget.detector)
     cache = FeatureCache(settings.feature_cache_bytes)
-    restorers = {}
     models = installed_models(settings)
-    for name, manifest in models.versions.items():
+
+    def load_one(manifest: ModelManifest) -> Restorer:
         restorer = Restorer(
             manifest,
             provider,
@@ -64,9 +65,19 @@ def load(settings: Settings) -> LoadedModels:
             precision=Precision(settings.precision),
             gpu=gpu_options(settings),
             turns=turns,
+            sessions=sessions,
         )
         restorer.warm_up()
-        restorers[name] = manifest, restorer
+        return restorer
+
+    # On a CPU, one thread makes a graph ready. On a GPU, models tuned at the same time would disturb each other.
+    with ThreadPoolExecutor(budget.model if on_cpu else 1, "load") as threads:
+        loading = {name: threads.submit(load_one, manifest) for name, manifest in models.versions.items()}
+        try:
+            restorers = {name: (models.versions[name], one.result()) for name, one in loading.items()}
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
     names, took = ", ".join(restorers), time.monotonic() - began
     log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
     return LoadedModels(provider, budget, detector, restorers, models.defaults)

@@ -22,7 +22,7 @@ from refstar_service.engine.errors import ModelError
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
-from refstar_service.engine.session_loader import FEATURES, SessionLoader, choose_precision
+from refstar_service.engine.session_loader import FEATURES, SessionLoader, SharedSessions, choose_precision
 from refstar_service.engine.staged import ReadyFace, RestoredFace, RestoringGraph, StagedFaces
 
 Pixels = NDArray[np.uint8]
@@ -102,19 +102,23 @@ class Restorer:
         gpu: GpuOptions = GpuOptions(),  # noqa: B008  a frozen value
         at_once: int = 1,
         turns: Turns | None = None,
+        sessions: SharedSessions | None = None,
     ) -> None:
         """Verify hashes and load; raises ModelError or ProviderError. ``warm_up`` is not called here.
 
         ``cache``: what is remembered of references, for all models that share it; None: one of its own. ``precision``:
         a folder that has no graph for it runs in fp32. ``threads``: of one inference, or of ``at_once`` together.
-        ``turns``: shared by all models on one device, for ``at_once`` inferences at a time.
+        ``turns``: shared by all models on one device, for ``at_once`` inferences at a time. ``sessions``: of all models
+        of a process, which then load once what they have in common.
         """
         manifest.verify()
         precision = choose_precision(manifest, precision)
         self.manifest, self.provider, self.precision = manifest, provider, precision
         self.ceiling = Ceiling(max_batch)
         threads = threads or available_cpus()
-        loader = SessionLoader(manifest, provider, precision, gpu, threads, self.ceiling.value)
+        loader = SessionLoader(
+            manifest, provider, precision, gpu, threads, self.ceiling.value, sessions or SharedSessions()
+        )
         turns = turns or Turns(at_once)
         share = replace(loader, threads=max(1, threads // at_once))
         self._crowd = Crowd(

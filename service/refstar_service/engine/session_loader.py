@@ -1,9 +1,11 @@
 """From a model folder to loaded sessions: which of its graphs, and for TensorRT which shapes and which folder."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from refstar_service.engine.buckets import bucket
 from refstar_service.engine.cuda import tensorrt_version
@@ -24,6 +26,29 @@ log = logging.getLogger(__name__)
 FEATURES = "features_"
 
 
+class SharedSessions:
+    """Sessions of models that have a graph in common: on a CPU it is loaded once for all of them. Thread-safe.
+
+    A session goes when the last model does that runs it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._making: dict[tuple[str, int], threading.Lock] = {}
+        self._made: WeakValueDictionary[tuple[str, int], Session] = WeakValueDictionary()
+
+    def get(self, identity: str, threads: int, make: Callable[[], Session]) -> Session:
+        """That of the graph of this ``identity`` (what it computes), with so many threads. Raises as ``make`` does."""
+        key = identity, threads
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            session = self._made.get(key)
+            if session is None:
+                session = self._made[key] = make()
+            return session
+
+
 @dataclass(frozen=True)
 class SessionLoader:
     """``max_batch``: most faces in an inference, a power of two."""
@@ -34,6 +59,7 @@ class SessionLoader:
     gpu: GpuOptions
     threads: int
     max_batch: int
+    shared: SharedSessions
 
     def graph(self, name: str) -> str:
         """The manifest's name for a graph in this precision.
@@ -45,8 +71,18 @@ class SessionLoader:
 
     def load(self, name: str) -> Session:
         """Raises ModelError or ProviderError."""
-        check_built_in(self.provider)
         graph = self.graph(name)
+        if self.provider is Provider.CPU:
+            session = self.shared.get(
+                self.manifest.identity(graph), self.threads, lambda: self._make(name, graph)
+            )
+        else:  # a session captures the runs of one model
+            session = self._make(name, graph)
+        _check(self.manifest, graph, session.inputs, session.outputs)
+        return session
+
+    def _make(self, name: str, graph: str) -> Session:
+        check_built_in(self.provider)
         gpu, profile = self.gpu, None
         if self.provider is Provider.TENSORRT:
             profile = profile_of(
@@ -59,15 +95,9 @@ class SessionLoader:
                 identity = self.manifest.identity(graph)
                 hardware = driver().gpu().label
                 gpu = replace(gpu, engines=engine_folder(gpu.engines, hardware, runtime, identity, profile))
-        session = Session(
-            self.manifest.path(graph),
-            self.provider,
-            threads=self.threads,
-            gpu=gpu,
-            profile=profile,
+        return Session(
+            self.manifest.path(graph), self.provider, threads=self.threads, gpu=gpu, profile=profile
         )
-        _check(self.manifest, graph, session.inputs, session.outputs)
-        return session
 
 
 def choose_precision(manifest: ModelManifest, wanted: Precision) -> Precision:
