@@ -16,6 +16,7 @@ from refstar_service.engine.feature_cache import FeatureCache
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
 from refstar_service.engine.restorer import Restorer
+from refstar_service.engine.session import give_back_memory
 from refstar_service.engine.session_loader import SharedSessions
 from refstar_service.faces.detect import load_detector
 from refstar_service.faces.face import FaceDetector
@@ -78,6 +79,7 @@ def load(settings: Settings) -> LoadedModels:
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
+    give_back_memory()
     names, took = ", ".join(restorers), time.monotonic() - began
     log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
     return LoadedModels(provider, budget, detector, restorers, models.defaults)

@@ -22,6 +22,7 @@ from refstar_service.engine.errors import ModelError
 from refstar_service.engine.feature_cache import FeatureCache, Features
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.engine.provider import GpuOptions, Precision, Provider
+from refstar_service.engine.session import give_back_memory
 from refstar_service.engine.session_loader import FEATURES, SessionLoader, SharedSessions, choose_precision
 from refstar_service.engine.staged import ReadyFace, RestoredFace, RestoringGraph, StagedFaces
 
@@ -121,9 +122,7 @@ class Restorer:
         )
         turns = turns or Turns(at_once)
         share = replace(loader, threads=max(1, threads // at_once))
-        self._crowd = Crowd(
-            self._load_graphs(loader, turns), lambda: self._load_graphs(share, turns), at_once
-        )
+        self._crowd = Crowd(self._load_graphs(loader, turns), lambda: self._load_later(share, turns), at_once)
         self._absent = self._crowd.alone.restoring.absent
         self._encoder = ""
         if self._crowd.alone.encoding is not None:
@@ -220,6 +219,11 @@ class Restorer:
     def _cache_key(self, key: str) -> str:
         """What another encoder says of the same reference is something else."""
         return f"{self._encoder}/{key}"
+
+    def _load_later(self, loader: SessionLoader, turns: Turns) -> Graphs:
+        graphs = self._load_graphs(loader, turns)
+        give_back_memory()
+        return graphs
 
     def _load_graphs(self, loader: SessionLoader, turns: Turns) -> Graphs:
         on_cpu = self.provider is Provider.CPU
