@@ -71,14 +71,12 @@ def load(settings: Settings) -> LoadedModels:
         restorer.warm_up()
         return restorer
 
-    # On a CPU, one thread makes a graph ready. On a GPU, models tuned at the same time would disturb each other.
-    with ThreadPoolExecutor(budget.model if on_cpu else 1, "load") as threads:
-        loading = {name: threads.submit(load_one, manifest) for name, manifest in models.versions.items()}
-        try:
-            restorers = {name: (models.versions[name], one.result()) for name, one in loading.items()}
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    manifests = models.versions.values()
+    # On a CPU, one thread makes a graph ready. On a GPU, models tuned at the same time would disturb each other, and
+    # one that fails is found out before the next is tuned.
+    with ThreadPoolExecutor(budget.model, "load") as threads:
+        loaded = list(threads.map(load_one, manifests) if on_cpu else map(load_one, manifests))
+    restorers = dict(zip(models.versions, zip(manifests, loaded, strict=True), strict=True))
     give_back_memory()
     names, took = ", ".join(restorers), time.monotonic() - began
     log.info("loaded %s on %s, and %s for faces, in %.1f s", names, provider, detector.label, took)
