@@ -11,6 +11,15 @@ def test_the_nearest_code_is_found() -> None:
     assert torch.equal(quantizer.nearest(z), distance.argmin(1))
 
 
+def test_training_in_halves_finds_the_code_that_the_exported_graph_finds() -> None:
+    quantizer = Quantizer(512, 32)
+    z = torch.randn(2, 32, 8, 8)
+    wanted = quantizer.nearest(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantizer.nearest(z), wanted)
+        assert torch.equal(quantizer(z).indices, wanted)
+
+
 def test_a_code_stands_for_itself() -> None:
     quantizer = Quantizer(5, 3)
     indices = torch.tensor([[[0, 4], [2, 2]]])

@@ -4,9 +4,12 @@ Photographs hold stripes of all widths and directions, and about as much of each
 into a picture, at one width and in one direction, is a peak in the spectrum, however faint it is.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from refstar_model.layers.separable import window_mean
 
 SIDE = 64  # pixels of a block; frequencies are in cycles a block
 STEP = 32  # pixels from block to block
@@ -28,15 +31,22 @@ def measure_power(pictures: Tensor) -> Tensor:
     21 a at its own.
     """
     gray = pictures.float().mean(1, keepdim=True)
-    coarse = gray
-    for box in ((_BLUR, 1), (1, _BLUR)) * 2:
-        coarse = F.avg_pool2d(coarse, box, 1, (box[0] // 2, box[1] // 2), count_include_pad=False)
-    blocks = (gray - coarse).unfold(2, SIDE, STEP).unfold(3, SIDE, STEP)
+    rows, columns = (_blurring(side, pictures.device) for side in gray.shape[-2:])
+    with torch.autocast(pictures.device.type, enabled=False):  # it would round what is subtracted
+        fine = gray - rows @ gray @ columns.T
+    blocks = fine.unfold(2, SIDE, STEP).unfold(3, SIDE, STEP)
     window = torch.hann_window(SIDE, device=pictures.device)
     window = window[:, None] * window
     spectrum = torch.fft.fft2(blocks * window)
     power = spectrum.real.square() + spectrum.imag.square()
     return power.mean((1, 2, 3)) / window.square().sum()
+
+
+@lru_cache(maxsize=8)
+def _blurring(side: int, device: torch.device) -> Tensor:
+    """[side, side]: a mean over 15 places, twice. As a product of matrices it takes a third of what pools of such size
+    take, in a training step."""
+    return torch.from_numpy(window_mean(side, _BLUR) @ window_mean(side, _BLUR)).float().to(device)
 
 
 def find_prominence(power: Tensor) -> Tensor:
