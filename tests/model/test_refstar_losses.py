@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from refstar_model.judges.recognition import Recognizer
+from refstar_model.layers.precision import Precision, compute_in
 from refstar_model.layers.pyramid import down, up
 from refstar_model.losses.adversary import Adversary, DiscriminatorParams, gradient_penalty
 from refstar_model.losses.balance import balance_loss
@@ -92,6 +93,33 @@ def test_judging_teaches_the_picture_and_not_the_discriminator() -> None:
     answer[0].backward()
     assert all(p.grad is not None for p in adversary.module.parameters())
     assert adversary.loss(1) is None
+
+
+def test_what_a_picture_and_the_discriminator_learn_is_that_of_the_formulas() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(DiscriminatorParams(width=4))
+    fake, truth = torch.rand(2, 3, 32, 32, requires_grad=True), torch.rand(2, 3, 32, 32)
+    with compute_in(Precision.FP32):
+        fooled, apart = adversary.judge([fake], truth)
+        assert apart is not None
+        (3 * fooled + apart).backward()
+        answer = adversary.loss(1)
+    assert answer is not None
+    answer[0].backward()
+    learned = {name: p.grad for name, p in adversary.module.named_parameters()}
+    adversary.module.zero_grad(set_to_none=True)
+    again = fake.detach().requires_grad_(True)
+    layers = zip(adversary.module.features(again), adversary.module.features(truth), strict=True)
+    distance = torch.stack([(a - b).abs().mean() for a, b in layers]).mean()
+    gap = adversary.module(truth) - adversary.module(again)
+    (gradient,) = torch.autograd.grad(3 * softplus(gap).mean() + distance, again, retain_graph=True)
+    softplus(-gap).mean().backward()
+    assert torch.allclose(fooled, softplus(gap).mean())
+    assert torch.allclose(apart, distance)
+    assert fake.grad is not None
+    assert torch.allclose(fake.grad, gradient, atol=1e-7)
+    for name, parameter in adversary.module.named_parameters():
+        assert torch.allclose(learned[name], parameter.grad, atol=1e-7), name
 
 
 def test_the_discriminator_learns_to_tell_sharp_from_soft() -> None:

@@ -16,6 +16,7 @@ alone could sharpen nothing outside the masks.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,50 +71,62 @@ class Adversary:
     def __init__(self, params: DiscriminatorParams | None = None) -> None:
         self.params = params or DiscriminatorParams()
         self.module = PatchDiscriminator(self.params.width)
-        self._seen: tuple[Tensor, Tensor] | None = None
+        self._judged: _Judged | None = None
 
     def judge(self, fakes: list[Tensor], truth: Tensor, matched: bool = True) -> tuple[Tensor, Tensor | None]:
         """The generator's loss and, where ``matched``, the feature distance to the truth; means over the batch.
 
         ``fakes`` and ``truth`` [B, 3, h, w] in 0..1. The feature distance (L1 of the discriminator's layers, as in
-        pix2pixHD, arXiv 1711.11585) is a perceptual loss without foreign weights.
+        pix2pixHD, arXiv 1711.11585) is a perceptual loss without foreign weights. Both have a gradient for the fakes
+        alone; what the discriminator itself learns of the same pass, ``loss`` says.
         """
         top, left = (int(torch.randint(max(1, s - CROP + 1), ())) for s in truth.shape[-2:])
         place = (..., slice(top, top + CROP), slice(left, left + CROP))
         fake, real = torch.cat([f[place] for f in fakes]), truth[place]
-        self._seen = (fake.detach(), real.detach())
-        # Only the pictures may learn from this pass; the discriminator's own comes later.
-        self.module.requires_grad_(False)
+        given = fake.detach().requires_grad_(True)
         with autocast(fake.device):
-            seen = self.module.features(fake)
-            with torch.no_grad():
-                wanted = self.module.features(real)
-                on_real = self.module.out(wanted[-1]).float().repeat(len(fakes), 1, 1, 1)
-            on_fake = self.module.out(seen[-1]).float()
-        self.module.requires_grad_(True)
-        fooled = F.softplus(on_real - on_fake).mean()
+            seen, wanted = self.module.features(given), self.module.features(real)
+            on_fake, on_real = (self.module.out(layers[-1]).float() for layers in (seen, wanted))
+        on_real = on_real.repeat(len(fakes), 1, 1, 1)
+        self._judged = _Judged(given.detach(), real, on_real - on_fake)
+        fooled = _carry(F.softplus(on_real.detach() - on_fake).mean(), given, fake)
         if not matched:
             return fooled, None
         apart = [
-            (a.float() - b.float().repeat(len(fakes), 1, 1, 1)).abs().mean()
+            (a.float() - b.detach().float().repeat(len(fakes), 1, 1, 1)).abs().mean()
             for a, b in zip(seen, wanted, strict=True)
         ]
-        return fooled, torch.stack(apart).mean()
+        return fooled, _carry(torch.stack(apart).mean(), given, fake)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]] | None:
-        """The discriminator's own loss on the pictures that it judged last; None when it judged none since."""
-        if self._seen is None:
+        """The discriminator's own loss on the pictures that it judged last; None when it judged none since.
+
+        Call it before the discriminator's weights change: it is of the pass that ``judge`` made.
+        """
+        if self._judged is None:
             return None
-        (fake, real), self._seen = self._seen, None
-        with autocast(fake.device):
-            on_fake, on_real = self.module(fake).float(), self.module(real).float()
-        gap = on_real.repeat(len(fake) // len(real), 1, 1, 1) - on_fake
+        (fake, real, gap), self._judged = self._judged, None
         total = F.softplus(-gap).mean()
-        parts = {"rival": float(total.detach()), "rival_gap": float(gap.mean().detach())}
+        parts = {"rival": float(total.detach()), "rival_gap": float(gap.detach().mean())}
         if step % self.params.penalty_every == 0:
             slope = gradient_penalty(self.module, real) + gradient_penalty(self.module, fake)
             total = total + self.params.gamma / 2 * self.params.penalty_every * slope
         return total, parts
+
+
+class _Judged(NamedTuple):
+    fake: Tensor
+    real: Tensor
+    gap: Tensor  # D(real) - D(fake), with the graph of both
+
+
+def _carry(loss: Tensor, given: Tensor, pictures: Tensor) -> Tensor:
+    """A loss of ``given``, a copy of ``pictures``, as one of the pictures: its value and its gradient there.
+
+    The way back through the discriminator is gone once, whoever measures this gradient and whoever adds to it.
+    """
+    (gradient,) = torch.autograd.grad(loss, given, retain_graph=True)
+    return loss.detach() + ((pictures - pictures.detach()) * gradient).sum()
 
 
 def gradient_penalty(module: nn.Module, pictures: Tensor) -> Tensor:
