@@ -27,8 +27,8 @@ class Quantizer(nn.Module):
 
     def nearest(self, z: Tensor) -> Tensor:
         """z [N, C, h, w] to the indices [N, h, w] of the nearest codes (Euclidean), in fp32 whatever z is in."""
-        # |z - c|^2 = |z|^2 - 2 (z c - |c|^2 / 2), and |z|^2 is the same for all codes. In bf16, the scores' steps are as
-        # wide as the nearest two are apart: a fifth of the places got another code than in the exported graph.
+        # |z - c|^2 = |z|^2 - 2 (z c - |c|^2 / 2), and |z|^2 is the same for all codes. In bf16 the scores' steps are as
+        # wide as the nearest two are apart: a fifth of the places got another code than in the graph.
         with torch.autocast(z.device.type, enabled=False):
             score = F.conv2d(
                 z.float(), self.codes[:, :, None, None].float(), -self.codes.float().square().sum(1) / 2
