@@ -11,8 +11,12 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import SampleMix
 from refstar_model.data.samples import Samples
 from refstar_model.data.stream import StreamParams
+from refstar_model.export.card import Publication
+from refstar_model.export.restoring import TrainedRestorer
+from refstar_model.ganprior.export_view import view_network
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import PARTS
+from refstar_model.ganprior.system import CARD
 from refstar_model.ganprior.training import (
     GanPriorTraining,
     LossWeights,
@@ -107,6 +111,34 @@ def test_weights_of_another_network_are_refused(photos: PhotoSet, tmp_path: Path
     weights = train(photos, None, replace(HOW, loop=replace(HOW.loop, steps=0)), Run(tmp_path))
     with pytest.raises(ValueError, match="holds another network"):
         read_weights(weights, replace(GANPRIOR, attention_layers=0))
+
+
+def test_a_run_from_a_model_folder_begins_with_colors_that_show_the_face(
+    photos: PhotoSet, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = GanPrior(GANPRIOR)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+        net.finest.features.bias.copy_(net.finest.look.bias)  # the exporter writes one for both
+    folder = tmp_path / "model"
+    TrainedRestorer(view_network(net.eval()), CARD, 1).export(folder, Publication("mine"))
+    begun = replace(HOW, loop=replace(HOW.loop, steps=0))
+    again, _ = load(train(photos, None, begun, Run(tmp_path / "run", start=folder)))
+    truth = torch.stack(
+        [
+            torch.from_numpy(photos.read_sharpest(p.file)).permute(2, 0, 1) / 255
+            for p in photos.photos
+            if p.sharp_size == 512
+        ]
+    )
+    with torch.no_grad():
+        drawn, before = again(truth), net(truth)
+        wanted = F.adaptive_avg_pool2d(truth, drawn.codes.shape[-1])
+        plain = (wanted - wanted.mean((0, 2, 3), keepdim=True)).abs().mean()
+        assert (drawn.codes - wanted).abs().mean() < plain < (before.codes - wanted).abs().mean()
+        assert torch.allclose(drawn.picture, before.picture, atol=2e-3)  # weights were rounded to fp16
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -81,6 +81,34 @@ def test_a_run_that_died_ends_where_one_without_a_break_does(tmp_path: Path) -> 
         assert torch.equal(second.loop.average[name], value)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_process_of_a_run_that_goes_on_draws_what_it_would_have_drawn(
+    tmp_path: Path, rank: int
+) -> None:
+    draws: list[list[float]] = []
+
+    def run(folder: Path, steps: int, rank: int) -> None:
+        module = nn.Linear(2, 1)
+        loop = Loop(module, replace(PARAMS, steps=steps), folder)
+        loop.processes.rank = rank
+        loop.begin(seed=5)
+
+        def step(item: object, moment: Moment) -> Loss:
+            draws[-1].append(float(torch.rand(())))
+            return module(item).square().mean(), {}
+
+        draws.append([])
+        loop.run(stream(loop.done), step)
+
+    run(tmp_path / "whole", 6, rank)
+    run(tmp_path / "broken", 3, 0)  # the first process saves
+    run(tmp_path / "broken", 6, rank)
+    whole, first, rest = draws
+    assert rest == whole[3:]
+    assert (first == whole[:3]) == (rank == 0)
+    assert len(set(whole)) == 6
+
+
 def test_two_small_batches_make_the_step_of_one_large_one(tmp_path: Path) -> None:
     ends = []
     for accumulate in (1, 2):

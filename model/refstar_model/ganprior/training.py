@@ -20,6 +20,7 @@ from refstar_model.data.photos import PhotoSet
 from refstar_model.data.plan import TOGETHER, Curriculum, SampleMix
 from refstar_model.data.stream import StreamParams, open_stream
 from refstar_model.data.turning import Relief
+from refstar_model.ganprior.first_colors import fit_colors
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.ganprior.params import SMALL, GanPriorParams
 from refstar_model.ganprior.weights import find_first_weights
@@ -112,7 +113,9 @@ def train(
             window = None if how.compiled else draw_window(how, moment.done)
             return training_step(draw, module, batch, how.losses, adversary, judge, sharpening, window)
 
-        weights = find_first_weights(module, run.start, how.prior, how.whole)
+        weights = None if run.begun else find_first_weights(module, run.start, how.prior, how.whole)
+        if weights is not None and run.start is not None and run.start.is_dir():
+            weights = fit_colors(weights, GanPrior(how.network), photos.split("train"))
         given = credit_photos(photos.split("train"), how.stream.mix.weights)
         record = record_training(given, (run.start, how.prior, run.previous))
         about = {"params": how.network.to_dict(), RECORD: record}

@@ -37,19 +37,16 @@ class Checkpoint:
             "module": self.module.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
         }
         if self.rival is not None and self.rival_optimizer is not None:
             state["rival"] = self.rival.state_dict()
             state["rival_optimizer"] = self.rival_optimizer.state_dict()
-        if torch.cuda.is_available():
-            state["random_cuda"] = torch.cuda.get_rng_state()
         write_whole(folder / CHECKPOINT, state)
 
-    def restore(self, folder: Path, rank: int = 0) -> Standing | None:
+    def restore(self, folder: Path) -> Standing | None:
         """From the folder's checkpoint, or from its parcel where that is further; None when there is neither.
 
-        A rival that it lacks starts anew. ``rank``: of this process, whose draws are its own.
+        A rival that it lacks starts anew. After a parcel the first moments are new.
         """
         path = folder / CHECKPOINT
         state = torch.load(path, weights_only=True, map_location="cpu") if path.is_file() else None
@@ -57,8 +54,6 @@ class Checkpoint:
             tensors, about = parcel.read_parcel(folder)
             if state is None or about["done"] > state["done"]:
                 self._unpack(tensors)
-                # A draw that no earlier slice has made; the first moments are new, so the run cannot be the same.
-                torch.manual_seed(about["done"] + rank)
                 return Standing(about["done"], float("-inf") if about["best"] is None else about["best"])
         if state is None:
             return None
@@ -69,11 +64,6 @@ class Checkpoint:
         if self.rival is not None and self.rival_optimizer is not None and "rival" in state:
             self.rival.load_state_dict(state["rival"])
             restore_moments(self.rival_optimizer, state["rival_optimizer"])
-        torch.set_rng_state(state["random"])
-        if torch.cuda.is_available() and "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"])
-        if rank:  # the first process's draws, moved on
-            torch.manual_seed(int(torch.randint(2**31, ())) + rank)
         return Standing(state["done"], state.get("best", float("-inf")))
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:

@@ -25,6 +25,7 @@ from refstar_model.training.processes import Course, Processes
 from refstar_model.training.progress import describe_progress, describe_values
 
 B = TypeVar("B")
+MOST_PROCESSES = 4096  # whose draws differ
 Loss = tuple[Tensor, dict[str, float]]  # what is minimized, and its parts for the log
 
 
@@ -84,6 +85,7 @@ class Loop:
         self.travel = travel
         self.about, self.processes = dict(about or {}), processes or Processes()
         self.done, self.best = 0, float("-inf")
+        self.seed = 0
         self._began = 0  # the step at which the learning rate began to rise
         for one in self._modules():
             one.to(device=self.processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -191,6 +193,7 @@ class Loop:
 
     def _step(self, batches: Iterator[B], step: Step[B], progress: float) -> dict[str, float]:
         """One step of the module and of its rival, over ``accumulate`` batches; returns the mean parts."""
+        self._seed_draws()
         rate, share = self.params.rate(self.done - self._began, progress), 1 / self.params.accumulate
         pairs: list[tuple[torch.optim.Optimizer, nn.Module]] = [(self.optimizer, self.module)]
         self._groups.set_rate(rate)
@@ -225,6 +228,10 @@ class Loop:
                     self._fold_in()
         return sums
 
+    def _seed_draws(self) -> None:
+        """What a step draws depends on the run's seed, the step and the process: a run that goes on draws the same."""
+        torch.manual_seed((self.seed * 1_000_003 + self.done) * MOST_PROCESSES + self.processes.rank)
+
     def _look(self, watch: Watch, journal: Journal, clock: Clock) -> None:
         if watch.show:
             self._show(watch.show, journal, clock)
@@ -256,17 +263,14 @@ class Loop:
     def use_average(self) -> Iterator[nn.Module]:
         """The module with the averaged weights, in evaluation mode, without gradients."""
         kept = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
-        random = torch.get_rng_state()
         self.module.load_state_dict(self.average)
         self.module.eval()
         try:
             with torch.no_grad():
                 yield self.module
         finally:
-            # Looking must not change the run: neither its weights nor its draws.
             self.module.load_state_dict(kept)
             self.module.train()
-            torch.set_rng_state(random)
 
     def write(self, path: Path, more: Mapping[str, object] | None = None) -> Path:
         """Write the averaged weights with ``about``, ``step`` and ``more``."""
@@ -302,14 +306,18 @@ class Loop:
 
     def resume(self) -> bool:
         """Go on from the folder (`Checkpoint.restore`); False when it holds nothing yet."""
-        standing = self._checkpoint.restore(self.folder, self.processes.rank)
+        standing = self._checkpoint.restore(self.folder)
         if standing is None:
             return False
         self.done, self.best = standing
         return True
 
     def begin(self, seed: int, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Go on from the folder; where it holds nothing yet, begin, at ``weights`` if there are any."""
+        """Go on from the folder; where it holds nothing yet, begin, at ``weights`` if there are any.
+
+        ``seed``: of what steps draw.
+        """
+        self.seed = seed
         if self.resume():
             if self.processes.first:
                 of = "" if self.params.by_clock else f" of {self.params.steps:,}"
@@ -317,8 +325,6 @@ class Loop:
             return
         if weights is not None:
             self.start_from(weights)
-        if not self.processes.first:  # each process draws its own jitter
-            torch.manual_seed(seed + self.processes.rank)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin a new run, with a fresh schedule, at weights that another one made."""

@@ -8,6 +8,7 @@ from typing import Generic
 import torch
 from torch import Tensor, nn
 
+from refstar_model.training import parcel
 from refstar_model.training.checkpoint import CHECKPOINT
 from refstar_model.training.clock import Clock
 from refstar_model.training.loop import B, Loop, Rival, Step, Watch
@@ -29,6 +30,11 @@ class Run:
     def weights(self) -> Path:
         """The file of the averaged weights at the end."""
         return self.folder / "weights.pt"
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier slice left a checkpoint or a parcel, from which this one goes on."""
+        return any((self.folder / name).is_file() for name in (CHECKPOINT, parcel.INDEX))
 
     @property
     def previous(self) -> Path | None:
