@@ -160,6 +160,8 @@ def test_labels_survive_their_file(tmp_path: Path) -> None:
     assert again.get("b", "a") is None
     assert np.array_equal(found.take, label.take)
     assert np.abs(found.confidence - label.confidence).max() <= 0.5 / 255 + 1e-6
+    alone = SelectionLabels.load(tmp_path / "masks.npz", masks=False)
+    assert (len(alone), list(alone.points)) == (0, ["a"])
     assert np.array_equal(again.points["a"], drawn_points())
     assert np.array_equal(found.mirror().mirror().take, label.take)
 

@@ -229,6 +229,11 @@ def test_labels_and_points_are_mirrored_with_their_pictures(photos: PhotoSet) ->
     assert not view.confidence.any()
     assert view.points_known.all()
 
+    alone = Samples(train, mix, 8, 0, labels=SelectionLabels({}, points)).draw(np.random.default_rng(0))
+    assert alone.labels is alone.confidence is None
+    assert alone.truth_points is not None
+    assert torch.equal(alone.truth_points, drawn.truth_points)
+
 
 def test_batches_that_processes_share_take_equally_long(photos: PhotoSet) -> None:
     mix = SampleMix(full_size=0.5, two_references=0.5, alone=0.0)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refstar_model.data.degradation.levels import LONE_LEVELS
 from refstar_model.data.degradation.marks import Mark, MarkKind, draw_mark
 from refstar_model.data.degradation.opencv import degrade
 from refstar_model.data.degradation.recipe import (
-    LONE_LEVELS,
     Aging,
     Chain,
     Family,

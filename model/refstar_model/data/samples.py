@@ -61,9 +61,9 @@ class Samples(IterableDataset[Batch]):
     processes each takes its own batches: those of its ``course``.
 
     The pictures are read when the first batch is drawn, that is, in the loader's process. ``labels`` are those of the
-    photos' pairs, with everybody's points; a net that can move a reference by ``reach`` pixels (at 512) is asked for
-    what comes into place by that. ``reliefs`` are those of the photographs that may be turned; a turned face has
-    neither labels nor points.
+    photos' pairs, with everybody's points, or the points alone; a net that can move a reference by ``reach`` pixels (at
+    512) is asked for what comes into place by that. ``reliefs`` are those of the photographs that may be turned; a
+    turned face has neither labels nor points.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Samples(IterableDataset[Batch]):
         self.reliefs = reliefs or {}
         self.planner = Planner(photos, mix, batch, lookalikes, curriculum, frozenset(self.reliefs))
         self.labels, self.reach = labels, reach
-        points = labels.points if labels else {}
+        points = labels.points if labels is not None else {}
         self.points = {file: np.asarray((p + 0.5) / 256, np.float32) for file, p in points.items()}
         self.mirrored = mirror_order(np.mean(list(self.points.values()), 0)) if self.points else None
 
@@ -134,12 +134,9 @@ class Samples(IterableDataset[Batch]):
         )
         if self.labels is None:
             return drawn
-        empty = np.zeros((BANDS, GRID, GRID), np.float32)
         nowhere = np.zeros_like(next(iter(self.points.values()), np.zeros((1, 2), np.float32)))
-        return replace(
+        drawn = replace(
             drawn,
-            labels=per_reference(empty if r.label is None else r.label.take for r in references),
-            confidence=per_reference(empty if r.label is None else r.label.confidence for r in references),
             truth_points=torch.from_numpy(
                 np.stack([nowhere if row.points is None else row.points for row in rows])
             ),
@@ -147,6 +144,14 @@ class Samples(IterableDataset[Batch]):
             points_known=per_reference(
                 r.points is not None and row.points is not None for row in rows for r in row.references
             ),
+        )
+        if not len(self.labels):
+            return drawn
+        empty = np.zeros((BANDS, GRID, GRID), np.float32)
+        return replace(
+            drawn,
+            labels=per_reference(empty if r.label is None else r.label.take for r in references),
+            confidence=per_reference(empty if r.label is None else r.label.confidence for r in references),
         )
 
     def _make(self, pool: Mapping[str, Pixels], plan: FacePlan) -> _Sample:
@@ -172,7 +177,7 @@ class Samples(IterableDataset[Batch]):
             case Source.STRANGER:
                 return _Reference(apply_tone(relight(picture, rng, PAIR_LIGHT), plan.tone))
             case Source.PAIR:
-                label = self.labels.get(file, plan.file) if self.labels else None
+                label = self.labels.get(file, plan.file) if self.labels is not None else None
                 return _Reference(
                     apply_tone(relight(picture, rng, PAIR_LIGHT), plan.tone),
                     label.within(self.reach) if label else None,

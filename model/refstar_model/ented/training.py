@@ -86,7 +86,7 @@ def train(
         def open_batches(course: Course) -> Iterator[Batch]:
             people = photos.split("train")
             alike = find_lookalikes(people, judge) if judge is not None else None
-            labels = SelectionLabels.load(how.labels) if how.labels is not None else None
+            labels = SelectionLabels.load(how.labels, masks=False) if how.labels is not None else None
             return open_stream(people, how.stream, course, device, alike, labels, how.network.reach * 512)
 
         def step(batch: Batch, moment: Moment) -> Loss:

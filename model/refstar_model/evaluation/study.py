@@ -3,6 +3,7 @@
 The result is a plain dictionary that JSON can hold; ``report`` writes it out and ``bars`` judges it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,7 @@ from refstar_model.data.degradation import LEVELS
 from refstar_model.data.photos import Kind, PhotoSet
 from refstar_model.evaluation import perceptual, second_recognizer
 from refstar_model.evaluation.bars import bars
-from refstar_model.evaluation.cases import cases, few_cases, nearest_strangers, real_cases
+from refstar_model.evaluation.cases import Case, cases, few_cases, nearest_strangers, real_cases
 from refstar_model.evaluation.differing_parts import judge_differing_parts
 from refstar_model.evaluation.gate import judge_gate
 from refstar_model.evaluation.gate_views import judge_gate_views
@@ -103,19 +104,7 @@ def evaluate(
             else:
                 made = few_cases(val, level, extent.cases, extent.seed, alike)
             table |= {"cases": len(made), "people": len({c.person for c in made})}
-            if Section.PAIRS in wanted:
-                judged, seen = judge_level(model, made, judges, level, extent.references, show)
-                table[level] = judged["means"]
-                for part in ("differences", "at_equal_psnr"):
-                    table.setdefault(part, {})[level] = judged[part]
-                records += [
-                    Record(r.case, r.person, r.distinct, f"{level}/{r.variant}", r.scores) for r in seen
-                ]
-            if Section.KNOBS in wanted and extent.references:
-                turned = [c for i, c in enumerate(made) if i % extent.knobs_every == 0]
-                table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
-            if Section.GATE in wanted and extent.references and (told := judge_gate(model, made, level)):
-                table.setdefault("gate", {})[level] = told
+            records += _judge_pairs(table, model, made, judges, level, extent, show)
     if Section.GATE in wanted and gate is not None:
         table["gate_views"] = judge_gate_views(gate, photos, extent.levels, extent.seed)
     if Section.VIEWS in wanted and extent.references:
@@ -146,3 +135,28 @@ def evaluate(
     table["second_recognizer"] = "on" if judges.second is not None else second_recognizer.OFF
     table["bars"] = [bar.to_dict() for bar in bars(table)]
     return table, records
+
+
+def _judge_pairs(
+    table: dict[str, Any],
+    model: Restorer,
+    made: Sequence[Case],
+    judges: Judges,
+    level: str,
+    extent: Extent,
+    show: Show | None,
+) -> list[Record]:
+    """What is asked for of one level of the pairs, put into ``table``; returns the records."""
+    records = []
+    if Section.PAIRS in extent.sections:
+        judged, seen = judge_level(model, made, judges, level, extent.references, show)
+        table[level] = judged["means"]
+        for part in ("differences", "at_equal_psnr"):
+            table.setdefault(part, {})[level] = judged[part]
+        records = [Record(r.case, r.person, r.distinct, f"{level}/{r.variant}", r.scores) for r in seen]
+    if Section.KNOBS in extent.sections and extent.references:
+        turned = [c for i, c in enumerate(made) if i % extent.knobs_every == 0]
+        table.setdefault("knobs", {})[level] = turn_knobs(model, turned, judges, extent.fidelity)
+    if Section.GATE in extent.sections and extent.references and (told := judge_gate(model, made, level)):
+        table.setdefault("gate", {})[level] = told
+    return records

@@ -150,13 +150,7 @@ class Loop:
                     }
                     journal.line(self.done, line, self._describe(speed, clock, means))
                     sums, counted = {}, 0
-                if watch.show and params.sheet_every and self.done % params.sheet_every == 0:
-                    self._show(watch.show, journal, clock)
-                if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
-                    if clock.fits("judge"):
-                        self._judge(watch.judge, journal, clock)
-                    else:
-                        journal.say(f"step {self.done:,}: too little time is left to judge the weights")
+                self._look_now_and_then(watch, journal, clock, last)
                 if looks and clock.share >= 0.5:
                     looks = False
                     self._look(watch, journal, clock)
@@ -231,6 +225,17 @@ class Loop:
     def _seed_draws(self) -> None:
         """What a step draws depends on the run's seed, the step and the process: a run that goes on draws the same."""
         torch.manual_seed((self.seed * 1_000_003 + self.done) * MOST_PROCESSES + self.processes.rank)
+
+    def _look_now_and_then(self, watch: Watch, journal: Journal, clock: Clock, last: bool) -> None:
+        """The sheet and the judgment that are due after a step; the ``last`` one is always judged."""
+        params = self.params
+        if watch.show and params.sheet_every and self.done % params.sheet_every == 0:
+            self._show(watch.show, journal, clock)
+        if watch.judge and (last or (params.judge_every and self.done % params.judge_every == 0)):
+            if clock.fits("judge"):
+                self._judge(watch.judge, journal, clock)
+            else:
+                journal.say(f"step {self.done:,}: too little time is left to judge the weights")
 
     def _look(self, watch: Watch, journal: Journal, clock: Clock) -> None:
         if watch.show:
