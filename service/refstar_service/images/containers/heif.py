@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from refstar_service.images import exif
+from refstar_service.images.containers.budget import Budget
 from refstar_service.images.errors import ImageError, RefusalCode
 
 # EXIF's name for a turn by 90 degrees anticlockwise, `irot` times, and then a mirroring (`imir`: None, 0 top
@@ -25,9 +26,10 @@ _ORIENTATIONS = {
 }
 _RDF = b"application/rdf+xml\0"
 _ALPHAS = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
-_MOST_BOXES = 10_000
 _MOST_ITEMS = 2048  # 200 megapixels in tiles of 512 x 512, and their gain map
-_MOST_LINKS = 16_384  # extents of all items together, and properties of all items together
+_MOST_OF_ONE = 64  # properties of an item
+# Boxes, items and their pieces, properties of items and targets of references: so many items with ten properties each.
+_MOST_PARTS = 1 << 15
 
 
 @dataclass
@@ -55,13 +57,14 @@ class Items:
     @classmethod
     def of(cls, data: bytes) -> "Items":
         """Raises ImageError, struct.error or IndexError for a file that is damaged or cut off in its header."""
-        boxes = list(_boxes(data, 0, len(data)))
+        budget = Budget(_MOST_PARTS, "HEIF", "parts")
+        boxes = list(_boxes(data, 0, None, budget))
         names = [kind for kind, _, _ in boxes]
         _, start, end = boxes[names.index(b"meta")] if b"meta" in names else (b"", 0, len(data) + 1)
         if end > len(data):
             raise ImageError(RefusalCode.TRUNCATED, "The file ends inside its header.")
         whole = all(end <= len(data) for _, _, end in boxes)
-        return cls(data, _meta(data, start, end), whole, b"moov" in names)
+        return cls(data, _meta(data, start, end, budget), whole, b"moov" in names)
 
     def size(self, *coded: bytes) -> tuple[int, int]:
         """Width and height of the primary picture as stored, which is an item of type ``coded`` or made of such."""
@@ -93,10 +96,9 @@ class Items:
         return None
 
     def has_alpha(self) -> bool:
-        return any(
-            kind == b"auxl" and self.meta.primary in to and self._is_alpha(item)
-            for kind, item, to in self.meta.references
-        )
+        primary = self.meta.primary
+        auxiliary = {item for kind, item, to in self.meta.references if kind == b"auxl" and primary in to}
+        return any(map(self._is_alpha, auxiliary))
 
     def of_kind(self, kind: bytes) -> dict[int, bytes | None]:
         """The bytes of every item of a type by its number; None where they are not all in the file."""
@@ -110,13 +112,15 @@ class Items:
 
     def profile(self) -> bytes | None:
         """The ICC profile, from one of the color boxes; another may hold the color space in numbers."""
-        profiles = [body[4:] for body in self._colors() if body[:4] in (b"prof", b"rICC")]
-        return profiles[0] if profiles else None
+        found = (place for kind, place in self._colors() if kind in (b"prof", b"rICC"))
+        place = next(found, None)
+        return self.data[place] if place else None
 
     def color_numbers(self) -> tuple[int, int] | None:
         """Primaries and transfer function as ITU-T H.273 counts them."""
-        numbers = [body for body in self._colors() if body[:4] == b"nclx" and len(body) >= 8]
-        return struct.unpack_from(">HH", numbers[0], 4) if numbers else None
+        numbers = (place for kind, place in self._colors() if kind == b"nclx")
+        found = next((place for place in numbers if place.stop - place.start >= 4), None)
+        return struct.unpack_from(">HH", self.data, found.start) if found else None
 
     def exif(self) -> bytes | None:
         for item, kind in self.meta.kinds.items():
@@ -150,19 +154,21 @@ class Items:
 
     def _is_alpha(self, item: int) -> bool:
         start, end = self.properties(item).get(b"auxC", (0, 0))
-        return self.data[start + 4 : end].startswith(_ALPHAS)
+        return self.data.startswith(_ALPHAS, start + 4, end)
 
-    def _colors(self) -> list[bytes]:
-        return [
-            self.data[start:end] for kind, start, end in self._listed(self.meta.primary) if kind == b"colr"
-        ]
+    def _colors(self) -> Iterator[tuple[bytes, slice]]:
+        """Kind of each of the primary picture's color boxes, and where its content is."""
+        for kind, start, end in self._listed(self.meta.primary):
+            if kind == b"colr":
+                yield self.data[start : start + 4], slice(start + 4, end)
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of each box's body; the last one may end after the file does."""
-    for _ in range(_MOST_BOXES):
-        if start + 8 > min(end, len(data)):
-            return
+def _boxes(data: bytes, start: int, within: int | None, budget: Budget) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of each box's body. The last one ends ``within`` the box that it is in, whatever its own size
+    says: boxes that overlap could be many large ones in a small file. Of the file itself, it may end after the file."""
+    end = len(data) if within is None else min(within, len(data))
+    while start + 8 <= end:
+        budget.spend()
         size, kind = struct.unpack_from(">I4s", data, start)
         body = start + 8
         if size == 1:
@@ -172,42 +178,42 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
             size = end - start
         if size < body - start:
             raise _refusal("has a damaged box")
-        yield kind, body, start + size
+        yield kind, body, start + size if within is None else min(start + size, end)
         start += size
-    raise _refusal(f"has more than {_MOST_BOXES} boxes")
 
 
-def _meta(data: bytes, start: int, end: int) -> _Meta:
+def _meta(data: bytes, start: int, end: int, budget: Budget) -> _Meta:
     meta = _Meta()
-    within = {kind: (body, stop) for kind, body, stop in _boxes(data, start + 4, end)}
+    within = {kind: (body, stop) for kind, body, stop in _boxes(data, start + 4, end, budget)}
     for kind, (body, stop) in within.items():
         version = data[body]
         if kind == b"pitm":
             (meta.primary,) = struct.unpack_from(">I" if version else ">H", data, body + 4)
         elif kind == b"iinf":
-            _read_items(data, meta, body + (8 if version else 6), stop)
+            _read_items(data, meta, body + (8 if version else 6), stop, budget)
         elif kind == b"iloc":
-            _read_locations(data, meta, body, within.get(b"idat", (0, 0))[0])
+            _read_locations(data, meta, body, within.get(b"idat", (0, 0))[0], budget)
         elif kind == b"iprp":
-            for inner, at, until in _boxes(data, body, stop):
+            for inner, at, until in _boxes(data, body, stop, budget):
                 if inner == b"ipco":
-                    meta.properties += _boxes(data, at, until)
+                    meta.properties += _boxes(data, at, until, budget)
                 elif inner == b"ipma":
-                    _read_associations(data, meta, at)
+                    _read_associations(data, meta, at, budget)
         elif kind == b"iref":
             wide = ">I" if version else ">H"
             size = struct.calcsize(wide)
-            for inner, at, until in _boxes(data, body + 4, stop):
+            for inner, at, until in _boxes(data, body + 4, stop, budget):
                 (item,) = struct.unpack_from(wide, data, at)
                 (count,) = struct.unpack_from(">H", data, at + size)
                 count = min(count, (until - at) // size)
+                budget.spend(count)
                 to = [struct.unpack_from(wide, data, at + size + 2 + size * n)[0] for n in range(count)]
                 meta.references.append((inner, item, to))
     return meta
 
 
-def _read_items(data: bytes, meta: _Meta, start: int, end: int) -> None:
-    for kind, body, _ in _boxes(data, start, end):
+def _read_items(data: bytes, meta: _Meta, start: int, end: int, budget: Budget) -> None:
+    for kind, body, _ in _boxes(data, start, end, budget):
         if kind == b"infe" and data[body] in (2, 3):
             wide = ">I" if data[body] == 3 else ">H"
             (item,) = struct.unpack_from(wide, data, body + 4)
@@ -217,14 +223,13 @@ def _read_items(data: bytes, meta: _Meta, start: int, end: int) -> None:
         raise _refusal(f"has more than {_MOST_ITEMS} items")
 
 
-def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
+def _read_locations(data: bytes, meta: _Meta, at: int, idat: int, budget: Budget) -> None:
     version = data[at]
     sizes = data[at + 4] >> 4, data[at + 4] & 15, data[at + 5] >> 4, data[at + 5] & 15
     offset_size, length_size, base_size, index_size = sizes
     if not set(sizes) <= {0, 4, 8}:
         raise _refusal("has a damaged index")
     at += 6
-    total = 0
 
     def number(size: int) -> int:
         nonlocal at
@@ -239,9 +244,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
         number(2)  # where the data is: always this file
         base = number(base_size) + (idat if method == 1 else 0)
         count = number(2)
-        total += count
-        if total > _MOST_LINKS:
-            raise _refusal(f"has more than {_MOST_LINKS} pieces")
+        budget.spend(1 + count)
         extents = meta.extents.setdefault(item, [])
         for _ in range(count):
             number(index_size if version else 0)
@@ -253,7 +256,7 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int) -> None:
         raise _refusal("has pieces that overlap")
 
 
-def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
+def _read_associations(data: bytes, meta: _Meta, at: int, budget: Budget) -> None:
     version, wide = data[at], data[at + 3] & 1
     (count,) = struct.unpack_from(">I", data, at + 4)
     at += 8
@@ -263,8 +266,9 @@ def _read_associations(data: bytes, meta: _Meta, at: int) -> None:
         of_item = meta.of_item.setdefault(item, [])
         length = data[at]
         at += 1
-        if sum(map(len, meta.of_item.values())) + length > _MOST_LINKS:
-            raise _refusal(f"has more than {_MOST_LINKS} properties")
+        budget.spend(1 + length)
+        if len(of_item) + length > _MOST_OF_ONE:
+            raise _refusal(f"has an item of more than {_MOST_OF_ONE} properties")
         for _ in range(length):
             # The top bit says that a reader must know the property.
             of_item.append(struct.unpack_from(">H", data, at)[0] & 0x7FFF if wide else data[at] & 0x7F)

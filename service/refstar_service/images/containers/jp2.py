@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from refstar_service.images import exif
+from refstar_service.images.containers.budget import Budget
 from refstar_service.images.containers.header import Header
 from refstar_service.images.errors import ImageError, RefusalCode
 
@@ -81,24 +82,27 @@ def _parts(data: bytes) -> tuple[int, list[tuple[bytes, int, int]]]:
     """Where the codestream begins, and the boxes, those inside the header's among them."""
     if data.startswith(CODESTREAM):
         return 0, []
+    budget = Budget(_MOST_BOXES, "JPEG 2000", "boxes")
     found: list[tuple[bytes, int, int]] = []
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in _boxes(data, 0, len(data), budget):
         found.append((kind, start, end))
-        if kind in (b"jp2h",):
-            inner = list(_boxes(data, start, end))
+        if kind == b"jp2h":
+            # What is in it ends with it, whatever its own size says: boxes may not be read again as parts of others.
+            end = min(end, len(data))
+            inner = list(_boxes(data, start, end, budget))
             found += inner
             for name, at, until in inner:
-                found += _boxes(data, at, until) if name == b"res " else []
+                found += _boxes(data, at, min(until, end), budget) if name == b"res " else []
     stream = next((start for kind, start, _ in found if kind == b"jp2c"), -1)
     if stream < 0 or not data.startswith(CODESTREAM, stream):
         raise ImageError(RefusalCode.TRUNCATED, "The JPEG 2000 file ends before its picture begins.")
     return stream, found
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    for _ in range(_MOST_BOXES):
-        if at + 8 > min(end, len(data)):
-            return
+def _boxes(data: bytes, at: int, end: int, budget: Budget) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of each box's body; the last one may claim to end after what it is in."""
+    while at + 8 <= end:
+        budget.spend()
         size, kind = struct.unpack_from(">I4s", data, at)
         start = at + 8
         if size == 1:
@@ -110,7 +114,6 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
             raise _refusal("has a damaged box")
         yield kind, start, at + size
         at += size
-    raise _refusal(f"has more than {_MOST_BOXES} boxes")
 
 
 def _size(data: bytes, stream: int) -> tuple[int, int, int, int]:

@@ -1,0 +1,83 @@
+"""What reading a header takes, in time and memory, of files that are made to take much of both."""
+
+from __future__ import annotations
+
+import struct
+import time
+import tracemalloc
+
+import pytest
+from heif_files import SIZE, HeifFile, associations, box
+from refstar_service.images import ImageError, probe
+from refstar_service.images.containers import jp2
+
+#: Bytes of an upload that the gateway looks at without a thread.
+SMALL = 256 * 1024
+
+
+def references_to_alpha() -> bytes:
+    """Each by an item that has thousands of properties."""
+    references = [(b"auxl", 2, (1,))] * 3000
+    return HeifFile(b"av01", SIZE, [(1,), (1,) * 16_000], references, [b"\x12\0"] * 2).written()
+
+
+def one_profile_again_and_again() -> bytes:
+    profile = box(b"colr", b"prof" + bytes(200_000))
+    return HeifFile(b"av01", SIZE + profile, [(1, *(2,) * 16_000)]).written()
+
+
+def items_without_properties() -> bytes:
+    return HeifFile(b"av01", associated=associations([()] * 2048) * 37).written()
+
+
+def boxes_of_one_another() -> bytes:
+    """Each reaches to the end of the file, and so over all that follow."""
+    each = struct.pack(">I4sI4s", 16, b"jp2h", 1 << 30, b"res ")
+    return jp2.SIGNATURE + each * 999
+
+
+@pytest.mark.parametrize(
+    "make",
+    [references_to_alpha, one_profile_again_and_again, items_without_properties, boxes_of_one_another],
+)
+def test_a_small_file_takes_little_time_and_memory_whatever_it_is_made_of(make, limits) -> None:
+    data = make()
+    assert len(data) <= SMALL
+    began = time.thread_time()
+    outcome(data, limits)
+    assert time.thread_time() - began < 0.25  # a fifth of this on an idle machine
+    assert peak(data, limits) < 8 << 20
+
+
+def outcome(data: bytes, limits) -> str:
+    try:
+        probe(data, limits)
+    except ImageError as refused:
+        return f"{refused.code}: {refused.detail}"
+    return "taken"
+
+
+def peak(data: bytes, limits) -> int:
+    """Bytes that are allocated at once."""
+    tracemalloc.start()
+    try:
+        outcome(data, limits)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_parts_of_a_heif_file_are_counted_together(limits) -> None:
+    few = HeifFile(b"av01", SIZE, [(1,)], [(b"cdsc", 1, (1,) * 10_000)] * 3).written()
+    assert outcome(few, limits) == "taken"
+    many = HeifFile(b"av01", SIZE, [(1,)], [(b"cdsc", 1, (1,) * 10_000)] * 4).written()
+    assert outcome(many, limits) == "image-undecodable: The HEIF file has more than 32768 parts."
+
+
+def test_a_picture_of_2000_tiles_and_its_alpha_is_taken(limits) -> None:
+    tiles = 2040
+    of_items = [(1, 2, 3, 4, 5)] * tiles
+    references = [(b"dimg", 1, range(2, tiles + 1)), (b"auxl", 2, (1,))]
+    properties = SIZE + box(b"pixi", bytes(8)) + box(b"pasp", bytes(8)) + box(b"av1C", bytes(4)) + SIZE
+    grid = HeifFile(b"av01", properties, of_items, references, [b"\x12\0"] * tiles).written()
+    assert outcome(grid, limits) == "taken"
