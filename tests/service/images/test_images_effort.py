@@ -30,6 +30,15 @@ def items_without_properties() -> bytes:
     return HeifFile(b"av01", associated=associations([()] * 2048) * 37).written()
 
 
+def units_that_all_items_share() -> bytes:
+    units = struct.pack(">BH", 32, 36_000) + b"\0\3\x40\1\0" * 36_000
+    configuration = box(b"hvcC", bytes(21) + b"\3\1" + units)
+    items = 150
+    return HeifFile(
+        b"hvc1", SIZE + configuration, [(1, 2)] * items, (), [b"\0\0\0\3\x28\1\x80"] * items
+    ).written()
+
+
 def boxes_of_one_another() -> bytes:
     """Each reaches to the end of the file, and so over all that follow."""
     each = struct.pack(">I4sI4s", 16, b"jp2h", 1 << 30, b"res ")
@@ -38,7 +47,13 @@ def boxes_of_one_another() -> bytes:
 
 @pytest.mark.parametrize(
     "make",
-    [references_to_alpha, one_profile_again_and_again, items_without_properties, boxes_of_one_another],
+    [
+        references_to_alpha,
+        one_profile_again_and_again,
+        items_without_properties,
+        units_that_all_items_share,
+        boxes_of_one_another,
+    ],
 )
 def test_a_small_file_takes_little_time_and_memory_whatever_it_is_made_of(make, limits) -> None:
     data = make()
@@ -81,3 +96,31 @@ def test_a_picture_of_2000_tiles_and_its_alpha_is_taken(limits) -> None:
     properties = SIZE + box(b"pixi", bytes(8)) + box(b"pasp", bytes(8)) + box(b"av1C", bytes(4)) + SIZE
     grid = HeifFile(b"av01", properties, of_items, references, [b"\x12\0"] * tiles).written()
     assert outcome(grid, limits) == "taken"
+
+
+def units_of_one_stream() -> bytes:
+    return HeifFile(b"av01", streams=[b"\x7a\0" * 7_500_000]).written()
+
+
+def units_of_many_streams() -> bytes:
+    """No stream has more than a picture may have."""
+    stream = b"\x7a\0" * 4000
+    return HeifFile(b"av01", streams=[stream] * 2000).written()
+
+
+def sizes_of_one_stream() -> bytes:
+    """Every unit is another sequence header, as long as one may be."""
+    start = b"\x0a\x64\3" + b"\xff" * 95
+    return HeifFile(
+        b"av01", streams=[b"".join(start + number.to_bytes(4) for number in range(150_000))]
+    ).written()
+
+
+@pytest.mark.parametrize("make", [units_of_one_stream, units_of_many_streams, sizes_of_one_stream])
+def test_a_large_file_takes_little_time_and_memory_whatever_it_is_made_of(make, limits) -> None:
+    data = make()
+    assert len(data) <= limits.max_bytes
+    began = time.thread_time()
+    outcome(data, limits)
+    assert time.thread_time() - began < 0.5  # a fifth of this on an idle machine
+    assert peak(data, limits) < 2.5 * len(data) + (4 << 20)

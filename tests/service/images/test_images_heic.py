@@ -107,7 +107,8 @@ def test_the_size_of_a_stream_is_read_from_its_parameters() -> None:
     items = Items.of(file("gray"))
     configuration = items.configuration(b"hvcC")
     (stream,) = items.of_kind(b"hvc1").values()
-    assert hevc.coded_pixels(configuration, stream) == 72 * 96
+    streams = hevc.Streams()
+    assert streams.coded_pixels(streams.configuration(configuration), stream) == 72 * 96
     assert hevc.depth(configuration) == (8, True)
 
 

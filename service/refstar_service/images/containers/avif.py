@@ -5,7 +5,7 @@ first. So the stream's own sequence headers are read as well, and counted as the
 """
 
 from refstar_service.images import colorimetry
-from refstar_service.images.containers.av1 import coded_pixels
+from refstar_service.images.containers import av1
 from refstar_service.images.containers.header import Header
 from refstar_service.images.containers.heif import Items
 
@@ -18,7 +18,7 @@ def read(data: bytes) -> Header:
     configuration = items.configuration(b"av1C")
     flags = configuration[2] if configuration else 0
     alpha, gray = items.has_alpha(), bool(flags & 0x10)
-    streams = items.of_kind(_CODED).values()
+    streams, coded = items.of_kind(_CODED).values(), av1.Streams()
     profile = items.profile()
     return Header(
         width=width,
@@ -34,7 +34,7 @@ def read(data: bytes) -> Header:
         color=None if profile else colorimetry.read_numbers(items.color_numbers()),
         xmp=items.packet(),
         complete=items.whole and all(stream is not None for stream in streams),
-        work=sum(coded_pixels(stream) for stream in streams if stream is not None),
+        work=sum(coded.coded_pixels(stream) for stream in streams if stream is not None),
     )
 
 

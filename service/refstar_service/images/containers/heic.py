@@ -5,6 +5,7 @@ read here is the upright one. EXIF's orientation only repeats that, and is not l
 """
 
 import struct
+from collections.abc import Mapping
 
 from refstar_service.images import colorimetry
 from refstar_service.images.containers import hevc
@@ -40,7 +41,7 @@ def read(data: bytes) -> Header:
         color=None if profile else colorimetry.read_numbers(items.color_numbers()),
         xmp=items.packet(),
         complete=items.whole and all(stream is not None for stream in streams.values()),
-        work=sum(_work(items, item, stream) for item, stream in streams.items() if stream is not None),
+        work=_count_work(items, streams),
     )
 
 
@@ -49,9 +50,18 @@ def plain(data: bytes) -> bytes:
     return Items.of(data).without_metadata()
 
 
-def _work(items: Items, item: int, stream: bytes) -> int:
-    start, end = items.properties(item).get(b"hvcC", (0, 0))
-    return hevc.coded_pixels(items.data[start:end], stream)
+def _count_work(items: Items, streams: Mapping[int, bytes | None]) -> int:
+    """Pixels that decoding all of them produces. A configuration, which all tiles share, is read once."""
+    coded = hevc.Streams()
+    known: dict[tuple[int, int], hevc.Configuration] = {}  # by its place in the file
+    work = 0
+    for item, stream in streams.items():
+        if stream is not None:
+            place = items.properties(item).get(b"hvcC", (0, 0))
+            if place not in known:
+                known[place] = coded.configuration(items.data[slice(*place)])
+            work += coded.coded_pixels(known[place], stream)
+    return work
 
 
 def _read_crop(items: Items, width: int, height: int) -> tuple[int, int]:

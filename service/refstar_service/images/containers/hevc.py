@@ -1,27 +1,71 @@
-"""HEVC streams: how many pixels one makes a decoder produce."""
+"""HEVC streams: how many pixels they make a decoder produce."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from refstar_service.images.containers.bits import Bits
+from refstar_service.images.containers.budget import Budget
 
 _SEQUENCE_PARAMETERS = 33  # type of the unit that says the size
 _SLICES = range(22)  # types of those that hold pictures
 _PROFILE_BITS, _LEVEL_BITS = 88, 8
-_MOST_UNITS = 10_000
+_MOST_UNITS = 20_000  # ten for each of the most tiles
+_MOST_SIZES = 64  # different sequence parameters: all tiles have the same, and so have all of their alpha
+_LONGEST_UNIT = 256  # bytes that are looked at: what matters lies in front
 
 
-def coded_pixels(configuration: bytes, stream: bytes) -> int:
-    """The largest picture that the parameters in the configuration (`hvcC`) or the stream allow, times the pictures."""
-    largest = pictures = 0
-    size = (configuration[21] & 3) + 1  # bytes of each unit's length
-    for unit in (*_read_configuration(configuration), *_units(stream, size)):
-        kind = unit[0] >> 1 & 63
-        if kind == _SEQUENCE_PARAMETERS:
-            largest = max(largest, _picture(unit))
-        elif kind in _SLICES:
-            pictures += unit[2] >> 7  # the first slice of one
-    return largest * max(pictures, 1)
+@dataclass(frozen=True)
+class Coded:
+    """What some units say: pixels of the ``largest`` picture that they allow, and how many ``pictures`` they hold."""
+
+    largest: int = 0
+    pictures: int = 0
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a `hvcC` says of the streams that it belongs to: the same, and bytes of the length before each unit."""
+
+    coded: Coded
+    length_size: int
+
+
+class Streams:
+    """Those of one file. Together they, and the configurations, may have so many units; sequence parameters that are
+    alike are read once. All methods raise ImageError, and struct.error or IndexError for what ends early."""
+
+    def __init__(self) -> None:
+        self._units = Budget(_MOST_UNITS, "HEIC", "units in its streams")
+        self._different = Budget(_MOST_SIZES, "HEIC", "different sequence parameters")
+        self._sizes: dict[bytes, int] = {}  # sequence parameters -> pixels
+
+    def configuration(self, box: bytes) -> Configuration:
+        """From the body of a `hvcC`."""
+        length_size = (box[21] & 3) + 1
+        return Configuration(self._read(_configured(box)), length_size)
+
+    def coded_pixels(self, configuration: Configuration, stream: bytes) -> int:
+        """The largest picture that the configuration or the stream allow, times the pictures."""
+        before, found = configuration.coded, self._read(_units(stream, configuration.length_size))
+        return max(before.largest, found.largest) * max(before.pictures + found.pictures, 1)
+
+    def _read(self, units: Iterable[bytes]) -> Coded:
+        largest = pictures = 0
+        for unit in units:
+            self._units.spend()
+            kind = unit[0] >> 1 & 63
+            if kind == _SEQUENCE_PARAMETERS:
+                largest = max(largest, self._size(unit))
+            elif kind in _SLICES:
+                pictures += unit[2] >> 7  # the first slice of one
+        return Coded(largest, pictures)
+
+    def _size(self, unit: bytes) -> int:
+        if unit not in self._sizes:
+            self._different.spend()
+            self._sizes[unit] = _picture(unit)
+        return self._sizes[unit]
 
 
 def depth(configuration: bytes) -> tuple[int, bool]:
@@ -29,36 +73,36 @@ def depth(configuration: bytes) -> tuple[int, bool]:
     return 8 + (configuration[17] & 7), configuration[16] & 3 == 0
 
 
-def _read_configuration(configuration: bytes) -> Iterator[bytes]:
+def _configured(box: bytes) -> Iterator[bytes]:
     at = 23
-    for _ in range(configuration[22]):
-        (count,) = struct.unpack_from(">H", configuration, at + 1)
+    for _ in range(box[22]):
+        (count,) = struct.unpack_from(">H", box, at + 1)
         at += 3
         for _ in range(count):
-            (length,) = struct.unpack_from(">H", configuration, at)
-            if length < 3:
-                raise IndexError("a unit without its header")
-            yield configuration[at + 2 : at + 2 + length]
+            (length,) = struct.unpack_from(">H", box, at)
+            yield _unit(box, at + 2, length)
             at += 2 + length
 
 
 def _units(stream: bytes, size: int) -> Iterator[bytes]:
     at = 0
-    for _ in range(_MOST_UNITS):
-        if at + size >= len(stream):
-            return
+    while at + size < len(stream):
         length = int.from_bytes(stream[at : at + size])
         at += size
-        if length < 3:
-            raise IndexError("a unit without its header")
-        yield stream[at : at + min(length, 256)]  # what is looked at lies in front
+        yield _unit(stream, at, length)
         at += length
-    raise IndexError("more units than a picture has")
+
+
+def _unit(data: bytes, at: int, length: int) -> bytes:
+    """Its first bytes; IndexError for one without its header."""
+    if length < 3:
+        raise IndexError("a unit without its header")
+    return data[at : at + min(length, _LONGEST_UNIT)]
 
 
 def _picture(unit: bytes) -> int:
     """pic_width_in_luma_samples x pic_height_in_luma_samples (section 7.3.2.2 of the specification)."""
-    bits = Bits(unit[2:].replace(b"\0\0\3", b"\0\0"), 256)
+    bits = Bits(unit[2:].replace(b"\0\0\3", b"\0\0"), _LONGEST_UNIT)
     bits.take(4)  # video parameter set
     layers = bits.take(3)
     bits.take(1 + _PROFILE_BITS + _LEVEL_BITS)
