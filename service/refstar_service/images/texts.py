@@ -1,6 +1,7 @@
 """Short texts of a picture: PNG's text chunks and JPEG's comment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 # The keywords of the PNG specification. Others are programs' private ones: some hold coordinates.
 KEYWORDS = (
@@ -10,6 +11,7 @@ KEYWORDS = (
 COMMENT = "Comment"
 _SPACES = "\n\t\u00a0\u3000"  # beside the common one
 MOST_BYTES = 16_384  # of one text
+MOST_COMMENTS = 8  # that are looked at where none says anything
 _BY_LOWER_CASE = {keyword.lower(): keyword for keyword in KEYWORDS}
 
 
@@ -29,6 +31,12 @@ def clean(value: bytes, encoding: str = "utf-8") -> str | None:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     kept = "".join(letter for letter in lines if letter in _SPACES or letter.isprintable()).strip()
     return kept if kept and len(kept.encode()) <= MOST_BYTES else None
+
+
+def first_comment(found: Iterable[bytes]) -> Mapping[str, str]:
+    """Of the first few, the first that says something."""
+    said = next(filter(None, map(clean, islice(found, MOST_COMMENTS))), None)
+    return first_of_each([(COMMENT, said)])
 
 
 def first_of_each(found: list[tuple[str, str | None]]) -> Mapping[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import tracemalloc
 
 import pytest
 from heif_files import SIZE, HeifFile, associations, box
+from PIL import Image
 from refstar_service.images import ImageError, probe
 from refstar_service.images.containers import jp2
 
@@ -116,7 +118,37 @@ def sizes_of_one_stream() -> bytes:
     ).written()
 
 
-@pytest.mark.parametrize("make", [units_of_one_stream, units_of_many_streams, sizes_of_one_stream])
+GIF = b"GIF89a" + struct.pack("<HHBBB", 64, 64, 0, 0, 0)
+FRAME = b"\x2c" + struct.pack("<HHHHB", 0, 0, 64, 64, 0) + b"\2\1\0\0"
+
+
+def empty_extensions() -> bytes:
+    return GIF + b"\x21\xf0\0" * 6_900_000 + FRAME + b";"
+
+
+def comments_that_say_nothing() -> bytes:
+    start, rest = photograph()
+    segment = b"\xff\xfe" + struct.pack(">H", 2 + 16_384) + b"\1" * 16_384
+    return start + segment * 1270 + rest
+
+
+def photograph() -> tuple[bytes, bytes]:
+    """A JPEG: its first marker, and the rest."""
+    written = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(written, "JPEG")
+    return written.getvalue()[:2], written.getvalue()[2:]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        units_of_one_stream,
+        units_of_many_streams,
+        sizes_of_one_stream,
+        empty_extensions,
+        comments_that_say_nothing,
+    ],
+)
 def test_a_large_file_takes_little_time_and_memory_whatever_it_is_made_of(make, limits) -> None:
     data = make()
     assert len(data) <= limits.max_bytes
@@ -124,3 +156,12 @@ def test_a_large_file_takes_little_time_and_memory_whatever_it_is_made_of(make, 
     outcome(data, limits)
     assert time.thread_time() - began < 0.5  # a fifth of this on an idle machine
     assert peak(data, limits) < 2.5 * len(data) + (4 << 20)
+
+
+def test_a_gif_of_many_blocks_is_taken_or_told_to_be_animated(limits) -> None:
+    extensions = b"\x21\xf0\0" * 999
+    assert outcome(GIF + extensions + FRAME + b";", limits) == "taken"
+    assert outcome(GIF + extensions * 2 + FRAME + b";", limits).endswith(
+        "The GIF file has more than 1000 blocks."
+    )
+    assert outcome(GIF + (extensions[:9] + FRAME) * 5000 + b";", limits).startswith("image-animated")

@@ -41,7 +41,7 @@ def read(data: bytes) -> Header:
     icc_parts: dict[int, bytes] = {}
     resources: list[bytes] = []
     xmp: bytes | None = None
-    comment: str | None = None
+    comments: list[bytes] = []
     resolution: tuple[float, float] | None = None
     scan = 0
     for marker, start, end in _segments(data):
@@ -58,8 +58,8 @@ def read(data: bytes) -> Header:
             resolution = resolution or _resolution(*struct.unpack_from(">BHH", body, 7))
         elif marker == _APP13 and body.startswith(_PHOTOSHOP):
             resources.append(body[len(_PHOTOSHOP) :])
-        elif marker == _COM:
-            comment = comment or texts.clean(body)
+        elif marker == _COM and len(comments) < texts.MOST_COMMENTS:
+            comments.append(body)
         elif marker == _APP2 and body.startswith(_ICC) and len(body) > len(_ICC) + 2:
             icc_parts[body[len(_ICC)]] = body[len(_ICC) + 2 :]
         elif marker == _SOS:
@@ -79,7 +79,7 @@ def read(data: bytes) -> Header:
         icc=b"".join(icc_parts[number] for number in sorted(icc_parts)) or None,
         xmp=xmp,
         iptc=_captions(b"".join(resources)),
-        texts=texts.first_of_each([(texts.COMMENT, comment)]),
+        texts=texts.first_comment(comments),
         resolution=resolution,
         # Without an end marker only a decoder can tell whether anything is missing.
         complete=bool(data[scan:].rstrip(b"\0")),
