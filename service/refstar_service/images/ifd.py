@@ -1,8 +1,10 @@
 """TIFF directories: the structure inside TIFF files and EXIF blocks."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes, by type
 _LONG8, _IFD8 = 16, 18  # types of BigTIFF: offsets and lengths
@@ -59,10 +61,18 @@ def layout(block: bytes) -> Layout | None:
     return None
 
 
-def read(block: bytes, layout: Layout, offset: int) -> Directory:
-    """The directory at ``offset``; struct.error if it lies outside the block.
+def read(
+    block: bytes,
+    layout: Layout,
+    offset: int,
+    *,
+    wanted: Container[int] = range(1 << 16),
+    longest: int | None = None,
+) -> Directory:
+    """The directory at ``offset``, or of it the ``wanted`` tags, and of these the values of at most ``longest`` bytes;
+    struct.error if it lies outside the block.
 
-    Left out are entries of unknown type, those outside the block, and those beyond the block's own size
+    Left out are also entries of unknown type, those outside the block, and those beyond the block's own size
     in sum: they would share bytes, and a small file must not become many large values. The 8 byte numbers of
     BigTIFF become LONG; what does not fit into that points outside of any file that is taken.
     """
@@ -78,14 +88,17 @@ def read(block: bytes, layout: Layout, offset: int) -> Directory:
     head = struct.calcsize(entry_format)
     entries: dict[int, Entry] = {}
     left = len(block)
+    most = left if longest is None else longest
     for index in range(min(count, _MOST_ENTRIES)):
         entry = at + (head + inline) * index
         tag, kind, length = struct.unpack_from(entry_format, block, entry)
         size = sizes.get(kind, 0) * length
+        if tag not in wanted or not 0 < size <= most:
+            continue
         start = entry + head
         if size > inline:
             (start,) = struct.unpack_from(offset_format, block, start)
-        if size and start + size <= len(block) and size <= left and tag not in entries:
+        if start + size <= len(block) and size <= left and tag not in entries:
             found = Entry(kind, length, block[start : start + size])
             entries[tag] = _shorten_entry(found, order) if kind in (_LONG8, _IFD8) else found
             left -= size
@@ -96,9 +109,8 @@ def read(block: bytes, layout: Layout, offset: int) -> Directory:
 def _shorten_entry(entry: Entry, order: str) -> Entry:
     if entry.count > _MOST_VALUES:
         return entry
-    values = struct.unpack(f"{order}{entry.count}Q", entry.value)
-    most = (1 << 32) - 1
-    return Entry(LONG, entry.count, struct.pack(f"{order}{entry.count}I", *(min(v, most) for v in values)))
+    values = np.frombuffer(entry.value, f"{order}u8").clip(max=(1 << 32) - 1)
+    return Entry(LONG, entry.count, values.astype(f"{order}u4").tobytes())
 
 
 def write(entries: Mapping[int, Entry], order: str, offset: int) -> bytes:

@@ -6,6 +6,7 @@ import io
 import struct
 import time
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 from heif_files import SIZE, HeifFile, associations, box
@@ -126,6 +127,42 @@ def empty_extensions() -> bytes:
     return GIF + b"\x21\xf0\0" * 6_900_000 + FRAME + b";"
 
 
+def directory(entries: Sequence[tuple[int, int, int, int]], following: int, *, big: bool = False) -> bytes:
+    written = b"".join(struct.pack("<HHQQ" if big else "<HHII", *entry) for entry in entries)
+    return (
+        struct.pack("<Q" if big else "<H", len(entries))
+        + written
+        + struct.pack("<Q" if big else "<I", following)
+    )
+
+
+def tiff_of_copies(entries: Sequence[tuple[int, int, int, int]], *, big: bool = False) -> bytes:
+    """Of 20 MB: a picture of 64 x 64, and 63 smaller copies with these entries."""
+    layout = [
+        (256, 4, 1, 64),
+        (257, 4, 1, 64),
+        (258, 3, 1, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 1 << 23),
+    ]
+    layout += [(277, 3, 1, 1), (278, 4, 1, 64), (279, 4, 1, 64 * 64)]
+    head = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) if big else b"II*\0" + struct.pack("<I", 8)
+    at = len(head) + len(directory(layout, 0, big=big))
+    copy = [(254, 4, 1, 1), *entries]
+    size = len(directory(copy, 0, big=big))
+    copies = [directory(copy, at + n * size if n < 63 else 0, big=big) for n in range(1, 64)]
+    return (head + directory(layout, at, big=big) + b"".join(copies)).ljust(20 << 20, b"\0")
+
+
+def copies_of_all_bytes() -> bytes:
+    return tiff_of_copies([(60_000, 7, 20_000_000, 50)])
+
+
+def copies_of_long_numbers() -> bytes:
+    return tiff_of_copies([(60_000 + number, 16, 1 << 16, 60_000) for number in range(39)], big=True)
+
+
 def comments_that_say_nothing() -> bytes:
     start, rest = photograph()
     segment = b"\xff\xfe" + struct.pack(">H", 2 + 16_384) + b"\1" * 16_384
@@ -146,6 +183,8 @@ def photograph() -> tuple[bytes, bytes]:
         units_of_many_streams,
         sizes_of_one_stream,
         empty_extensions,
+        copies_of_all_bytes,
+        copies_of_long_numbers,
         comments_that_say_nothing,
     ],
 )

@@ -14,7 +14,8 @@ from refstar_service.images import exif, ifd
 from refstar_service.images.containers.header import Header
 from refstar_service.images.errors import ImageError, RefusalCode
 
-_KIND, _OLD_KIND = 254, 255
+_KIND, _OLD_KIND = _KINDS = 254, 255
+_LONGEST_KIND = 8  # bytes
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _CHANNELS, _STRIP_BYTES = 273, 277, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
@@ -41,6 +42,10 @@ _NEEDED = {
     *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT, 347, 529, 530, 531, 532),
     *(292, 293),  # variants of fax
 }
+_READ = _NEEDED | {exif.ORIENTATION, _XMP, _IPTC, _ICC}
+# Of the needed ones, what is understood here.
+_LAYOUT = {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _STRIP_BYTES}
+_LAYOUT |= {_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT}
 _COMPRESSIONS = {1, 5, 7, 8, 32773, 32946}  # none, LZW, JPEG, deflate, PackBits, deflate by its old number
 _FAX = {2, 3, 4}  # modified Huffman, group 3, group 4: one bit a pixel
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -57,9 +62,10 @@ _MOST_TILE_PIXELS = 1 << 24  # a decoder allocates whole tiles, and the header m
 
 
 def read(data: bytes) -> Header:
-    layout, directories = _directories(data)
-    order, first = layout.order, directories[0]
-    tags = {tag: entry.integers(order) for tag, entry in first.entries.items() if tag in _NEEDED}
+    layout, pictures = _pictures(data)
+    order = layout.order
+    first = ifd.read(data, layout, pictures[0], wanted=_READ).entries
+    tags = {tag: entry.integers(order) for tag, entry in first.items() if tag in _LAYOUT}
     width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
     bits = set(tags.get(_BITS) or (1,))
     channels, photometric = _one(tags, _CHANNELS, 1), _one(tags, _PHOTOMETRIC, _BLACK_IS_ZERO)
@@ -90,8 +96,8 @@ def read(data: bytes) -> Header:
         mode="1" if bits == {1} and mode == "L" else mode + "A" * (alpha and mode in ("L", "RGB")),
         bits=max(bits),
         has_alpha=alpha,
-        frames=len(directories),
-        orientation=exif.orientation_of(first.entries, order),
+        frames=len(pictures),
+        orientation=exif.orientation_of(first, order),
         exif=data,  # a TIFF file is laid out as an EXIF block is
         icc=_value(first, _ICC),
         xmp=_value(first, _XMP),
@@ -156,26 +162,28 @@ def write(
 
 def plain(data: bytes) -> bytes:
     """The same file with a new, single directory of only the layout: decoders never see another tag."""
-    layout, (first, *_) = _directories(data)
+    layout, (first, *_) = _pictures(data)
     at = len(data) + len(data) % 2
-    entries = {tag: entry for tag, entry in first.entries.items() if tag in _NEEDED}
+    entries = ifd.read(data, layout, first, wanted=_NEEDED).entries
     start = {"<": b"II*\0", ">": b"MM\0*"}[layout.order] + struct.pack(f"{layout.order}I", at) + data[8:]
     return start.ljust(at, b"\0") + ifd.write(entries, layout.order, at)
 
 
-def _directories(data: bytes) -> tuple[ifd.Layout, list[ifd.Directory]]:
-    """The directories that are pictures in their own right: neither a smaller copy nor a mask; at least one."""
+def _pictures(data: bytes) -> tuple[ifd.Layout, list[int]]:
+    """Where the directories begin that are pictures in their own right, neither a smaller copy nor a mask: one or two,
+    of which the second stands for all that follow. Of the others no more is read than what they are."""
     layout = ifd.layout(data)
     if layout is None:
         raise _refusal("has a damaged header")
-    found: list[ifd.Directory] = []
+    pictures: list[int] = []
     offset, seen = layout.first, set[int]()
-    while not found or (offset and offset not in seen and len(seen) < _MOST_DIRECTORIES):
+    while not seen or (offset and offset not in seen and len(seen) < _MOST_DIRECTORIES and len(pictures) < 2):
         seen.add(offset)
-        found.append(ifd.read(data, layout, offset))
-        offset = found[-1].next
-    pictures = [directory for directory in found if not _derived(directory, layout.order)]
-    return layout, pictures or found[:1]
+        directory = ifd.read(data, layout, offset, wanted=_KINDS, longest=_LONGEST_KIND)
+        if not _derived(directory, layout.order):
+            pictures.append(offset)
+        offset = directory.next
+    return layout, pictures or [layout.first]
 
 
 def _derived(directory: ifd.Directory, order: str) -> bool:
@@ -199,8 +207,8 @@ def _strip(
     return deflate.compress(differences.data) + deflate.flush()
 
 
-def _value(directory: ifd.Directory, tag: int) -> bytes | None:
-    entry = directory.entries.get(tag)
+def _value(entries: dict[int, ifd.Entry], tag: int) -> bytes | None:
+    entry = entries.get(tag)
     return entry.value if entry else None
 
 
