@@ -81,8 +81,8 @@ def block(payload: bytes) -> bytes | None:
 
 def orientation(exif: bytes | None) -> int:
     """1..8; 1 where there is none or it cannot be read."""
-    found = read(exif)
-    return _UPRIGHT if found is None else orientation_of(found.first, found.order)
+    order, entries = _first(exif, {ORIENTATION})
+    return orientation_of(entries, order)
 
 
 def orientation_of(directory: Mapping[int, ifd.Entry], order: str) -> int:
@@ -94,12 +94,10 @@ def orientation_of(directory: Mapping[int, ifd.Entry], order: str) -> int:
 
 def resolution(exif: bytes | None) -> tuple[float, float] | None:
     """Pixels per inch, horizontal and vertical, of the picture as stored; None if it does not say."""
-    found = read(exif)
-    if found is None:
-        return None
-    unit = found.first.get(_RESOLUTION_UNIT)
-    per_inch = _PER_INCH.get((unit.integers(found.order) or (0,))[0] if unit else 2)
-    x, y = (_number(found.first.get(tag), found.order) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    order, entries = _first(exif, {_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT})
+    unit = entries.get(_RESOLUTION_UNIT)
+    per_inch = _PER_INCH.get((unit.integers(order) or (0,))[0] if unit else 2)
+    x, y = (_number(entries.get(tag), order) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     if per_inch is None or x is None or y is None:
         return None
     return sane_resolution(x * per_inch, y * per_inch)
@@ -111,12 +109,13 @@ def sane_resolution(x: float, y: float) -> tuple[float, float] | None:
 
 
 def read(exif: bytes | None) -> Directories | None:
-    """All directories of a block (or of a TIFF file, which is laid out alike); None if it has no first one."""
+    """All directories of a block (or of a TIFF file, which is laid out alike), without values that are too long to be
+    carried over; None if it has no first one."""
     try:
         layout = ifd.layout(exif) if exif else None
         if exif is None or layout is None:
             return None
-        first = ifd.read(exif, layout, layout.first).entries
+        first = ifd.read(exif, layout, layout.first, longest=_MOST_VALUE).entries
     except struct.error:
         return None
     shot, place = (_inner(exif, first.get(tag), layout) for tag in (_SHOT_AT, _PLACE_AT))
@@ -143,9 +142,9 @@ def carry_over(
     first = {tag: entry for tag, entry in found.first.items() if tag in _CARRIED}
     kept = Directories(
         found.order,
-        _limit_entries(first),
-        _limit_entries({tag: entry for tag, entry in found.shot.items() if tag not in left_out}),
-        _limit_entries(found.place) if keep_location else {},
+        first,
+        {tag: entry for tag, entry in found.shot.items() if tag not in left_out},
+        found.place if keep_location else {},
     )
     if not kept.first and not kept.shot and not kept.place:
         return None
@@ -186,8 +185,16 @@ def _block(found: Directories, first: Mapping[int, ifd.Entry], oriented: bool = 
     return written if len(written) <= _MOST_BYTES else None
 
 
-def _limit_entries(entries: Mapping[int, ifd.Entry]) -> dict[int, ifd.Entry]:
-    return {tag: entry for tag, entry in entries.items() if len(entry.value) <= _MOST_VALUE}
+def _first(exif: bytes | None, wanted: set[int]) -> tuple[str, Mapping[int, ifd.Entry]]:
+    """Byte order and these tags of a block's first directory; none where that cannot be read."""
+    try:
+        layout = ifd.layout(exif) if exif else None
+        if exif is None or layout is None:
+            return "<", {}
+        found = ifd.read(exif, layout, layout.first, wanted=wanted, longest=_MOST_VALUE)
+    except struct.error:
+        return "<", {}
+    return layout.order, found.entries
 
 
 def _resolution_entries(resolution: tuple[float, float] | None, order: str) -> dict[int, ifd.Entry]:
@@ -214,6 +221,6 @@ def _inner(exif: bytes, pointer: ifd.Entry | None, layout: ifd.Layout) -> dict[i
     if not offsets:
         return {}
     try:
-        return ifd.read(exif, layout, offsets[0]).entries
+        return ifd.read(exif, layout, offsets[0], longest=_MOST_VALUE).entries
     except struct.error:
         return {}

@@ -68,9 +68,10 @@ def read(
     *,
     wanted: Container[int] = range(1 << 16),
     longest: int | None = None,
+    among: int = _MOST_ENTRIES,
 ) -> Directory:
-    """The directory at ``offset``, or of it the ``wanted`` tags, and of these the values of at most ``longest`` bytes;
-    struct.error if it lies outside the block.
+    """The directory at ``offset``, or of it the ``wanted`` tags with values of at most ``longest`` bytes ``among`` its
+    first entries; struct.error if it lies outside the block.
 
     Left out are also entries of unknown type, those outside the block, and those beyond the block's own size
     in sum: they would share bytes, and a small file must not become many large values. The 8 byte numbers of
@@ -89,7 +90,7 @@ def read(
     entries: dict[int, Entry] = {}
     left = len(block)
     most = left if longest is None else longest
-    for index in range(min(count, _MOST_ENTRIES)):
+    for index in range(min(count, among)):
         entry = at + (head + inline) * index
         tag, kind, length = struct.unpack_from(entry_format, block, entry)
         size = sizes.get(kind, 0) * length

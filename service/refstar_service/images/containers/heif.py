@@ -42,7 +42,7 @@ class _Meta:
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # item -> (start, length)s
     properties: list[tuple[bytes, int, int]] = field(default_factory=list)  # (type, start, end)
     of_item: dict[int, list[int]] = field(default_factory=dict)  # item -> indices into properties, from 1
-    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)  # (type, from, to)
+    references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)  # (type, from, to)
 
 
 @dataclass(frozen=True)
@@ -200,14 +200,13 @@ def _meta(data: bytes, start: int, end: int, budget: Budget) -> _Meta:
                 elif inner == b"ipma":
                     _read_associations(data, meta, at, budget)
         elif kind == b"iref":
-            wide = ">I" if version else ">H"
-            size = struct.calcsize(wide)
+            head, wide = (">IH", "I") if version else (">HH", "H")
+            start = struct.calcsize(head)
             for inner, at, until in _boxes(data, body + 4, stop, budget):
-                (item,) = struct.unpack_from(wide, data, at)
-                (count,) = struct.unpack_from(">H", data, at + size)
-                count = min(count, (until - at) // size)
+                item, count = struct.unpack_from(head, data, at)
+                count = min(count, (until - at) // struct.calcsize(wide))
                 budget.spend(count)
-                to = [struct.unpack_from(wide, data, at + size + 2 + size * n)[0] for n in range(count)]
+                to = struct.unpack_from(f">{count}{wide}", data, at + start)
                 meta.references.append((inner, item, to))
     return meta
 
@@ -245,6 +244,8 @@ def _read_locations(data: bytes, meta: _Meta, at: int, idat: int, budget: Budget
         base = number(base_size) + (idat if method == 1 else 0)
         count = number(2)
         budget.spend(1 + count)
+        if count > 1 and not any((index_size if version else 0, offset_size, length_size)):
+            raise _refusal("has pieces that overlap")  # each the whole file, and none takes a byte to say so
         extents = meta.extents.setdefault(item, [])
         for _ in range(count):
             number(index_size if version else 0)

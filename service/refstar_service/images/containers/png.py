@@ -233,12 +233,18 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _profile(body: bytes) -> bytes | None:
     _, _, rest = body.partition(b"\0")
-    inflate = zlib.decompressobj()
+    return _inflate(rest[1:], MOST_PROFILE)
+
+
+def _inflate(packed: bytes, most: int) -> bytes | None:
+    """What was compressed; None where that is damaged or more than ``most`` bytes."""
+    inflating = zlib.decompressobj()
     try:
-        profile = inflate.decompress(rest[1:], MOST_PROFILE)
+        # No encoder makes a text longer than this. Blocks of nothing at all take a second, if there are 20 MB of them.
+        found = inflating.decompress(packed[: most + most // 100 + 100], most)
     except zlib.error:
         return None
-    return profile if inflate.eof else None
+    return found if inflating.eof else None
 
 
 def _numbers(color: dict[bytes, bytes]) -> Colorimetry | None:
@@ -266,13 +272,7 @@ def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes, str]:
     else:
         body = body[1:]
     if packed:
-        inflate = zlib.decompressobj()
-        try:
-            body = inflate.decompress(body, most)
-        except zlib.error:
-            return b"", "utf-8"
-        if not inflate.eof:
-            return b"", "utf-8"
+        body = _inflate(body, most) or b""
     return body, "latin-1" if kind == b"zTXt" else "utf-8"
 
 

@@ -15,7 +15,7 @@ from refstar_service.images.containers.header import Header
 from refstar_service.images.errors import ImageError, RefusalCode
 
 _KIND, _OLD_KIND = _KINDS = 254, 255
-_LONGEST_KIND = 8  # bytes
+_LONGEST_KIND, _KIND_AMONG = 8, 128  # bytes, and entries: they are sorted, and hardly a tag is lower
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _CHANNELS, _STRIP_BYTES = 273, 277, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
@@ -179,7 +179,7 @@ def _pictures(data: bytes) -> tuple[ifd.Layout, list[int]]:
     offset, seen = layout.first, set[int]()
     while not seen or (offset and offset not in seen and len(seen) < _MOST_DIRECTORIES and len(pictures) < 2):
         seen.add(offset)
-        directory = ifd.read(data, layout, offset, wanted=_KINDS, longest=_LONGEST_KIND)
+        directory = ifd.read(data, layout, offset, wanted=_KINDS, longest=_LONGEST_KIND, among=_KIND_AMONG)
         if not _derived(directory, layout.order):
             pictures.append(offset)
         offset = directory.next
