@@ -19,6 +19,7 @@ from refstar_client.resources import WebhookEvent
 
 TOLERANCE = 300.0  # seconds; what is older may have been recorded and sent again by somebody else
 _PREFIX = "whsec_"
+_MOST_DIGITS = 15  # of a timestamp: seconds for 30 million years, which a float holds exactly
 
 
 def verify_webhook(
@@ -43,7 +44,9 @@ def verify_webhook(
         message, moment, offered = (given[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     except KeyError as error:
         raise WebhookError(f"the header {error} is missing: this is no webhook of the service") from None
-    if not moment.isascii() or not moment.isdecimal():
+    if not message.isascii():  # what some servers make of other bytes cannot be encoded
+        raise WebhookError(f"webhook-id is {message[:40]!r}, not an id of the service")
+    if not moment.isascii() or not moment.isdecimal() or len(moment) > _MOST_DIGITS:
         raise WebhookError(f"webhook-timestamp is {moment[:40]!r}, not seconds")
     age = (time.time() if now is None else now) - int(moment)
     if abs(age) > tolerance:
@@ -55,7 +58,7 @@ def verify_webhook(
         raise WebhookError("no signature fits: another secret, or a body that was changed on its way")
     try:
         return WebhookEvent.model_validate({**json.loads(body), "id": message})
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ValueError, TypeError, RecursionError) as error:
         raise WebhookError(f"it is signed, but no event of a restoration: {error}") from error
 
 

@@ -44,6 +44,11 @@ def test_names_of_headers_may_have_capitals() -> None:
         ({"webhook-id": "msg_a2"}, "no signature fits"),
         ({"webhook-timestamp": str(NOW + 1)}, "no signature fits"),
         ({"webhook-timestamp": "soon"}, "not seconds"),
+        ({"webhook-timestamp": "9" * 30}, "not seconds"),
+        ({"webhook-timestamp": "9" * 400}, "not seconds"),
+        ({"webhook-timestamp": "9" * 5000}, "not seconds"),
+        ({"webhook-id": "msg_\udcff"}, "not an id"),
+        ({"webhook-signature": "v1,\udcff"}, "no signature fits"),
         ({"webhook-signature": "v1,AAAA v2,BBBB"}, "no signature fits"),
         ({"webhook-signature": ""}, "no signature fits"),
     ],
@@ -65,9 +70,14 @@ def test_a_changed_body_another_secret_and_an_old_webhook_are_not_believed() -> 
         verify_webhook(BODY, {}, SECRET, now=NOW)
 
 
-def test_a_signed_body_of_something_else_is_not_believed() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{", b"\xff", b"[" * 200_000, b'{"a":' * 200_000, b"9" * 5000, b'{"timestamp": 1e400}'],
+    ids=["list", "cut", "bytes", "nested lists", "nested objects", "digits", "infinite"],
+)
+def test_a_signed_body_of_something_else_is_not_believed(body: bytes) -> None:
     with pytest.raises(WebhookError, match="no event"):
-        verify_webhook(b"[]", headers([SECRET], "msg_a1", NOW, b"[]"), SECRET, now=NOW)
+        verify_webhook(body, headers([SECRET], "msg_a1", NOW, body), SECRET, now=NOW)
 
 
 @pytest.mark.parametrize("secret", ["", "secret", "whsec_", "whsec_*", []])
