@@ -45,15 +45,16 @@ class Bench:
         blobs: BlobStore | None = None,
         transfers: Transfers | None = None,
         transfers_at_once: int = 16,
+        result_ttl: float = 60.0,
     ) -> None:
         self.metrics = WorkerMetrics.on(new_registry())
-        self.queue = JobQueue(redis, stale_after=5)
+        self.queue = JobQueue(redis, stale_after=5, result_ttl=result_ttl)
         self.blobs = blobs or RedisBlobs(redis)
         self.stopping = asyncio.Event()
         self.redis = redis
         self.worker = Worker(
             self.queue,
-            JobFiles(self.blobs, 60),
+            JobFiles(self.blobs, result_ttl),
             {"refstar": Model(restorer, size)},
             WorkerInfo("w", ("refstar",), "cpu", time.time()),
             metrics=self.metrics,

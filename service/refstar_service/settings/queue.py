@@ -36,7 +36,7 @@ class QueueSettings(SettingsGroup):
 
     result_ttl: int = Field(3600, ge=1)
     """Seconds that a finished job and its result are kept. Longer is kinder to slow clients, but keeps people's
-    faces longer."""
+    faces longer. The store deletes a result some minutes later; until then nobody is given it."""
 
     expired_ttl: int = Field(86_400, ge=1)
     """Seconds for which an expired job is still remembered (410 instead of 404, and in lists). Each takes about 1 KB

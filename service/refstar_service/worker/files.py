@@ -17,7 +17,8 @@ from refstar_service.restoration.upload import Upload
 
 @dataclass(frozen=True)
 class JobFiles:
-    """``result_ttl``: seconds that results are kept. Troubles of the store come as it raises them."""
+    """``result_ttl``: seconds that results are kept once their job has ended. Troubles of the store come as it raises
+    them."""
 
     blobs: BlobStore
     result_ttl: float
@@ -36,14 +37,18 @@ class JobFiles:
             uploads.append(Upload(file.name, data, file.sha256))
         return uploads
 
-    async def keep(self, started: Attempt, composed: ComposedPicture, name: str) -> JobResult:
+    async def keep(
+        self, started: Attempt, composed: ComposedPicture, name: str, *, recorded_within: float
+    ) -> JobResult:
         """Write the results of the picture with this file ``name``; do so before the outcome is recorded, so that a
-        recorded one can be fetched. All of them or none."""
-        image = await self._put(started, "result", composed.result, name)
+        recorded one can be fetched. All of them or none. ``recorded_within``: seconds from now on; the time for which
+        a job promises its result begins only then."""
+        ttl = recorded_within + self.result_ttl
+        image = await self._put(started, "result", composed.result, name, ttl)
         if composed.selection is None:
             return JobResult(image, None)
         try:
-            return JobResult(image, await self._put(started, "selection", composed.selection, name))
+            return JobResult(image, await self._put(started, "selection", composed.selection, name, ttl))
         except BlobsUnavailableError:
             with suppress(BlobsUnavailableError):
                 await self.blobs.delete(image.key)
@@ -56,9 +61,11 @@ class JobFiles:
     async def drop_uploads(self, request: Request) -> None:
         await self.blobs.delete(*(file.key for file in request.uploads))
 
-    async def _put(self, started: Attempt, part: str, encoded: EncodedPicture, name: str) -> StoredFile:
+    async def _put(
+        self, started: Attempt, part: str, encoded: EncodedPicture, name: str, ttl: float
+    ) -> StoredFile:
         # The fence in the key: a worker that was overtaken cannot write over the result of the one that won.
         key = f"{started.job_id}/{part}-{started.fence}"
-        await self.blobs.put(key, encoded.data, self.result_ttl)
+        await self.blobs.put(key, encoded.data, ttl)
         digest = hashlib.sha256(encoded.data).hexdigest()
         return StoredFile(key, digest, encoded.media_type, len(encoded.data), name)

@@ -20,13 +20,17 @@ from refstar_service.restoration.stopwatch import Stopwatch
 from refstar_service.threads import Threads
 from refstar_service.worker import story
 from refstar_service.worker.files import JobFiles
-from refstar_service.worker.patience import GaveUpError, Patience
+from refstar_service.worker.patience import PATIENCE, GaveUpError, Patience
 from refstar_service.worker.people import StoredPeople
 from refstar_service.worker.shadows import NOWHERE, Shadows
 from refstar_service.worker.transfers import Transfers
 from refstar_service.worker.work import Work
 
 log = logging.getLogger(__name__)
+
+#: Seconds that may pass until a result that is kept is recorded too, its delivery apart: others of its batch are tried
+#: for PATIENCE, and then the record of them all.
+RECORDED_WITHIN = 2 * PATIENCE
 
 
 class Results:
@@ -127,7 +131,9 @@ class Results:
             work.comparison = await self._patience.wait_for(compare)
             return Outcome.succeeded(NOWHERE, faces=composed.faces, timings=work.seconds)
         keeping = time.monotonic()
-        keep = partial(self._files.keep, work.started, composed, work.request.image.name)
+        within = RECORDED_WITHIN + (self._transfers.timeout if work.output_url else 0.0)
+        name = work.request.image.name
+        keep = partial(self._files.keep, work.started, composed, name, recorded_within=within)
         result = await self._patience.wait_for(keep)
         work.timings["store"] = time.monotonic() - keeping
         self._metrics.observe(work.timings, "store")

@@ -38,12 +38,12 @@ class Transfers:
         self, carrier: Carrier | None, limits: ImageLimits, *, most_bytes: int, timeout: float
     ) -> None:
         self._carrier, self._limits = carrier, limits
-        self._most_bytes, self._timeout = most_bytes, timeout
+        self._most_bytes, self.timeout = most_bytes, timeout
 
     async def download(self, request: Request) -> tuple[Download, ...]:
         """The pictures that a request names by URL, in their order, each as fit as an upload must be. Raises
         StepError."""
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = asyncio.get_running_loop().time() + self.timeout
         room = Room(self._most_bytes - request.bytes)
         fetching = [
             asyncio.create_task(self._fetch(label, file, room, deadline))
@@ -58,7 +58,7 @@ class Transfers:
 
     async def deliver(self, url: str, picture: EncodedPicture) -> float:
         """Put the result there; returns when, in unix seconds. Raises StepError."""
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = asyncio.get_running_loop().time() + self.timeout
         try:
             await self._required("output_url").put(url, picture.data, picture.media_type, deadline)
         except TransferError as error:
@@ -80,7 +80,7 @@ class Transfers:
             case Trouble.REFUSED:
                 return f"{label}: The URL, or where it leads, may not be called: {error.detail}."
             case Trouble.TOO_LATE:
-                return f"{label}: Its server {error.detail}; there are {self._timeout:g} s."
+                return f"{label}: Its server {error.detail}; there are {self.timeout:g} s."
             case Trouble.TOO_LARGE:
                 return f"{label}: Its server {error.detail}; the limit is {self._limits.max_bytes}."
             case Trouble.NO_ROOM:

@@ -243,6 +243,18 @@ async def test_a_result_is_put_where_it_is_wanted_before_the_job_has_succeeded(r
     assert "deliver" in job.timings
 
 
+async def test_a_result_is_there_until_its_job_expires_however_long_its_delivery_took(redis: Redis) -> None:
+    bench = Bench(redis, Inverting(), transfers=transfers(), result_ttl=1.0)
+    async with serve_files(face=picture(7)) as server:
+        server.pause = 0.6
+        await bench.submit_urls("far", server.url("/face"), (), server.url("/out"))
+        async with bench.working():
+            job = await bench.ended("far")
+            assert job.result is not None
+            await asyncio.sleep(job.expires_at - time.time() - 0.3)
+            assert await bench.blobs.get(job.result.image.key) == server.files["/out"]
+
+
 @pytest.mark.parametrize(
     ("reply", "code", "says"),
     [

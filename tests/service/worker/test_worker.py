@@ -18,6 +18,7 @@ from refstar_service.jobs import (
 )
 from refstar_service.restoration.upload import Upload
 from refstar_service.worker import results
+from refstar_service.worker.patience import PATIENCE
 from worker_bench import PHOTOGRAPH, Bench, picture
 
 
@@ -38,6 +39,17 @@ async def test_every_job_gets_its_own_result_and_inputs_go(redis: Redis) -> None
     assert sum(restorer.batches) == 20
     assert max(restorer.batches) > 1  # faces of different jobs shared a batch
     assert not [key async for key in redis.scan_iter("*/0")]
+
+
+async def test_a_result_is_stored_for_longer_than_its_job_says(redis: Redis) -> None:
+    """It is stored before the job ends, and until that is recorded, Redis may be away for a while."""
+    bench = Bench(redis, Inverting())
+    await bench.submit("job", picture(1))
+    async with bench.working():
+        job = await bench.ended("job")
+        assert job.result is not None
+        left = await redis.pttl(f"refstar:blob:{job.result.image.key}")
+    assert time.time() + left / 1000 > job.expires_at + PATIENCE
 
 
 async def test_faces_of_one_and_of_several_jobs_are_restored_side_by_side(redis: Redis) -> None:
