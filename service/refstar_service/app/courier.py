@@ -44,7 +44,7 @@ def build_courier(
     reach = webhook_reach(settings)
     return Courier(
         # What a live courier still tries must not come due for another.
-        Notices(redis, lease=settings.webhook_timeout + 40),
+        Notices(redis, lease=settings.webhook_timeout + 40, defer=settings.webhook_timeout),
         queue,
         Sender(reach=reach, timeout=settings.webhook_timeout),
         secrets,

@@ -8,9 +8,9 @@ import asyncio
 import json
 import logging
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter, time
 from typing import Any
 
@@ -21,6 +21,7 @@ from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.outgoing.endpoint import WEBHOOKS, EndpointError, Reach, parse_endpoint
 from refstar_service.webhooks import signing
 from refstar_service.webhooks.notices import Notice, Notices
+from refstar_service.webhooks.places import Places
 from refstar_service.webhooks.sender import Answer, DeliveryError, Sender
 
 #: Seconds from one attempt to the next, as Standard Webhooks recommends: ten attempts in three days.
@@ -67,15 +68,19 @@ class Courier:
         self._grace = grace
         self._looked = looked
         self._under_way: set[asyncio.Task[None]] = set()
-        self._owners: Counter[str] = Counter()
+        self._places = Places(AT_ONCE_OF_ONE_OWNER)
+        self._awaited = asyncio.Event()  # a place is free that somebody waits for
 
     async def run(self, stopping: asyncio.Event) -> None:
         stop = asyncio.create_task(stopping.wait())
         try:
             while not stopping.is_set():
+                self._awaited.clear()
                 pause = await self._look()
                 if pause > 0:
-                    await asyncio.wait((stop,), timeout=pause)
+                    awaited = asyncio.create_task(self._awaited.wait())
+                    await asyncio.wait((stop, awaited), timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                    awaited.cancel()
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=self._grace)
         finally:
@@ -90,25 +95,32 @@ class Courier:
         if free <= 0:
             await asyncio.wait(self._under_way, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
             return 0.0
+        places, waiting = self._places, self._places.next(free)
         try:
-            notices = await self._notices.take(free)
+            found = await self._notices.take(free, places=places.each, left=places.left, waiting=waiting)
         except RedisError as error:
             log.warning("redis: %s; webhooks wait", error)
+            places.remember(waiting)
             return RETRY_REDIS_AFTER
         self._looked()
-        for notice in notices:
+        places.remember(found.deferred)
+        for notice in found.notices:
+            places.take(notice.owner)
             task = asyncio.create_task(self._handle(notice))
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-        return 0.0 if len(notices) == free else LOOK_EVERY
+            task.add_done_callback(partial(self._ended, notice.owner))
+        again = found.more or places.wanted or len(found.notices) == free
+        return 0.0 if again else LOOK_EVERY
+
+    def _ended(self, owner: str, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._places.free(owner)
+        if self._places.wanted:
+            self._awaited.set()
 
     async def _handle(self, notice: Notice) -> None:
-        self._owners[notice.owner] += 1
         try:
-            if self._owners[notice.owner] > AT_ONCE_OF_ONE_OWNER:
-                await self._notices.put_back(notice, LOOK_EVERY, tried=False)
-            else:
-                await self._deliver(notice)
+            await self._deliver(notice)
         except asyncio.CancelledError:
             await self._notices.put_back(notice, 0.0, tried=False)
             raise
@@ -117,10 +129,6 @@ class Courier:
             log.warning("redis: %s; the webhook of %s comes again", error, notice.job_id)
         except Exception:
             log.exception("the webhook of %s", notice.job_id)
-        finally:
-            self._owners[notice.owner] -= 1
-            if not self._owners[notice.owner]:
-                del self._owners[notice.owner]
 
     async def _deliver(self, notice: Notice) -> None:
         secrets = await self._secrets(notice.owner)

@@ -5,7 +5,7 @@ delivered or given up. Taking one only moves the moment at which it is due; who 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -20,6 +20,7 @@ _KEEP_BODY = load_script("webhooks.keep_body")
 _FORGET = load_script("webhooks.forget")
 _PUT_BACK = load_script("webhooks.put_back")
 
+LOOKED_AT = 256  # notices in one step; Redis does nothing else meanwhile
 OFF_FOR = 7 * 86_400  # seconds that an endpoint which answered 410 is left alone
 
 
@@ -37,19 +38,51 @@ class Notice:
     lease: str
 
 
-class Notices:
-    """`lease`: seconds after which a notice that was taken and not settled is due again."""
+@dataclass(frozen=True)
+class Deferred:
+    """A notice whose owner had no place. `due`: when it comes due by itself, as Redis has it."""
 
-    def __init__(self, redis: Redis, *, lease: float = 60.0, prefix: str = "refstar") -> None:
+    job_id: str
+    owner: str
+    due: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`deferred`: those that were passed over. `more`: whether others may be due that were not looked at."""
+
+    notices: list[Notice]
+    deferred: list[Deferred]
+    more: bool
+
+
+class Notices:
+    """`lease`: seconds after which a notice that was taken and not settled is due again. `defer`: after which one that
+    was passed over is, if nobody asks for it before."""
+
+    def __init__(
+        self, redis: Redis, *, lease: float = 60.0, defer: float = 20.0, prefix: str = "refstar"
+    ) -> None:
         self._redis = redis
-        self._lease = lease
+        self._lease, self._defer = lease, defer
         self._keys = Keys(prefix)
         self._scripts = ScriptRunner(redis)
 
-    async def take(self, n: int) -> list[Notice]:
-        """Up to `n` that are due, the longest overdue first."""
-        rows = await self._scripts.run(_TAKE, [self._keys.notices], [n, self._lease, token_hex(8)])
-        return [_notice(row) for row in rows]
+    async def take(
+        self, n: int, *, places: int, left: Mapping[str, int], waiting: Sequence[Deferred] = ()
+    ) -> Taken:
+        """Up to `n`: of those that were deferred and are asked for now, as far as nobody else has looked at them, and
+        of those that are due, the longest overdue first. No more of an owner than there are `places` for each, or are
+        `left` of them: the others are deferred, for all couriers."""
+        owners = [part for owner, free in left.items() for part in (owner, free)]
+        asked = [part for one in waiting for part in (one.job_id, one.due)]
+        values = [n, self._lease, token_hex(8), places, self._defer, LOOKED_AT, len(left), *owners, *asked]
+        taken, deferred, more = await self._scripts.run(_TAKE, [self._keys.notices], values)
+        return Taken(
+            [_notice(row) for row in taken],
+            [Deferred(*(part.decode() for part in row)) for row in deferred],
+            bool(more),
+        )
 
     async def keep_body(self, notice: Notice, body: bytes) -> bytes:
         """Make this the notice's body unless it has one; returns the one it has."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from refstar_service.access.key import new_webhook_secret
 from refstar_service.jobs import JobQueue, Outcome, RestoreRequest
 from refstar_service.webhooks.courier import AT_ONCE_OF_ONE_OWNER, SCHEDULE
-from refstar_service.webhooks.notices import Notices
+from refstar_service.webhooks.notices import LOOKED_AT, Notices
 from webhook_receiver import Listen, status
 
 
@@ -215,6 +215,45 @@ async def test_one_owner_s_slow_servers_leave_room_for_others(
         assert slow.most_open == AT_ONCE_OF_ONE_OWNER
 
 
+async def test_more_than_one_look_at_what_is_due_does_not_hide_others(
+    ended: Any, courier: Any, listen: Listen, success: Outcome
+) -> None:
+    slow, quick = await listen(""), await listen()
+    for number in range(LOOKED_AT + AT_ONCE_OF_ONE_OWNER + 4):
+        await ended(f"slow-{number}", success, slow.url, owner="slow")
+    await ended("quick", success, quick.url, owner="quick")
+    async with courier():
+        await quick.got(1, within=1)
+
+
+async def test_what_waits_for_one_owner_s_slow_servers_is_not_looked_at_again(
+    ended: Any, courier: Any, listen: Listen, success: Outcome, redis: Redis
+) -> None:
+    slow = await listen("")
+    for number in range(AT_ONCE_OF_ONE_OWNER + 20):
+        await ended(f"slow-{number}", success, slow.url, owner="slow")
+    async with courier():
+        await slow.got(AT_ONCE_OF_ONE_OWNER)
+        await asyncio.sleep(0.2)
+        await redis.config_resetstat()
+        await asyncio.sleep(0.5)
+        asked = await redis.info("commandstats")
+    assert "cmdstat_zrangebyscore" in asked  # what is due is looked for all the time
+    assert not asked.keys() & {"cmdstat_zadd", "cmdstat_hmget", "cmdstat_hset"}
+
+
+async def test_what_waits_for_a_place_gets_it_as_soon_as_one_is_free(
+    ended: Any, courier: Any, listen: Listen, success: Outcome, notices: Notices, redis: Redis
+) -> None:
+    receiver = await listen()
+    for number in range(5 * AT_ONCE_OF_ONE_OWNER):
+        await ended(f"job-{number}", success, receiver.url, owner="a")
+    async with courier():
+        await nothing_owed(notices, redis)
+    assert receiver.most_open <= AT_ONCE_OF_ONE_OWNER
+    assert len(receiver.received) == 5 * AT_ONCE_OF_ONE_OWNER
+
+
 async def test_what_is_owed_is_counted_by_owner(
     ended: Any, courier: Any, listen: Listen, success: Outcome, notices: Notices, redis: Redis
 ) -> None:
@@ -237,4 +276,5 @@ async def test_a_notice_is_due_the_moment_its_job_ends(
 ) -> None:
     for number in range(30):  # a moment rounded to milliseconds lies ahead of half of them
         await ended(f"job-{number}", success, "http://127.0.0.1:9/")
-        assert [notice.job_id for notice in await notices.take(1)] == [f"job-{number}"]
+        taken = await notices.take(1, places=1, left={})
+        assert [notice.job_id for notice in taken.notices] == [f"job-{number}"]

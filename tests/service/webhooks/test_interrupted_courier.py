@@ -37,7 +37,7 @@ async def test_a_full_redis_does_not_keep_what_is_owed(
 ) -> None:
     receiver = await listen(status(500), status(204))
     await ended("one", success, receiver.url)
-    (notice,) = await notices.take(1)
+    (notice,) = (await notices.take(1, places=1, left={})).notices
     await notices.keep_body(notice, b"{}")
     await notices.put_back(notice, 0.0, tried=False)
     before = (await redis.config_get("maxmemory"))["maxmemory"]
@@ -61,12 +61,12 @@ async def test_an_outage_of_redis_only_delays(
     receiver = await listen()
     take, failures = notices.take, 2
 
-    async def flaky(n: int) -> Any:
+    async def flaky(n: int, **options: Any) -> Any:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise RedisConnectionError("redis is away")
-        return await take(n)
+        return await take(n, **options)
 
     monkeypatch.setattr("refstar_service.webhooks.courier.RETRY_REDIS_AFTER", 0.01)
     monkeypatch.setattr(notices, "take", flaky)
@@ -94,7 +94,7 @@ async def main():
     redis = Redis.from_url(sys.argv[1])
     here = Reach(parse_networks("127.0.0.0/8"), (range(1, 65_536),))
     courier = Courier(
-        Notices(redis, lease=1.0), JobQueue(redis), Sender(reach=here), secrets,
+        Notices(redis, lease=1.0, defer=1.0), JobQueue(redis), Sender(reach=here), secrets,
         CourierMetrics.on(CollectorRegistry()), reach=here,
     )
     await courier.run(asyncio.Event())
