@@ -11,9 +11,9 @@ from refstar_service.settings.group import KIB, MIB, SettingsGroup, split_list
 
 
 class GatewaySettings(SettingsGroup):
-    """The gateway's door, and the limits of requests, some of which workers apply too."""
+    """Access to the gateway, and the limits of requests, some of which workers apply too."""
 
-    # ---- the gateway's door
+    # ---- access to the gateway
 
     host: str = "127.0.0.1"
     """Address that the gateway listens on. By default, only this machine can connect. With `0.0.0.0`, everybody who
@@ -54,18 +54,20 @@ class GatewaySettings(SettingsGroup):
     """Longest `Prefer: wait=n`, in seconds. Longer waits save polling, but hold connections that proxies may close."""
 
     max_waits: int = Field(1000, ge=1)
-    """Most requests that one gateway lets wait (`Prefer: wait=n`) at the same time, of which each API key has a share:
-    alone half of them, less if others wait too. Further ones are answered at once, as if they had not asked to."""
+    """Maximum number of requests that one gateway lets wait (`Prefer: wait=n`) at the same time, of which each API key
+    has a share: alone half of them, less if others wait too. Further ones are answered at once, as if they had not
+    asked to."""
 
     max_event_streams: int = Field(1000, ge=1)
-    """Most event streams that one gateway keeps open at the same time, of which each API key has a share as of
-    `max_waits`; further ones receive 503. Each takes a connection and about 50 KB of memory."""
+    """Maximum number of event streams that one gateway keeps open at the same time, of which each API key has a share
+    as of `max_waits`; further ones receive 503. Each takes a connection and about 50 KB of memory."""
 
     max_connections: int = Field(4096, ge=16)
-    """Most connections to one gateway at the same time. When there are more, the one that has been idle for longest is
-    closed; if none is idle, the new one receives 503. Each API key has a share of the requests in progress, as of
-    `max_waits`. A connection needs two open files: the gateway raises its limit (`ulimit -n`) as far as it may, and
-    otherwise keeps fewer connections and says so. Waits and event streams take at most a quarter of them each."""
+    """Maximum number of connections to one gateway at the same time. When there are more, the one that has been idle
+    for longest is closed; if none is idle, the new one receives 503. Each API key has a share of the requests in
+    progress, as of `max_waits`. A connection needs two open files: the gateway raises its limit (`ulimit -n`) as far as
+    it may, and otherwise keeps fewer connections and says so. Waits and event streams take at most a quarter of them
+    each."""
 
     # ---- what one request may ask for
 
@@ -73,7 +75,8 @@ class GatewaySettings(SettingsGroup):
     """Largest file in a request, in bytes. Reading stops at the limit."""
 
     max_image_pixels: int = Field(52_000_000, ge=256, le=89_000_000)
-    """Most pixels in one picture, according to its header. A decoded pixel takes 3 to 12 bytes in the worker."""
+    """Maximum number of pixels in one picture, according to its header. A decoded pixel takes 3 to 12 bytes in the
+    worker."""
 
     max_image_side: int = Field(16_384, ge=16)
     """Longest side of a picture, in pixels."""
@@ -82,16 +85,17 @@ class GatewaySettings(SettingsGroup):
     """Shortest side of a picture, in pixels. Smaller pictures show no usable face."""
 
     max_references: int = Field(8, ge=0, le=8)
-    """Most references in one request; a model may take fewer. A reference that the worker has not seen before costs
-    one encoding."""
+    """Maximum number of references in one request; a model may take fewer. A reference that the worker has not seen
+    before costs one encoding."""
 
     max_request_bytes: int = Field(64 * MIB, ge=2 * KIB)
     """Largest request body, in bytes, chunked or not. Multiplied by `max_uploads_at_once`, it bounds the memory of
     the gateway."""
 
     max_uploads_at_once: int = Field(16, ge=1)
-    """Most request bodies that one gateway holds at the same time, of which each API key has a share as of `max_waits`;
-    further requests receive 503. The gateway needs up to this number times `max_request_bytes` of memory."""
+    """Maximum number of request bodies that one gateway holds at the same time, of which each API key has a share as of
+    `max_waits`; further requests receive 503. The gateway needs up to this number times `max_request_bytes` of
+    memory."""
 
     upload_timeout: float = Field(60.0, gt=0)
     """Seconds within which a request body must arrive. Shorter timeouts cut off slow connections; longer ones let

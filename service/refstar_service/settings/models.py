@@ -38,8 +38,8 @@ class ModelSettings(SettingsGroup):
     that holds one, else from the package. Gateways and workers must see the same models."""
 
     default_models: str = ""
-    """Which version requests get that name a model without a version, as `NAME@VERSION`, separated by commas, such as
-    `refstar@0.3.3`. Default: of each name the highest version that is neither `canary` nor `shadow`. Gateways and
+    """The version of a model for requests that name no version, as `NAME@VERSION`, separated by commas, such as
+    `refstar@0.3.3`. Default: the highest version of each model that is neither `canary` nor `shadow`. Gateways and
     workers read it."""
 
     canary: str = ""
@@ -55,8 +55,8 @@ class ModelSettings(SettingsGroup):
     shadow. One per name, and `default_models` must name the version that is in use."""
 
     shadow_queue: int = Field(16, ge=0)
-    """Most restorations that wait to be done once more by a `shadow`; further ones are left out. While they wait, their
-    uploads stay stored."""
+    """Maximum number of restorations that wait to be done once more by a `shadow`; further ones are left out. While
+    they wait, their uploads stay stored."""
 
     detector: Path | None = None
     """A YuNet network (an `.onnx` file as published in the OpenCV zoo) to find faces with, instead of the shipped

@@ -30,8 +30,8 @@ class OutgoingSettings(SettingsGroup):
     """Seconds that a receiver has to respond to a webhook. After that, the attempt has failed and is repeated later."""
 
     webhook_backlog: int = Field(1000, ge=1)
-    """Most undelivered webhooks of one API key. When it is reached, restorations with a `webhook_url` are refused
-    until some have been delivered or given up. Each takes about 2 KB of Redis for up to three days."""
+    """Maximum number of undelivered webhooks of one API key. When it is reached, restorations with a `webhook_url` are
+    refused until some have been delivered or given up. Each takes about 2 KB of Redis for up to three days."""
 
     webhook_courier: bool = True
     """Whether gateways deliver webhooks. With `false`, only `refstar courier` processes do, which can run in a
@@ -59,7 +59,7 @@ class OutgoingSettings(SettingsGroup):
     again for the delivery of its result. A restoration that waits for them holds one of `transfers_at_once`."""
 
     url_redirects: int = Field(3, ge=0, le=10)
-    """Most redirects that are followed on the way to a picture. Each is checked like the URL itself."""
+    """Maximum number of redirects that are followed on the way to a picture. Each is checked like the URL itself."""
 
     transfers_at_once: int = Field(16, ge=1)
     """Restorations of one worker that may wait for pictures from URLs at the same time, and as many that may wait for

@@ -15,5 +15,5 @@ class PeopleSettings(SettingsGroup):
     faces longer."""
 
     max_people: int = Field(1000, ge=1)
-    """Most people stored per API key, or in total in open mode; fewer if those would not fit into half of
+    """Maximum number of people stored per API key, or in total in open mode; fewer if those would not fit into half of
     `storage_bytes`, at 4 MiB for each of `max_references`: 256 people with 16 GiB."""

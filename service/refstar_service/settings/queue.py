@@ -13,18 +13,19 @@ class QueueSettings(SettingsGroup):
     # ---- the queue
 
     queue_limit: int = Field(1000, ge=1)
-    """Most jobs that are queued or running; further ones receive 429. A longer queue refuses fewer requests, but
-    clients wait longer."""
+    """Maximum number of jobs that are queued or running; further ones receive 429. A longer queue refuses fewer
+    requests, but clients wait longer."""
 
     storage_bytes: int | None = Field(None, ge=MIB)
-    """Most bytes that all pictures may take: uploads, results (before they exist, what they may take at the most) and
-    stored people. When it is reached, results that were downloaded longest ago, but at least a minute ago, expire
-    before their time; without any, new jobs receive 429 (`storage-full`). An API key may hold as much as is left beside
-    what it holds: alone half of it, two keys a third each. Default: 16 GiB with `blobs=directory`, 64 GiB with `s3`,
-    4 GiB with `redis`, where `redis_memory_share` is the limit that counts."""
+    """Maximum number of bytes that all pictures may take: uploads, results (before they exist, what they may take at
+    the most) and stored people. When it is reached, results that were downloaded longest ago, but at least a minute
+    ago, expire before their time; without any, new jobs receive 429 (`storage-full`). An API key may hold as much as is
+    left beside what it holds: alone half of it, two keys a third each. Default: 16 GiB with `blobs=directory`, 64 GiB
+    with `s3`, 4 GiB with `redis`, where `redis_memory_share` is the limit that counts."""
 
     storage_bytes_per_key: int = Field(0, ge=0)
-    """Most bytes that the pictures of one API key may take; 0 means no limit but its share of `storage_bytes`."""
+    """Maximum number of bytes that the pictures of one API key may take; 0 means no limit but its share of
+    `storage_bytes`."""
 
     redis_memory_share: float = Field(0.8, gt=0, le=0.95)
     """Share of the `maxmemory` of Redis that may be in use or reserved for the results of accepted jobs; beyond it,

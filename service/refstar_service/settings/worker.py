@@ -53,21 +53,21 @@ class WorkerSettings(SettingsGroup):
     slower."""
 
     gpu_memory_mb: int = Field(0, ge=0)
-    """Most GPU memory for each graph of a model, in MiB, on `cuda`; 0 means all there is. A batch that does not fit
+    """Maximum GPU memory for each graph of a model, in MiB, on `cuda`; 0 means all there is. A batch that does not fit
     is split in half, and the worker continues with smaller batches."""
 
     max_batch: int = Field(8, ge=1, le=64)
-    """Most jobs that a worker takes at a time. On a GPU, also the most faces in one inference; throughput grows up
-    to about 16."""
+    """Maximum number of jobs that a worker takes at a time. On a GPU, also the most faces in one inference; throughput
+    grows up to about 16."""
 
     faces_per_inference: int = Field(0, ge=0, le=64)
-    """Most faces in one inference. 0: `max_batch` on a GPU and one on a CPU, where more gain nothing with the
-    shipped model and take more memory."""
+    """Maximum number of faces in one inference. 0: `max_batch` on a GPU and one on a CPU, where more gain nothing with
+    the shipped model and take more memory."""
 
     max_batch_pixels: int = Field(100_000_000, ge=1_000_000)
-    """Most pixels in the pictures and results of one batch. A larger batch is processed in portions, and a larger
-    picture on its own. A worker has up to five portions in memory, at 3 to 4 bytes per pixel, and twice that while
-    it decodes: 100 million pixels take up to 2 GB. A lower limit makes large photographs slower."""
+    """Maximum number of pixels in the pictures and results of one batch. A larger batch is processed in portions, and a
+    larger picture on its own. A worker has up to five portions in memory, at 3 to 4 bytes per pixel, and twice that
+    while it decodes: 100 million pixels take up to 2 GB. A lower limit makes large photographs slower."""
 
     feature_cache_bytes: int = Field(256 * MIB, ge=0)
     """Memory for the encoded features of references, for all models together, in bytes. The least recently used are

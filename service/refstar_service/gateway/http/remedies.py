@@ -57,10 +57,10 @@ _REMEDIES: Mapping[ProblemType, str] = {
         "only fails because of this if its model needs a reference and has no other."
     ),
     ProblemType.REFERENCE_STRANGER: (
-        "The request has `stranger=refuse`; `same_person` in `faces` says of each reference how probably it shows the "
-        "person of the face. Send one of the right person. With `stranger=ignore`, hardly anything is taken from such "
-        "a reference. If you know that it is the same person, `stranger=use` uses it all the same. A face that can "
-        "hardly be recognized is easily taken for somebody else's."
+        "The request has `stranger=refuse`; `same_person` in `faces` gives, for each reference, the probability that "
+        "it shows the person of the face. Send one of the right person. With `stranger=ignore`, hardly anything is "
+        "taken from such a reference. If you know that it is the same person, `stranger=use` uses it all the same. "
+        "A face that can hardly be recognized is easily taken for somebody else's."
     ),
     ProblemType.REFERENCE_SURPLUS: (
         "The reference was left out, because only so many are used and others are sharper. `GET /v1/models` lists "
@@ -183,7 +183,7 @@ _REMEDIES: Mapping[ProblemType, str] = {
         "with a user name or a password are refused: use a presigned URL, or send the file."
     ),
     ProblemType.IMAGE_URL_UNREACHABLE: (
-        "It was tried several times; `detail` says what came of the last one. Check the URL and the server's "
+        "It was tried several times; `detail` says how the last attempt ended. Check the URL and the server's "
         "certificate, and submit the restoration again."
     ),
     ProblemType.IMAGE_URL_REJECTED: (
@@ -198,7 +198,7 @@ _REMEDIES: Mapping[ProblemType, str] = {
         "`detail` says why. The rules are those for URLs of pictures (`REFSTAR_URL_NETWORKS`, `REFSTAR_URL_PORTS`)."
     ),
     ProblemType.OUTPUT_URL_UNREACHABLE: (
-        "The server of `output_url` was tried several times; `detail` says what came of the last one. The picture was "
+        "The server of `output_url` was tried several times; `detail` says how the last attempt ended. The picture was "
         "restored, but nothing is kept: submit the restoration again, or without `output_url` to download the result."
     ),
     ProblemType.OUTPUT_URL_REJECTED: (

@@ -50,7 +50,7 @@ class RestorationOptions(BaseModel):
 
     person: list[Annotated[str, Field(max_length=64)]] = Field([], max_length=MOST_PEOPLE)
     """ID of a stored person whose references are used. Repeat the field for each person in the photograph: every face
-    is given the references of the person it is likest to, or none. Leave out `references`."""
+    is given the references of the person that it most likely shows, or none. Leave out `references`."""
 
     webhook_url: str | None = Field(None, max_length=LONGEST_URL)
     """An https:// URL that receives a POST when the restoration ends, following Standard Webhooks. It is signed with
