@@ -192,8 +192,12 @@ class Restorer:
     def forget(self, key: str) -> None:
         """What was remembered under this key is no longer."""
         self.cache.drop(self._cache_key(key))
-        for picture in [one for one in list(self._at_hand) if one.key == key]:
-            self._at_hand.pop(picture, None)
+        # By its references, which are listed in one step: going through it fails when another thread adds to it, or a
+        # job ends.
+        for reference in self._at_hand.keyrefs():
+            picture = reference()
+            if picture is not None and picture.key == key:
+                self._at_hand.pop(picture, None)
 
     def encode(self, pictures: Sequence[ReferencePicture]) -> list[Features]:
         """Features of references, which are remembered from now on. Raises ValueError if the model takes none."""

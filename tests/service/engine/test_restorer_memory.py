@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import sys
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +212,40 @@ def test_references_are_encoded_once_a_job_even_with_little_memory(
     restorer.forget(encoded[0])
     restorer.restore(job)
     assert len(encoded) == 2
+
+
+def test_a_reference_is_forgotten_while_other_threads_restore(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = Restorer(load_manifest(folder), threads=1)
+    picture = tasks(1)[0].references[0]
+    features = restorer.encode([picture])[0]
+    waiting = [ReferencePicture(str(number), picture.pixels) for number in range(1000)]
+    restorer._at_hand.update(dict.fromkeys(waiting, features))
+    begun, over = threading.Event(), threading.Event()
+
+    def restore_others() -> None:
+        """As the threads of the model do: what a round was given is at hand for as long as its jobs are there."""
+        while not over.is_set():
+            job = [ReferencePicture("other", picture.pixels) for _ in range(16)]
+            restorer._at_hand.update((one, features) for one in job)
+            begun.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as others:
+            others.submit(restore_others)
+            assert begun.wait(10)
+            try:
+                for _ in range(300):
+                    restorer._at_hand[picture] = features
+                    restorer.forget(picture.key)
+                    assert picture not in restorer._at_hand
+            finally:
+                over.set()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def counting(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
