@@ -163,3 +163,24 @@ async def test_workers_are_present_for_as_long_as_they_say(queue: JobQueue) -> N
     assert await queue.workers() == [first, second]
     await queue.withdraw_worker("second")
     assert await queue.workers() == [first]
+
+
+async def test_a_message_that_cannot_be_read_ends_no_wait(
+    queue: JobQueue,
+    redis: Redis,
+    request_for_jobs: RestoreRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "RECONNECT_AFTER", 0.01)
+    await queue.submit("one", request_for_jobs)
+    waiting = asyncio.create_task(queue.wait("one", 20))
+    await asyncio.sleep(0.05)
+    await redis.publish("{refstar}:changes", "what is this")
+    await redis.publish("{refstar}:changes", "this")
+    await asyncio.sleep(0.1)
+    before = time.monotonic()
+    await queue.cancel("one")
+    job = await waiting
+    assert job is not None
+    assert job.status is JobStatus.CANCELED
+    assert time.monotonic() - before < 3

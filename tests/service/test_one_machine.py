@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from refstar_service import tracing
 from refstar_service.app import event_loop as loop
+from refstar_service.app import processes
 from refstar_service.app import serve as one_machine
+from refstar_service.settings import Settings
 
 
 async def _begun(program: str) -> Process:
@@ -101,3 +103,24 @@ def test_what_a_serve_imports_before_its_worker_begins_is_little() -> None:
     ).stdout
     heavy = {"redis", "fastapi", "numpy", "cv2", "PIL", "onnxruntime", "prometheus_client"}
     assert not heavy & set(loaded.split())
+
+
+def test_a_service_that_can_start_no_worker_any_more_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of going on without one, unseen until somebody stops it."""
+    programs, ended = ["raise SystemExit(1)"], []
+
+    async def begin(settings: Settings) -> Process:
+        if not programs:
+            raise OSError("Resource temporarily unavailable")
+        return await _begun(programs.pop())
+
+    async def serve(settings: Settings, url: str, *, stopping: asyncio.Event, **_: object) -> None:
+        await asyncio.wait_for(stopping.wait(), 5)
+        ended.append(settings)
+
+    monkeypatch.setattr(one_machine, "_begin_worker", begin)
+    monkeypatch.setattr(one_machine, "RESTART_AFTER", (0.01,))
+    monkeypatch.setattr(processes, "run_gateway", serve)
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        loop.run(one_machine.run_all(Settings(redis_url="redis://127.0.0.1:1/0")))
+    assert ended

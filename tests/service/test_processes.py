@@ -1,14 +1,15 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from refstar_service.app import event_loop as loop
+from refstar_service.app import processes
 from refstar_service.app.processes import swept_store
-from refstar_service.blobs import DirectoryBlobs
+from refstar_service.blobs import BlobsUnavailableError, DirectoryBlobs
 from refstar_service.blobs.s3 import S3Blobs
 from refstar_service.jobs import JobQueue
 from refstar_service.redis.client import connect
@@ -67,3 +68,24 @@ async def _of_a_connection_closed_between_its_check_and_its_use(url: str) -> int
 
 def test_a_connection_that_closes_at_the_wrong_moment_costs_nobody_an_error(redis_server: str) -> None:
     assert loop.run(_of_a_connection_closed_between_its_check_and_its_use(redis_server)) == 1
+
+
+async def test_a_store_that_cannot_be_swept_once_is_swept_again(caplog: pytest.LogCaptureFixture) -> None:
+    swept = asyncio.Event()
+
+    class Store(DirectoryBlobs):
+        sweep_every = 0.01
+        troubles: ClassVar[list[Exception]] = [ValueError("not foreseen"), BlobsUnavailableError("away")]
+
+        async def sweep(self) -> int:
+            if self.troubles:
+                raise self.troubles.pop()
+            swept.set()
+            return 0
+
+    sweeper = asyncio.create_task(processes._sweep(Store(Path("nowhere"))))
+    async with asyncio.timeout(5):
+        await swept.wait()
+    sweeper.cancel()
+    assert "not foreseen" in caplog.text
+    assert "away" in caplog.text

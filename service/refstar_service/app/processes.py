@@ -86,6 +86,8 @@ async def _sweep(blobs: SweptBlobStore) -> None:
             await blobs.sweep()
         except BlobsUnavailableError as error:
             log.warning("expired blobs could not be deleted: %s", error)
+        except Exception:
+            log.exception("expired blobs could not be deleted")  # nobody would see that this task has ended
         await asyncio.sleep(blobs.sweep_every)
 
 

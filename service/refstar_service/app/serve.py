@@ -45,6 +45,8 @@ async def run_all(settings: Settings) -> None:
         keepers = [asyncio.create_task(_keep_worker(settings, worker, url, stopping, embedded))]
         if embedded is not None:
             keepers.append(asyncio.create_task(_watch_redis(embedded, stopping)))
+        for keeper in keepers:  # whatever ended one: what it kept is gone, and nobody would see it
+            keeper.add_done_callback(lambda _: stopping.set())
         try:
             await run_gateway(
                 settings, url, started=lambda port: _print_address(settings, port), stopping=stopping

@@ -84,8 +84,15 @@ class Changes:
                 try:
                     pubsub = pubsub or await self._subscribe()
                     await self._listen(pubsub)
-                except (RedisError, OSError) as error:
-                    log.warning("lost the subscription to %s (%s); trying again", self._channel, error)
+                except Exception as error:
+                    # Whatever it is: those who wait here would be told nothing any more.
+                    passing = isinstance(error, (RedisError, OSError))
+                    log.warning(
+                        "lost the subscription to %s (%s); trying again",
+                        self._channel,
+                        error,
+                        exc_info=None if passing else error,
+                    )
                     if pubsub is not None:
                         await _close(pubsub)
                         pubsub = None

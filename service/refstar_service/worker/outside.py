@@ -53,7 +53,8 @@ class Outside:
 
     def take(self) -> list[Work]:
         """Those that can go on to the stages: they have their pictures, or need none and have a place for their result
-        now."""
+        now. Raises what ended a download or a delivery that no job is to blame for."""
+        self._deliveries.take()
         through = self._downloads.take()
         for work in [*self._line]:
             if self._may_begin(work) or self._holdings.is_unwanted(work.job_id):  # it ends at once
@@ -103,7 +104,6 @@ class Outside:
 
     def deliver(self, work: Work, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """As soon as its owner has a place."""
-        self._deliveries.take()
         self._deliveries.begin_in_turn(work, act)
 
     async def end_downloads(self) -> list[Work]:

@@ -360,5 +360,8 @@ class Worker:
                 await act()
             except (RedisError, OSError) as error:
                 log.warning("%s: %s", act.__name__.strip("_"), error)
+            except Exception:
+                # Nobody waits for it: ended by what was not foreseen, it would be missing for as long as this runs.
+                log.exception("%s", act.__name__.strip("_"))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), seconds)

@@ -16,7 +16,7 @@ from refstar_service.jobs import (
     Reservation,
 )
 from refstar_service.jobs.request import input_keys
-from refstar_service.worker import patience
+from refstar_service.worker import patience, pipeline
 from worker_bench import Bench, picture
 
 
@@ -203,3 +203,23 @@ async def test_the_uploads_of_a_job_that_waited_too_long_go_when_a_worker_meets_
         async with asyncio.timeout(5):
             while [key async for key in redis.scan_iter("*blob:late/[ir]*")]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+async def test_what_goes_wrong_beside_the_stages_is_logged_and_tried_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, tried = Bench(redis, Inverting()), asyncio.Event()
+    calls = 0
+
+    async def forget_deleted() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            tried.set()
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(pipeline, "FORGET_EVERY", 0.01)
+    monkeypatch.setattr(bench.worker.people, "forget_deleted", forget_deleted)
+    async with bench.working(), asyncio.timeout(5):
+        await tried.wait()
+    assert "dictionary changed size" in caplog.text

@@ -206,3 +206,20 @@ async def test_an_owner_has_as_many_places_as_are_left_for_others(
     done.set()
     owners = [work.owner or "." for work in await aside.end()]
     assert {owner: owners.count(owner) for owner in owners} == have
+
+
+async def test_a_delivery_that_breaks_without_a_fault_of_its_job_ends_the_worker(
+    redis: Redis, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unseen, it would hold its job for as long as the worker lives: heartbeats keep it from all others."""
+
+    async def fail(works: object) -> None:
+        raise RuntimeError("not foreseen")
+
+    bench = bench_on(redis)
+    monkeypatch.setattr(bench.worker, "_end_jobs", lambda works: fail(works) if works else asyncio.sleep(0))
+    await bench.submit("far", FACE, output_url=server.url("/put"))
+    with pytest.raises(RuntimeError, match="not foreseen"):
+        async with asyncio.timeout(SOON):
+            await bench.worker.run(bench.stopping)
+    await bench.queue.aclose()

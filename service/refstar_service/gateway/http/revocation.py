@@ -54,3 +54,6 @@ class Revocations:
                     # What cannot be read revokes nothing: an outage must not end every stream.
                     log.warning("whether keys were revoked cannot be seen: %s", error)
                     break
+                except Exception:
+                    # Of this key alone: who holds others must be told all the same.
+                    log.exception("whether a key was revoked cannot be seen")
