@@ -2,9 +2,16 @@
 
 from refstar_service.blobs.directory import DirectoryBlobs
 from refstar_service.blobs.redis import RedisBlobs
-from refstar_service.blobs.store import BlobsFullError, BlobStore, BlobsUnavailableError, SweptBlobStore
+from refstar_service.blobs.store import (
+    STORE_ERRORS,
+    BlobsFullError,
+    BlobStore,
+    BlobsUnavailableError,
+    SweptBlobStore,
+)
 
 __all__ = [
+    "STORE_ERRORS",
     "BlobStore",
     "BlobsFullError",
     "BlobsUnavailableError",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from redis.exceptions import RedisError
+
 
 class BlobsUnavailableError(Exception):
     """The store cannot do now what it was asked to: it is away, full, or may not be written. It may pass."""
@@ -14,6 +16,10 @@ class BlobsUnavailableError(Exception):
 
 class BlobsFullError(BlobsUnavailableError):
     """There is no room for what is to be written: the disk, its quota or the bucket is full."""
+
+
+#: Of any store: for whoever can go on without what was asked of it, wherever blobs lie.
+STORE_ERRORS = (BlobsUnavailableError, RedisError)
 
 
 class BlobStore(Protocol):

@@ -5,7 +5,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 
-from refstar_service.blobs.store import BlobStore, BlobsUnavailableError
+from refstar_service.blobs import STORE_ERRORS, BlobStore
 from refstar_service.images import EncodedPicture
 from refstar_service.jobs.job import JobResult
 from refstar_service.jobs.request import Request, StoredFile
@@ -49,8 +49,8 @@ class JobFiles:
             return JobResult(image, None)
         try:
             return JobResult(image, await self._put(started, "selection", composed.selection, name, ttl))
-        except BlobsUnavailableError:
-            with suppress(BlobsUnavailableError):
+        except STORE_ERRORS:
+            with suppress(*STORE_ERRORS):  # then it stays until it expires
                 await self.blobs.delete(image.key)
             raise
 

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
-from refstar_service.blobs import BlobsFullError
+from refstar_service.blobs import STORE_ERRORS, BlobsFullError
 from refstar_service.jobs.job import Job, JobFailure, JobResult
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest
 from refstar_service.metrics.worker import WorkerMetrics
@@ -82,7 +83,8 @@ class StoredPeople:
             result = await self._patience.wait_for(lambda: keep(self._recall, job_id, request, enrolled))
         except BlobsFullError:
             person_id, numbers = request.person or job_id, enrolled.cut.names.keys()
-            await self._recall.blobs.delete(*blob_keys(person_id, enrolled.features, numbers))
+            with suppress(*STORE_ERRORS):  # then it stays until it expires
+                await self._recall.blobs.delete(*blob_keys(person_id, enrolled.features, numbers))
             raise
         if result is None:
             raise StepError(PERSON_GONE, "The person was deleted.")

@@ -7,9 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from redis.exceptions import RedisError
-
-from refstar_service.blobs import BlobsFullError, BlobsUnavailableError
+from refstar_service.blobs import STORE_ERRORS, BlobsFullError
 from refstar_service.jobs import JobQueue
 from refstar_service.jobs.job import JobResult, JobStatus, Outcome
 from refstar_service.jobs.request import EnrollRequest, RestoreRequest, input_keys, job_of_shadow
@@ -114,7 +112,7 @@ class Results:
                     # What it says of its uploads is gone, but their names are known.
                     await self._files.blobs.delete(*input_keys(job_id))
                 await self._people.bury(job)
-        except (RedisError, BlobsUnavailableError) as error:
+        except STORE_ERRORS as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
     async def _succeed(self, work: Work, unwanted: Callable[[], bool]) -> Outcome:
@@ -153,7 +151,7 @@ class Results:
             sending = self._transfers.deliver(work.output_url, composed.result)
             return replace(result, delivered_at=await self._patience.unless_over(sending, unwanted))
         except BaseException as error:
-            with suppress(BlobsUnavailableError):  # then it stays until it expires
+            with suppress(*STORE_ERRORS):  # then it stays until it expires
                 await self._files.drop_result(result)
             if isinstance(error, StepError):
                 raise StepError(error.code, error.detail, composed.faces, composed.references) from None
@@ -187,15 +185,16 @@ class Results:
         """Uploads go when the job has ended, results go when they were not recorded."""
         try:
             if not kept:
-                if outcome.result is not None and isinstance(work.request, RestoreRequest):
-                    await self._files.drop_result(outcome.result)
+                # Counted first: what cannot be cleared up now expires, and has ended all the same.
                 job = await self._queue.get(work.job_id)
                 canceled = job is not None and job.status is JobStatus.CANCELED
                 self._metrics.count_job("canceled" if canceled else "not_recorded", "", work.model)
+                if outcome.result is not None and isinstance(work.request, RestoreRequest):
+                    await self._files.drop_result(outcome.result)
                 if job is not None and not job.status.terminal:
                     return  # somebody else is at it and needs the uploads
             if not kept or not await self._shadows.begin(work, outcome):
                 await self._files.drop_uploads(work.request)
             await self._people.share(work)
-        except (RedisError, BlobsUnavailableError) as error:
+        except STORE_ERRORS as error:
             log.warning("job %s: blobs stay until they expire (%s)", work.job_id, error)

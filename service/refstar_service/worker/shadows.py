@@ -5,9 +5,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-from redis.exceptions import RedisError
-
-from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.blobs import STORE_ERRORS
 from refstar_service.images import ImageError, ImageLimits
 from refstar_service.jobs import Job, JobQueue, JobStatus, Priority, QueueFullError
 from refstar_service.jobs.job import JobResult, Outcome
@@ -142,7 +140,7 @@ class Shadows:
             named = {file.key for file in request.uploads} if request is not None else set()
             await self._files.blobs.delete(*named, *input_keys(job_of_shadow(job_id)))
             await self._queue.delete(job_id)
-        except (RedisError, BlobsUnavailableError) as error:
+        except STORE_ERRORS as error:
             log.warning("job %s: blobs stay until they expire (%s)", job_id, error)
 
 

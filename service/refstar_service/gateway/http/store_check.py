@@ -4,9 +4,7 @@ import asyncio
 import logging
 import time
 
-from redis.exceptions import RedisError
-
-from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.blobs import STORE_ERRORS
 from refstar_service.blobs.store import BlobStore
 
 log = logging.getLogger(__name__)
@@ -28,7 +26,7 @@ class StoreCheck:
                 try:
                     await self._blobs.check_writable()
                     self._writable = True
-                except (BlobsUnavailableError, RedisError) as error:
+                except STORE_ERRORS as error:
                     log.error("pictures cannot be stored: %s", error)
                     self._writable = False
                 self._checked_at = time.monotonic()

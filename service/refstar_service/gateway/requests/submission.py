@@ -13,7 +13,7 @@ from opentelemetry import trace
 from redis.exceptions import RedisError
 
 from refstar_service import logs, tracing
-from refstar_service.blobs import BlobsUnavailableError
+from refstar_service.blobs import STORE_ERRORS, BlobsUnavailableError
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.context import Gateway
@@ -248,9 +248,9 @@ async def _store_uploads(gateway: Gateway, submission: Submission, ttl: float) -
 
 async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
     # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
-    with contextlib.suppress(RedisError, BlobsUnavailableError):
+    with contextlib.suppress(*STORE_ERRORS):
         await gateway.queue.delete(submission.job_id)
-    with contextlib.suppress(RedisError, BlobsUnavailableError):
+    with contextlib.suppress(*STORE_ERRORS):
         await gateway.blobs.delete(*submission.blobs)
     with contextlib.suppress(RedisError):
         await gateway.queue.disclaim(claim)
@@ -258,7 +258,7 @@ async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
 
 async def _delete_evicted(gateway: Gateway, blobs: tuple[str, ...]) -> None:
     if blobs:
-        with contextlib.suppress(RedisError, BlobsUnavailableError):  # then they stay until they expire
+        with contextlib.suppress(*STORE_ERRORS):  # then they stay until they expire
             await gateway.blobs.delete(*blobs)
 
 
