@@ -1,11 +1,12 @@
 """Owners take turns: whoever queued much does not keep others waiting, whatever versions are mixed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 from refstar_service.jobs import Attempt, JobQueue, JobStatus, Outcome, Priority, RestoreRequest
+from refstar_service.restoration.report import FaceAction
 
 NewQueue = Callable[..., JobQueue]
 LINE = "{refstar}:queue:normal"
@@ -69,6 +70,92 @@ async def test_faces_are_what_counts_once_they_are_known(
     order = [await work(queue, success) for _ in range(9)]
     assert order == [f"single-{i}" for i in range(9)]
     assert await work(queue, success) == "crowd-1"
+
+
+NINE = {"crowd-0": 9}
+
+
+async def work_on(queue: JobQueue, request: RestoreRequest) -> Attempt:
+    """The first of a crowd's jobs has begun, and nine singles wait beside the others."""
+    await submit(queue, request, *(f"crowd-{i}" for i in range(3)))
+    await submit(queue, request, *(f"single-{i}" for i in range(9)))
+    [started] = await queue.start(await queue.reserve(1))
+    assert started is not None
+    return started
+
+
+async def count_singles(queue: JobQueue) -> int:
+    """How many of them come before the next one of the crowd."""
+    order = owners(await take(queue, 11)).split("crowd")
+    return order[0].count("single")
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (FaceAction.RESTORED, None),
+        (FaceAction.KEPT, "already-sharp"),
+        (FaceAction.FAILED, "not-finite"),
+        (FaceAction.FAILED, "reference-stranger"),
+    ],
+)
+async def test_a_face_counts_whatever_the_model_made_of_it(
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome, action: FaceAction, reason: str
+) -> None:
+    started = await work_on(queue, request_for_jobs)
+    face = replace(success.faces[0], action=action, reason=reason)
+    assert await queue.finish([(started, replace(success, faces=(face,) * 9))]) == [True]
+    assert await count_singles(queue) == 9
+
+
+async def test_a_face_that_did_not_come_to_the_model_does_not_count(
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    started = await work_on(queue, request_for_jobs)
+    skipped = replace(success.faces[0], action=FaceAction.SKIPPED, reason="too-many-faces")
+    unusable = replace(success.faces[0], action=FaceAction.FAILED, reason="points-unusable")
+    faces = success.faces + (skipped, unusable) * 9
+    assert await queue.finish([(started, replace(success, faces=faces))]) == [True]
+    assert await count_singles(queue) == 1
+
+
+async def test_the_faces_of_a_job_that_fails_count(
+    queue: JobQueue, request_for_jobs: RestoreRequest, failure: Outcome
+) -> None:
+    started = await work_on(queue, request_for_jobs)
+    assert await queue.finish([(started, failure)], faces=NINE) == [True]
+    assert await count_singles(queue) == 9
+
+
+@pytest.mark.parametrize("end", [JobQueue.cancel, JobQueue.delete])
+@pytest.mark.parametrize("noticed", ["at its end", "before its end"])
+async def test_the_faces_of_a_job_that_its_owner_ends_count_once(
+    queue: JobQueue,
+    request_for_jobs: RestoreRequest,
+    success: Outcome,
+    end: Callable[[JobQueue, str], Awaitable[object]],
+    noticed: str,
+) -> None:
+    started = await work_on(queue, request_for_jobs)
+    await end(queue, "crowd-0")
+    for _ in range(2):  # the reply is lost, and the call comes again
+        if noticed == "at its end":
+            assert await queue.finish([(started, success)], faces=NINE) == [False]
+        else:
+            await queue.release([started], faces=NINE)
+    assert await count_singles(queue) == 9
+
+
+async def test_the_faces_of_a_job_that_is_given_back_count_when_it_ends(
+    queue: JobQueue, request_for_jobs: RestoreRequest, success: Outcome
+) -> None:
+    started = await work_on(queue, request_for_jobs)
+    await queue.release([started], faces=NINE)
+    [again] = await queue.start(await queue.reserve(1))
+    assert again is not None
+    assert again.job_id == "crowd-0"
+    assert await queue.finish([(again, success)]) == [True]
+    assert await count_singles(queue) == 1
 
 
 async def test_nobody_saves_up_turns(queue: JobQueue, request_for_jobs: RestoreRequest) -> None:

@@ -33,7 +33,8 @@ class Reservation:
 class Attempt:
     """The right to finish one job, until somebody starts it again. `attempt` counts from 1.
 
-    `waited`: seconds from the job's acceptance to this start, by the clock of Redis.
+    `waited`: seconds from the job's acceptance to this start, by the clock of Redis. `owner`: whose it is; "" in open
+    mode.
     """
 
     job_id: str
@@ -42,24 +43,30 @@ class Attempt:
     request: Request
     reservation: Reservation
     waited: float = 0.0
+    owner: str = ""
 
     @classmethod
     def of(cls, reservation: Reservation, reply: Sequence[Any]) -> Attempt:
         """From what the script says of a start. Raises RecordError if what is asked cannot be read."""
-        attempt, fence, request, waited, schema = reply
-        check_schema({"schema": read_text(schema)})
-        asked = read_request(read_text(request))
-        return cls(
-            reservation.job_id, attempt, read_text(fence), asked, reservation, float(read_text(waited))
-        )
+        check_schema({"schema": read_text(reply[4])})
+        return cls._read(reservation, reply, read_request(read_text(reply[2])))
 
     @classmethod
     def standing_in(cls, reservation: Reservation, reply: Sequence[Any]) -> Attempt:
         """The same for a job whose request cannot be read: good for ending it."""
-        attempt, fence, request, waited, _ = reply
-        asked = stand_in(read_text(request))
+        return cls._read(reservation, reply, stand_in(read_text(reply[2])))
+
+    @classmethod
+    def _read(cls, reservation: Reservation, reply: Sequence[Any], asked: Request) -> Attempt:
+        attempt, fence, _, waited, _, owner = reply
         return cls(
-            reservation.job_id, attempt, read_text(fence), asked, reservation, float(read_text(waited))
+            reservation.job_id,
+            attempt,
+            read_text(fence),
+            asked,
+            reservation,
+            float(read_text(waited)),
+            read_text(owner),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,7 +20,6 @@ from refstar_service.redis.keys import GROUP
 from refstar_service.redis.replies import read_text
 from refstar_service.redis.runner import Call
 from refstar_service.redis.script import load_script
-from refstar_service.restoration.report import FaceAction
 
 HANDED_OVER = 43_200.0  # seconds; idler is only what a worker gave back (release.lua makes it a day)
 SPARE_AFTER = 0.5  # seconds without other work: it may come soon, and would then wait for the spare job
@@ -139,9 +138,15 @@ class WorkerSide(QueueBase):
             values = [(held.job_id, held.fence, progress.to_text()) for held, progress in progresses]
             await self._contact.run(_PROGRESS, keys, [part for value in values for part in value])
 
-    async def finish(self, outcomes: Sequence[tuple[Attempt, Outcome]]) -> list[bool]:
+    async def finish(
+        self, outcomes: Sequence[tuple[Attempt, Outcome]], *, faces: Mapping[str, int] | None = None
+    ) -> list[bool]:
         """Record outcomes; in order. False = not kept (canceled, deleted, or started again by another): then
-        delete the result's blobs. Write them before, so that a recorded result can always be fetched."""
+        delete the result's blobs. Write them before, so that a recorded result can always be fetched.
+
+        `faces`: how many of a job went through the model, by its id, if its outcome does not tell of them all: so many
+        are counted for its owner's turns, whatever came of them.
+        """
         ttls = [self.result_ttl, self.tombstone_ttl]
         calls = [
             self._call(
@@ -150,19 +155,31 @@ class WorkerSide(QueueBase):
                 outcome.to_json(),
                 *ttls,
                 _kept_bytes(held.request, outcome),
-                sum(face.action is FaceAction.RESTORED for face in outcome.faces),
+                (faces or {}).get(held.job_id, sum(face.computed for face in outcome.faces)),
+                held.owner,
             )
             for held, outcome in outcomes
         ]
         return [bool(reply) for reply in await self._contact.run_all(_FINISH, calls)]
 
-    async def release(self, held: Sequence[Held], *, model: str = "") -> None:
+    async def release(
+        self, held: Sequence[Held], *, model: str = "", faces: Mapping[str, int] | None = None
+    ) -> None:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
-        one that is being canceled is canceled. `model`: started ones are then for workers that have this one."""
+        one that is being canceled is canceled. `model`: started ones are then for workers that have this one. `faces`:
+        as in `finish`, for those that end by this."""
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
-        await self._contact.run_all(
-            _RELEASE, [self._call(one, *ttls, *filter(None, [model])) for one in held]
-        )
+        calls = [
+            self._call(
+                one,
+                *ttls,
+                (faces or {}).get(one.job_id, 0),
+                one.owner if isinstance(one, Attempt) else "",
+                *filter(None, [model]),
+            )
+            for one in held
+        ]
+        await self._contact.run_all(_RELEASE, calls)
 
     async def housekeeping(self, idle: float = 3600.0) -> int:
         """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""

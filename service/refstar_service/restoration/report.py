@@ -5,6 +5,10 @@ from enum import StrEnum
 
 from refstar_service.faces.face import Box
 
+#: Why a face that went through the model was left as it was: it gave values that are not numbers, or a reference that
+#: the face was given probably shows somebody else.
+NOT_FINITE, REFERENCE_STRANGER = "not-finite", "reference-stranger"
+
 
 class FaceAction(StrEnum):
     RESTORED = "restored"
@@ -35,6 +39,12 @@ class FaceReport:
     person: str | None = None
     same_person: tuple[float | None, ...] = ()
     likeness: tuple[float | None, ...] = ()
+
+    @property
+    def computed(self) -> bool:
+        """Whether it went through the model, whatever came of that."""
+        restored_or_kept = self.action in (FaceAction.RESTORED, FaceAction.KEPT)
+        return restored_or_kept or self.reason in (NOT_FINITE, REFERENCE_STRANGER)
 
 
 @dataclass(frozen=True)

@@ -24,25 +24,22 @@ from refstar_service.restoration.errors import RequestError, StepError
 from refstar_service.restoration.knobs import Knobs, Stranger
 from refstar_service.restoration.recalled import StoredReference, take_recalled
 from refstar_service.restoration.references import Looking, ReferenceMemory, inspect_reference
-from refstar_service.restoration.report import FaceAction, FaceReport, ReferenceReport
+from refstar_service.restoration.report import (
+    NOT_FINITE,
+    REFERENCE_STRANGER,
+    FaceAction,
+    FaceReport,
+    ReferenceReport,
+)
 from refstar_service.restoration.review import find_objection
 from refstar_service.restoration.rules import ResultPlan, plan_result
 from refstar_service.restoration.selection_picture import FaceSelection
 from refstar_service.restoration.stopwatch import Stopwatch
-from refstar_service.restoration.strangers import (
-    REFERENCE_STRANGER,
-    Judged,
-    describe_strangers,
-    find_stranger,
-    lay_out,
-)
+from refstar_service.restoration.strangers import Judged, describe_strangers, find_stranger, lay_out
 from refstar_service.restoration.upload import Upload
 from refstar_service.restoration.warmth import cool, warm, warm_reference
 
 Pixels = NDArray[np.uint8]
-
-#: Why a chosen face was left as it was: the model gave values that are not numbers.
-NOT_FINITE = "not-finite"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refstar_service.restoration.report import FaceReport, ReferenceReport
-
-#: Why a chosen face was left as it was: a reference that it was given probably shows somebody else.
-REFERENCE_STRANGER = "reference-stranger"
+from refstar_service.restoration.report import REFERENCE_STRANGER, FaceReport, ReferenceReport
 
 Judged = tuple[float | None, ...]
 

@@ -122,7 +122,8 @@ class Holdings:
         """Record each outcome that still counts; in order, whether it did. Raises GaveUpError."""
         outcomes = [(work.started, outcome) for work, outcome in done]
         try:
-            return await self._patience.wait_for(lambda: self._queue.finish(outcomes)) if outcomes else []
+            finish = partial(self._queue.finish, outcomes, faces=_count_faces([work for work, _ in done]))
+            return await self._patience.wait_for(finish) if outcomes else []
         finally:
             self.forget([work.started for work, _ in done])
 
@@ -134,7 +135,7 @@ class Holdings:
         for work in works:
             work.story.end("given_back")
         try:
-            await self._patience.wait_for(lambda: self._queue.release(held))
+            await self._patience.wait_for(partial(self._queue.release, held, faces=_count_faces(works)))
         except GaveUpError as error:
             log.error(
                 "%d jobs could not be given back; another worker will take them over: %s", len(held), error
@@ -155,3 +156,8 @@ class Holdings:
             self._begun.discard(one.job_id)
         if not self._begun:
             self.quiet.set()
+
+
+def _count_faces(works: Sequence[Work]) -> dict[str, int]:
+    """How many of each job have come to the model."""
+    return {work.job_id: work.turned for work in works}

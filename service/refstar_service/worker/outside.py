@@ -6,19 +6,14 @@ everything else of its owner: the next turn there is somebody else's.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from refstar_service.jobs import JobQueue
 from refstar_service.worker.aside import Aside
 from refstar_service.worker.holdings import Holdings
 from refstar_service.worker.intake import Intake
-from refstar_service.worker.patience import GaveUpError, Patience
 from refstar_service.worker.work import Work
-
-log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds until the queue is asked again for jobs that need no place
 
@@ -27,10 +22,8 @@ class Outside:
     """Of one worker; ``most`` jobs fetch their pictures at a time, as many deliver their results, and as many wait in
     the line."""
 
-    def __init__(
-        self, queue: JobQueue, holdings: Holdings, intake: Intake, patience: Patience, most: int
-    ) -> None:
-        self._queue, self._holdings, self._intake, self._patience = queue, holdings, intake, patience
+    def __init__(self, holdings: Holdings, intake: Intake, most: int) -> None:
+        self._holdings, self._intake = holdings, intake
         self._downloads, self._deliveries = Aside(most), Aside(most)
         self._most = most
         self._line: list[Work] = []
@@ -62,15 +55,14 @@ class Outside:
                 through += self._begin(work)
         return through
 
-    async def admit(self, begun: Sequence[Work]) -> tuple[list[Work], list[Work]]:
+    def admit(self, begun: Sequence[Work]) -> tuple[list[Work], list[Work]]:
         """Those of the jobs that can go on to the stages at once, and those that there is no room for here. The others
         come when they are through."""
-        await asyncio.gather(*(self._find_owner(work) for work in begun if work.goes_outside))
         ready: list[Work] = []
         beyond: list[Work] = []
         waiting = 0
         for work in begun:
-            if work.abandoned or work.started.attempt > 1 or self._may_begin(work):
+            if work.started.attempt > 1 or self._may_begin(work):
                 ready += self._begin(work)
             elif len(self._line) < self._most:
                 self._line.append(work)
@@ -124,18 +116,8 @@ class Outside:
 
     def _begin(self, work: Work) -> list[Work]:
         """It fetches its pictures; or it alone, if it has none to fetch."""
-        if not work.awaits_pictures or work.abandoned:
+        if not work.awaits_pictures:
             return [work]
         unwanted = partial(self._holdings.is_unwanted, work.job_id)
         self._downloads.begin(work, work.story.tell("download", self._intake.download(work, unwanted)))
         return []
-
-    async def _find_owner(self, work: Work) -> None:
-        """A started job does not say whose it is; its record does."""
-        try:
-            job = await self._patience.wait_for(lambda: self._queue.get(work.job_id), when_stopping=0)
-        except GaveUpError as error:
-            log.error("job %s: its owner cannot be read: %s", work.job_id, error)
-            work.abandoned = True
-        else:
-            work.owner = job.owner if job is not None else ""

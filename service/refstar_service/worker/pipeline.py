@@ -120,7 +120,7 @@ class Worker:
         )
         self.fleet = Fleet(queue, models, model_grace, defaults=defaults)
         self.holdings = Holdings(queue, self.fleet, metrics, self._patience)
-        self._outside = Outside(queue, self.holdings, self.intake, self._patience, transfers_at_once)
+        self._outside = Outside(self.holdings, self.intake, transfers_at_once)
         self.progress = ProgressReports(queue, lambda: self.holdings.begun)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
         self._inferred: asyncio.Queue[list[Work] | None] = asyncio.Queue(1)
@@ -191,7 +191,7 @@ class Worker:
             return []
         for job_id in ended:
             await self.results.bury(job_id)
-        ready, beyond = await self._outside.admit(begun)
+        ready, beyond = self._outside.admit(begun)
         await self.holdings.put_back(beyond)
         kept = [work for work in begun if work not in beyond]
         self.holdings.count(kept)

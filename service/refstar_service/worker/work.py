@@ -33,7 +33,6 @@ class Work:
     started: Attempt
     model: str = ""  # of those that the worker has loaded; by default, what the request says
     story: Story = field(init=False)
-    owner: str = ""  # of one that goes outside; empty in open mode
     downloads: tuple[Download, ...] = ()  # its pictures that came from URLs
     files: list[Upload] = field(default_factory=list)  # the picture, then its references
     pixels: int = 0
@@ -64,14 +63,14 @@ class Work:
         return self.started.job_id
 
     @property
+    def owner(self) -> str:
+        """Whose it is; empty in open mode."""
+        return self.started.owner
+
+    @property
     def awaits_pictures(self) -> bool:
         """Whether some of its pictures are yet to be fetched from URLs."""
         return not self.downloads and bool(remote_files(self.request.files))
-
-    @property
-    def goes_outside(self) -> bool:
-        """Whether it needs servers outside, by what its owner asked for."""
-        return self.awaits_pictures or bool(self.output_url)
 
     @property
     def output_url(self) -> str:

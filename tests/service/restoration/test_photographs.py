@@ -19,8 +19,8 @@ from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.finding import MOST_FACES, TOO_MANY_FACES
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
-from refstar_service.restoration.report import FaceAction
-from refstar_service.restoration.steps import NOT_FINITE, ComposedPicture, Model, Viewer, compose, prepare
+from refstar_service.restoration.report import NOT_FINITE, FaceAction
+from refstar_service.restoration.steps import ComposedPicture, Model, Viewer, compose, prepare
 from refstar_service.restoration.upload import Upload
 
 ALL = Knobs("all", format="png", keep=False)  # the review would keep inverted faces out

@@ -11,9 +11,9 @@ from refstar_service.images import ImageLimits
 from refstar_service.restoration.errors import StepError
 from refstar_service.restoration.knobs import Knobs
 from refstar_service.restoration.references import ReferenceMemory
-from refstar_service.restoration.report import FaceAction
+from refstar_service.restoration.report import REFERENCE_STRANGER, FaceAction
 from refstar_service.restoration.steps import ComposedPicture, Model, Viewer, compose, prepare
-from refstar_service.restoration.strangers import REFERENCE_STRANGER, find_stranger, lay_out
+from refstar_service.restoration.strangers import find_stranger, lay_out
 from refstar_service.restoration.upload import Upload
 from small_model import write_small_model
 

@@ -29,9 +29,10 @@ local function copy_entry(line, id, model)
   return redis.call('XADD', line, '*', unpack(fields))
 end
 
+-- Whether it was still there: not if the reply to the same call got lost, and it comes again.
 local function drop_entry(line, group, entry)
   redis.call('XACK', line, group, entry)
-  redis.call('XDEL', line, entry)
+  return redis.call('XDEL', line, entry) == 1
 end
 
 local function is_held(line, group, entry, consumer)

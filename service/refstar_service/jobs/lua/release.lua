@@ -1,9 +1,11 @@
 -- KEYS job gone line
 -- ARGV id group entry consumer fence ('' if not started) ttl result_ttl memory
+--   faces that went through the model (of a job that is queued again, they will once more, and count then), owner
 --   [model: from now on, the job is only for workers that have this one]
 -- uses jobs.record, jobs.line, jobs.turns, jobs.idle, redis.memory
 local job, line = KEYS[1], KEYS[3]
 local id, group, entry, consumer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local faces, owner = tonumber(ARGV[9]), ARGV[10]
 
 if not is_held(line, group, entry, consumer) then
   return
@@ -11,27 +13,27 @@ end
 local status, canceling, fence, own_entry =
   unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry'))
 if not stands_for_work(entry, status, own_entry) then
-  drop_entry(line, group, entry)
+  end_turn(line, group, entry, owner, faces)
   return
 end
 write_even_when_full(job)
 if canceling then
   end_job(id, 'canceled', {}, ARGV[7], ARGV[8])
-  drop_entry(line, group, entry)
+  end_turn(line, group, entry, owner, faces)
   return
 end
 if status == 'running' and fence == ARGV[5] then
   local changes = {'status', 'queued'}
-  if ARGV[9] then
-    changes[3], changes[4] = 'entry', copy_entry(line, entry, ARGV[9])
+  if ARGV[11] then
+    changes[3], changes[4] = 'entry', copy_entry(line, entry, ARGV[11])
   end
   redis.call('HINCRBY', job, 'attempts', -1)
   redis.call('HDEL', job, 'started_at')
   commit_change(id, changes, ARGV[6], ARGV[8])
-  if ARGV[9] then
+  if ARGV[11] then
     drop_entry(line, group, entry)
     sort_in(line)
-    call_one(ARGV[9])
+    call_one(ARGV[11])
     return
   end
 end

@@ -1,8 +1,8 @@
 -- Whose turn it is. All jobs of a priority are in one stream, which every version of the service can read. Over it, each
 -- owner has a line of their own, and owners take turns: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996).
--- Every owner has a time, which a job moves on by 1 when it is taken and by 1 more for each further face when it has
--- ended: faces are what takes long, and nobody knows how many there are before they are looked for. The owner with the
--- least time is next. The clock is the time of who was next last: whoever joins begins there, so nobody saves up turns,
+-- Every owner has a time, which a job moves on by 1 when it is taken and by 1 more for each further face that went through
+-- the model when it has ended, however it did: faces are what takes long, and nobody knows how many there are before they
+-- are looked for. The owner with the least time is next. The clock is the time of who was next last: whoever joins begins there, so nobody saves up turns,
 -- and the job of somebody who comes first goes before the thousand of somebody who is there.
 -- uses jobs.record, jobs.line
 local CHUNK = 100
@@ -110,9 +110,10 @@ local function take_turns(line, group, consumer, n, fits)
   return taken
 end
 
--- A job of this owner was more work than any job is at least.
-local function charge(line, owner, more)
-  if more <= 0 then
+-- The entry of a job that has ended goes, and its owner is charged with so many faces: the first was when it was taken.
+local function end_turn(line, group, entry, owner, faces)
+  local more = faces - 1
+  if not drop_entry(line, group, entry) or more <= 0 then
     return
   end
   if redis.call('ZSCORE', turns_key(line), owner) then
