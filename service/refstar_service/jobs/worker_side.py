@@ -164,10 +164,13 @@ class WorkerSide(QueueBase):
 
     async def release(
         self, held: Sequence[Held], *, model: str = "", faces: Mapping[str, int] | None = None
-    ) -> None:
+    ) -> list[bool]:
         """Give jobs back to whoever looks next. A started one is queued again and its attempt not counted;
-        one that is being canceled is canceled. `model`: started ones are then for workers that have this one. `faces`:
-        as in `finish`, for those that end by this."""
+        one that is being canceled is canceled. In order, whether a job has ended, by this or by its deletion: then
+        nobody looks for it, and what is left of it is the caller's to clear up.
+
+        `model`: started ones are then for workers that have this one. `faces`: as in `finish`, for those that end.
+        """
         ttls = [self.job_ttl, self.result_ttl, self.tombstone_ttl]
         calls = [
             self._call(
@@ -179,7 +182,7 @@ class WorkerSide(QueueBase):
             )
             for one in held
         ]
-        await self._contact.run_all(_RELEASE, calls)
+        return [bool(reply) for reply in await self._contact.run_all(_RELEASE, calls)]
 
     async def housekeeping(self, idle: float = 3600.0) -> int:
         """Forget consumers that hold nothing and have not been seen for `idle` seconds; returns how many."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from refstar_service.jobs import JobQueue
@@ -17,10 +17,19 @@ log = logging.getLogger(__name__)
 
 
 class Holdings:
-    """Of one worker. ``quiet`` is set while no started job is on its way through the stages."""
+    """Of one worker. ``quiet`` is set while no started job is on its way through the stages. ``bury`` is told the id of
+    each job that ended without an outcome of this worker's, when nobody else will hear of that."""
 
-    def __init__(self, queue: JobQueue, fleet: Fleet, metrics: WorkerMetrics, patience: Patience) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        fleet: Fleet,
+        metrics: WorkerMetrics,
+        patience: Patience,
+        bury: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._queue, self._fleet, self._metrics, self._patience = queue, fleet, metrics, patience
+        self._bury = bury
         self._held: dict[str, Held] = {}
         self._unwanted: set[str] = set()  # canceled or taken over while held
         self._begun: set[str] = set()  # started jobs on their way through the stages
@@ -43,10 +52,9 @@ class Holdings:
 
     async def reserve_and_start(
         self, most: int, block: float, drain: Callable[[], Awaitable[None]]
-    ) -> tuple[list[Work], list[str]]:
-        """Up to ``most`` jobs that have begun, of those that the fleet leaves to this worker, and the ids of those that
-        had ended before they did; none after ``block`` seconds without work. ``drain`` sends on what waits outside of
-        the stages.
+    ) -> list[Work]:
+        """Up to ``most`` jobs that have begun, of those that the fleet leaves to this worker; none after ``block``
+        seconds without work. ``drain`` sends on what waits outside of the stages.
 
         Raises GaveUpError; whatever was reserved by then goes stale and to another worker.
         """
@@ -73,12 +81,11 @@ class Holdings:
         except GaveUpError:
             self.forget(reserved)
             raise
-        ended = []
         works = []
         for one, begun in zip(reserved, started, strict=True):
             if begun is None:
                 self.forget([one])
-                ended.append(one.job_id)
+                await self._bury(one.job_id)
             elif self._fleet.is_stray(begun):
                 await self._pass_on(begun)
             else:
@@ -86,7 +93,7 @@ class Holdings:
                 self._held[one.job_id] = begun
                 self._begun.add(one.job_id)
                 self.quiet.clear()
-        return works, ended
+        return works
 
     def count(self, works: Sequence[Work]) -> None:
         """These have come out of the queue and go on here."""
@@ -99,24 +106,14 @@ class Holdings:
     async def put_back(self, works: Sequence[Work]) -> None:
         """Into the queue, behind all others of their owners, whose turn they have had; no attempt is counted."""
         for work in works:
-            work.story.end("put_back")
-            await self._queue_again(work.started, self._fleet.name_for(work.request))
+            [ended] = await self._release([work.started], model=self._fleet.name_for(work.request))
+            work.story.end("not_recorded" if ended else "put_back")
 
     async def _pass_on(self, begun: Attempt) -> None:
         """To workers that have its version of the model; no attempt is counted."""
         model = begun.request.full_name
         log.info("job %s is for %s, which this worker does not have", begun.job_id, model)
-        await self._queue_again(begun, model)
-
-    async def _queue_again(self, begun: Attempt, model: str) -> None:
-        """For workers that have this model."""
-        try:
-            await self._patience.wait_for(lambda: self._queue.release([begun], model=model))
-        except GaveUpError as error:
-            log.error(
-                "job %s could not be passed on; another worker will take it over: %s", begun.job_id, error
-            )
-        self.forget([begun])
+        await self._release([begun], model=model)
 
     async def record(self, done: Sequence[tuple[Work, Outcome]]) -> list[bool]:
         """Record each outcome that still counts; in order, whether it did. Raises GaveUpError."""
@@ -128,19 +125,32 @@ class Holdings:
             self.forget([work.started for work, _ in done])
 
     async def give_back(self, works: Sequence[Work]) -> None:
-        """Another worker has them at once, and no attempt is counted."""
-        if not works:
-            return
-        held: list[Attempt] = [work.started for work in works]
-        for work in works:
-            work.story.end("given_back")
-        try:
-            await self._patience.wait_for(partial(self._queue.release, held, faces=_count_faces(works)))
-        except GaveUpError as error:
-            log.error(
-                "%d jobs could not be given back; another worker will take them over: %s", len(held), error
-            )
-        self.forget(held)
+        """Another worker has them at once, and no attempt is counted. Those that their owners have ended meanwhile are
+        buried."""
+        ended = await self._release([work.started for work in works], faces=_count_faces(works))
+        for work, is_over in zip(works, ended, strict=True):
+            work.story.end("not_recorded" if is_over else "given_back")
+
+    async def _release(
+        self, held: Sequence[Attempt], *, model: str = "", faces: Mapping[str, int] | None = None
+    ) -> list[bool]:
+        """They are no longer this worker's; whether they have ended, in order."""
+        ended = [False] * len(held)
+        if held:
+            try:
+                release = partial(self._queue.release, held, model=model, faces=faces)
+                ended = await self._patience.wait_for(release)
+            except GaveUpError as error:
+                log.error(
+                    "%d jobs could not be given back; another worker will take them over: %s",
+                    len(held),
+                    error,
+                )
+            self.forget(held)
+        for one, is_over in zip(held, ended, strict=True):
+            if is_over:
+                await self._bury(one.job_id)
+        return ended
 
     async def beat(self) -> None:
         """Keep what is held, and hear what is not wanted any more."""

@@ -119,7 +119,7 @@ class Worker:
             queue, files, self.people, metrics, self._pictures, self._patience, transfers, self.shadows
         )
         self.fleet = Fleet(queue, models, model_grace, defaults=defaults)
-        self.holdings = Holdings(queue, self.fleet, metrics, self._patience)
+        self.holdings = Holdings(queue, self.fleet, metrics, self._patience, self.results.bury)
         self._outside = Outside(self.holdings, self.intake, transfers_at_once)
         self.progress = ProgressReports(queue, lambda: self.holdings.begun)
         self._fetched: asyncio.Queue[list[Work] | None] = asyncio.Queue()
@@ -185,12 +185,10 @@ class Worker:
             block = SOON if self._outside.busy else IDLE if self.holdings.quiet.is_set() else BUSY
             drain = partial(self._outside.drain, partial(self._take_in_all, stopping))
             most = self._outside.wanted(self.max_batch)
-            begun, ended = await self.holdings.reserve_and_start(most, block, drain)
+            begun = await self.holdings.reserve_and_start(most, block, drain)
         except GaveUpError as error:
             log.error("no jobs can be fetched: %s", error)
             return []
-        for job_id in ended:
-            await self.results.bury(job_id)
         ready, beyond = self._outside.admit(begun)
         await self.holdings.put_back(beyond)
         kept = [work for work in begun if work not in beyond]

@@ -99,7 +99,8 @@ class Results:
         await self._clear_up(work, outcome, kept)
 
     async def bury(self, job_id: str) -> None:
-        """A job that ended without being started here (out of attempts, canceled): count it, delete its uploads."""
+        """A job that ended without an outcome of this worker's, before it was started here (out of attempts, canceled)
+        or when it was given back (canceled, deleted): count it, delete its uploads."""
         try:
             job = await self._queue.get(job_id)
             if job_of_shadow(job_id):
@@ -187,8 +188,7 @@ class Results:
             if not kept:
                 # Counted first: what cannot be cleared up now expires, and has ended all the same.
                 job = await self._queue.get(work.job_id)
-                canceled = job is not None and job.status is JobStatus.CANCELED
-                self._metrics.count_job("canceled" if canceled else "not_recorded", "", work.model)
+                self._metrics.count_job(story.name_end(job), "", work.model)
                 if outcome.result is not None and isinstance(work.request, RestoreRequest):
                     await self._files.drop_result(outcome.result)
                 if job is not None and not job.status.terminal:

@@ -123,10 +123,17 @@ def cannot_be_read(job: Job) -> bool:
     return job.failure is not None and job.failure.code == UNREADABLE
 
 
+def name_end(job: Job | None) -> str:
+    """What became of a job whose outcome was not recorded."""
+    if job is None:
+        return "deleted"
+    return job.status.value if job.status in (JobStatus.CANCELED, JobStatus.EXPIRED) else "not_recorded"
+
+
 def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
     """Count a job that this worker was given and found ended: an outcome that no worker reports."""
     if job is None:
-        metrics.count_job("deleted", "", "")
+        metrics.count_job(name_end(job), "", "")
     elif job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == "worker-lost":
         metrics.count_job("dead", job.failure.code, job.request.full_name)
         with logs.bind_fields(job=job.id, attempt=job.attempts, request_id=job.request.request_id):
@@ -136,4 +143,4 @@ def count_buried(job: Job | None, metrics: WorkerMetrics) -> None:
         with logs.bind_fields(job=job.id):
             log.error("job %s: %s", job.id, job.failure.detail if job.failure else "")
     elif job.status in (JobStatus.CANCELED, JobStatus.EXPIRED):
-        metrics.count_job(job.status, "", job.request.full_name)
+        metrics.count_job(name_end(job), "", job.request.full_name)
