@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from refstar_service.jobs.admission import (
@@ -17,6 +18,7 @@ from refstar_service.jobs.job import Job, JobStatus, Outcome, Priority
 from refstar_service.jobs.queue_base import QueueBase
 from refstar_service.jobs.record import RecordError
 from refstar_service.jobs.request import Request, RestoreRequest
+from refstar_service.redis.keys import GROUP
 from refstar_service.redis.replies import read_fields, read_text
 from refstar_service.redis.script import load_script
 
@@ -111,13 +113,20 @@ class ClientSide(QueueBase):
         return Job.from_fields(job_id, read_fields(reply))
 
     async def cancel(self, job_id: str) -> Job | None:
-        """A queued job is canceled at once, a running one when its worker finishes, a terminal one never."""
-        values = [job_id, self.result_ttl, self.tombstone_ttl]
-        return self._job(job_id, await self._contact.run(_CANCEL, self._of(job_id), values))
+        """A queued job is canceled at once, a running one when its worker finishes, a terminal one never. One that no
+        worker has leaves the queue by this (`Job.withdrawn`)."""
+        values = [job_id, self.result_ttl, self.tombstone_ttl, GROUP]
+        return self._last(job_id, await self._contact.run(_CANCEL, self._of(job_id), values))
 
     async def delete(self, job_id: str) -> Job | None:
-        """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete."""
-        return self._job(job_id, await self._contact.run(_DELETE, self._of(job_id), [job_id]))
+        """Forget the job, whatever it does. Returns its last state; its blobs are the caller's to delete. One that no
+        worker has leaves the queue by this (`Job.withdrawn`)."""
+        return self._last(job_id, await self._contact.run(_DELETE, self._of(job_id), [job_id, GROUP]))
+
+    def _last(self, job_id: str, reply: Any) -> Job | None:
+        withdrawn, fields = reply
+        job = self._job(job_id, fields)
+        return None if job is None else replace(job, withdrawn=bool(withdrawn))
 
 
 def _result_keys(outcome: str) -> list[str]:

@@ -125,7 +125,8 @@ class Job:
     `expires_at`: when a job that is not terminal is given up, and when one that is becomes unreadable.
     `version` rises with every change and never repeats for one id. `canceling`: running, but its outcome will
     not be kept. `progress`: of the present attempt, as a worker last told it. Of an expired job only the outline of its
-    request is left.
+    request is left. `withdrawn`: by the very call that returned this, while it waited; no worker meets it any more, so
+    whoever called counts it.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Job:
     canceling: bool = False
     references: tuple[ReferenceReport, ...] = ()
     progress: Progress | None = None
+    withdrawn: bool = field(default=False, compare=False)
 
     @classmethod
     def from_fields(cls, job_id: str, fields: Mapping[str, str]) -> Job:

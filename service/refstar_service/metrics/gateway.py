@@ -5,6 +5,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from refstar_service.metrics.jobs_finished import count_jobs_finished
 from refstar_service.metrics.registry import DURATION_BUCKETS
 
 
@@ -20,6 +21,7 @@ class GatewayMetrics:
     upload_bytes: Counter
     jobs_submitted: Counter
     jobs_rejected: Counter
+    jobs_finished: Counter
     event_streams: Gauge
     redis_up: Gauge
     redis_info: Gauge
@@ -66,6 +68,7 @@ class GatewayMetrics:
                 ["reason"],
                 registry=registry,
             ),
+            jobs_finished=count_jobs_finished(registry),
             event_streams=Gauge(
                 "refstar_event_streams", "Open event streams of this gateway.", registry=registry
             ),

@@ -6,6 +6,7 @@ from typing import Protocol, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from refstar_service.metrics.jobs_finished import count_jobs_finished
 from refstar_service.metrics.registry import DURATION_BUCKETS
 
 
@@ -41,15 +42,7 @@ class WorkerMetrics:
     def on(cls, registry: CollectorRegistry, models: Collection[str] | None = None) -> Self:
         """``models``: those that may be labels, as NAME@VERSION (None: all)."""
         metrics = cls(
-            jobs_finished=Counter(
-                "refstar_jobs_finished_total",
-                "Jobs that ended: succeeded, failed, dead (every attempt lost its worker), canceled, expired, deleted, "
-                "or not_recorded (another worker had taken over). `reason` is the problem of a failed job, as the API "
-                "names it, otherwise empty. `model` is NAME@VERSION, or empty for what has none or one that is not "
-                "installed. Shadows do not count.",
-                ["outcome", "reason", "model"],
-                registry=registry,
-            ),
+            jobs_finished=count_jobs_finished(registry),
             faces=Counter(
                 "refstar_faces_total",
                 "Faces in the reports of recorded jobs, by action (restored, kept, skipped, failed) and reason, as in "

@@ -194,10 +194,10 @@ async def test_jobs_that_no_worker_ends_are_counted_too(redis: Redis, lines: io.
     bench = Bench(redis, Inverting(), max_attempts=1)
     for name in ("canceled", "deleted", "poison", "good"):
         await bench.submit(name, gray(1))
-    await bench.queue.cancel("canceled")
-    await bench.queue.delete("deleted")
     [other] = [one for one in await bench.queue.reserve(4) if one.job_id == "poison"]
     await bench.queue.start([other])
+    await bench.queue.cancel("canceled")
+    await bench.queue.delete("deleted")
     await asyncio.sleep(1.1)  # nobody beats for it
     async with bench.working():
         assert (await bench.ended("poison")).failure is not None

@@ -49,6 +49,7 @@ from refstar_service.gateway.requests.lookup import (
 )
 from refstar_service.gateway.requests.options import describe_body
 from refstar_service.gateway.requests.submission import submit_job
+from refstar_service.gateway.requests.withdrawal import count_withdrawn
 from refstar_service.gateway.routes.resources import PersonList, PersonResource
 from refstar_service.jobs.request import reference_keys
 from refstar_service.people import PeopleFullError, Person, PersonStatus
@@ -194,7 +195,7 @@ async def delete_person(person_id: PersonId, gateway: GatewayDep, caller: Caller
         await gateway.blobs.delete(*reference_keys(person_id), *person.blob_keys)
         last = await outlast_full_disk(lambda: gateway.people.delete(person_id)) or person
         for job_id in {person_id, person.change, last.change} - {""}:
-            await gateway.queue.delete(job_id)
+            count_withdrawn(gateway, await gateway.queue.delete(job_id))
             await gateway.blobs.delete(*reference_keys(job_id))
             await gateway.usage.let_go(caller.owner, job_id)
         await gateway.blobs.delete(*last.blob_keys)

@@ -47,6 +47,7 @@ from refstar_service.gateway.requests.submission import (
     submit_job,
 )
 from refstar_service.gateway.requests.webhooks import check_webhook
+from refstar_service.gateway.requests.withdrawal import count_withdrawn
 from refstar_service.gateway.routes.resources import Restoration, RestorationList
 from refstar_service.jobs import Job, JobStatus, Priority, RestoreRequest
 from refstar_service.jobs.request import input_keys, shadow_id
@@ -219,6 +220,7 @@ async def cancel_restoration(job_id: RestorationId, gateway: GatewayDep, caller:
     that has ended changes nothing, so it is safe to repeat."""
     await find_restoration(gateway, caller, job_id)
     job = own_restoration(await gateway.queue.cancel(job_id), job_id, caller)
+    count_withdrawn(gateway, job)
     if job.status is JobStatus.CANCELED:
         await gateway.blobs.delete(*input_keys(job_id))
     return await _render(gateway, job, 200, None)
@@ -234,6 +236,7 @@ async def delete_restoration(job_id: RestorationId, gateway: GatewayDep, caller:
         # recorded in between; a worker that is still at it deletes its own.
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(job))
         last = await outlast_full_disk(lambda: gateway.queue.delete(job_id))
+        count_withdrawn(gateway, last)
         await gateway.blobs.delete(*input_keys(job_id), *result_keys(last))
         if isinstance(job.request, RestoreRequest) and job.request.shadow:
             await gateway.queue.delete(shadow_id(job_id))

@@ -1,17 +1,20 @@
 -- KEYS job gone
--- ARGV id
--- -> the job's last fields; its entry stays until a worker drops it
--- uses jobs.record
-local id = ARGV[1]
+-- ARGV id group
+-- -> {1 if it waited, so that no worker meets it any more (else 0), the job's last fields}
+-- uses jobs.record, jobs.turns
+local id, withdrawn = ARGV[1], false
 local fields = read_job(id)
 if #fields > 0 then
+  local named = {}
+  for i = 1, #fields, 2 do
+    named[fields[i]] = fields[i + 1]
+  end
   redis.call('DEL', KEYS[1], KEYS[2])
   let_go(id)
-  for i = 1, #fields, 2 do
-    if fields[i] == 'owner' then
-      redis.call('ZREM', jobs_key(fields[i + 1]), id)
-    end
+  if named.owner then
+    redis.call('ZREM', jobs_key(named.owner), id)
   end
+  withdrawn = withdraw(line_key(named.priority or 'normal'), ARGV[2], named.entry, named.owner or '')
   redis.call('PUBLISH', CHANGES, '0 deleted ' .. id)
 end
-return fields
+return {withdrawn and 1 or 0, fields}

@@ -1,4 +1,9 @@
 -- The streams in which jobs wait. XLEN is "waiting + held".
+-- uses redis.keys
+
+local function line_key(priority)
+  return PREFIX .. 'queue:' .. priority
+end
 
 -- What a stream's entry says under a name, '' if nothing; by name, since versions may write more or in another order.
 local function entry_field(entry, name)
@@ -37,6 +42,12 @@ end
 
 local function is_held(line, group, entry, consumer)
   return #redis.call('XPENDING', line, group, entry, entry, 1, consumer) > 0
+end
+
+-- Whether any worker has it. Without the group, nobody has anything.
+local function is_anyones(line, group, entry)
+  local rows = redis.pcall('XPENDING', line, group, entry, entry, 1)
+  return not rows.err and #rows > 0
 end
 
 -- Whoever looks next finds it stale: a day of idleness exceeds every stale time.

@@ -43,9 +43,7 @@ local function find_place(priority, owner, entry)
   if rank then
     return count_before(priority, owner, rank)
   end
-  local held = not row or not read_group(line, ARGV[1]).err
-    and #redis.call('XPENDING', line, ARGV[1], entry, entry, 1) > 0
-  if not held then -- an older gateway added it, and no worker has looked since
+  if row and not is_anyones(line, ARGV[1], entry) then -- an older gateway added it, and no worker has looked since
     return entry_number(row) - entry_number(redis.call('XRANGE', line, '-', '+', 'COUNT', 1)[1])
   end
 end

@@ -78,6 +78,15 @@ local function pass_turn(line, owner, time, taken)
   end
 end
 
+-- Who needs not be remembered: nobody waits, so nobody was kept waiting; or the clock has come to their time.
+local function forget_spent(line)
+  if redis.call('EXISTS', turns_key(line)) == 0 then
+    redis.call('DEL', spent_key(line))
+  else
+    redis.call('ZREMRANGEBYSCORE', spent_key(line), '-inf', read_clock(line))
+  end
+end
+
 -- Up to `n` entries whose models fit, in turn, held by this consumer from now on.
 local function take_turns(line, group, consumer, n, fits)
   local taken, passed = {}, 0
@@ -102,12 +111,24 @@ local function take_turns(line, group, consumer, n, fits)
       passed = passed + 1
     end
   end
-  if redis.call('EXISTS', turns_key(line)) == 0 then
-    redis.call('DEL', spent_key(line)) -- nobody waits, so nobody was kept waiting
-  else
-    redis.call('ZREMRANGEBYSCORE', spent_key(line), '-inf', read_clock(line))
-  end
+  forget_spent(line)
   return taken
+end
+
+-- The entry of a job that has ended while it waited goes, and its place in its owner's line. False if there is none, or a
+-- worker holds it: that one drops it.
+local function withdraw(line, group, entry, owner)
+  local row = entry and redis.call('XRANGE', line, entry, entry)[1]
+  if not row or is_anyones(line, group, entry) then
+    return false
+  end
+  redis.call('XDEL', line, entry)
+  -- It has no place yet if an older gateway added it, and nobody has looked since.
+  if redis.call('ZREM', owner_key(line, owner), entry .. ' ' .. entry_field(row, 'model')) == 1 then
+    pass_turn(line, owner, tonumber(redis.call('ZSCORE', turns_key(line), owner) or 0))
+    forget_spent(line)
+  end
+  return true
 end
 
 -- The entry of a job that has ended goes, and its owner is charged with so many faces: the first was when it was taken.
