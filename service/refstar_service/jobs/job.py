@@ -10,7 +10,14 @@ from pydantic import TypeAdapter
 
 from refstar_service.jobs.progress import Progress
 from refstar_service.jobs.record import UNREADABLE, RecordError, check_schema, read_record
-from refstar_service.jobs.request import Request, StoredFile, read_request, stand_in, write_json
+from refstar_service.jobs.request import (
+    EnrollRequest,
+    Request,
+    StoredFile,
+    read_request,
+    stand_in,
+    write_json,
+)
 from refstar_service.restoration.report import FaceReport, ReferenceReport
 
 
@@ -20,7 +27,7 @@ class JobStatus(StrEnum):
     SUCCEEDED = "succeeded"  # the result may be fetched until `expires_at`
     FAILED = "failed"  # `failure` says why; it will not be tried again
     CANCELED = "canceled"  # ended by its owner; there is no result
-    EXPIRED = "expired"  # only the fact that it existed is left
+    EXPIRED = "expired"  # not ended in its time, or long ago; only the fact that it existed is left
 
     @property
     def terminal(self) -> bool:
@@ -125,8 +132,8 @@ class Job:
     `expires_at`: when a job that is not terminal is given up, and when one that is becomes unreadable.
     `version` rises with every change and never repeats for one id. `canceling`: running, but its outcome will
     not be kept. `progress`: of the present attempt, as a worker last told it. Of an expired job only the outline of its
-    request is left. `withdrawn`: by the very call that returned this, while it waited; no worker meets it any more, so
-    whoever called counts it.
+    request is left; one that was not ended in its time has a `failure` that says so. `withdrawn`: by the very call that
+    returned this, while it waited; no worker meets it any more, so whoever called counts it.
     """
 
     id: str
@@ -164,7 +171,8 @@ class Job:
             status, trouble = JobStatus(fields.get("status", "")), None
         except ValueError as error:  # RecordError among them
             request, outcome = stand_in(fields.get("request", "")), None
-            status, trouble = found.status_if_unreadable, unreadable(error)
+            status = found.status_if_unreadable
+            trouble = unreadable(error) if status is JobStatus.FAILED else None
         created_at = found.moment("created_at") or 0.0
         return cls(
             id=job_id,
@@ -178,7 +186,7 @@ class Job:
             finished_at=found.moment("finished_at"),
             expires_at=found.moment("expires_at") or created_at,
             faces=outcome.faces if outcome else (),
-            failure=outcome.failure if outcome else trouble if status is JobStatus.FAILED else None,
+            failure=outcome.failure if outcome else trouble or found.overdue(status, request),
             result=outcome.result if outcome else None,
             timings=outcome.timings if outcome else {},
             canceling="canceling" in fields,
@@ -217,6 +225,16 @@ class _Found:
         """Not that of an earlier attempt."""
         fence, _, text = self.fields.get("progress", "").partition(" ")
         return Progress.from_text(text) if fence == self.fields.get("fence") else None
+
+    def overdue(self, status: JobStatus, request: Request) -> JobFailure | None:
+        """Why it has expired, if that was before it ended; also where no worker has recorded its end yet."""
+        if status is not JobStatus.EXPIRED or not (
+            "overdue" in self.fields or "finished_at" not in self.fields
+        ):
+            return None
+        code = "input-expired" if isinstance(request, EnrollRequest) else "restoration-expired"
+        how = "Its worker did not end it" if "started_at" in self.fields else "No worker began it"
+        return JobFailure(code, f"{how} in the time for which unfinished work is kept (REFSTAR_JOB_TTL).")
 
     def moment(self, name: str) -> float | None:
         try:

@@ -33,7 +33,8 @@ class QueueSettings(SettingsGroup):
     `maxmemory` has no such limit."""
 
     job_ttl: int = Field(86_400, ge=60)
-    """Seconds that an unfinished job and its uploads are kept. Must be longer than the longest wait in the queue."""
+    """Seconds that an unfinished job and its uploads are kept: a job may wait for so long, and then run for so long.
+    One that no worker has ended by then expires. Must be longer than the longest wait in the queue."""
 
     result_ttl: int = Field(3600, ge=1)
     """Seconds that a finished job and its result are kept. Longer is kinder to slow clients, but keeps people's

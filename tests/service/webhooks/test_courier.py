@@ -278,3 +278,19 @@ async def test_a_notice_is_due_the_moment_its_job_ends(
         await ended(f"job-{number}", success, "http://127.0.0.1:9/")
         taken = await notices.take(1, places=1, left={})
         assert [notice.job_id for notice in taken.notices] == [f"job-{number}"]
+
+
+async def test_a_job_that_nobody_ended_in_its_time_is_told_of_and_says_why(
+    courier: Any, listen: Listen, queue: JobQueue, request_for_jobs: RestoreRequest
+) -> None:
+    receiver = await listen()
+    queue.job_ttl = 0.1
+    await queue.submit("late", request_for_jobs, webhook=receiver.url)
+    await asyncio.sleep(0.15)
+    assert await queue.start(await queue.reserve(1)) == [None]
+    async with courier():
+        (got,) = await receiver.got(1)
+    assert got.event["type"] == "restoration.expired"
+    assert got.event["data"]["status"] == "expired"
+    assert got.event["data"]["error"]["type"] == "/problems/restoration-expired"
+    assert "REFSTAR_JOB_TTL" in got.event["data"]["error"]["detail"]

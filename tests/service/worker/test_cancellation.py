@@ -177,3 +177,22 @@ async def test_what_is_given_back_twice_since_the_reply_got_lost_has_ended_both_
     await queue.cancel("job")
     for _ in range(2):
         assert await queue.release(started) == [True, False]
+
+
+async def test_a_job_whose_time_is_over_while_it_runs_is_counted_as_expired(
+    redis: Redis, tmp_path: Path
+) -> None:
+    loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def wait(tasks: Sequence[FaceTask]) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+
+    bench = bench_in(tmp_path, redis, Inverting(wait))
+    bench.queue.job_ttl = 0.5
+    await bench.submit("job", picture(3))
+    async with bench.working():
+        await begun.wait()
+        await until(lambda: bench.worker.holdings.is_unwanted("job"))
+        go_on.set()
+        await check_ended(bench, tmp_path, "expired")

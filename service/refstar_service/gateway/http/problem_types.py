@@ -113,7 +113,7 @@ class ProblemType(Enum):
     RESULT_NOT_READY = (409, "The result is not ready")
     RESTORATION_FAILED = (409, "The restoration failed, so there is no result")
     RESTORATION_CANCELED = (409, "The restoration was canceled, so there is no result")
-    RESTORATION_EXPIRED = (410, "The restoration has expired", "result_ttl")
+    RESTORATION_EXPIRED = (410, "The restoration has expired", "result_ttl", "job_ttl")
     NO_SELECTION = (404, "There is no selection picture")
 
     # A stored person

@@ -222,7 +222,8 @@ _REMEDIES: Mapping[ProblemType, str] = {
     ),
     ProblemType.RESTORATION_CANCELED: "Submit it again if you still want the result.",
     ProblemType.RESTORATION_EXPIRED: (
-        "Results are deleted some time after they are made (`expires_at`). Submit it again."
+        "Results are deleted some time after they are made (`expires_at`), and a restoration that no worker ends in "
+        "time has none; `detail` says which it was. Submit it again."
     ),
     ProblemType.NO_SELECTION: (
         "It shows what was taken from which reference, and this restoration used no reference."

@@ -184,6 +184,7 @@ class Restoration(Resource):
     references: list[ReferenceResource]
     """What was found in each reference, and whether it was used."""
     error: ProblemDetails | None
+    """Why the restoration failed, or why it expired before it ended."""
     request_id: str
     """ID of the request that created the restoration, as it appears in the logs."""
     timings: dict[str, float]

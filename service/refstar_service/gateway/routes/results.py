@@ -111,6 +111,8 @@ async def _read_result(gateway: Gateway, job: Job) -> JobResult:
             raise ProblemError(ProblemType.RESTORATION_FAILED, job.failure.detail, failure=failure)
         case JobStatus.SUCCEEDED if job.result:
             return job.result
+        case JobStatus.EXPIRED if job.failure:
+            raise ProblemError(ProblemType.RESTORATION_EXPIRED, job.failure.detail, setting="REFSTAR_JOB_TTL")
         case _:
             raise _report_expiry()
 
@@ -142,5 +144,7 @@ def _wants_bytes(accept: str) -> bool:
 
 def _report_expiry() -> ProblemError:
     return ProblemError(
-        ProblemType.RESTORATION_EXPIRED, "The pictures of this restoration have been deleted."
+        ProblemType.RESTORATION_EXPIRED,
+        "The pictures of this restoration have been deleted.",
+        setting="REFSTAR_RESULT_TTL",
     )

@@ -10,6 +10,8 @@ local status, canceling, fence, own_entry, recorded =
   unpack(redis.call('HMGET', job, 'status', 'canceling', 'fence', 'entry', 'recorded'))
 
 if not stands_for_work(entry, status, own_entry) then
+  write_even_when_full(job)
+  end_overdue(id)
   end_turn(line, group, entry, owner, faces)
   -- The reply to this very call got lost, and it comes again.
   return recorded == ARGV[5] and 1 or 0

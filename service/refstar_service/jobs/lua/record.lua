@@ -28,8 +28,10 @@ local function stands_for_work(entry, status, own_entry)
   return entry == own_entry and is_unfinished(status)
 end
 
--- What a tombstone remembers: one small string, since there may be a day's worth of them.
-local REMEMBERED = {'schema', 'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at', 'expires_at'}
+-- What a tombstone remembers: one small string, since there may be a day's worth of them. The webhook only until the job
+-- has ended: from then on its notice is owed.
+local REMEMBERED = {'schema', 'priority', 'owner', 'outline', 'attempts', 'created_at', 'started_at', 'finished_at',
+  'expires_at', 'webhook'}
 
 -- Every change ends here: these fields (name, value, ...), a new version, the tombstone beside it, and word of it on
 -- the channel. With `ttl` the job stays readable for that many seconds from now, and the tombstone for `memory` more.
@@ -57,6 +59,9 @@ local function commit_change(id, changes, ttl, memory)
   local left = {status = 'expired', version = string.format('%d', version + 1)}
   for _, field in ipairs(REMEMBERED) do
     left[field == 'outline' and 'request' or field] = fields[field]
+  end
+  if left.finished_at then
+    left.webhook = nil
   end
   if ttl then
     redis.call('PEXPIRE', job, milliseconds(tonumber(ttl)))
@@ -97,13 +102,34 @@ local function expire_job(id)
   return outcome or ''
 end
 
+-- One that cannot be read is as good as none, and no reason to show nothing of all the others.
+local function read_tombstone(id)
+  local readable, left = pcall(cjson.decode, redis.call('GET', tombstone_key(id)) or '{}')
+  return readable and type(left) == 'table' and left or {}
+end
+
+-- For whoever comes to the entry of a job that is not there: if its time was over before it ended, that is its outcome,
+-- and its owner is told. One that was deleted has no tombstone.
+local function end_overdue(id)
+  local left = read_tombstone(id)
+  if left.status and not left.finished_at and not job_status(id) then
+    if left.webhook then
+      owe_notice(id, left.webhook, left.owner or '', 'expired')
+      left.webhook = nil
+    end
+    left.finished_at, left.overdue = moment(now()), '1'
+    left.version = string.format('%d', (left.version or 0) + 1)
+    redis.call('SET', tombstone_key(id), cjson.encode(left), 'KEEPTTL')
+    let_go(id)
+    redis.call('PUBLISH', CHANGES, left.version .. ' expired ' .. id)
+  end
+end
+
 -- The job's fields, else its tombstone's; none if it was never there, deleted or forgotten.
 local function read_job(id)
   local fields = redis.call('HGETALL', job_key(id))
   if #fields == 0 then
-    -- One that cannot be read is as good as none, and no reason to show nothing of all the others.
-    local readable, left = pcall(cjson.decode, redis.call('GET', tombstone_key(id)) or '{}')
-    for field, value in pairs(readable and type(left) == 'table' and left or {}) do
+    for field, value in pairs(read_tombstone(id)) do
       fields[#fields + 1] = field
       fields[#fields + 1] = tostring(value)
     end

@@ -14,11 +14,12 @@ if not is_held(line, group, entry, consumer) then
   -- If it ended by this very call, its reply got lost, and it comes again.
   return ARGV[5] ~= '' and recorded == ARGV[5] and 1 or 0
 end
+write_even_when_full(job)
 if not stands_for_work(entry, status, own_entry) then
+  end_overdue(id)
   end_turn(line, group, entry, owner, faces)
   return 1
 end
-write_even_when_full(job)
 if canceling then
   end_job(id, 'canceled', {'recorded', ARGV[5]}, ARGV[7], ARGV[8])
   end_turn(line, group, entry, owner, faces)

@@ -14,10 +14,9 @@ local status, canceling, fence, attempts, request, own_entry, created_at, starte
 -- Without them in the record, it begins anew.
 attempts, created_at = tonumber(attempts) or 0, tonumber(created_at) or now()
 if not stands_for_work(entry, status, own_entry) then
+  write_even_when_full(job)
+  end_overdue(id)
   drop_entry(line, group, entry)
-  if not status then
-    let_go(id) -- it expired while it waited
-  end
   return nil
 end
 -- The reply to this very call got lost, and it comes again.

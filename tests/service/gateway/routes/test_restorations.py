@@ -356,18 +356,6 @@ async def test_delete_removes_everything_and_may_be_repeated(
     assert (await client.delete("/v1/restorations/a%20b")).status_code == 204
 
 
-async def test_an_expired_restoration_is_remembered_for_a_while(
-    client: httpx.AsyncClient, post: Post, worker: Worker, queue: JobQueue
-) -> None:
-    queue.result_ttl = 0.05
-    async with worker():
-        path = (await post(headers=WAIT)).headers["location"]
-    await asyncio.sleep(0.1)
-    assert (await client.get(path)).json()["status"] == "expired"
-    result = await client.get(f"{path}/image")
-    assert (result.status_code, result.json()["type"]) == (410, "/problems/restoration-expired")
-
-
 async def test_the_model_follows_from_the_references(app: FastAPI, post: Post, models: Catalog) -> None:
     assert (await post()).json()["model"] == "refstar"
     lone = replace(models.default_versions[1], name="lone", ranks=Ranks(None, 1), max_references=0)

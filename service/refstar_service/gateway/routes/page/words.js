@@ -251,7 +251,7 @@ export const problems = {
   "record-unreadable": ["The service was updated in between", "Send the photograph again."],
   "internal-error": ["Something went wrong in the service", "Tell whoever runs it, with the number below."],
   "input-expired": ["It waited too long", "Send the photograph again."],
-  "restoration-expired": ["The result is no longer there", "Results are deleted after a while. Send the photograph again."],
+  "restoration-expired": ["There is no result any more", "It was deleted after a while, or nobody came to it in time. Send the photograph again."],
   "unknown-restoration": ["The result is no longer there", "It was deleted or has expired. Send the photograph again."],
   "restoration-failed": ["There is no result", "Send the photograph again."],
   "restoration-canceled": ["It was canceled", "Send the photograph again if you still want the result."],
