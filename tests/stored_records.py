@@ -27,7 +27,6 @@ from refstar_service.jobs import (
     JobStatus,
     Outcome,
     PersonReference,
-    Priority,
     Progress,
     RemoteFile,
     RestoreRequest,
@@ -42,6 +41,7 @@ from refstar_service.restoration.report import FaceAction, FaceReport, Reference
 
 FOLDER = Path(__file__).parent / "service" / "records"
 OWNER = "ada"
+HOOK = "https://receiver.example/hook"
 _ENTRY = re.compile(r"\d{13,}-\d+")  # of a stream, which is named by its moment
 
 
@@ -119,10 +119,13 @@ async def write_records(redis: Redis) -> None:
         await queue.report([(started, Progress(Stage.RESTORING, 1, 2))])
         await queue.finish([(started, outcome)])
     await queue.submit("expired", NAMING, owner=OWNER)
-    await queue.start(await queue.reserve(1))
+    [begun] = await queue.start(await queue.reserve(1))
+    assert begun is not None
     await redis.delete("{refstar}:job:expired")
+    await queue.release([begun])
     for name, request in REQUESTS.items():
-        await queue.submit(name, request, owner=OWNER, priority=Priority.NORMAL)
+        told = HOOK if name == "plain" else ""
+        await queue.submit(name, request, owner=OWNER, webhook=told, holder="h-1" if told else "")
     for name in ("known", "refused", "enrolling"):
         await people.add(name, owner=OWNER, name="Ada", request_id="r-9", limit=9, ttl=600)
     await people.ready("known", REFERENCES, ["e1"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +24,7 @@ from refstar_service.redis.runner import ScriptRunner
 from refstar_service.redis.script import load_script
 
 _BEGIN = load_script("access.begin_repeat")
+_KEEP = load_script("access.keep_repeat")
 _SETTLE = load_script("access.settle_repeat")
 SETTLE_EVERY = 0.5  # seconds between tries to settle what Redis could not be told
 
@@ -35,9 +38,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
+    """`holder` and `begun_at` (by the monotonic clock) are of whoever began it, and may take their time."""
+
     state: State
     id: str = ""
     holder: str = ""
+    begun_at: float = -math.inf
 
 
 class Settlement(StrEnum):
@@ -64,7 +70,7 @@ class Repeats:
         self._settling: asyncio.Task[None] | None = None
 
     async def begin(self, owner: str, client_key: str, fingerprint: str) -> Record:
-        record, holder = self._record(owner, client_key), token_hex(8)
+        record, holder, begun_at = self._record(owner, client_key), token_hex(8), time.monotonic()
         for owed in [owed for owed in self._owed if owed[0] == record]:
             await self._settle_owed(*owed)
         values: list[str | float] = [
@@ -80,7 +86,15 @@ class Repeats:
             self._owe(record, holder, Settlement.UNKNOWN)  # it may be begun all the same
             raise
         state, identity, holder = (read_text(part) for part in reply)
-        return Record(State(state), identity, holder)
+        return Record(State(state), identity, holder, begun_at)
+
+    async def keep(self, owner: str, client_key: str, record: Record) -> bool:
+        """Whether nobody has taken over from the record's holder; then nobody does for half of the patience from now.
+        Raises the errors of redis-py, if it is not so soon after its beginning that nobody can have."""
+        if time.monotonic() - record.begun_at < self.patience / 2:
+            return True
+        key = self._record(owner, client_key)
+        return bool(await self._scripts.run(_KEEP, [key], [record.holder, self.patience]))
 
     async def settle(self, owner: str, client_key: str, record: Record, outcome: Settlement) -> None:
         """What became of it; of no effect if another took over. Never fails for want of Redis."""

@@ -83,12 +83,14 @@ class ClientSide(QueueBase):
         claim: Claim | None = None,
         limit: int | None = None,
         ttl: float | None = None,
+        holder: str = "",
     ) -> Job:
         """Queue a job; a known `job_id` is returned as it stands and not queued again. Raises QueueFullError.
 
         `claim`: the room kept for it, which it takes up now. `webhook`: a URL that is to be told when the job ends; the
         notice is owed from that moment on. `limit` and `ttl`: others than those of the queue. A job of priority SPARE
-        is in no list of its owner, and counts with others of its kind only; it makes no room for itself.
+        is in no list of its owner, and counts with others of its kind only; it makes no room for itself. `holder`: who
+        submits it, of all who may do so with this id; for `take_back`.
         """
         line = self._keys.line(priority)
         other = {self._high: self._normal, self._normal: self._high}.get(line, line)
@@ -101,7 +103,7 @@ class ClientSide(QueueBase):
         room = claim or Claim(job_id, request.bytes, 0)
         bounds = [self.byte_limit, self.owner_byte_limit] if priority.counted else [0, 0]
         values += [*bounds, room.uploads, room.results]
-        values += [request.model, request.schema]
+        values += [request.model, request.schema, holder]
         reply = await self._contact.run(_SUBMIT, keys, values)
         match read_text(reply[0]):
             case "full":
@@ -123,8 +125,15 @@ class ClientSide(QueueBase):
         worker has leaves the queue by this (`Job.withdrawn`)."""
         return self._last(job_id, await self._contact.run(_DELETE, self._of(job_id), [job_id, GROUP]))
 
+    async def take_back(self, job_id: str, holder: str = "") -> Job | None:
+        """Forget the job if it was submitted by this `holder`. One that another submitted under the same id is left as
+        it is, and returned."""
+        reply = await self._contact.run(_DELETE, self._of(job_id), [job_id, GROUP, holder])
+        _, fields, left = reply
+        return self._job(job_id, fields) if left else None
+
     def _last(self, job_id: str, reply: Any) -> Job | None:
-        withdrawn, fields = reply
+        withdrawn, fields = reply[:2]
         job = self._job(job_id, fields)
         return None if job is None else replace(job, withdrawn=bool(withdrawn))
 

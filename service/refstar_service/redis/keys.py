@@ -48,8 +48,9 @@ blobs
 
 Fields of a job: schema (below), status, priority, owner, request (JSON), outline (JSON; the tombstone's request),
 entry (stream id), attempts, fence (of the last start, random), created_at, started_at, finished_at, expires_at,
-canceling, outcome (JSON), recorded (fence of the start that the outcome is from), version, webhook (URL, if one is to
-be told), progress (fence of the start that it is of, stage, faces done, faces).
+canceling, outcome (JSON), recorded (fence of the start that its end is from), version, webhook (URL, if one is to be
+told), progress (fence of the start that it is of, stage, faces done, faces), holder (which of the requests with one
+idempotency key submitted it). Of a tombstone also overdue (1 if it expired before it ended, and that was recorded).
 What a record does not have reads as its default, and what this version does not know is left as it is: jobs/record.py.
 All moments are unix seconds by the clock of Redis where nothing else is said.
 """

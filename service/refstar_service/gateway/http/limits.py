@@ -3,7 +3,7 @@
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import Request
@@ -43,9 +43,15 @@ async def charge(request: Request, gateway: Gateway, owner: str, policy: Policy 
 
 @asynccontextmanager
 async def charge_restoration(
-    request: Request, gateway: Gateway, owner: str, limits: Limits, job_id: str
+    request: Request,
+    gateway: Gateway,
+    owner: str,
+    limits: Limits,
+    job_id: str,
+    is_ours: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[None]:
-    """Count one restoration of a key. If the body raises, nothing was queued and nothing is counted."""
+    """Count one restoration of a key. If the body raises, nothing was queued by this request and nothing is counted for
+    it; the job's place is given up only if it `is_ours`, and no other request's that goes on with the same id."""
     policy = restoration_policy(limits)
     await charge(request, gateway, owner, policy)
     try:
@@ -55,7 +61,7 @@ async def charge_restoration(
         with suppress(RedisError):  # then Redis forgets by itself, later
             if policy is not None:
                 await gateway.usage.give_back(owner, policy)
-            if limits.unfinished:
+            if limits.unfinished and await is_ours():
                 await gateway.usage.let_go(owner, job_id)
         raise
 

@@ -11,12 +11,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import Header, Request
 from pydantic import WithJsonSchema
+from redis.exceptions import RedisError
 
 from refstar_service.access.repeats import Settlement, State
 from refstar_service.gateway.http.auth import Caller
@@ -49,11 +51,31 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Creation:
     """`id`: what to make the thing with. `repeated`: it may be there already, made by an earlier request whose
-    gateway died before it could say so; `done`: it was made, and if it is not there, somebody deleted it."""
+    gateway died before it could say so; `done`: it was made, and if it is not there, somebody deleted it. `holder`:
+    this request, among all with the same key; "" without a key, when nobody else makes anything with the id. `keep`:
+    whether that is still so."""
 
     id: str
     repeated: bool
     done: bool
+    holder: str = ""
+    keep: Callable[[], Awaitable[bool]] | None = None
+
+    async def is_ours(self) -> bool:
+        """Whether what is there under the id is this request's to undo: while it hung, no other one has taken over, and
+        none does for the next minute. False also if Redis cannot tell."""
+        if self.keep is None:
+            return True
+        try:
+            return await self.keep()
+        except RedisError:
+            return False
+
+    async def undo(self, act: Callable[[], Awaitable[object]]) -> None:
+        """`act`, which undoes what this request has made, if that is its to undo."""
+        with suppress(RedisError):
+            if await self.is_ours():
+                await act()
 
 
 async def create_once(
@@ -102,8 +124,9 @@ async def _begin_creation(
             request.scope["state"]["headers"]["Idempotency-Replayed"] = "true"
             yield Creation(record.id, repeated=True, done=True)
             return
+    keep = partial(gateway.repeats.keep, caller.owner, client_key, record)
     try:
-        yield Creation(record.id, repeated=True, done=False)
+        yield Creation(record.id, repeated=True, done=False, holder=record.holder, keep=keep)
     except BaseException as error:
         # After a lost connection nobody knows whether it was made: the same request again looks for it by its id.
         outcome = Settlement.REFUSED if isinstance(error, ProblemError) else Settlement.UNKNOWN

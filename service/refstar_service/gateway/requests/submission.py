@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from refstar_service.gateway.http.filenames import safe_name
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.requests.form import Form, FormLimits, Upload, report_surplus
+from refstar_service.gateway.requests.idempotency import Creation
 from refstar_service.gateway.requests.options import FORMS, describe_refusal, parse_options
 from refstar_service.gateway.requests.promised_bytes import estimate_result_bytes, presume_result_bytes
 from refstar_service.gateway.requests.shortage import report_misfit, report_shortage
@@ -197,35 +198,46 @@ def _name_installed(error: RequestError, models: Catalog) -> dict[str, list[str]
     return {"models": list_models(models)} if error.code == "unknown-model" else {}
 
 
-async def submit_job(gateway: Gateway, submission: Submission, owner: str) -> Job:
-    """Store the bytes, then queue the job; if that fails, nothing is left behind."""
+async def submit_job(gateway: Gateway, submission: Submission, owner: str, creation: Creation) -> Job:
+    """Store the bytes, then queue the job; if that fails, nothing is left behind, but for what another request with the
+    same Idempotency-Key goes on with. A job that it has queued by then is returned."""
     job_id, uploads = submission.job_id, submission.request.bytes
     try:  # before megabytes are written only to be deleted again
         claim = await gateway.queue.claim(job_id, owner=owner, uploads=uploads, results=submission.results)
-        await _delete_evicted(gateway, claim.evicted)
+        await _delete_quietly(gateway, claim.evicted)
     except QueueFullError as error:
-        await _delete_evicted(gateway, error.evicted)
+        await _delete_quietly(gateway, error.evicted)
         raise report_shortage(error) from error
     except JobTooLargeError as error:
         raise report_misfit(error) from error
     # A job may wait for `job_ttl` and then run for as long; its pictures must outlast it.
     ttl = 2 * gateway.settings.job_ttl
+    may_be_queued = False
     try:
         await _store_uploads(gateway, submission, ttl)
         trace.get_current_span().set_attribute("refstar.job_id", submission.job_id)
         request = replace(
             submission.request, request_id=logs.request_id(), traceparent=tracing.write_traceparent()
         )
-        return await gateway.queue.submit(
+        may_be_queued = True  # a lost connection may hide that it is
+        job = await gateway.queue.submit(
             submission.job_id,
             request,
             priority=submission.priority,
             owner=owner,
             webhook=submission.webhook,
             claim=claim,
+            holder=creation.holder,
         )
+        if job.status.terminal:  # another request's, which ended while this one hung
+            await _delete_quietly(gateway, submission.blobs)
+        return job
     except BaseException as error:
-        await asyncio.shield(_undo(gateway, submission, claim))
+        undoing = _undo(gateway, submission, claim, creation, may_be_queued=may_be_queued)
+        made_by_another = await asyncio.shield(undoing)
+        if made_by_another is not None and isinstance(error, Exception):
+            log.warning("job %s was queued by another request with the same key: %s", job_id, error)
+            return made_by_another
         if isinstance(error, QueueFullError):
             raise report_shortage(error) from error
         if isinstance(error, BlobsUnavailableError):
@@ -246,19 +258,33 @@ async def _store_uploads(gateway: Gateway, submission: Submission, ttl: float) -
             raise outcome
 
 
-async def _undo(gateway: Gateway, submission: Submission, claim: Claim) -> None:
-    # Also the job: a lost connection may have hidden that it was queued. What cannot be undone now expires.
-    with contextlib.suppress(*STORE_ERRORS):
-        await gateway.queue.delete(submission.job_id)
-    with contextlib.suppress(*STORE_ERRORS):
-        await gateway.blobs.delete(*submission.blobs)
+async def _undo(
+    gateway: Gateway, submission: Submission, claim: Claim, creation: Creation, *, may_be_queued: bool
+) -> Job | None:
+    """What cannot be undone now expires. Returns the job, if another request has queued it: then nothing is undone."""
+    job_id = submission.job_id
+    if not await creation.is_ours():
+        with contextlib.suppress(RedisError):
+            return await gateway.queue.get(job_id)
+        return None
+    try:
+        other = await gateway.queue.take_back(job_id, creation.holder)
+    except RedisError:
+        if may_be_queued and creation.holder:
+            return None  # then it needs its pictures: a repetition of the request finds it, and is accepted
+    else:
+        if other is not None:
+            return other
+    await _delete_quietly(gateway, submission.blobs)
     with contextlib.suppress(RedisError):
         await gateway.queue.disclaim(claim)
+    return None
 
 
-async def _delete_evicted(gateway: Gateway, blobs: tuple[str, ...]) -> None:
+async def _delete_quietly(gateway: Gateway, blobs: Collection[str]) -> None:
+    """What cannot be deleted now stays until it expires."""
     if blobs:
-        with contextlib.suppress(*STORE_ERRORS):  # then they stay until they expire
+        with contextlib.suppress(*STORE_ERRORS):
             await gateway.blobs.delete(*blobs)
 
 

@@ -1,10 +1,9 @@
 """People whose references are stored once: stored, looked at, listed, changed, deleted."""
 
 import asyncio
-import contextlib
+from functools import partial
 
 from fastapi import Request, Response
-from redis.exceptions import RedisError
 
 from refstar_service import logs
 from refstar_service.gateway.http.auth import Caller, CallerDep
@@ -95,7 +94,7 @@ async def create_person(
 
     async def create(form: Form, creation: Creation) -> Person:
         person = await _find_created(gateway, caller, creation)
-        return person or await _store(request, gateway, caller, form, creation.id)
+        return person or await _store(request, gateway, caller, form, creation)
 
     person = await create_once(request, gateway, caller, person_limits(gateway.settings), create)
     with hold_wait(gateway, caller, prefer) as seconds:
@@ -175,7 +174,7 @@ async def update_person(
     async def change(form: Form, creation: Creation) -> None:
         if not creation.done:
             begun = creation.repeated and await gateway.queue.get(creation.id) is not None
-            await _change(request, gateway, caller, form, person_id, creation.id, begun=begun)
+            await _change(request, gateway, caller, form, person_id, creation, begun=begun)
 
     await create_once(request, gateway, caller, change_limits(gateway.settings), change)
     with hold_wait(gateway, caller, prefer) as seconds:
@@ -211,12 +210,16 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
     return person
 
 
-async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form, person_id: str) -> Person:
+async def _store(
+    request: Request, gateway: Gateway, caller: Caller, form: Form, creation: Creation
+) -> Person:
+    person_id = creation.id
     if not gateway.models:
         raise ProblemError(ProblemType.NO_MODEL, "No model is installed.")
     most = limit_people(gateway.settings)
     enrollment = await scan_form(form, read_enrollment, form, gateway.settings, person_id)
-    async with charge_restoration(request, gateway, caller.owner, caller.limits, person_id):
+    charged = charge_restoration(request, gateway, caller.owner, caller.limits, person_id, creation.is_ours)
+    async with charged:
         try:
             # The record before the job: a worker keeps nothing of somebody who has none.
             person = await gateway.people.add(
@@ -227,7 +230,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
                 limit=most,
                 ttl=gateway.settings.person_ttl,
             )
-            await submit_job(gateway, enrollment.submission, caller.owner)
+            await submit_job(gateway, enrollment.submission, caller.owner, creation)
         except PeopleFullError as error:
             raise ProblemError(
                 ProblemType.TOO_MANY_PEOPLE,
@@ -235,8 +238,7 @@ async def _store(request: Request, gateway: Gateway, caller: Caller, form: Form,
                 limit=most,
             ) from error
         except BaseException:
-            with contextlib.suppress(RedisError):
-                await asyncio.shield(gateway.people.delete(person_id))
+            await asyncio.shield(creation.undo(partial(gateway.people.delete, person_id)))
             raise
     return person
 
@@ -247,12 +249,12 @@ async def _change(
     caller: Caller,
     form: Form,
     person_id: str,
-    change_id: str,
+    creation: Creation,
     *,
     begun: bool,
 ) -> None:
     """`begun`: its job is there already."""
-    change = await scan_form(form, read_change, form, gateway.settings, change_id)
+    change = await scan_form(form, read_change, form, gateway.settings, creation.id)
     if change.submission is not None and not gateway.models:
         raise ProblemError(ProblemType.NO_MODEL, "No model is installed.")
     await find_ready_person(gateway, caller, person_id)
@@ -261,24 +263,25 @@ async def _change(
             raise report_unknown_person(person_id)
         return
     if not begun:
-        await _submit_change(request, gateway, caller, change, person_id, change_id)
+        await _submit_change(request, gateway, caller, change, person_id, creation)
     if change.name is not None:
         await rename_person(gateway, person_id, change.name)
 
 
 async def _submit_change(
-    request: Request, gateway: Gateway, caller: Caller, change: Change, person_id: str, change_id: str
+    request: Request, gateway: Gateway, caller: Caller, change: Change, person_id: str, creation: Creation
 ) -> None:
-    async with charge_restoration(request, gateway, caller.owner, caller.limits, change_id):
+    charged = charge_restoration(request, gateway, caller.owner, caller.limits, creation.id, creation.is_ours)
+    async with charged:
         try:
             # The record before the job: a worker keeps nothing that nobody waits for.
             submission = await begin_change(gateway, person_id, change)
             if submission is None:
                 raise report_unknown_person(person_id)
-            await submit_job(gateway, submission, caller.owner)
+            await submit_job(gateway, submission, caller.owner, creation)
         except BaseException:
-            with contextlib.suppress(RedisError):
-                await asyncio.shield(gateway.people.end_change(person_id, change_id, None))
+            give_up = partial(gateway.people.end_change, person_id, creation.id, None)
+            await asyncio.shield(creation.undo(give_up))
             raise
 
 

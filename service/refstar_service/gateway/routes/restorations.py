@@ -115,7 +115,7 @@ async def create_restoration(
             watch = gateway.queue.watch(creation.id, end_only=True)
             ended = await held.enter_async_context(watch) if seconds else None
             job = await _find_created(gateway, caller, creation)
-            return job or await _submit(request, gateway, caller, form, creation.id), ended
+            return job or await _submit(request, gateway, caller, form, creation), ended
 
         limits = form_limits(gateway.settings)
         job, ended = await create_once(request, gateway, caller, limits, create)
@@ -133,7 +133,7 @@ async def _find_created(gateway: Gateway, caller: Caller, creation: Creation) ->
     return await gateway.queue.get(creation.id) if creation.repeated else None
 
 
-async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form, job_id: str) -> Job:
+async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form, creation: Creation) -> Job:
     people = await find_people(gateway, caller, form.lists.get("person", ()))
     submission = await scan_form(
         form,
@@ -141,7 +141,7 @@ async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form
         form,
         gateway.rollout,
         gateway.settings,
-        job_id,
+        creation.id,
         owner=caller.owner,
         people=people,
         shadow=request.headers.get("Shadow-Model"),
@@ -154,8 +154,9 @@ async def _submit(request: Request, gateway: Gateway, caller: Caller, form: Form
         )
     if submission.webhook:
         await check_webhook(gateway, caller, submission.webhook)
-    async with charge_restoration(request, gateway, caller.owner, caller.limits, job_id):
-        job = await submit_job(gateway, submission, caller.owner)
+    charged = charge_restoration(request, gateway, caller.owner, caller.limits, creation.id, creation.is_ours)
+    async with charged:
+        job = await submit_job(gateway, submission, caller.owner, creation)
     gateway.metrics.jobs_submitted.labels(job.priority).inc()
     return job
 

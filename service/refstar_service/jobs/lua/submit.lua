@@ -1,6 +1,6 @@
 -- KEYS job gone line other_line (the same again if the line is limited by itself) [index of the owner's jobs, if this one is to be listed]
 -- ARGV id jobs ttl memory priority owner request outline lifetime webhook ('' if none)
---   bytes quota uploads results model ('' if any will do) schema
+--   bytes quota uploads results model ('' if any will do) schema holder (who submits it; '' if nobody else may)
 -- -> {'new', created_at, expires_at, version}, or the fields of a job that is known, or {'full', a shortage as in claim}
 -- uses jobs.record, jobs.room, jobs.turns, jobs.idle, redis.clock
 local id, line = ARGV[1], KEYS[3]
@@ -32,6 +32,10 @@ local changes = {'schema', ARGV[16], 'status', 'queued', 'priority', ARGV[5], 'o
 if ARGV[10] ~= '' then
   changes[#changes + 1] = 'webhook'
   changes[#changes + 1] = ARGV[10]
+end
+if ARGV[17] ~= '' then
+  changes[#changes + 1] = 'holder'
+  changes[#changes + 1] = ARGV[17]
 end
 local version, expires_at = commit_change(id, changes, ARGV[3], ARGV[4])
 sort_in(line)
