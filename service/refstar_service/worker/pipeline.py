@@ -31,6 +31,7 @@ from refstar_service.metrics.worker import WorkerMetrics
 from refstar_service.restoration.steps import Model, Viewer
 from refstar_service.threads import Threads
 from refstar_service.worker import story
+from refstar_service.worker.errands import repeat
 from refstar_service.worker.files import JobFiles
 from refstar_service.worker.fleet import GRACE, Fleet
 from refstar_service.worker.holdings import Holdings
@@ -131,19 +132,17 @@ class Worker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         self._patience.heed(stopping)
-        helpers = [
-            asyncio.create_task(self._every(self.queue.stale_after / 3, self.holdings.beat)),
-            asyncio.create_task(self._every(ANNOUNCE_EVERY, self._announce)),
-            asyncio.create_task(self._every(REPORT_EVERY, self.progress.report)),
-            asyncio.create_task(self._every(HOUSEKEEPING_EVERY, self._housekeep)),
-            asyncio.create_task(self._every(FORGET_EVERY, self.people.forget_deleted)),
-        ]
+        errands: Sequence[tuple[Callable[[], Awaitable[object]], float]] = (
+            (self.holdings.beat, self.queue.stale_after / 3),
+            (self._announce, ANNOUNCE_EVERY),
+            (self.progress.report, REPORT_EVERY),
+            (self.queue.housekeeping, HOUSEKEEPING_EVERY),
+            (self.people.forget_deleted, FORGET_EVERY),
+        )
+        helpers = [asyncio.create_task(repeat(act, every, self._ended)) for act, every in errands]
         waker = asyncio.create_task(self._stop_waiting(stopping))
-        stages = [
-            asyncio.create_task(self._fetch(stopping)),
-            asyncio.create_task(self._infer(stopping)),
-            asyncio.create_task(self._store()),
-        ]
+        acts = (self._fetch(stopping), self._infer(stopping), self._store())
+        stages = [asyncio.create_task(act) for act in acts]
         # Flags and time limits, not cancellation alone: on Python 3.11 a cancellation that meets the end of a Redis
         # call can get lost, and a worker that hangs here would keep its jobs from everybody else.
         ended, going_on = await asyncio.wait(stages, return_when=asyncio.FIRST_EXCEPTION)
@@ -344,22 +343,7 @@ class Worker:
         await self.fleet.look()
         self.announced()
 
-    async def _housekeep(self) -> None:
-        await self.queue.housekeeping()
-
     async def _stop_waiting(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
         with suppress(RedisError, OSError):  # then it waits until it looks by itself
             await self.queue.stop_waiting()
-
-    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-        while not self._ended.is_set():
-            try:
-                await act()
-            except (RedisError, OSError) as error:
-                log.warning("%s: %s", act.__name__.strip("_"), error)
-            except Exception:
-                # Nobody waits for it: ended by what was not foreseen, it would be missing for as long as this runs.
-                log.exception("%s", act.__name__.strip("_"))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), seconds)
