@@ -23,6 +23,7 @@ from refstar_client import (
     verify_webhook,
 )
 from refstar_client import resources as answers
+from refstar_service.gateway.routes import models as served_models
 from refstar_service.gateway.routes import resources as served_answers
 from refstar_service.restoration.knobs import KNOBS
 from small_model import SIDE
@@ -275,7 +276,7 @@ def test_the_options_are_those_that_the_service_knows(url: str) -> None:
         (answers.Face, served_answers.FaceResource),
         (answers.Reference, served_answers.ReferenceResource),
         (answers.Output, served_answers.Output),
-        (answers.Model, served_answers.Model),
+        (answers.Model, served_models.Model),
     ],
 )
 def test_an_answer_has_every_member_that_the_client_names(

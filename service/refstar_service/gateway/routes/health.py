@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from dataclasses import asdict
+from typing import Literal
 
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,14 +15,23 @@ from refstar_service.gateway.http.context import Gateway, GatewayDep
 from refstar_service.gateway.http.handlers import name_trouble
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
+from refstar_service.gateway.http.resource import Resource
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.http.router import new_router
-from refstar_service.gateway.routes.resources import Liveness, Readiness
 from refstar_service.restoration.rules import list_models
 
 PATIENCE = 2.0  # seconds; a probe that hangs tells an orchestrator less than one that says no
 
 router = new_router(tag="operation")
+
+
+class Liveness(Resource):
+    status: Literal["ok"]
+
+
+class Readiness(Resource):
+    status: Literal["ready"]
+    workers: list[str]
 
 
 @router.get("/healthz")

@@ -8,13 +8,25 @@ from fastapi.responses import PlainTextResponse
 from refstar_service.gateway.http.problem_types import ProblemType
 from refstar_service.gateway.http.problems import ProblemError
 from refstar_service.gateway.http.remedies import describe_remedy
+from refstar_service.gateway.http.resource import Resource
 from refstar_service.gateway.http.responses import describe_problems
 from refstar_service.gateway.http.router import new_router
-from refstar_service.gateway.routes.resources import ProblemExplanation, ProblemList
 
 Slug = Annotated[str, Path(description="Name of the problem: the last part of its `type`.")]
 
 router = new_router("/problems", tag="problems")
+
+
+class ProblemExplanation(Resource):
+    type: str
+    title: str
+    status: int
+    remedy: str
+    """What the problem means and what to do about it."""
+
+
+class ProblemList(Resource):
+    problems: list[ProblemExplanation]
 
 
 def _describe(problem: ProblemType) -> ProblemExplanation:

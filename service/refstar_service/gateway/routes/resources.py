@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema
 
-from refstar_service.engine.manifest import ModelManifest
 from refstar_service.gateway.http.resource import ProblemDetails, Resource
 from refstar_service.jobs import Job, JobStatus, Progress, RestoreRequest
 from refstar_service.people import Person
@@ -281,88 +280,6 @@ class PersonList(Resource):
     """Newest first."""
     next: str | None
     """Path of the next page; null on the last page."""
-
-
-class Model(Resource):
-    name: str
-    """What requests ask for. Several models may share a name if their versions differ."""
-    version: str
-    default: bool
-    """Whether requests for the plain name get this version. Any version can be requested as `NAME@VERSION`."""
-    system: str
-    """The restoration method that the model implements."""
-    license: str
-    training_data: list[str]
-    commit: str
-    """Commit of the source code that the model was made from."""
-    input_size: int
-    """Side of the square face crop that the model works on, in pixels. Other sizes are scaled."""
-    precision: str
-    graphs: dict[str, str]
-    """SHA-256 of each graph file."""
-    weights: str | None
-    """SHA-256 of the weights file shared by the graphs, if there is one."""
-    shared_weights: str | None
-    """SHA-256 of the weights file of another model, if the graphs use that too."""
-    quality: dict[str, object]
-    """Measured on held-out pictures."""
-    limits: list[str]
-    """Known limitations."""
-    max_references: int
-    needs_references: bool
-    knobs: list[str]
-    """Knobs of a request that depend on the model, as far as it has them: `fidelity`, `reference_strength`,
-    `stranger`."""
-    ranks: dict[str, int | None]
-    """1: the default for requests `with_references`, or `without_references`; null: not while another fits."""
-
-    @classmethod
-    def of(cls, manifest: ModelManifest, *, default: bool = True) -> Self:
-        return cls(
-            name=manifest.name,
-            version=manifest.version,
-            default=default,
-            system=manifest.system,
-            license=manifest.license,
-            training_data=list(manifest.training_data),
-            commit=manifest.commit,
-            input_size=manifest.input_size,
-            precision=manifest.precision,
-            graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
-            weights=manifest.weights.sha256 if manifest.weights else None,
-            shared_weights=manifest.shared_weights.sha256 if manifest.shared_weights else None,
-            quality=dict(manifest.quality),
-            limits=list(manifest.limits),
-            max_references=manifest.max_references,
-            needs_references=manifest.needs_references,
-            knobs=sorted(manifest.knobs),
-            ranks=asdict(manifest.ranks),
-        )
-
-
-class ModelList(Resource):
-    models: list[Model]
-
-
-class Liveness(Resource):
-    status: Literal["ok"]
-
-
-class Readiness(Resource):
-    status: Literal["ready"]
-    workers: list[str]
-
-
-class ProblemExplanation(Resource):
-    type: str
-    title: str
-    status: int
-    remedy: str
-    """What the problem means and what to do about it."""
-
-
-class ProblemList(Resource):
-    problems: list[ProblemExplanation]
 
 
 def _moment(seconds: float) -> datetime:

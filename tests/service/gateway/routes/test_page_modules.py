@@ -13,7 +13,7 @@ import pytest
 from refstar_service.engine.catalog import Catalog
 from refstar_service.engine.manifest import Ranks
 from refstar_service.gateway.http.problem_types import ProblemType
-from refstar_service.gateway.routes.resources import Model
+from refstar_service.gateway.routes.models import Model
 from refstar_service.restoration.knobs import KNOBS
 from refstar_service.restoration.rules import choose_model
 from refstar_service.restoration.selection_picture import REFERENCE_COLORS
