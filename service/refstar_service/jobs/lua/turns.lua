@@ -2,8 +2,9 @@
 -- owner has a line of their own, and owners take turns: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996).
 -- Every owner has a time, which a job moves on by 1 when it is taken and by 1 more for each further face that went through
 -- the model when it has ended, however it did: faces are what takes long, and nobody knows how many there are before they
--- are looked for. The owner with the least time is next. The clock is the time of who was next last: whoever joins begins there, so nobody saves up turns,
--- and the job of somebody who comes first goes before the thousand of somebody who is there.
+-- are looked for. The owner with the least time is next. The clock is the time of who was next last: whoever joins begins
+-- there, so nobody saves up turns, and the job of somebody who comes first goes before the thousand of somebody who is
+-- there.
 -- uses jobs.record, jobs.line
 local CHUNK = 100
 
