@@ -63,11 +63,22 @@ def test_it_says_who_references_show_and_uses_a_strangers_if_it_is_told_to(folde
     assert not np.array_equal(full.pixels, weighed.pixels)
 
 
-def test_it_has_no_fidelity_and_no_sum_that_depends_on_the_batch(folder: Path) -> None:
+def test_fidelity_takes_detail_away_and_comes_nearer_to_the_input(folder: Path) -> None:
+    restorer = Restorer(load_manifest(folder))
+    reference = (ReferencePicture("r", face(3)),)
+    for references in ((), reference):
+        drawn = [restorer.restore([FaceTask(face(0), references, 1.0, f)])[0].pixels for f in (0.0, 0.5, 1.0)]
+        apart = [np.abs(one.astype(float) - face(0)).mean() for one in drawn]
+        assert apart[0] > apart[1] > apart[2]
+    (muted,) = restorer.restore([FaceTask(face(0), reference, 0.0, 0.9)])
+    (alone,) = restorer.restore([FaceTask(face(0), (), 1.0, 0.9)])
+    assert np.array_equal(muted.pixels, alone.pixels)
+
+
+def test_it_has_all_knobs_and_no_sum_that_depends_on_the_batch(folder: Path) -> None:
     manifest = load_manifest(folder)
     assert manifest.max_references == 8
-    assert manifest.knobs == {"reference_strength", "stranger"}
-    assert "fidelity" not in manifest.graphs["restore"].inputs
+    assert manifest.knobs == {"fidelity", "reference_strength", "stranger"}
     for name in ("encode_references", "restore", "restore_alone"):
         operators = {node.op_type for node in onnx.load(str(folder / f"{name}.onnx")).graph.node}
         assert not {"ReduceMean", "ReduceSum", "RandomNormal"} & operators

@@ -1,4 +1,4 @@
-"""ENTED as the graphs of the model folder contract (export.views): references and a gate, no fidelity.
+"""ENTED as the graphs of the model folder contract (export.views): references, a gate, and fidelity.
 
 ``selection`` is how much of each reference's textures a place takes, on the fine grid, the mean over the three grids.
 """
@@ -13,8 +13,6 @@ from refstar_model.export.views import (
     GATE_STRENGTH,
     JUDGMENTS,
     SELECTION,
-    Picture,
-    RestorePicture,
     RestoringViews,
     View,
 )
@@ -29,11 +27,11 @@ def view_network(net: Ented) -> RestoringViews:
         net.params.base.size,
         View(
             Restore(net),
-            ("low_quality", "reference_weight", GATE_STRENGTH, *FEATURES),
+            ("low_quality", "reference_weight", "fidelity", GATE_STRENGTH, *FEATURES),
             ("restored", SELECTION, "finite", *JUDGMENTS, EXACT),
         ),
         View(EncodeReferences(net), ("references",), FEATURES),
-        View(RestorePicture(Picture(net)), ("low_quality",), ("restored", "finite", EXACT)),
+        View(RestoreAlone(net), ("low_quality", "fidelity"), ("restored", "finite", EXACT)),
     )
 
 
@@ -56,6 +54,7 @@ class Restore(nn.Module):
         self,
         low_quality: Tensor,
         reference_weight: Tensor,
+        fidelity: Tensor,
         gate_strength: Tensor,
         features_fine: Tensor,
         features_middle: Tensor,
@@ -68,9 +67,21 @@ class Restore(nn.Module):
         features = ReferenceTextures(
             features_fine, features_middle, features_coarse, features_keys, features_values, features_person
         )
-        result = self.net(to_picture(low_quality), features, reference_weight, gate_strength)
+        result = self.net(to_picture(low_quality), features, reference_weight, gate_strength, fidelity)
         selection = (result.selection * 255).round().to(torch.uint8)
         rounded, finite = to_pixels(result.picture)
         assert result.gate is not None
         judgments = judge_references(self.net.gate, result.gate, rounded, features_person, reference_weight)
         return rounded, selection, finite, *judgments, result.picture
+
+
+class RestoreAlone(nn.Module):
+    """As Restore with all weights 0; the selection would be empty."""
+
+    def __init__(self, net: Ented) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, low_quality: Tensor, fidelity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        exact: Tensor = self.net(to_picture(low_quality), fidelity=fidelity).picture
+        return *to_pixels(exact), exact

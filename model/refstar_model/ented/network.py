@@ -22,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.backbone import UNAIDED
-from refstar_model.ented.detail import Detail
+from refstar_model.ented.detail import Detail, share_detail
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
 from refstar_model.ented.references import ReferenceEncoder, ReferenceTextures, size_textures
@@ -41,6 +41,7 @@ from refstar_model.ganprior.codec import Guidance
 from refstar_model.ganprior.generator import Bending
 from refstar_model.ganprior.network import GanPrior
 from refstar_model.layers.alignment import AlignmentHead
+from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import resize_grid
 
@@ -99,10 +100,13 @@ class Ented(nn.Module):
         references: ReferenceTextures | None = None,
         weight: Tensor | None = None,
         gate_strength: Tensor | None = None,
+        fidelity: Tensor | None = None,
     ) -> Restoration:
         """low_quality [B, 3, S, S] in 0..1; references [B, R, ...] with weight [B, R] in 0..1 (0 = absent), or none.
 
         ``gate_strength`` [B] in 0..1: how much the gate's word counts; all of it where it is not given.
+        ``fidelity`` [B] in 0..1: less detail the higher it is (`share_detail`), and `apply_fidelity` for the rest of
+        the picture; where it is not given, as in training, all detail and nothing else.
         """
         seen = self.backbone.decoder(self.backbone.analyze(low_quality), UNAIDED)
         gate = textures = asked = displacement = None
@@ -119,8 +123,11 @@ class Ented(nn.Module):
         distribute = self._open_distribution(low_quality, styles, textures, taken)
         if self.params.residual:
             picture = self._render(low_quality, seen, words, styles, distribute)
+            if fidelity is not None:
+                picture = apply_fidelity(picture, low_quality.float(), fidelity)
             if taken:
-                picture = picture + self.detail(taken[self.params.grids[0]], low_quality)
+                detail = self.detail(taken[self.params.grids[0]], low_quality)
+                picture = picture + (detail if fidelity is None else share_detail(fidelity) * detail)
         else:
             picture = self._draw(latent, styles, distribute)
         selection = self._measure_selection(taken, asked.weight) if asked is not None else None
