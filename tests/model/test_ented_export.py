@@ -1,5 +1,6 @@
 """ENTED as a model folder: written, checked, and run by the service."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import onnx
 import pytest
 import torch
 from pictures import aligned_face
+from refstar_model.data.photos import DataError
 from refstar_model.ented.export_view import view_network
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import TINY
 from refstar_model.ented.system import CARD
+from refstar_model.ented.weights import read_weights
 from refstar_model.export.card import Publication
 from refstar_model.export.restoring import TrainedRestorer
 from refstar_service.engine.manifest import load_manifest
@@ -24,10 +27,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.05)
-        net.gate.weigh.copy_(torch.tensor([0.0, 0.0, 2.0]))
+        net.gate.weigh.copy_(torch.tensor([2e-3, 1e-3, 2.0]))
     folder = tmp_path_factory.mktemp("ented") / "ented"
     TrainedRestorer(view_network(net.eval()), CARD, 1).export(folder, Publication("ented", "0.0.1"))
     return folder
+
+
+def test_training_goes_on_from_a_folder(folder: Path) -> None:
+    """With a network that is exported as one of the same pictures."""
+    net = Ented(TINY)
+    net.load_state_dict(read_weights(folder, TINY))
+    again = folder.with_name("again")
+    TrainedRestorer(view_network(net.eval()), CARD, 1).export(again, Publication("ented", "0.0.1"))
+    tasks = [FaceTask(face(0), (ReferencePicture("3", face(3)),), 1.0, 0.5), FaceTask(face(1), (), 1.0, 0.5)]
+    for ours, theirs in zip(
+        *(Restorer(load_manifest(at)).restore(tasks) for at in (folder, again)), strict=True
+    ):
+        assert np.abs(ours.pixels.astype(int) - theirs.pixels).max() <= 1
+        assert ours.same_person == pytest.approx(theirs.same_person, abs=1e-4)
+
+
+def test_a_folder_of_another_network_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="of another network"):
+        read_weights(folder, replace(TINY, codes=8))
 
 
 def face(shift: int) -> np.ndarray:

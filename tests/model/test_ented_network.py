@@ -114,6 +114,7 @@ def test_textures_begin_at_home() -> None:
     home = Preference(4)()
     assert home.shape == (16, 4, 4)
     assert home.flatten(1).argmax(1).tolist() == list(range(16))
+    assert (Preference(4, nothing=True)()[16] == 0).all()
 
 
 @pytest.mark.parametrize("cell", [1, 2])
@@ -130,9 +131,9 @@ def test_a_new_operator_brings_back_what_is_at_that_place(cell: int) -> None:
         Textures(textures, torch.ones(1, 1, 1, 1)),
         torch.zeros(1, 2, 4),
     )
-    assert given.shares.shape == (1, (16 // cell) ** 2, 16 // cell, 16 // cell)
-    assert given.shares.sum(1).min() > 0.8
-    taken = given.colors / given.shares.sum(1).mean() + 0.5
+    assert given.share.shape == (1, 1, 16 // cell, 16 // cell)
+    assert given.share.min() > 0.8
+    taken = given.colors / given.share.mean() + 0.5
     assert (taken - picture).abs().max() < 0.06
 
 
@@ -143,8 +144,8 @@ def test_a_place_takes_of_textures_or_of_nothing_and_a_new_operator_changes_noth
     shown, styles = torch.zeros(2, 12, 4, 4), torch.zeros(2, 2, 4)
     given = distribution(x, shown, textures, styles)
     assert torch.equal(given.features, x)
-    assert given.shares.shape == (2, 16, 4, 4)
-    assert (given.shares.sum(1) < 1).all()
+    assert given.share.shape == (2, 1, 4, 4)
+    assert ((given.share > 0) & (given.share < 1)).all()
     with torch.no_grad():
         distribution.bring.weight.normal_()
         assert (distribution(x, shown, textures, styles).features - x).abs().max() > 1e-2
@@ -159,7 +160,7 @@ def test_new_detail_is_none_and_where_nothing_is_taken_there_is_none() -> None:
     amount[:, :, :, 8:] = 0
     taken = Distributed(
         torch.randn(2, 8, 16, 16),
-        torch.rand(2, 16, 4, 4),
+        torch.rand(2, 1, 4, 4),
         torch.randn(2, 3, 32, 32),
         torch.randn(2, 8, 16, 16),
         amount,
@@ -189,10 +190,10 @@ def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> No
 
 
 def test_the_selection_says_who_gave_how_much() -> None:
-    shares = torch.full((1, 4, 2, 2), 0.2)
-    taken = share_selection(shares, torch.tensor([[1.0, 1.0, 0.0]]))
+    share = torch.full((1, 1, 2, 2), 0.8)
+    taken = share_selection(share, torch.tensor([[1.0, 1.0, 0.0]]))
     assert torch.allclose(taken[0].mean((1, 2)), torch.tensor([0.4, 0.4, 0.0]))
-    half = share_selection(shares, torch.tensor([[0.5, 0.0, 0.0]]))
+    half = share_selection(share, torch.tensor([[0.5, 0.0, 0.0]]))
     assert torch.allclose(half[0].mean((1, 2)), torch.tensor([0.4, 0.0, 0.0]))
 
 

@@ -60,6 +60,19 @@ def test_a_run_has_the_dictionarys_words_and_goes_on(
     assert not changed & {"backbone", "gate"}
 
 
+def test_a_network_that_goes_on_without_its_dictionary_keeps_how_words_are_chosen(
+    photos: PhotoSet, dictionary: Path, tmp_path: Path
+) -> None:
+    start = train(photos, None, replace(HOW, dictionary=dictionary), Run(tmp_path / "first"))
+    first, _ = load(start)
+    net, _ = load(train(photos, None, HOW.go_on(), Run(tmp_path / "further", start=start)))
+    before, after = first.state_dict(), net.state_dict()
+    chosen = [name for name in after if name.startswith(("dictionary.to_code.", "dictionary.words."))]
+    assert len(chosen) > 2
+    assert all(torch.equal(after[name], before[name]) for name in chosen)
+    assert not torch.equal(after["dictionary.from_code.weight"], before["dictionary.from_code.weight"])
+
+
 def test_a_dictionary_is_asked_for_and_must_fit(photos: PhotoSet, dictionary: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--part dictionary"):
         train(photos, None, HOW, Run(tmp_path))

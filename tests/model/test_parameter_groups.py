@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from refstar_model.layers.precision import Precision, autocast
+from refstar_model.layers.precision import Precision, autocast, compute_in, find_faster
 from refstar_model.training import Loop, LoopParams, Loss, Moment
 from torch import nn
 
@@ -64,3 +64,22 @@ def test_a_run_computes_in_the_precision_that_it_is_told(
 
     Loop(module, LoopParams(steps=1, precision=precision), tmp_path).run(iter([torch.ones(1, 2)]), step)
     assert seen == [dtype]
+
+
+def test_numbers_too_small_for_a_normal_float_count_as_zero_while_a_run_computes() -> None:
+    least, half = torch.full((64,), 1.2e-38), torch.full((64,), 0.5)
+    with compute_in(Precision.FP32):
+        assert (least * half == 0).all()
+    assert (least * half > 0).all()
+
+
+def test_the_faster_precision_of_a_processor_is_measured_and_that_of_a_gpu_is_bf16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = {Precision.BF16: 3e-3, Precision.FP32: 2e-3}
+    assert find_faster(torch.device("cpu")) in Precision
+    monkeypatch.setattr("refstar_model.layers.precision._time_convolution", taken.__getitem__)
+    assert find_faster(torch.device("cpu")) is Precision.FP32
+    assert find_faster(torch.device("cuda")) is Precision.BF16
+    taken[Precision.FP32] = 9e-3
+    assert find_faster(torch.device("cpu")) is Precision.BF16

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from refstar_model.ented.dictionary import Dictionary
-from refstar_model.ented.textures import Distributed, add_shares
+from refstar_model.ented.textures import Distributed
 from refstar_model.layers.pyramid import resize_grid
 from refstar_model.losses.pixels import coarse_loss
 from refstar_model.losses.restoration import RestorationWeights
@@ -38,8 +38,8 @@ def attention_loss(distributed: Iterable[Distributed], truth: Tensor, helped: Te
     """
     losses = []
     for one in distributed:
-        places = one.shares.shape[-1]
-        colors = resize_grid(one.colors.float(), places) / add_shares(one.shares).clamp(min=1e-3)
+        places = one.share.shape[-1]
+        colors = resize_grid(one.colors.float(), places) / one.share.clamp(min=1e-3)
         away = coarse_loss(colors + 0.5, truth, places)
         losses.append((away * helped).sum() / helped.sum().clamp(min=1))
     return torch.stack(losses).mean()

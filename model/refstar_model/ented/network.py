@@ -84,10 +84,12 @@ class Ented(nn.Module):
             if params.residual:
                 self.detail = Detail(params.hidden[0], params.detail)
 
-    def fix(self) -> None:
-        """Let only what is new be trained."""
+    def fix(self, choice: bool = False) -> None:
+        """Let only what is new be trained; ``choice``: nor how words are chosen, for a run that is not told which ones
+        good photographs have."""
+        fixed = (*self.fixed, "dictionary.to_code.") if choice else self.fixed
         for name, value in self.named_parameters():
-            value.requires_grad_(not name.startswith(self.fixed))
+            value.requires_grad_(not name.startswith(fixed))
 
     def encode(self, pictures: Tensor) -> ReferenceTextures:
         """References [N, 3, S, S] in 0..1."""
@@ -220,7 +222,7 @@ class Ented(nn.Module):
     def _measure_selection(self, taken: dict[int, Distributed], weight: Tensor) -> Tensor:
         """The mean over the grids, on the fine one."""
         fine = self.params.grids[0]
-        parts = [resize_grid(share_selection(one.shares, weight), fine) for one in taken.values()]
+        parts = [resize_grid(share_selection(one.share, weight), fine) for one in taken.values()]
         if not parts:
             return weight.new_zeros(*weight.shape, fine, fine)
         total = parts[0]

@@ -43,7 +43,11 @@ class EntedSystem:
         parser.add_argument(
             "--part", choices=["dictionary"], help="train only the dictionary, on good photographs"
         )
-        parser.add_argument("--dictionary", type=Path, help="weights.pt of --part dictionary")
+        parser.add_argument(
+            "--dictionary",
+            type=Path,
+            help="weights.pt of --part dictionary; not needed with --init: the choice of words is not trained then",
+        )
         parser.add_argument(
             "--backbone",
             type=Path,
@@ -64,7 +68,7 @@ class EntedSystem:
     def train(self, arguments: argparse.Namespace) -> Path:
         if arguments.part == "dictionary":
             return _train_dictionary(arguments)
-        if arguments.dictionary is None and "dictionary" not in arguments.without:
+        if arguments.dictionary is None and arguments.init is None and "dictionary" not in arguments.without:
             raise SystemExit(
                 "--dictionary is needed: weights.pt of --part dictionary, or leave it out with --without dictionary"
             )
@@ -78,7 +82,7 @@ class EntedSystem:
                     "refstar"
                 )
         spread_out(arguments)
-        run = read_run(arguments)
+        run = read_run(arguments, folders=True)
         from refstar_model.ented.export_view import view_network
         from refstar_model.ented.training import EntedTraining, train
 
@@ -90,6 +94,8 @@ class EntedSystem:
             labels=arguments.labels,
         )
         how = replace(how, loop=read_loop(arguments, how.loop), stream=read_stream(arguments, how.stream))
+        if arguments.init is not None:
+            how = how.go_on()
         photos = open_named_photos(arguments)
         watch = watch_restorer(arguments, photos, view_network, references=True)
         return train(photos, open_recognizer(arguments), how, run, watch)

@@ -31,6 +31,7 @@ from torch.nn import functional as F
 from refstar_model.ganprior.modulation import StyledConv
 from refstar_model.layers.alignment import warp
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
+from refstar_model.layers.folding import Weights, fix
 from refstar_model.layers.pyramid import resize_grid
 from refstar_model.layers.reference_weights import mix_references, share_references, sum_weights
 
@@ -41,6 +42,7 @@ STYLES = 2
 _RATE = 10.0
 _SPREAD = 0.3  # of a texture's places at first, in places
 _NOTHING = -2.0  # the logit of nothing at first
+_FOLDED = 512 * 512  # as many numbers the exporter adds up to a constant
 
 
 def start_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
@@ -54,18 +56,48 @@ def start_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
 class Preference(nn.Module):
     """Logits [g g, g, g] of where each texture is at home: a row's and a column's each, added up.
 
-    They begin as normal distributions about one place for each.
+    They begin as normal distributions about one place for each. ``nothing``: one texture more, the last, that is at
+    home nowhere: its logits are 0.
     """
 
-    def __init__(self, grid: int) -> None:
+    def __init__(self, grid: int, nothing: bool = False) -> None:
         super().__init__()
         places = torch.arange(grid)
         near = -0.5 * ((places - places[:, None]) / _SPREAD).square()  # [g, g]
+        self.nothing = nothing
         self.rows = nn.Parameter(near.repeat_interleave(grid, 0))
         self.columns = nn.Parameter(near.repeat(grid, 1))
 
     def forward(self) -> Tensor:
-        return self.rows[:, :, None] + self.columns[:, None, :]
+        home = self.rows[:, :, None] + self.columns[:, None, :]
+        return torch.cat([home, home.new_zeros(1, *home.shape[1:])]) if self.nothing else home
+
+    def fold(self) -> nn.Module:
+        """One constant with a name, where an exporter would make one without."""
+        with torch.no_grad():
+            home = self()
+        return FoldedPreference(home) if home.numel() <= _FOLDED else self
+
+    def unfold(self, folded: Weights) -> dict[str, Tensor]:
+        if "home" not in folded:
+            return dict(folded)
+        home = folded["home"][: self.rows.shape[0]].double()
+        if home.shape != (*self.rows.shape, self.columns.shape[1]):
+            raise ValueError(
+                f"a preference is {list(home.shape)}, of {list(self.rows.shape)} in this network"
+            )
+        # One number may be moved from all rows to all columns: nothing changes.
+        rows, columns = home.mean(2), home.mean(1) - home.mean((1, 2))[:, None]
+        return {"rows": rows.float(), "columns": columns.float()}
+
+
+class FoldedPreference(nn.Module):
+    def __init__(self, home: Tensor) -> None:
+        super().__init__()
+        self.home = fix(home)
+
+    def forward(self) -> Tensor:
+        return self.home
 
 
 class Sizes(NamedTuple):
@@ -112,7 +144,9 @@ class TextureExtraction(nn.Module):
         """``pictures`` [N, 3, S, S] in 0..1; returns [N, k, c]."""
         x = _join_cells(x, self.cell)
         colors = _join_cells(read_colors(pictures, self.grid, self.density), self.cell)
-        attention = torch.softmax((self.look(self.norm(x)).float() + self.home()).flatten(2), 2)
+        # Places last in memory, as the preferences have them: else adding them takes ten times as long.
+        logits = self.look(self.norm(x)).contiguous().float() + self.home()
+        attention = torch.softmax(logits.flatten(2), 2)
         values = torch.cat([self.value(x), colors.to(x.dtype)], 1)
         return attention @ values.flatten(2).transpose(1, 2).float()
 
@@ -135,10 +169,10 @@ def move_textures(textures: Tensor, displacement: Tensor, sizes: Sizes) -> Tenso
 
 class Distributed(NamedTuple):
     features: Tensor  # [B, C, g, g]
-    shares: Tensor  # [B, k, h, w], what each place takes of each texture; the rest to 1 is taken of nothing
+    share: Tensor  # [B, 1, h, w] in 0..1, how much each place takes of all textures; the rest is taken of nothing
     colors: Tensor  # [B, 3, density g, density g], those that are taken
     drawn: Tensor  # [B, hidden, g, g], what the features and the detail (`detail`) are made of
-    amount: Tensor  # [B, 1, g, g] in 0..1, how much is taken at all
+    amount: Tensor  # [B, 1, g, g] in 0..1, that share as far as there are references
 
 
 class Textures(NamedTuple):
@@ -158,7 +192,7 @@ class TextureDistribution(nn.Module):
         assert self.choose.bias is not None
         with torch.no_grad():
             self.choose.bias[-1:] = _NOTHING
-        self.home = Preference(sizes.places)
+        self.home = Preference(sizes.places, nothing=True)
         seen = (self.said + sizes.colors) // self.cell**2 + 3 * self.density**2 + sizes.drawn_width
         self.mix = StyledConv(seen, sizes.hidden, sizes.style, rate=_RATE)
         self.blocks = naf_blocks(sizes.hidden, sizes.blocks)
@@ -167,20 +201,20 @@ class TextureDistribution(nn.Module):
 
     def forward(self, x: Tensor, shown: Tensor, textures: Textures, styles: Tensor) -> Distributed:
         """``shown`` [B, 3 density^2, g, g], the colors of the degraded face; styles [B, 2, style]."""
-        home = self.home()
-        nothing = home.new_zeros(1, *home.shape[1:])
-        logits = self.choose(_join_cells(x, self.cell)).float() + torch.cat([home, nothing])
-        shares = torch.softmax(logits, 1)[:, :-1]
-        taken = (textures.entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, shares.shape[2:])
+        logits = self.choose(_join_cells(x, self.cell)).contiguous().float() + self.home()
+        shares = torch.softmax(logits, 1)  # [B, k + 1, h, w]
+        entries = F.pad(textures.entries, (0, 0, 0, 1))  # the texture of nothing holds nothing
+        taken = (entries.transpose(1, 2) @ shares.flatten(2)).unflatten(2, shares.shape[2:])
+        share = 1 - shares[:, -1:]
         said, colors = (
             F.pixel_shuffle(part, self.cell) for part in (taken[:, : self.said], taken[:, self.said :])
         )
         all_there = torch.cat([said.to(x.dtype), colors.to(x.dtype), shown.to(x.dtype), x], 1)
         first, second = (styles[:, index, :, None, None] for index in range(STYLES))
         drawn = self.draw(self.blocks(self.mix(all_there, first)), second)
-        amount = resize_grid(textures.weight * add_shares(shares), x.shape[-1]).to(x.dtype)
+        amount = resize_grid(textures.weight * share, x.shape[-1]).to(x.dtype)
         features = x + amount * self.bring(drawn)
-        return Distributed(features, shares, F.pixel_shuffle(colors, self.density), drawn, amount)
+        return Distributed(features, share, F.pixel_shuffle(colors, self.density), drawn, amount)
 
 
 def _join_cells(x: Tensor, cell: int) -> Tensor:
@@ -197,13 +231,7 @@ def mix_textures(textures: Tensor, weight: Tensor) -> Textures:
     return Textures(mix_references(textures, weight), sum_weights(weight).clamp(max=1)[:, :, None, None])
 
 
-def add_shares(shares: Tensor) -> Tensor:
-    """[B, k, h, w] to [B, 1, h, w], how much a place takes at all."""
-    ones = torch.ones(1, shares.shape[1], dtype=shares.dtype, device=shares.device)
-    return (ones @ shares.flatten(2)).unflatten(2, shares.shape[2:])
-
-
-def share_selection(shares: Tensor, weight: Tensor) -> Tensor:
-    """How much of each reference is taken where: [B, R, h, w] in 0..1, of ``shares`` [B, k, h, w], weight [B, R]."""
+def share_selection(share: Tensor, weight: Tensor) -> Tensor:
+    """How much of each reference is taken where: [B, R, h, w] in 0..1, of ``share`` [B, 1, h, w], weight [B, R]."""
     of_reference = share_references(weight) * sum_weights(weight).clamp(max=1)
-    return of_reference[:, :, None, None] * add_shares(shares)
+    return of_reference[:, :, None, None] * share

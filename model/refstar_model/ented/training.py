@@ -5,7 +5,7 @@ dictionary are there already and are not trained: what is learned is what a refe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -52,10 +52,17 @@ class EntedTraining:
     losses: LossWeights = field(default_factory=LossWeights)
     sharpening_from: float = 0.3  # share of the run
     discriminator: DiscriminatorParams = field(default_factory=DiscriminatorParams)
-    dictionary: Path | None = None  # weights.pt of --part dictionary; needed where the network has one
+    #: weights.pt of --part dictionary. A new network with a dictionary needs it; one that goes on without it keeps how
+    #: words are chosen.
+    dictionary: Path | None = None
     backbone: Path | None = None  # weights.pt or model folder of system 3, which a new run is built around
     gate: Path | None = None  # the same of RefSTAR, whose person gate a new run has
     labels: Path | None = None  # points of the photos' pairs (selection_masks.py), which teach the alignment
+
+    def go_on(self) -> "EntedTraining":
+        """The same for a network that is trained already: all degradations and other photographs from the first step,
+        and what sharpens."""
+        return replace(self, stream=replace(self.stream, curriculum=Curriculum()), sharpening_from=0.0)
 
 
 def train(
@@ -67,12 +74,12 @@ def train(
 ) -> Path:
     """Train on the photos' ``train`` people; returns the path of the averaged weights (``weights.pt``).
 
-    ``recognizer`` gives the perceptual, style and identity losses, and the look-alikes. Raises ValueError where the
-    network has a dictionary and none is given, or a file does not fit.
+    ``recognizer`` gives the perceptual, style and identity losses, and the look-alikes. Raises ValueError where a new
+    network is to have a dictionary and none is given, or a file does not fit.
     """
-    if how.network.dictionary and how.dictionary is None:
+    if how.network.dictionary and how.dictionary is None and run.start is None:
         raise ValueError(
-            "a network with a dictionary needs one: train it with --part dictionary, and name its weights.pt"
+            "a new network with a dictionary needs one: train it with --part dictionary, and name its weights.pt"
         )
 
     def build(device: torch.device) -> Task[Batch]:
@@ -101,7 +108,7 @@ def train(
         given = credit_photos(photos.split("train"), how.stream.mix.weights)
         record = record_training(given, (run.start, how.dictionary, how.backbone, how.gate, run.previous))
         about = {"params": how.network.to_dict(), RECORD: record}
-        module.fix()
+        module.fix(choice=dictionary is None)
         return Task(module, open_batches, step, about, adversary, weights=weights)
 
     return train_network(build, how.loop, run, how.stream.seed, watch).write(run.weights)

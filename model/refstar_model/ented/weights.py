@@ -10,12 +10,17 @@ from torch import Tensor
 
 from refstar_model.data.photos import DataError
 from refstar_model.ented.dictionary import DictionaryAutoencoder
+from refstar_model.ented.export_view import view_network
 from refstar_model.ented.network import Ented
 from refstar_model.ented.params import EntedParams
 from refstar_model.export.manifest import find_graph
-from refstar_model.export.reading import read_initializers
+from refstar_model.export.reading import load_folder, read_initializers
+from refstar_model.ganprior.weights import UNEXPORTED
 from refstar_model.ganprior.weights import read_weights as read_prior_weights
 from refstar_model.layers.person_gate import PersonGate, complete_gate
+
+#: Of system 3, what no graph has.
+_UNEXPORTED = tuple(name if name.startswith(".") else f"backbone.{name}" for name in UNEXPORTED)
 
 
 def load(path: Path) -> tuple[Ented, int]:
@@ -27,7 +32,11 @@ def load(path: Path) -> tuple[Ented, int]:
 
 
 def read_weights(path: Path, params: EntedParams) -> dict[str, Tensor]:
-    """Of another run; raises ValueError where they are of another network."""
+    """The weights of a ``weights.pt`` or a model folder; raises ValueError where they are of another network."""
+    if path.is_dir():
+        module = Ented(params)
+        load_folder(view_network(module), path, _UNEXPORTED)
+        return module.state_dict()
     state = torch.load(path, weights_only=True, map_location="cpu")
     if "base" not in state["params"] or EntedParams.from_dict(state["params"]) != params:
         raise ValueError(f"{path} holds another network: {state['params']}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refstar_model.options.run import choose_precision
 from refstar_model.options.teachers import JUDGE, RECOGNIZER
 from refstar_model.ranks import count_started, read_rank
 
@@ -64,7 +65,9 @@ def spread_out(arguments: argparse.Namespace) -> None:
     if arguments.processes > 1 and count_started() == 1:
         from refstar_model.training.processes import launch
 
-        launch(arguments.processes, "refstar_model.cli", sys.argv[1:])
+        # Measured here, while nobody else computes, and the same for all.
+        chosen = [] if arguments.precision else ["--precision", choose_precision(arguments)]
+        launch(arguments.processes, "refstar_model.cli", [*sys.argv[1:], *chosen])
 
 
 def read_stream(arguments: argparse.Namespace, stream: "StreamParams") -> "StreamParams":

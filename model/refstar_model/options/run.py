@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refstar_model.options.photographs import add_data
+from refstar_model.ranks import read_rank
 
 if TYPE_CHECKING:
+    from refstar_model.layers.precision import Precision
     from refstar_model.training import LoopParams, Run
 
 #: More than any clock allows.
@@ -32,7 +34,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=["bf16", "fp32"],
-        help="what networks compute in (default: bf16); fp32 for processors without bf16",
+        help="what networks compute in (default: bf16 on a GPU; on a CPU whichever is faster there, which is measured)",
     )
     parser.add_argument(
         "--by-clock",
@@ -69,6 +71,19 @@ def check_start(path: Path, option: str, folders: bool) -> None:
         raise SystemExit(f"{option} {path} is no model folder: it has no model.json")
 
 
+def choose_precision(arguments: argparse.Namespace) -> "Precision":
+    """The faster one, where none was asked for; a line says which."""
+    import torch
+
+    from refstar_model.layers.precision import find_faster
+
+    on_gpu = arguments.device == "cuda" or (arguments.device is None and torch.cuda.is_available())
+    found = find_faster(torch.device("cuda" if on_gpu else "cpu"))
+    if not read_rank():
+        print(f"computing in {found}, which is faster here (--precision)", flush=True)
+    return found
+
+
 def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams":
     """The system's own numbers with what the options change."""
     from refstar_model.layers.precision import Precision
@@ -77,8 +92,7 @@ def read_loop(arguments: argparse.Namespace, loop: "LoopParams") -> "LoopParams"
         if arguments.minutes == float("inf"):
             raise SystemExit("--by-clock needs --minutes")
         loop = replace(loop, by_clock=True, steps=BY_CLOCK_STEPS, save_minutes=2.0)
-    if arguments.precision:
-        loop = replace(loop, precision=Precision(arguments.precision))
+    loop = replace(loop, precision=Precision(arguments.precision or choose_precision(arguments)))
     if arguments.rate is not None:
         if not arguments.rate > 0:
             raise SystemExit(f"--rate {arguments.rate} is not above 0")
