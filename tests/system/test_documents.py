@@ -56,3 +56,9 @@ def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Pa
         r'<(?:script|img|iframe)[^>]* src="https?://|<link[^>]* rel="stylesheet"[^>]* href="https?://'
     )
     assert [p.name for p in tmp_path.rglob("*.html") if loaded.search(p.read_text())] == []
+
+
+def test_cards_and_comparison_have_the_figures_of_the_folders() -> None:
+    command = [sys.executable, ROOT / "scripts" / "write_cards.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

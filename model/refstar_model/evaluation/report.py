@@ -1,7 +1,7 @@
 """The evaluation on paper: Markdown and JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,53 +106,98 @@ OCCLUDED_COLUMNS = (
 def markdown(table: dict[str, Any]) -> str:
     """The whole table as Markdown."""
     cases = f"{table['cases']} cases of {table['people']} people, " if table["cases"] else ""
-    parts = [
+    about = (
         f"{cases}seed {table['seed']}. Identity: {table['identity']}. LPIPS: {table['lpips']}. FID: {table['fid']}. "
         f"Second recognizer: {table['second_recognizer']}."
-    ]
-    parts += [level_table(table, level) for level in LEVELS if level in table]
-    parts += [parts_table(table[level], level) for level in LEVELS if level in table]
-    parts += [_differences(table["differences"][level], level) for level in LEVELS if level in table]
-    if any(table.get("at_equal_psnr", {}).values()):
-        parts.append(_at_equal_psnr(table))
-    for level, turned in _in_order(table.get("knobs", {})):
-        rows = {name: row for name, row in turned.items() if name != "cases"}
-        parts.append(_table(f"{level}, {turned['cases']} cases", rows, KNOB_COLUMNS))
+    )
+    compared = list(_difference_tables(table))
+    return (
+        "\n\n".join([about, *(part for section in tables(table).values() for part in section), *compared])
+        + "\n"
+    )
+
+
+def tables(table: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The Markdown tables of what was measured, by section; of a table of `evaluate`, or of what `write_quality` has
+    kept of one."""
+    old = table.get("old")
+    return {
+        "levels": list(_level_tables(table)),
+        "old-parts": [parts_table(_means(old), _title_old(old))] if old else [],
+        "knobs": [
+            _table(f"{level}, {turned['cases']} cases", _means(turned), KNOB_COLUMNS)
+            for level, turned in _in_order(table.get("knobs", {}))
+        ],
+        "gate": list(_gate_tables(table)),
+        "views": [
+            _table(f"{level}, {group}, {rows['cases']} cases", _means(rows), VIEW_COLUMNS)
+            for level, groups in _in_order(table.get("views", {}))
+            for group, rows in groups.items()
+        ],
+        "parts": [
+            _table(f"{level}, parts of pairs that were checked by eye", parts_of, DIFFERING_COLUMNS)
+            for level, parts_of in _in_order(table.get("parts", {}))
+        ],
+        "real": list(_real_tables(table, "", LEVEL_COLUMNS)),
+        "real-parts": list(_real_tables(table, ", mouth and eyes", PART_COLUMNS)),
+        "harm": _table_of(table, "harm", "do no harm, to the input itself", HARM_COLUMNS),
+        "kinds": [
+            _table(f"{level}, by kind, without a reference", groups, KIND_COLUMNS)
+            for level, groups in _in_order(table.get("kinds", {}))
+        ],
+        "super-resolution": [
+            _table(f"super-resolution {factor}, {of['cases']} cases", _means(of), SUPER_RESOLUTION_COLUMNS)
+            for factor, of in table.get("super_resolution", {}).items()
+        ],
+        "occluded": _table_of(table, "occluded", "behind something regular, of the face", OCCLUDED_COLUMNS),
+        "bars": [_bars(table["bars"])] if table.get("bars") else [],
+    }
+
+
+def _level_tables(table: Mapping[str, Any]) -> Iterator[str]:
+    there = [level for level in LEVELS if level in table]
+    yield from (level_table(table, level) for level in there)
+    yield from (parts_table(table[level], level) for level in there)
+    if of_old := table.get("old"):
+        yield _table(_title_old(of_old), _means(of_old), LEVEL_COLUMNS)
+
+
+def _title_old(of_old: Mapping[str, Any]) -> str:
+    return f"old, {of_old['cases']} cases"
+
+
+def _real_tables(table: Mapping[str, Any], title: str, columns: Sequence[str]) -> Iterator[str]:
+    for group, rows in table.get("real", {}).items():
+        yield _table(f"real, {group}, {rows['cases']} cases{title}", _means(rows), columns)
+
+
+def _gate_tables(table: Mapping[str, Any]) -> Iterator[str]:
     for level, told in _in_order(table.get("gate", {})):
         rows = told["means"] | {f"same person, {tenth}": row for tenth, row in told["reliability"].items()}
-        parts.append(_table(f"{level}, who references show", rows, GATE_COLUMNS))
+        yield _table(f"{level}, who references show", rows, GATE_COLUMNS)
     for level, rows in _in_order(table.get("gate_views", {})):
-        parts.append(_table(f"{level}, who references show, by side", rows, GATE_VIEW_COLUMNS))
-    for level, groups in _in_order(table.get("views", {})):
-        for group, rows in groups.items():
-            variants = {name: row for name, row in rows.items() if name != "cases"}
-            parts.append(_table(f"{level}, {group}, {rows['cases']} cases", variants, VIEW_COLUMNS))
-    for level, parts_of in _in_order(table.get("parts", {})):
-        parts.append(_table(f"{level}, parts of pairs that were checked by eye", parts_of, DIFFERING_COLUMNS))
-    for group, rows in table.get("real", {}).items():
-        variants = {name: row for name, row in rows.items() if name != "cases"}
-        parts.append(_table(f"real, {group}, {rows['cases']} cases", variants, LEVEL_COLUMNS))
-        parts.append(_table(f"real, {group}, mouth and eyes", variants, PART_COLUMNS))
-    if table.get("harm"):
-        parts.append(_table("do no harm, to the input itself", table["harm"], HARM_COLUMNS))
+        yield _table(f"{level}, who references show, by side", rows, GATE_VIEW_COLUMNS)
+
+
+def _difference_tables(table: Mapping[str, Any]) -> Iterator[str]:
+    yield from (_differences(table["differences"][level], level) for level in LEVELS if level in table)
     if of_old := table.get("old"):
-        title = f"old, {of_old['cases']} cases"
-        parts.append(_table(title, of_old["means"], LEVEL_COLUMNS))
-        parts.append(parts_table(of_old["means"], title))
-        parts.append(_differences(of_old["differences"], title))
-    for level, groups in _in_order(table.get("kinds", {})):
-        parts.append(_table(f"{level}, by kind, without a reference", groups, KIND_COLUMNS))
-    for factor, of_factor in table.get("super_resolution", {}).items():
-        title = f"super-resolution {factor}, {of_factor['cases']} cases"
-        parts.append(_table(title, of_factor["means"], SUPER_RESOLUTION_COLUMNS))
-    if table.get("occluded"):
-        parts.append(_table("behind something regular, of the face", table["occluded"], OCCLUDED_COLUMNS))
-    if table["bars"]:
-        parts.append(_bars(table["bars"]))
-    return "\n\n".join(parts) + "\n"
+        yield _differences(of_old["differences"], _title_old(of_old))
+    if any(table.get("at_equal_psnr", {}).values()):
+        yield _at_equal_psnr(table)
 
 
-def level_table(table: dict[str, Any], level: str) -> str:
+def _table_of(table: Mapping[str, Any], name: str, title: str, columns: Sequence[str]) -> list[str]:
+    """That of a section that is one table, where it was measured."""
+    return [_table(title, table[name], columns)] if table.get(name) else []
+
+
+def _means(measured: Mapping[str, Any]) -> Mapping[str, Any]:
+    """By variant; of a section that has them by a name of their own, or beside the number of its cases."""
+    return measured.get("means") or {name: row for name, row in measured.items() if name != "cases"}
+
+
+def level_table(table: Mapping[str, Any], level: str) -> str:
     """One level's means as a Markdown table."""
     return _table(level, table[level], LEVEL_COLUMNS)
 
@@ -213,7 +258,7 @@ def write_quality(folder: Path, table: dict[str, Any], precision: str = "fp32") 
     write_manifest(path, manifest)
 
 
-def _in_order(by_level: dict[str, Any]) -> list[tuple[str, Any]]:
+def _in_order(by_level: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(level, by_level[level]) for level in LEVELS if level in by_level]
 
 
@@ -231,7 +276,7 @@ def _table(title: str, rows: Mapping[str, Any], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _differences(compared: dict[str, Any], level: str) -> str:
+def _differences(compared: Mapping[str, Any], level: str) -> str:
     measures = list(dict.fromkeys(m for entry in compared.values() for m in entry))
     lines = [
         f"| {level}, paired differences | " + " | ".join(COLUMNS[m][0] for m in measures) + " |",
@@ -247,7 +292,7 @@ def _differences(compared: dict[str, Any], level: str) -> str:
     return "\n".join(lines)
 
 
-def _at_equal_psnr(table: dict[str, Any]) -> str:
+def _at_equal_psnr(table: Mapping[str, Any]) -> str:
     lines = [
         "| control at the model's PSNR | its identity | the model's lead | its (PSNR, identity) by growing gain |",
         "|---|---|---|---|",
