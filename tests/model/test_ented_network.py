@@ -1,9 +1,11 @@
 """ENTED's parts: what is taken of a reference, what replaces features, what is left out in an ablation."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from refstar_model.ented.agreement import measure_disagreement
 from refstar_model.ented.detail import Detail
 from refstar_model.ented.dictionary import Dictionary, DictionaryAutoencoder, measure_perplexity
 from refstar_model.ented.dictionary_training import Usage
@@ -24,6 +26,7 @@ from refstar_model.ented.textures import (
     read_colors,
     share_selection,
 )
+from refstar_model.layers.reference_weights import share_references
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -174,26 +177,55 @@ def test_new_detail_is_none_and_where_nothing_is_taken_there_is_none() -> None:
     assert (added[..., 40:] == 0).all()
 
 
-def test_textures_of_several_references_are_mixed_by_weight_in_any_order() -> None:
+def test_textures_of_several_references_are_mixed_by_their_shares_in_any_order() -> None:
     textures = torch.randn(1, 3, 4, 5)
     weight = torch.tensor([[1.0, 0.5, 0.0]])
-    mixed = mix_textures(textures, weight)
+    mixed = mix_textures(textures, share_references(weight), weight)
     assert torch.allclose(mixed.entries, (16 * textures[:, 0] + textures[:, 1]) / 17, atol=1e-6)
     assert mixed.weight.item() == 1
     order = [2, 0, 1]
-    assert torch.allclose(
-        mix_textures(textures[:, order], weight[:, order]).entries, mixed.entries, atol=1e-6
-    )
-    half = mix_textures(textures, torch.tensor([[0.5, 0.0, 0.0]]))
+    turned = weight[:, order]
+    again = mix_textures(textures[:, order], share_references(turned), turned)
+    assert torch.allclose(again.entries, mixed.entries, atol=1e-6)
+    weight = torch.tensor([[0.5, 0.0, 0.0]])
+    half = mix_textures(textures, share_references(weight), weight)
     assert torch.allclose(half.entries, textures[:, 0], atol=1e-6)
     assert half.weight.item() == 0.5
 
 
+def test_what_speaks_against_a_reference_takes_from_its_share_and_never_all_from_all() -> None:
+    weight = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    against = torch.tensor([[300.0, 302.0, 1.0]]).repeat(3, 1)
+    shares = share_references(weight, against)
+    there = 1 / (1 + math.exp(-2))
+    wanted = torch.tensor([[there, 1 - there, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert torch.allclose(shares, wanted, atol=1e-6)
+
+
+def test_of_several_references_the_one_that_looks_like_the_face_counts_most() -> None:
+    torch.manual_seed(0)
+    of = sizes(16, 2, 4)
+    extraction = TextureExtraction(of).eval()
+    with torch.no_grad():  # each at home, exactly
+        extraction.home.rows *= 9
+        extraction.home.columns *= 9
+    truth, another = F.interpolate(torch.rand(2, 3, 8, 8), 64).split(1)
+    # The same in another light, somebody between the two, and the other one.
+    pictures = torch.cat([truth + 0.2, (3 * truth + another) / 4, another])
+    textures = extraction(torch.rand(3, 3, 16, 16), pictures).unsqueeze(0)
+    same, near, other = measure_disagreement(textures, truth, of)[0]
+    assert same < 0.01
+    assert 1 < near < other / 10
+    assert share_references(torch.ones(1, 3), torch.stack([same, near, other])[None])[0, 0] > 0.7
+
+
 def test_the_selection_says_who_gave_how_much() -> None:
     share = torch.full((1, 1, 2, 2), 0.8)
-    taken = share_selection(share, torch.tensor([[1.0, 1.0, 0.0]]))
+    weight = torch.tensor([[1.0, 1.0, 0.0]])
+    taken = share_selection(share, share_references(weight), weight)
     assert torch.allclose(taken[0].mean((1, 2)), torch.tensor([0.4, 0.4, 0.0]))
-    half = share_selection(share, torch.tensor([[0.5, 0.0, 0.0]]))
+    weight = torch.tensor([[0.5, 0.0, 0.0]])
+    half = share_selection(share, share_references(weight), weight)
     assert torch.allclose(half[0].mean((1, 2)), torch.tensor([0.4, 0.0, 0.0]))
 
 

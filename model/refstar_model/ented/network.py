@@ -22,6 +22,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from refstar_model.backbone import UNAIDED
+from refstar_model.ented.agreement import measure_disagreement
 from refstar_model.ented.detail import Detail, share_detail
 from refstar_model.ented.dictionary import Dictionary, Replaced
 from refstar_model.ented.params import SMALL, EntedParams
@@ -44,6 +45,7 @@ from refstar_model.layers.alignment import AlignmentHead
 from refstar_model.layers.fidelity import apply_fidelity
 from refstar_model.layers.person_gate import PersonGate, apply_gate
 from refstar_model.layers.pyramid import resize_grid
+from refstar_model.layers.reference_weights import share_references
 
 #: What is not trained: it comes trained from system 3 and RefSTAR.
 FIXED = ("backbone.", "gate.", "dictionary.words.")
@@ -59,6 +61,14 @@ class Restoration(NamedTuple):
     selection: Tensor | None  # [B, R, f, f] in 0..1, how much of each reference is taken where
     distributed: dict[int, Distributed]  # by grid
     displacement: Tensor | None = None  # [B, R, 2, c, c], in picture widths, of the references' textures
+
+
+class Aligned(NamedTuple):
+    """The references of a face, on its places."""
+
+    textures: tuple[Textures, ...]  # by grid, fine to coarse
+    shares: Tensor  # [B, R], how much of the textures is each reference's
+    displacement: Tensor | None  # [B, R, 2, c, c], in picture widths
 
 
 class Ented(nn.Module):
@@ -111,17 +121,18 @@ class Ented(nn.Module):
         the picture; where it is not given, as in training, all detail and nothing else.
         """
         seen = self.backbone.decoder(self.backbone.analyze(low_quality), UNAIDED)
-        gate = textures = asked = displacement = None
+        gate = aligned = asked = None
         if references is not None:
             assert weight is not None
             judgment = self.gate(low_quality, references.person)
             gate, weight = judgment.same, apply_gate(weight.float(), judgment, gate_strength)
-            textures, displacement = self._align(seen.coarse, references, weight)
+            aligned = self._align(low_quality, seen.coarse, references, weight)
             asked = Asked(references.keys, references.values, weight)
         words, codes = self._look_up(seen.coarse)
         latent = self._join(seen.coarse, words)
         styles = self.refinement(latent, asked)
         taken: dict[int, Distributed] = {}
+        textures = aligned.textures if aligned is not None else ()
         distribute = self._open_distribution(low_quality, styles, textures, taken)
         if self.params.residual:
             picture = self._render(low_quality, seen, words, styles, distribute)
@@ -132,22 +143,25 @@ class Ented(nn.Module):
                 picture = picture + (detail if fidelity is None else share_detail(fidelity) * detail)
         else:
             picture = self._draw(latent, styles, distribute)
-        selection = self._measure_selection(taken, asked.weight) if asked is not None else None
-        return Restoration(picture, codes, gate, selection, taken, displacement)
+        if aligned is None or asked is None:
+            return Restoration(picture, codes, gate, None, taken)
+        selection = self._measure_selection(taken, aligned.shares, asked.weight)
+        return Restoration(picture, codes, gate, selection, taken, aligned.displacement)
 
     def _align(
-        self, coarse: Tensor, references: ReferenceTextures, weight: Tensor
-    ) -> tuple[tuple[Textures, ...], Tensor | None]:
-        """The textures of all references of a face together, moved onto it, and how far they were moved."""
+        self, low_quality: Tensor, coarse: Tensor, references: ReferenceTextures, weight: Tensor
+    ) -> "Aligned":
+        """The textures of all references of a face together, moved onto it."""
         if not self.params.distribution:
-            return (), None
+            return Aligned((), share_references(weight), None)
         all_there = references.fine, references.middle, references.coarse
         keys = references.keys.unflatten(3, coarse.shape[-2:])
         displacement = self.alignment(coarse, keys)
         # Only corresponding points may train the field (layers.alignment).
         fixed = displacement.detach()
-        moved = (move_textures(x, fixed, sizes) for x, sizes in zip(all_there, self.sizes, strict=True))
-        return tuple(mix_textures(each, weight) for each in moved), displacement
+        moved = [move_textures(x, fixed, sizes) for x, sizes in zip(all_there, self.sizes, strict=True)]
+        shares = share_references(weight, measure_disagreement(moved[0], low_quality, self.sizes[0]))
+        return Aligned(tuple(mix_textures(each, shares, weight) for each in moved), shares, displacement)
 
     def _look_up(self, coarse: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """What the words say that stand for the coarse features, and the codes that they were chosen by."""
@@ -203,7 +217,7 @@ class Ented(nn.Module):
         self,
         low_quality: Tensor,
         styles: Tensor,
-        textures: tuple[Textures, ...] | None,
+        textures: tuple[Textures, ...],
         taken: dict[int, Distributed],
     ) -> Distribute:
         """What adds textures to features on the grid of an index; it puts what was taken into ``taken``."""
@@ -219,10 +233,10 @@ class Ented(nn.Module):
 
         return distribute
 
-    def _measure_selection(self, taken: dict[int, Distributed], weight: Tensor) -> Tensor:
+    def _measure_selection(self, taken: dict[int, Distributed], shares: Tensor, weight: Tensor) -> Tensor:
         """The mean over the grids, on the fine one."""
         fine = self.params.grids[0]
-        parts = [resize_grid(share_selection(one.share, weight), fine) for one in taken.values()]
+        parts = [resize_grid(share_selection(one.share, shares, weight), fine) for one in taken.values()]
         if not parts:
             return weight.new_zeros(*weight.shape, fine, fine)
         total = parts[0]

@@ -33,7 +33,7 @@ from refstar_model.layers.alignment import warp
 from refstar_model.layers.blocks import ChannelNorm, naf_blocks
 from refstar_model.layers.folding import Weights, fix
 from refstar_model.layers.pyramid import resize_grid
-from refstar_model.layers.reference_weights import mix_references, share_references, sum_weights
+from refstar_model.layers.reference_weights import mix_by_shares, sum_weights
 
 #: Style codes of one distribution.
 STYLES = 2
@@ -222,16 +222,17 @@ def _join_cells(x: Tensor, cell: int) -> Tensor:
     return F.pixel_unshuffle(x, cell) if cell > 1 else x
 
 
-def mix_textures(textures: Tensor, weight: Tensor) -> Textures:
-    """Those of several references [B, R, k, c] by their weights [B, R] in 0..1 (0 = absent) as one set.
+def mix_textures(textures: Tensor, shares: Tensor, weight: Tensor) -> Textures:
+    """Those of several references [B, R, k, c] by their shares [B, R] as one set.
 
-    Mixed by their shares (`mix_references`), of a weight of min(1, sum_r w_r): a texture has the same home in all
+    Its weight is min(1, sum_r w_r) of their weights [B, R] in 0..1 (0 = absent): a texture has the same home in all
     references. The order does not matter.
     """
-    return Textures(mix_references(textures, weight), sum_weights(weight).clamp(max=1)[:, :, None, None])
+    return Textures(mix_by_shares(textures, shares), sum_weights(weight).clamp(max=1)[:, :, None, None])
 
 
-def share_selection(share: Tensor, weight: Tensor) -> Tensor:
-    """How much of each reference is taken where: [B, R, h, w] in 0..1, of ``share`` [B, 1, h, w], weight [B, R]."""
-    of_reference = share_references(weight) * sum_weights(weight).clamp(max=1)
+def share_selection(share: Tensor, shares: Tensor, weight: Tensor) -> Tensor:
+    """How much of each reference is taken where: [B, R, h, w] in 0..1, of ``share`` [B, 1, h, w], the references'
+    ``shares`` and weights [B, R]."""
+    of_reference = shares * sum_weights(weight).clamp(max=1)
     return of_reference[:, :, None, None] * share
