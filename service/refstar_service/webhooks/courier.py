@@ -9,7 +9,6 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter, time
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from refstar_service.jobs import Job, JobQueue
+from refstar_service.jobs.moments import write_seconds
 from refstar_service.metrics.courier import CourierMetrics
 from refstar_service.outgoing.endpoint import WEBHOOKS, EndpointError, Reach, parse_endpoint
 from refstar_service.webhooks import signing
@@ -198,9 +198,9 @@ def event(notice: Notice, job: Job | None) -> dict[str, Any]:
         result = job.result
         data |= {
             "model": job.request.model,
-            "created_at": _moment(job.created_at),
-            "finished_at": _moment(notice.ended_at),
-            "expires_at": _moment(job.expires_at),
+            "created_at": write_seconds(job.created_at),
+            "finished_at": write_seconds(notice.ended_at),
+            "expires_at": write_seconds(job.expires_at),
             "attempts": job.attempts,
             "request_id": job.request.request_id,
             "error": _error(job),
@@ -210,14 +210,10 @@ def event(notice: Notice, job: Job | None) -> dict[str, Any]:
                 "selection": f"{path}/selection" if result and result.selection else None,
             },
         }
-    return {"type": f"restoration.{notice.status}", "timestamp": _moment(notice.ended_at), "data": data}
+    return {"type": f"restoration.{notice.status}", "timestamp": write_seconds(notice.ended_at), "data": data}
 
 
 def _error(job: Job) -> dict[str, str] | None:
     if job.failure is None:
         return None
     return {"type": f"/problems/{job.failure.code}", "detail": job.failure.detail}
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

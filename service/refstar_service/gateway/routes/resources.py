@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from refstar_service.gateway.http.resource import ProblemDetails, Resource
 from refstar_service.jobs import Job, JobStatus, Progress, RestoreRequest
+from refstar_service.jobs.moments import write_moment
 from refstar_service.people import Person
 from refstar_service.restoration.report import FaceReport, ReferenceReport
 
@@ -25,6 +26,11 @@ def _describe_numbers(count: int) -> WithJsonSchema:
 
 BoxSides = Annotated[tuple[float, float, float, float], _describe_numbers(4)]
 Point = Annotated[tuple[float, float], _describe_numbers(2)]
+Moment = Annotated[
+    datetime,
+    PlainSerializer(write_moment, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 class FaceResource(Resource):
@@ -112,7 +118,7 @@ class Output(Resource):
 
     host: str
     """Of the URL, of which no more is shown: the rest may be a secret."""
-    delivered_at: datetime | None
+    delivered_at: Moment | None
     """When the result was put there; null before, and if the restoration failed."""
 
     @classmethod
@@ -161,10 +167,10 @@ class Restoration(Resource):
     model_version: str | None
     """The version of the model that the restoration was given when it was accepted; null if an older release of the
     service accepted it, which had one version of each model."""
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    expires_at: Moment
     """When the restoration expires. A finished restoration and its pictures are deleted then."""
     person: str | None
     """ID of the stored person whose references are used, if the request named one alone."""
@@ -248,8 +254,8 @@ class PersonResource(Resource):
     status: Literal["preparing", "ready", "failed"]
     """`preparing`: a worker has yet to look at references, of a new person or of a change; during a change,
     restorations can name the person all the same. `failed`: no reference can be used; see `error`."""
-    created_at: datetime
-    expires_at: datetime
+    created_at: Moment
+    expires_at: Moment
     """When the person and everything stored of them is deleted."""
     references: list[ReferenceResource]
     """What was found in each reference, and whether it will be used. Empty until a worker has looked at them. `index`
