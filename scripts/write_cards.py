@@ -43,12 +43,13 @@ _COMPARED_COLUMNS = {
 
 
 def read_quality(model: str) -> dict[str, Any]:
+    """What was measured of a shipped model."""
     quality: dict[str, Any] = json.loads((ZOO / model / "model.json").read_text())["quality"]
     return quality
 
 
-def write_cards() -> dict[Path, str]:
-    """What every document would be, by its path."""
+def fill_documents() -> dict[Path, str]:
+    """What every document would be, by its path; raises KeyError for a section that nothing is measured for."""
     quality = {model: read_quality(model) for model in MODELS}
     documents = {ROOT / "docs" / f"model-card-{model}.md": tables(quality[model]) for model in MODELS}
     documents[CHOOSING] = {"systems": compare_systems(quality)}
@@ -98,11 +99,11 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if one differs")
     arguments = parser.parse_args()
-    differing = [path for path, text in write_cards().items() if path.read_text() != text]
-    for path in differing:
+    differing = {path: text for path, text in fill_documents().items() if path.read_text() != text}
+    for path, text in differing.items():
         print(path.relative_to(ROOT))
         if not arguments.check:
-            path.write_text(write_cards()[path])
+            path.write_text(text)
     if arguments.check and differing:
         sys.exit("these differ from what model.json says; run scripts/write_cards.py")
 
